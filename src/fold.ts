@@ -1,0 +1,107 @@
+import { foldImages, type ImageRow, type ImageSelection, type Retention, toRow } from './fold/images.ts';
+import type {
+  Observation,
+  RegistryFacts,
+  RegistryIdentity,
+  RepositoryFacts,
+  RepositoryTotals,
+} from './model.ts';
+
+export type { ImageSelection, Retention } from './fold/images.ts';
+
+/** What the fold needs to know of the configuration. */
+export interface FoldOptions {
+  readonly images: ImageSelection;
+  readonly retention?: Retention;
+  /** Unix seconds; decides what is stale. */
+  readonly now: number;
+}
+
+/** What one cycle learned. */
+export interface CycleResult {
+  readonly identity: RegistryIdentity;
+  readonly facts: RegistryFacts;
+  /** Repositories that were read completely. */
+  readonly complete: ReadonlyMap<string, RepositoryTotals>;
+  /** Repositories that a definite "not found" ended. */
+  readonly gone: ReadonlySet<string>;
+  /** Repositories that could not be read, with the error. */
+  readonly failed: ReadonlyMap<string, unknown>;
+}
+
+/** Turns a cycle's observations into small per-repository totals; an image is forgotten once it is counted. */
+export interface Fold {
+  /** @throws Error when the provider breaks the order that {@link Observation} promises. */
+  add(observation: Observation): void;
+  /**
+   * @throws Error when a repository was opened and never ended: a provider that stops early must not pass for
+   * one that listed everything.
+   */
+  finish(): CycleResult;
+}
+
+interface OpenRepository {
+  facts: RepositoryFacts;
+  readonly rows: Map<string, ImageRow>;
+}
+
+/** A fold for one cycle. */
+export function createFold(options: FoldOptions): Fold {
+  const open = new Map<string, OpenRepository>();
+  const complete = new Map<string, RepositoryTotals>();
+  const gone = new Set<string>();
+  const failed = new Map<string, unknown>();
+  let identity: RegistryIdentity = {};
+  let facts: RegistryFacts = {};
+
+  const opened = (repository: string): OpenRepository => {
+    const found = open.get(repository);
+    if (!found)
+      throw new Error(`the provider sent images of ${JSON.stringify(repository)} before opening it`);
+    return found;
+  };
+
+  return {
+    add(observation) {
+      switch (observation.type) {
+        case 'identity':
+          identity = { ...identity, ...observation.identity };
+          return;
+        case 'registry':
+          facts = { ...facts, ...observation.facts };
+          return;
+        case 'repository':
+          open.set(observation.repository, { facts: observation.facts ?? {}, rows: new Map() });
+          return;
+        case 'images': {
+          const { rows } = opened(observation.repository);
+          for (const image of observation.images) {
+            // A digest that a page boundary repeats is one image; its tags are those of both sightings.
+            const seen = rows.get(image.digest);
+            rows.set(image.digest, toRow(image, seen));
+          }
+          return;
+        }
+        case 'repository-complete': {
+          const { facts: known, rows } = opened(observation.repository);
+          complete.set(observation.repository, foldImages(observation.repository, known, rows, options));
+          open.delete(observation.repository);
+          return;
+        }
+        case 'repository-gone':
+          open.delete(observation.repository);
+          gone.add(observation.repository);
+          return;
+        case 'repository-failed':
+          open.delete(observation.repository);
+          failed.set(observation.repository, observation.error);
+      }
+    },
+    finish() {
+      const [unfinished] = open.keys();
+      if (unfinished !== undefined)
+        throw new Error(`the provider's listing ended in the middle of ${JSON.stringify(unfinished)}`);
+      return { identity, facts, complete, gone, failed };
+    },
+  };
+}

@@ -1,0 +1,57 @@
+import { type Findings, type ScanStatus, type SeverityCounts, severities } from '../model.ts';
+
+function maximumCounts(all: readonly (SeverityCounts | undefined)[]): SeverityCounts | undefined {
+  let any = false;
+  const maximum: Partial<Record<(typeof severities)[number], number>> = {};
+  for (const counts of all) {
+    if (!counts) continue;
+    any = true;
+    for (const severity of severities) {
+      const count = counts[severity];
+      if (count !== undefined) maximum[severity] = Math.max(maximum[severity] ?? 0, count);
+    }
+  }
+  return any ? maximum : undefined;
+}
+
+/**
+ * The findings of an index: per severity the maximum over its platforms, since the same package is found on each
+ * of them. Platforms without findings say nothing.
+ */
+export function maximumFindings(all: readonly (Findings | undefined)[]): Findings | undefined {
+  const counts = maximumCounts(all.map((findings) => findings?.counts));
+  if (!counts) return undefined;
+  const fixable = maximumCounts(all.map((findings) => findings?.fixable));
+  return fixable ? { counts, fixable } : { counts };
+}
+
+/** From best to worst: what is not complete hides what a complete scan would have found. */
+const order: readonly ScanStatus[] = ['complete', 'unsupported', 'none', 'pending', 'failed'];
+
+/** The scan status of an index: the worst of its platforms'; unknown while one platform's is. */
+export function worstStatus(all: readonly (ScanStatus | undefined)[]): ScanStatus | undefined {
+  let worst: ScanStatus | undefined;
+  for (const status of all) {
+    if (status === undefined) return undefined;
+    if (worst === undefined || order.indexOf(status) > order.indexOf(worst)) worst = status;
+  }
+  return worst;
+}
+
+/**
+ * Images with at least one finding, by severity. Images without findings data count nowhere; a severity that no
+ * scanned image was counted for is absent.
+ */
+export function vulnerableCounts(all: readonly (Findings | undefined)[]): SeverityCounts | undefined {
+  let any = false;
+  const images: Partial<Record<(typeof severities)[number], number>> = {};
+  for (const findings of all) {
+    if (!findings) continue;
+    any = true;
+    for (const severity of severities) {
+      const count = findings.counts[severity];
+      if (count !== undefined) images[severity] = (images[severity] ?? 0) + (count > 0 ? 1 : 0);
+    }
+  }
+  return any ? images : undefined;
+}

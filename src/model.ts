@@ -1,0 +1,192 @@
+/**
+ * The domain: what a registry is made of, and what is known of it. This file imports nothing.
+ *
+ * One rule holds for every field: **a fact that was not read is `undefined`, never 0 or false.** Times are
+ * Unix seconds, sizes are bytes.
+ */
+
+/** Severities of findings, most severe first. Vendors' words are mapped onto these in the provider. */
+export const severities = ['CRITICAL', 'HIGH', 'MEDIUM', 'LOW', 'NEGLIGIBLE', 'UNKNOWN'] as const;
+export type Severity = (typeof severities)[number];
+
+/** Counts by severity; a severity that the source does not count is absent, one that it counted as none is 0. */
+export type SeverityCounts = Readonly<Partial<Record<Severity, number>>>;
+
+/** Vulnerability findings of one image. */
+export interface Findings {
+  readonly counts: SeverityCounts;
+  /** Of `counts`, how many have a fixed version; absent where the source does not say. */
+  readonly fixable?: SeverityCounts;
+}
+
+/**
+ * What a manifest is. Only `image` and `index` count as images. A `platform` is an untagged image that an index
+ * lists: it is part of that index, and not "untagged waste".
+ */
+export const kinds = [
+  'image',
+  'index',
+  'platform',
+  'signature',
+  'sbom',
+  'attestation',
+  'chart',
+  'other',
+] as const;
+export type Kind = (typeof kinds)[number];
+
+/** State of the registry's own scan of an image. `none`: the registry says that it was never scanned. */
+export const scanStatuses = ['complete', 'pending', 'failed', 'unsupported', 'none'] as const;
+export type ScanStatus = (typeof scanStatuses)[number];
+
+/** Yes/no facts about a repository's settings; each follows a practice that a team wants followed. */
+export const practices = [
+  'scan_on_push',
+  'immutable_tags',
+  'retention_policy',
+  'private',
+  'no_anonymous_pull',
+  'no_wildcard_principal',
+  'replicated',
+  'no_latest_tag',
+  'customer_managed_key',
+  'no_admin_account',
+  'no_secret_in_config',
+] as const;
+export type Practice = (typeof practices)[number];
+
+/** One manifest as a provider saw it. Its identity is the digest. */
+export interface Image {
+  readonly digest: string;
+  /** As far as the provider can tell; an `image` that an index of the same repository lists becomes `platform`. */
+  readonly kind: Kind;
+  readonly tags?: readonly string[];
+  /** Stored (compressed) bytes: the manifest itself, its config and its layers. Ignored for an index. */
+  readonly sizeBytes?: number;
+  readonly pushedAt?: number;
+  readonly pulledAt?: number;
+  readonly scannedAt?: number;
+  readonly scanStatus?: ScanStatus;
+  readonly findings?: Findings;
+  readonly signed?: boolean;
+  /** Running tasks and pods that use the image, where the registry's scanner knows. */
+  readonly inUse?: number;
+  /** Of an index: the digests of its platform manifests. */
+  readonly platforms?: readonly string[];
+}
+
+/** What is known of one repository besides its images. */
+export interface RepositoryFacts {
+  readonly practices?: Readonly<Partial<Record<Practice, boolean>>>;
+  /** Pulls since the repository exists, where the registry counts them. */
+  readonly pulls?: number;
+  /** Whether the listing shows untagged manifests at all; where it does not, their number is unknown. */
+  readonly listsUntagged?: boolean;
+  /** Newest pull of anything in the repository, where it is known for the repository only. */
+  readonly pulledAt?: number;
+}
+
+/** A limit of the registry and how much of it is used. */
+export interface Quota {
+  readonly quota: string;
+  readonly used?: number;
+  /** Absent: unlimited or unknown. */
+  readonly limit?: number;
+}
+
+/** A place that images are replicated to. */
+export interface Replication {
+  readonly destination: string;
+  readonly up?: boolean;
+  readonly pendingImages?: number;
+  readonly failedImages?: number;
+}
+
+/** What is known of the registry as a whole. */
+export interface RegistryFacts {
+  /** As the registry itself accounts it: deduplicated, billed. */
+  readonly storageBytes?: number;
+  readonly quotas?: readonly Quota[];
+  readonly pullLimit?: number;
+  readonly pullRemaining?: number;
+  readonly credentials?: readonly { readonly credential: string; readonly expiresAt: number }[];
+  readonly replications?: readonly Replication[];
+}
+
+/** Where a registry is; labels of `container_registry_info`. */
+export interface RegistryIdentity {
+  readonly host?: string;
+  readonly account?: string;
+  readonly region?: string;
+}
+
+/**
+ * What a provider streams. For every repository: `repository` first, any number of `images`, then one of
+ * `repository-complete` (all images were listed), `repository-gone` (a definite "not found") or
+ * `repository-failed`. Repositories may interleave.
+ */
+export type Observation =
+  | { readonly type: 'identity'; readonly identity: RegistryIdentity }
+  | { readonly type: 'registry'; readonly facts: RegistryFacts }
+  | { readonly type: 'repository'; readonly repository: string; readonly facts?: RepositoryFacts }
+  | { readonly type: 'images'; readonly repository: string; readonly images: readonly Image[] }
+  | { readonly type: 'repository-complete'; readonly repository: string }
+  | { readonly type: 'repository-gone'; readonly repository: string }
+  | { readonly type: 'repository-failed'; readonly repository: string; readonly error: unknown };
+
+/** One image that is exported by itself: a member of the bounded set. One entry per digest and tag. */
+export interface ImageTotals {
+  readonly tag: string;
+  readonly digest: string;
+  readonly sizeBytes?: number;
+  readonly pushedAt?: number;
+  readonly scannedAt?: number;
+  readonly signed?: boolean;
+  readonly inUse?: number;
+  readonly findings?: Findings;
+}
+
+/** Everything that is exported of one repository; no image is kept besides the bounded set. Frozen. */
+export interface RepositoryTotals {
+  readonly repository: string;
+  readonly tagged: number;
+  /** Absent where the registry does not list untagged manifests. */
+  readonly untagged?: number;
+  readonly tags: number;
+  /** Artifacts that are not images, by kind. */
+  readonly artifacts: Readonly<Partial<Record<Kind, number>>>;
+  /** Absent as soon as one image's size is unknown. */
+  readonly sizeBytes?: number;
+  readonly reclaimableBytes?: number;
+  readonly staleImages?: number;
+  readonly lastPushAt?: number;
+  readonly lastPullAt?: number;
+  readonly pulls?: number;
+  /** Of the newest tagged image. */
+  readonly findings?: Findings;
+  /** Images with at least one finding of the severity; absent while no image has been scanned. */
+  readonly vulnerableImages?: SeverityCounts;
+  readonly scans?: Readonly<Partial<Record<ScanStatus, number>>>;
+  /** Absent unless it is known of every image. */
+  readonly signedImages?: number;
+  readonly practices: Readonly<Partial<Record<Practice, boolean>>>;
+  readonly images: readonly ImageTotals[];
+}
+
+/** A repository in a published snapshot; the totals' identity is kept while nothing in them changes. */
+export interface RepositoryEntry {
+  readonly totals: RepositoryTotals;
+  /** When this repository was last listed completely, Unix seconds. */
+  readonly observedAt: number;
+}
+
+/** One registry as of its last good cycle; frozen when published. */
+export interface RegistrySnapshot {
+  readonly identity: RegistryIdentity;
+  readonly facts: RegistryFacts;
+  /** Repositories that a complete listing named; absent before the first complete one. */
+  readonly repositoryCount?: number;
+  readonly repositories: ReadonlyMap<string, RepositoryEntry>;
+  /** End of the last successful cycle, Unix seconds. */
+  readonly observedAt: number;
+}

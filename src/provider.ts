@@ -1,0 +1,92 @@
+import type { z } from 'zod';
+import type { HttpClient, HttpClientOptions } from './http.ts';
+import type { Observation, RegistryIdentity } from './model.ts';
+
+/** What a provider can report, as data: the README table and `container_registry_capability_up` derive from it. */
+export const capabilities = [
+  'repositories',
+  'images',
+  'sizes',
+  'push_times',
+  'pull_times',
+  'findings',
+  'signatures',
+  'storage',
+  'quotas',
+  'practices',
+  'replication',
+  'credentials',
+  'pull_limit',
+  'events',
+] as const;
+export type Capability = (typeof capabilities)[number];
+
+/** For each capability that the provider has, one sentence on where it comes from and what limits it. */
+export type Capabilities = Readonly<Partial<Record<Capability, string>>>;
+
+/** A line-oriented logger, bound to the registry. */
+export interface Logger {
+  debug(fields: object, message: string): void;
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+  error(fields: object, message: string): void;
+}
+
+/**
+ * Remembers immutable or slowly changing facts between cycles and restarts: bounded (least recently used go
+ * first), persisted under `--storage.path`. Values are JSON. Keys of one registry never meet another's.
+ */
+export interface Memory {
+  /** The value and when it was stored (Unix seconds), or undefined. */
+  get<T>(key: string): { readonly value: T; readonly storedAt: number } | undefined;
+  set(key: string, value: unknown): void;
+}
+
+/** What the daemon lends a provider for one cycle. The provider neither sleeps, retries nor keeps state. */
+export interface CollectContext {
+  /** Ends at the cycle's deadline, and when the daemon stops. */
+  readonly signal: AbortSignal;
+  /** A limited, timed, retried and counted HTTP client; closed by the loop after the cycle. */
+  http(options?: Pick<HttpClientOptions, 'caFile' | 'insecureSkipVerify'>): HttpClient;
+  readonly log: Logger;
+  readonly memory: Memory;
+  /** Which repositories the configuration asks for. */
+  wants(repository: string): boolean;
+  /** Present when only these repositories are to be looked at again (after push events). */
+  readonly only?: readonly string[];
+  /** The bounded set of images that are exported one by one. */
+  readonly images: { readonly perRepository: number; matches(tag: string): boolean };
+  /** How many repositories may be read at once. */
+  readonly concurrency: number;
+  /** A detail could not be read: its capability reads 0, the rest is published. */
+  degraded(capability: Capability, error: unknown): void;
+  /** For the progress bar: repositories done of those listed so far. */
+  progress(done: number, total: number): void;
+  /** Unix seconds. */
+  now(): number;
+}
+
+/** A kind of registry. One provider is one file, registered in `providers/index.ts`. */
+export interface Provider<Options = unknown> {
+  /** Discriminator in the configuration, such as `docker-hub`. */
+  readonly type: string;
+  /** Value of the label `provider`, such as `docker_hub`. */
+  readonly label: string;
+  /** The provider's own part of a registry's configuration. */
+  readonly options: z.ZodObject;
+  readonly capabilities: Capabilities;
+  /** What is known of the registry before anything was asked. */
+  identity(options: Options): RegistryIdentity;
+  /**
+   * Reads everything that the registry shows, as a stream.
+   * @throws CollectError when repositories cannot be listed: the cycle failed and the last good snapshot stays.
+   */
+  collect(options: Options, context: CollectContext): AsyncIterable<Observation>;
+}
+
+/** Keeps the options' type inside the provider while the map of providers forgets it. */
+export function defineProvider<Schema extends z.ZodObject>(
+  provider: Omit<Provider<z.infer<Schema>>, 'options'> & { readonly options: Schema },
+): Provider {
+  return provider as unknown as Provider;
+}
