@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import { foldImages, type ImageRow, type ImageSelection, type Retention, toRow } from './fold/images.ts';
 import type {
   Observation,
@@ -15,6 +16,8 @@ export interface FoldOptions {
   readonly retention?: Retention;
   /** Unix seconds; decides what is stale. */
   readonly now: number;
+  /** The last totals of a repository. Equal ones are returned as they are, so that nothing is rendered again. */
+  previous?(repository: string): RepositoryTotals | undefined;
 }
 
 /** What one cycle learned. */
@@ -84,7 +87,9 @@ export function createFold(options: FoldOptions): Fold {
         }
         case 'repository-complete': {
           const { facts: known, rows } = opened(observation.repository);
-          complete.set(observation.repository, foldImages(observation.repository, known, rows, options));
+          const totals = foldImages(observation.repository, known, rows, options);
+          const before = options.previous?.(observation.repository);
+          complete.set(observation.repository, before && isDeepStrictEqual(before, totals) ? before : totals);
           open.delete(observation.repository);
           return;
         }

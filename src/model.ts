@@ -184,6 +184,8 @@ export interface RepositoryEntry {
 export interface RegistrySnapshot {
   readonly identity: RegistryIdentity;
   readonly facts: RegistryFacts;
+  /** When `facts` last came from a cycle that read every repository, Unix seconds. */
+  readonly factsAt?: number;
   /** Repositories that a complete listing named; absent before the first complete one. */
   readonly repositoryCount?: number;
   readonly repositories: ReadonlyMap<string, RepositoryEntry>;

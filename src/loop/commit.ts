@@ -1,0 +1,103 @@
+import type { CycleResult } from '../fold.ts';
+import type { RegistrySnapshot, RepositoryEntry, RepositoryTotals } from '../model.ts';
+import { createYielder } from '../yielding.ts';
+
+/**
+ * Listings that were suddenly empty in the last cycle. A registry or repository that had something is believed to
+ * have nothing only when two complete listings in a row say so: an empty answer is also what a broken backend or a
+ * lost permission looks like.
+ */
+export interface EmptyListings {
+  registry: boolean;
+  readonly repositories: Set<string>;
+}
+
+export interface CommitInput {
+  readonly previous: RegistrySnapshot | undefined;
+  readonly result: CycleResult;
+  readonly empty: EmptyListings;
+  /** Unix seconds. */
+  readonly now: number;
+  /** Sums that only a complete set gives are held no longer than this. */
+  readonly staleAfterSeconds: number;
+  /** Whether the cycle looked at some repositories only. */
+  readonly scoped: boolean;
+}
+
+export interface CommitOutput {
+  readonly snapshot: RegistrySnapshot;
+  /** What was seen but not believed yet, for the log. */
+  readonly doubted: readonly string[];
+}
+
+const isEmpty = (totals: RepositoryTotals): boolean =>
+  totals.tagged === 0 && (totals.untagged ?? 0) === 0 && Object.keys(totals.artifacts).length === 0;
+
+/** Merges what a cycle learned into the last good snapshot. The previous snapshot is left as it was. */
+export async function commit(input: CommitInput): Promise<CommitOutput> {
+  const { previous, result, empty, now, scoped } = input;
+  const { complete, failed, gone } = result;
+  const pause = createYielder();
+  const doubted: string[] = [];
+
+  const suddenlyNothing =
+    !scoped && complete.size === 0 && failed.size === 0 && (previous?.repositories.size ?? 0) > 0;
+  if (suddenlyNothing && previous && !empty.registry) {
+    empty.registry = true;
+    return { snapshot: { ...previous, observedAt: now }, doubted: ['the list of repositories'] };
+  }
+  if (!scoped) empty.registry = false;
+
+  const repositories = new Map<string, RepositoryEntry>(scoped ? previous?.repositories : undefined);
+  for (const name of gone) repositories.delete(name);
+  for (const [name, totals] of complete) {
+    const before = previous?.repositories.get(name);
+    if (before && isEmpty(totals) && !isEmpty(before.totals) && !empty.repositories.has(name)) {
+      empty.repositories.add(name);
+      repositories.set(name, before);
+      doubted.push(`the images of ${JSON.stringify(name)}`);
+    } else {
+      empty.repositories.delete(name);
+      repositories.set(name, { totals, observedAt: now });
+    }
+    await pause();
+  }
+  // A repository that could not be read keeps its last values, which age on their own clock.
+  for (const name of failed.keys()) {
+    const before = previous?.repositories.get(name);
+    if (before) repositories.set(name, before);
+  }
+  for (const name of empty.repositories) if (!repositories.has(name)) empty.repositories.delete(name);
+
+  if (scoped && previous) {
+    const count = previous.repositoryCount;
+    const delta = [...complete.keys()].filter((name) => !previous.repositories.has(name)).length;
+    const left = [...gone].filter((name) => previous.repositories.has(name)).length;
+    return {
+      snapshot: {
+        ...previous,
+        repositories,
+        ...(count !== undefined && { repositoryCount: count + delta - left }),
+      },
+      doubted,
+    };
+  }
+
+  // Sums over the registry come from complete sets only: after a partial cycle the last complete ones are held.
+  const held =
+    failed.size > 0 && previous && now - (previous.factsAt ?? previous.observedAt) <= input.staleAfterSeconds
+      ? previous.facts
+      : {};
+  const factsAt = failed.size > 0 ? (previous?.factsAt ?? previous?.observedAt ?? now) : now;
+  return {
+    snapshot: {
+      identity: { ...previous?.identity, ...result.identity },
+      facts: { ...held, ...result.facts },
+      factsAt,
+      repositoryCount: complete.size + failed.size,
+      repositories,
+      observedAt: now,
+    },
+    doubted,
+  };
+}

@@ -1,0 +1,122 @@
+import type { FailureReason } from '../errors.ts';
+import type { PushCounts, RegistryView } from '../metrics.ts';
+import type { RegistryFacts, RegistryIdentity, RegistrySnapshot } from '../model.ts';
+import type { SavedCounters } from '../storage.ts';
+
+/** A failure as people read it on the status page. */
+export interface RecordedError {
+  /** Unix seconds. */
+  readonly at: number;
+  readonly reason: FailureReason;
+  readonly message: string;
+}
+
+/** Everything that a loop knows of its registry between cycles. */
+export interface RegistryState {
+  identity: RegistryIdentity;
+  up: boolean | undefined;
+  lastAttemptAt: number | undefined;
+  lastSuccessAt: number | undefined;
+  pollDurationSeconds: number | undefined;
+  polls: number;
+  readonly failures: Map<FailureReason, number>;
+  capabilities: Map<string, boolean>;
+  snapshot: RegistrySnapshot | undefined;
+  readonly pushes: Map<string, PushCounts>;
+  readonly requests: Map<string, number>;
+  readonly events: Map<string, number>;
+  seriesDropped: Map<string, number>;
+  /** Newest first, a handful. */
+  errors: RecordedError[];
+}
+
+export const initialState = (identity: RegistryIdentity): RegistryState => ({
+  identity,
+  up: undefined,
+  lastAttemptAt: undefined,
+  lastSuccessAt: undefined,
+  pollDurationSeconds: undefined,
+  polls: 0,
+  failures: new Map(),
+  capabilities: new Map(),
+  snapshot: undefined,
+  pushes: new Map(),
+  requests: new Map(),
+  events: new Map(),
+  seriesDropped: new Map(),
+  errors: [],
+});
+
+const recent = 5;
+
+/** Keeps an error for the status page. */
+export function recordError(state: RegistryState, error: RecordedError): void {
+  state.errors = [error, ...state.errors].slice(0, recent);
+}
+
+/** Adds a push event to a repository's counts; the old counts stay as they were, so that a change is seen. */
+export function countPush(state: RegistryState, repository: string, failure: string | undefined): void {
+  const before = state.pushes.get(repository) ?? { pushes: 0, failures: {} };
+  const failures =
+    failure === undefined
+      ? before.failures
+      : { ...before.failures, [failure]: (before.failures[failure] ?? 0) + 1 };
+  state.pushes.set(repository, { pushes: before.pushes + 1, failures });
+}
+
+/** What of the state becomes series of the registry itself. Data is left out when it is older than allowed. */
+export function viewOf(
+  registry: string,
+  provider: string,
+  state: RegistryState,
+  fresh: { readonly registry: boolean; readonly facts: boolean },
+): RegistryView {
+  const { snapshot } = state;
+  const facts: RegistryFacts | undefined = fresh.facts ? snapshot?.facts : undefined;
+  return {
+    registry,
+    provider,
+    identity: { ...state.identity, ...snapshot?.identity },
+    polls: state.polls,
+    failures: state.failures,
+    capabilities: state.capabilities,
+    seriesDropped: state.seriesDropped,
+    ...(state.up !== undefined && { up: state.up }),
+    ...(state.lastSuccessAt !== undefined && { lastSuccessAt: state.lastSuccessAt }),
+    ...(state.lastAttemptAt !== undefined && { lastAttemptAt: state.lastAttemptAt }),
+    ...(state.pollDurationSeconds !== undefined && { pollDurationSeconds: state.pollDurationSeconds }),
+    ...(facts && { facts }),
+    ...(fresh.registry &&
+      snapshot?.repositoryCount !== undefined && { repositoryCount: snapshot.repositoryCount }),
+  };
+}
+
+const split = (key: string): [string, string] => {
+  const [left = '', right = ''] = key.split('\t');
+  return [left, right];
+};
+
+/** The counters as they are saved. */
+export function savedCounters(state: RegistryState): SavedCounters {
+  const triples = (counts: ReadonlyMap<string, number>) =>
+    [...counts].map(([key, count]) => [...split(key), count] as const);
+  return {
+    polls: state.polls,
+    failures: Object.fromEntries(state.failures),
+    pushes: Object.fromEntries(
+      [...state.pushes].map(([name, { pushes, failures }]) => [name, { pushes, failures: { ...failures } }]),
+    ),
+    requests: triples(state.requests),
+    events: triples(state.events),
+  };
+}
+
+/** Takes saved counters over into a state that has not counted yet. */
+export function restoreCounters(state: RegistryState, saved: SavedCounters): void {
+  state.polls = saved.polls;
+  for (const [reason, count] of Object.entries(saved.failures))
+    state.failures.set(reason as FailureReason, count);
+  for (const [name, counts] of Object.entries(saved.pushes)) state.pushes.set(name, counts);
+  for (const [operation, code, count] of saved.requests) state.requests.set(`${operation}\t${code}`, count);
+  for (const [source, outcome, count] of saved.events) state.events.set(`${source}\t${outcome}`, count);
+}

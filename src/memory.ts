@@ -1,0 +1,111 @@
+import { createReadStream } from 'node:fs';
+import { appendFile, mkdir, rename, writeFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { createInterface } from 'node:readline';
+import type { Logger, Memory } from './provider.ts';
+import { createYielder } from './yielding.ts';
+
+interface Remembered {
+  readonly value: unknown;
+  readonly storedAt: number;
+}
+
+/** A {@link Memory} that lives in a log file: what was learned is appended, and the file is rewritten when mostly stale. */
+export interface PersistentMemory extends Memory {
+  /** Appends what was learned since the last call; at most this is lost by a `kill -9`. */
+  flush(): Promise<void>;
+  readonly size: number;
+}
+
+/** Least recently used entries go first beyond so many; about 300 bytes each. */
+const defaultEntries = 200_000;
+
+/**
+ * Opens a memory, reading its log when there is one. A line cut short by a crash is passed over: everything in
+ * here can be asked of the registry again.
+ */
+export async function openMemory(input: {
+  readonly path: string | undefined;
+  readonly log: Logger;
+  readonly maxEntries?: number;
+  readonly now?: () => number;
+}): Promise<PersistentMemory> {
+  const { path, log, maxEntries = defaultEntries, now = () => Math.floor(Date.now() / 1000) } = input;
+  const entries = new Map<string, Remembered>();
+  let pending: string[] = [];
+  let lines = 0;
+
+  const remember = (key: string, remembered: Remembered): void => {
+    entries.delete(key);
+    entries.set(key, remembered);
+    if (entries.size <= maxEntries) return;
+    const oldest = entries.keys().next();
+    if (!oldest.done) entries.delete(oldest.value);
+  };
+
+  if (path !== undefined) {
+    try {
+      for await (const line of createInterface({
+        input: createReadStream(path),
+        crlfDelay: Number.POSITIVE_INFINITY,
+      })) {
+        lines += 1;
+        try {
+          if (line === '') continue;
+          const [key, storedAt, value] = JSON.parse(line) as [string, number, unknown];
+          remember(key, { value, storedAt });
+        } catch {
+          log.debug({ path, line: lines }, 'passed over a line of the memory that was cut short');
+        }
+      }
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT')
+        log.warn({ err: error, path }, 'the memory cannot be read: immutable things are fetched once more');
+    }
+  }
+
+  const compact = async (file: string): Promise<void> => {
+    const pause = createYielder();
+    let text = '';
+    await writeFile(`${file}.tmp`, '', { mode: 0o600 });
+    for (const [key, { value, storedAt }] of entries) {
+      text += `${JSON.stringify([key, storedAt, value])}\n`;
+      if (text.length > 1_000_000) {
+        await appendFile(`${file}.tmp`, text);
+        text = '';
+      }
+      await pause();
+    }
+    await appendFile(`${file}.tmp`, text);
+    await rename(`${file}.tmp`, file);
+    lines = entries.size;
+  };
+
+  return {
+    get size() {
+      return entries.size;
+    },
+    get<T>(key: string) {
+      const found = entries.get(key);
+      if (!found) return undefined;
+      entries.delete(key);
+      entries.set(key, found);
+      return found as { value: T; storedAt: number };
+    },
+    set(key, value) {
+      const storedAt = now();
+      remember(key, { value, storedAt });
+      if (path !== undefined) pending.push(JSON.stringify([key, storedAt, value]));
+    },
+    async flush() {
+      if (path === undefined || pending.length === 0) return;
+      const batch = pending;
+      pending = [];
+      await mkdir(dirname(path), { recursive: true });
+      if (lines + batch.length > 2 * entries.size + 10_000) return compact(path);
+      // A line that a crash cut short must not swallow the first one of this batch.
+      await appendFile(path, `\n${batch.join('\n')}\n`, { mode: 0o600 });
+      lines += batch.length;
+    },
+  };
+}
