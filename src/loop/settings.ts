@@ -1,0 +1,28 @@
+import type { ImageSelection, Retention } from '../fold.ts';
+import type { When } from '../schedule.ts';
+
+/** What a loop needs to know of its registry's configuration; all durations in milliseconds. */
+export interface RegistrySettings {
+  readonly name: string;
+  readonly when: When;
+  /** Between two polls; of a cron expression the longest gap. */
+  readonly intervalMs: number;
+  /** Of a whole cycle. */
+  readonly timeoutMs: number;
+  readonly staleAfterMs: number;
+  readonly maxSeries: number;
+  readonly images: ImageSelection;
+  readonly retention?: Retention;
+  wants(repository: string): boolean;
+  readonly http: {
+    readonly maxConcurrent: number;
+    readonly requestsPerSecond?: number;
+    readonly timeoutMs: number;
+    readonly maxBytes: number;
+    readonly retries: number;
+    readonly caFile?: string;
+    readonly insecureSkipVerify?: boolean;
+  };
+  /** The provider's own part, parsed by its schema. */
+  readonly options: unknown;
+}
