@@ -1,0 +1,77 @@
+/** Why a poll or a request failed; values of the label `reason`, a fixed list. */
+export const failureReasons = [
+  'dns',
+  'connect',
+  'tls',
+  'timeout',
+  'auth',
+  'forbidden',
+  'not_found',
+  'throttled',
+  'server_error',
+  'invalid_response',
+  'pagination',
+  'too_large',
+  'partial',
+  'internal',
+] as const;
+export type FailureReason = (typeof failureReasons)[number];
+
+/** A failure whose reason is known. Its message says where, what and what to do next; it carries no secret. */
+export class CollectError extends Error {
+  override readonly name = 'CollectError';
+  readonly reason: FailureReason;
+  /** HTTP status, where the registry answered. */
+  readonly status?: number;
+
+  constructor(
+    reason: FailureReason,
+    message: string,
+    options: { readonly cause?: unknown; readonly status?: number } = {},
+  ) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.reason = reason;
+    if (options.status !== undefined) this.status = options.status;
+  }
+}
+
+/** Codes of Node's network stack, OpenSSL and undici; https://nodejs.org/api/errors.html */
+const reasonsByCode: Readonly<Record<string, FailureReason>> = {
+  ENOTFOUND: 'dns',
+  EAI_AGAIN: 'dns',
+  EAI_FAIL: 'dns',
+  EAI_NODATA: 'dns',
+  ECONNREFUSED: 'connect',
+  ECONNRESET: 'connect',
+  EHOSTUNREACH: 'connect',
+  ENETUNREACH: 'connect',
+  EPIPE: 'connect',
+  EPROTO: 'tls',
+  UND_ERR_SOCKET: 'connect',
+  UND_ERR_CONNECT_TIMEOUT: 'timeout',
+  UND_ERR_HEADERS_TIMEOUT: 'timeout',
+  UND_ERR_BODY_TIMEOUT: 'timeout',
+  ETIMEDOUT: 'timeout',
+  SELF_SIGNED_CERT_IN_CHAIN: 'tls',
+  DEPTH_ZERO_SELF_SIGNED_CERT: 'tls',
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: 'tls',
+  UNABLE_TO_GET_ISSUER_CERT: 'tls',
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: 'tls',
+};
+
+/** The reason of any error, found along its causes; `internal` when nothing tells. */
+export function reasonOf(error: unknown): FailureReason {
+  for (let one = error, depth = 0; one instanceof Error && depth < 8; one = one.cause, depth += 1) {
+    if (one instanceof CollectError) return one.reason;
+    const code = (one as NodeJS.ErrnoException).code;
+    if (typeof code === 'string') {
+      const known = reasonsByCode[code];
+      if (known) return known;
+      if (code.startsWith('CERT_') || code.startsWith('ERR_TLS_') || code.startsWith('ERR_SSL_')) return 'tls';
+      if (code.startsWith('HPE_')) return 'invalid_response';
+    }
+    if (one.name === 'TimeoutError') return 'timeout';
+    if (one instanceof AggregateError && one.errors.length > 0) return reasonOf(one.errors[0]);
+  }
+  return 'internal';
+}
