@@ -67,7 +67,8 @@ export function reasonOf(error: unknown): FailureReason {
     if (typeof code === 'string') {
       const known = reasonsByCode[code];
       if (known) return known;
-      if (code.startsWith('CERT_') || code.startsWith('ERR_TLS_') || code.startsWith('ERR_SSL_')) return 'tls';
+      if (code.startsWith('CERT_') || code.startsWith('ERR_TLS_') || code.startsWith('ERR_SSL_'))
+        return 'tls';
       if (code.startsWith('HPE_')) return 'invalid_response';
     }
     if (one.name === 'TimeoutError') return 'timeout';

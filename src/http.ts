@@ -1,0 +1,280 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Dispatcher, request as undiciRequest } from 'undici';
+import type { z } from 'zod';
+import { CollectError, type FailureReason, reasonOf } from './errors.ts';
+import { readBody } from './http/body.ts';
+import { createLimiter, type Limiter } from './http/limiter.ts';
+import { createDispatcher } from './http/tls.ts';
+
+export { createPageGuard, parseLinkNext } from './http/link.ts';
+
+export interface HttpClientOptions {
+  /** Requests of one host at once, at most; fewer while it throttles. */
+  readonly maxConcurrent: number;
+  readonly requestsPerSecond?: number;
+  /** Total deadline of each attempt, its body included. */
+  readonly timeoutMs: number;
+  /** Of a body after decompression. */
+  readonly maxBytes: number;
+  /** Attempts after the first. */
+  readonly retries: number;
+  /** The cycle's: no attempt, wait or retry outlives it. */
+  readonly signal: AbortSignal;
+  /** PEM file, trusted besides the system's certificates. */
+  readonly caFile?: string;
+  readonly insecureSkipVerify?: boolean;
+  readonly userAgent: string;
+  /** Told of every attempt: the HTTP status, or the reason of the failure. */
+  observe(operation: string, code: string, seconds: number): void;
+}
+
+export interface HttpRequest {
+  readonly method?: 'GET' | 'HEAD' | 'POST';
+  readonly url: string | URL;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: string;
+  /** What is asked, for the metrics: a fixed word such as `catalog`. */
+  readonly operation: string;
+  /** Statuses besides 2xx that are returned and not thrown. */
+  readonly accept?: readonly number[];
+  /** Whether a POST may be sent again. */
+  readonly idempotent?: boolean;
+}
+
+export interface HttpResponse {
+  readonly status: number;
+  /** The first value of a header, by lower-case name. */
+  header(name: string): string | undefined;
+  /** Every line of a header. */
+  headerLines(name: string): readonly string[];
+  readonly body: Buffer;
+  /** Where the answer came from, after redirects. */
+  readonly url: URL;
+}
+
+/** Limited, timed, retried and counted HTTP. */
+export interface HttpClient {
+  /** @throws CollectError with the reason, naming the address without its query, after the last attempt. */
+  request(request: HttpRequest): Promise<HttpResponse>;
+  close(): Promise<void>;
+}
+
+/** The address as it may be shown: without user, password and query, which may hold secrets. */
+export const shown = (url: URL): string => `${url.origin}${url.pathname}`;
+
+const retriedStatuses = new Set([408, 429, 500, 502, 503, 504]);
+const redirectStatuses = new Set([301, 302, 303, 307, 308]);
+const maxRedirects = 5;
+
+function reasonOfStatus(status: number): FailureReason {
+  if (status === 401) return 'auth';
+  if (status === 403) return 'forbidden';
+  if (status === 404) return 'not_found';
+  if (status === 429) return 'throttled';
+  return status >= 500 ? 'server_error' : 'invalid_response';
+}
+
+const hints: Partial<Record<FailureReason, string>> = {
+  auth: ': check the credentials',
+  forbidden: ': the credentials lack a permission',
+};
+
+/** What the server said, for people: one short line without control characters. */
+function explanation(body: Buffer): string {
+  const text = body.subarray(0, 4096).toString('utf8');
+  let said = text;
+  try {
+    const parsed = JSON.parse(body.toString('utf8')) as {
+      errors?: { code?: unknown; message?: unknown }[];
+      message?: unknown;
+    };
+    const [first] = parsed.errors ?? [];
+    said = first ? [first.code, first.message].filter(Boolean).join(' ') : String(parsed.message ?? text);
+  } catch {
+    if (/^\s*</.test(text)) said = 'an HTML page';
+  }
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what has to go
+  const line = said.replace(/[\u0000-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]+/g, ' ').trim();
+  return line ? ` (${line.slice(0, 200)})` : '';
+}
+
+function failedStatus(response: HttpResponse, method: string): CollectError {
+  const reason = reasonOfStatus(response.status);
+  return new CollectError(
+    reason,
+    `${method} ${shown(response.url)} answered ${response.status}${explanation(response.body)}${hints[reason] ?? ''}`,
+    { status: response.status },
+  );
+}
+
+/** `Retry-After` in milliseconds: seconds or a date (RFC 9110, 10.2.3). */
+export function retryAfterMs(value: string | undefined, now = Date.now()): number | undefined {
+  if (value === undefined) return undefined;
+  if (/^\s*\d+(\.\d+)?\s*$/.test(value)) return Number(value) * 1000;
+  const date = Date.parse(value);
+  return Number.isNaN(date) ? undefined : Math.max(0, date - now);
+}
+
+/** A client for one cycle of one registry. */
+export function createHttpClient(options: HttpClientOptions): HttpClient {
+  const { signal, retries, timeoutMs, maxBytes, userAgent, observe } = options;
+  const dispatcher: Dispatcher = createDispatcher(options);
+  const limiters = new Map<string, Limiter>();
+  const limiterOf = (url: URL): Limiter => {
+    const found = limiters.get(url.host) ?? createLimiter(options.maxConcurrent, options.requestsPerSecond);
+    limiters.set(url.host, found);
+    return found;
+  };
+
+  /** One request to one address, counted; throws what the network says. */
+  async function exchange(
+    request: HttpRequest,
+    url: URL,
+    headers: Record<string, string>,
+    limit: AbortSignal,
+  ) {
+    const started = performance.now();
+    let code = 'internal';
+    try {
+      const answer = await undiciRequest(url, {
+        dispatcher,
+        method: request.method ?? 'GET',
+        headers: { 'user-agent': userAgent, 'accept-encoding': 'gzip', ...headers },
+        body: request.body ?? null,
+        signal: limit,
+        // undici closes the connection after a HEAD unless told otherwise; over TLS that is a handshake each.
+        reset: false,
+        headersTimeout: 0,
+        bodyTimeout: 0,
+      });
+      const lines = (name: string): readonly string[] => {
+        const value = answer.headers[name];
+        return value === undefined ? [] : Array.isArray(value) ? value : [value];
+      };
+      const body = await readBody(answer.body, lines('content-encoding')[0], maxBytes, shown(url));
+      code = String(answer.statusCode);
+      return {
+        status: answer.statusCode,
+        header: (name: string) => lines(name)[0],
+        headerLines: lines,
+        body,
+        url,
+      };
+    } catch (error) {
+      code = reasonOf(error);
+      throw error;
+    } finally {
+      observe(request.operation, code, (performance.now() - started) / 1000);
+    }
+  }
+
+  /** One attempt under its own deadline, redirects included. */
+  async function attempt(request: HttpRequest): Promise<HttpResponse> {
+    const method = request.method ?? 'GET';
+    const deadline = AbortSignal.timeout(timeoutMs);
+    const limit = AbortSignal.any([signal, deadline]);
+    let url = new URL(request.url);
+    let headers: Record<string, string> = { ...request.headers };
+    for (let redirects = 0; ; redirects += 1) {
+      const release = await limiterOf(url).acquire(signal);
+      let response: HttpResponse;
+      try {
+        response = await exchange(request, url, headers, limit);
+      } catch (error) {
+        if (signal.aborted) throw signal.reason;
+        if (error instanceof CollectError) throw error;
+        const late = deadline.aborted;
+        const reason = late ? 'timeout' : reasonOf(error);
+        const why = late ? `no complete answer within ${timeoutMs} ms` : (error as Error).message || reason;
+        // What undici cannot name is a connection that broke in the middle.
+        throw new CollectError(
+          reason === 'internal' ? 'connect' : reason,
+          `${method} ${shown(url)}: ${why}`,
+          {
+            cause: error,
+          },
+        );
+      } finally {
+        release();
+      }
+      const location = response.header('location');
+      if (!redirectStatuses.has(response.status) || location === undefined || method === 'POST')
+        return response;
+      if (redirects >= maxRedirects || !URL.canParse(location, url))
+        throw new CollectError('invalid_response', `${shown(url)} redirects without end or nowhere`);
+      const next = new URL(location, url);
+      if (next.protocol !== 'https:' && (next.protocol !== 'http:' || url.protocol === 'https:'))
+        throw new CollectError(
+          'invalid_response',
+          `${shown(url)} redirects to ${next.protocol}, which is not followed`,
+        );
+      if (next.origin !== url.origin)
+        headers = Object.fromEntries(
+          Object.entries(headers).filter(([name]) => name.toLowerCase() !== 'authorization'),
+        );
+      url = next;
+    }
+  }
+
+  return {
+    async request(request) {
+      const method = request.method ?? 'GET';
+      const repeatable = method !== 'POST' || request.idempotent === true;
+      for (let tried = 0; ; tried += 1) {
+        let failure: CollectError;
+        let waitMs = Math.random() * Math.min(10_000, 200 * 2 ** tried);
+        try {
+          const response = await attempt(request);
+          const { status, url } = response;
+          if (status >= 200 && status < 300) limiterOf(url).succeeded();
+          if ((status >= 200 && status < 300) || request.accept?.includes(status)) return response;
+          failure = failedStatus(response, method);
+          const asked = retryAfterMs(response.header('retry-after'));
+          if (asked !== undefined) waitMs = asked + Math.random() * 100;
+          if (status === 429 || (status === 503 && asked !== undefined)) limiterOf(url).throttled(waitMs);
+          if (!retriedStatuses.has(status)) throw failure;
+        } catch (error) {
+          if (signal.aborted || !(error instanceof CollectError)) throw error;
+          if (error.status !== undefined && !retriedStatuses.has(error.status)) throw error;
+          if (!['connect', 'dns', 'timeout', 'server_error', 'throttled'].includes(error.reason)) throw error;
+          failure = error;
+        }
+        // A registry that throttles is waited for until the cycle ends: only other failures use up the retries.
+        const patient = failure.reason === 'throttled';
+        if (!repeatable || (tried >= retries && !patient)) throw failure;
+        try {
+          await sleep(waitMs, undefined, { signal });
+        } catch {
+          throw patient ? failure : signal.reason;
+        }
+      }
+    },
+    close: () => dispatcher.destroy(),
+  };
+}
+
+/**
+ * Parses a JSON body with a schema.
+ * @throws CollectError `invalid_response` saying what was wrong: an answer without its list is an error, not empty.
+ */
+export function json<Schema extends z.ZodType>(response: HttpResponse, schema: Schema): z.infer<Schema> {
+  let value: unknown;
+  try {
+    value = JSON.parse(response.body.toString('utf8'));
+  } catch (error) {
+    throw new CollectError(
+      'invalid_response',
+      `${shown(response.url)} answered no JSON${explanation(response.body)}`,
+      {
+        cause: error,
+      },
+    );
+  }
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const [issue] = parsed.error.issues;
+  throw new CollectError(
+    'invalid_response',
+    `${shown(response.url)} answered JSON of another shape: ${issue?.path.join('.') || 'the answer'}: ${issue?.message}`,
+  );
+}
