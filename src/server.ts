@@ -1,0 +1,126 @@
+import { createHash } from 'node:crypto';
+import express, { type Express, type NextFunction, type Request, type Response } from 'express';
+import { type Exposition, negotiate, renderSelf, writeBody } from './exposition.ts';
+import type { RegistryLoop } from './loop.ts';
+import type { Logger } from './provider.ts';
+import type { SelfMetrics } from './self-metrics.ts';
+import { statusPage, style } from './server/status-page.ts';
+
+export interface AppOptions {
+  readonly telemetryPath: string;
+  /** Scrapes at once, at most; 0 for no limit. */
+  readonly maxRequests: number;
+  readonly exposition: Exposition;
+  readonly self: SelfMetrics;
+  readonly log: Logger;
+  readonly build: { readonly version: string; readonly revision: string };
+  /** The loops that run now; a reload changes them. */
+  loops(): readonly RegistryLoop[];
+  /** Reads the configuration again. @throws with the reason when it is refused. */
+  reload(): Promise<void>;
+  /** Receives push events; mounted at `/events`. */
+  readonly events: express.RequestHandler;
+  /** Authentication and headers of `--web.config.file`. */
+  readonly web: express.RequestHandler;
+}
+
+const styleHash = createHash('sha256').update(style).digest('base64');
+
+/** The web application: every answer is made of what is in memory, none waits for a registry. */
+export function createApp(options: AppOptions): Express {
+  const { exposition, self, log, telemetryPath, maxRequests } = options;
+  const startedAt = Date.now() / 1000;
+  let scraping = 0;
+  const app = express();
+  app.disable('x-powered-by');
+  app.disable('etag');
+  app.use(options.web);
+
+  app.get(telemetryPath, async (request, response) => {
+    if (maxRequests > 0 && scraping >= maxRequests) {
+      response
+        .status(503)
+        .type('text')
+        .send(`more than ${maxRequests} scrapes at once (--web.max-requests)\n`);
+      return;
+    }
+    scraping += 1;
+    try {
+      const { format, encoding } = negotiate(request.get('accept'), request.get('accept-encoding'));
+      const own = renderSelf(await self.registry.getMetricsAsJSON(), format);
+      await writeBody(response, exposition.body(format, encoding, own));
+    } finally {
+      scraping -= 1;
+    }
+  });
+
+  const status = () => ({
+    ...options.build,
+    startedAt,
+    now: Date.now() / 1000,
+    telemetryPath,
+    registries: options.loops().map((loop) => loop.status()),
+  });
+
+  app.get('/', (_request, response) => {
+    response
+      .set(
+        'Content-Security-Policy',
+        `default-src 'none'; style-src 'sha256-${styleHash}'; base-uri 'none'; frame-ancestors 'none'`,
+      )
+      .set('X-Content-Type-Options', 'nosniff')
+      .set('Cache-Control', 'no-store')
+      .type('html')
+      .send(statusPage(status()));
+  });
+  app.get('/api/v1/status', (_request, response) => {
+    response.set('Cache-Control', 'no-store').json(status());
+  });
+  app.get('/-/healthy', (_request, response) => {
+    response.type('text').send('healthy\n');
+  });
+  app.get('/-/ready', (_request, response) => {
+    const waiting = options
+      .loops()
+      .filter((loop) => !loop.ready())
+      .map(({ name }) => name);
+    if (waiting.length === 0) response.type('text').send('ready\n');
+    else
+      response
+        .status(503)
+        .type('text')
+        .send(`waiting for the first poll of: ${waiting.join(', ')}\n`);
+  });
+  app.all('/-/reload', async (request, response) => {
+    if (request.method !== 'POST' && request.method !== 'PUT') {
+      response.status(405).set('Allow', 'POST, PUT').type('text').send('reload with POST\n');
+      return;
+    }
+    try {
+      await options.reload();
+      response.type('text').send('reloaded\n');
+    } catch (error) {
+      response
+        .status(400)
+        .type('text')
+        .send(`${(error as Error).message}\nThe old configuration runs on.\n`);
+    }
+  });
+  app.use('/events', options.events);
+  app.use((_request, response) => {
+    response.status(404).type('text').send('not found\n');
+  });
+  // Four parameters tell express that this one handles errors.
+  app.use((error: unknown, request: Request, response: Response, _next: NextFunction) => {
+    const given = (error as { status?: unknown }).status;
+    const code = typeof given === 'number' && given >= 400 && given < 500 ? given : 500;
+    if (code === 500) log.error({ err: error, path: request.path }, 'a request failed');
+    if (response.headersSent) response.destroy();
+    else
+      response
+        .status(code)
+        .type('text')
+        .send(code === 500 ? 'internal error\n' : 'bad request\n');
+  });
+  return app;
+}
