@@ -1,0 +1,220 @@
+import {
+  type Bucket,
+  bucketCount,
+  renderBucket,
+  sameMembers,
+  sortIntoBuckets,
+} from './exposition/buckets.ts';
+import {
+  type Chunk,
+  createChunk,
+  gzipHeader,
+  gzipTrailer,
+  type Joined,
+  join,
+  joinAll,
+  plainOf,
+} from './exposition/chunk.ts';
+import { contentTypes, type Encoding } from './exposition/negotiate.ts';
+import { escapeLabel, type Format, formatValue, header } from './exposition/text.ts';
+import type { ExpositionBody } from './exposition/write.ts';
+import { type RegistryView, type RepositoryView, registryMetrics, repositoryMetrics } from './metrics.ts';
+import { createYielder } from './yielding.ts';
+
+export { negotiate } from './exposition/negotiate.ts';
+export { renderSelf } from './exposition/self.ts';
+export { writeBody } from './exposition/write.ts';
+
+/** What of one registry is exposed from now on. */
+export interface RegistryPublication {
+  readonly view: RegistryView;
+  readonly repositories: ReadonlyMap<string, RepositoryView>;
+  /** Whether single images are exposed. */
+  readonly perImage: boolean;
+}
+
+/** Ready buffers of all registries. Rendering happens when data changes, never when it is scraped. */
+export interface Exposition {
+  /** Renders what changed, in slices, and then swaps one reference: a scrape sees the old or the new data whole. */
+  publish(
+    registry: string,
+    publication: RegistryPublication,
+  ): Promise<{ readonly series: number; readonly renderedBuckets: number }>;
+  /** Renders the rows of the registry itself, at once. */
+  updateView(registry: string, view: RegistryView): void;
+  remove(registry: string): void;
+  /** The body of a scrape, with the exporter's own metrics at its end. */
+  body(format: Format, encoding: Encoding, own: string): ExpositionBody;
+}
+
+interface Published {
+  readonly ownRows: readonly (Joined | undefined)[];
+  readonly ownSeries: number;
+  readonly perImage: boolean;
+  readonly buckets: readonly Bucket[];
+  readonly repositoryRows: readonly (Joined | undefined)[];
+}
+
+/** Plain buffers are dropped when nobody asked for them for so long; Prometheus asks for gzip. */
+const plainIdleMs = 600_000;
+
+const labelsOf = ({ registry, provider }: RegistryView): string =>
+  `registry="${escapeLabel(registry)}",provider="${escapeLabel(provider)}"`;
+
+function renderView(view: RegistryView, keepPlain: boolean) {
+  const labels = labelsOf(view);
+  let series = 0;
+  const rows = registryMetrics.map((row) => {
+    let text = '';
+    row.samples(view, (value, ...values) => {
+      if (value === undefined) return;
+      const own = row.labels
+        .map((label, index) => `,${label}="${escapeLabel(values[index] ?? '')}"`)
+        .join('');
+      text += `${row.name}{${labels}${own}} ${formatValue(value)}\n`;
+      series += 1;
+    });
+    return text === '' ? undefined : join([createChunk(text, keepPlain)]);
+  });
+  return { rows, series };
+}
+
+/** Series that a repository would have, those of its single images apart. */
+export function countSeries(view: RepositoryView): { readonly repository: number; readonly image: number } {
+  let repository = 0;
+  let image = 0;
+  for (const row of repositoryMetrics)
+    row.samples(view, (value) => {
+      if (value === undefined) return;
+      if (row.perImage) image += 1;
+      else repository += 1;
+    });
+  return { repository, image };
+}
+
+export function createExposition(): Exposition {
+  const registries = new Map<string, Published>();
+  const headers = new Map(
+    [...registryMetrics, ...repositoryMetrics].map((row) => [
+      row.name,
+      {
+        text: join([createChunk(header(row, 'text'), true)]),
+        openmetrics: join([createChunk(header(row, 'openmetrics'), true)]),
+      },
+    ]),
+  );
+  const assembled = new Map<Format, Joined>();
+  const turns = new Map<string, Promise<unknown>>();
+  let plainAskedAt = Number.NEGATIVE_INFINITY;
+  const plainWanted = () => performance.now() - plainAskedAt < plainIdleMs;
+
+  const sorted = () => [...registries].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, published]) => published);
+
+  /** All families in the table's order, each with the samples of all registries; made once per publish. */
+  function assemble(format: Format): Joined {
+    const known = assembled.get(format);
+    if (known) return known;
+    const all = sorted();
+    const parts: Joined[] = [];
+    const family = (name: string, samples: (Joined | undefined)[]) => {
+      const present = samples.filter((sample) => sample !== undefined);
+      const head = headers.get(name)?.[format];
+      if (present.length > 0 && head) parts.push(head, ...present);
+    };
+    for (const [index, row] of registryMetrics.entries())
+      family(
+        row.name,
+        all.map(({ ownRows }) => ownRows[index]),
+      );
+    for (const [index, row] of repositoryMetrics.entries())
+      family(
+        row.name,
+        all.map(({ repositoryRows }) => repositoryRows[index]),
+      );
+    const whole = joinAll(parts);
+    assembled.set(format, whole);
+    return whole;
+  }
+
+  async function render(registry: string, publication: RegistryPublication) {
+    const { view, repositories, perImage } = publication;
+    const previous = registries.get(registry);
+    const pause = createYielder();
+    const keepPlain = plainWanted();
+    const count = bucketCount(repositories.size, previous?.buckets.length ?? 1);
+    const reusable = previous?.buckets.length === count && previous.perImage === perImage;
+    const labels = labelsOf(view);
+    const buckets: Bucket[] = [];
+    let renderedBuckets = 0;
+    for (const [index, members] of sortIntoBuckets(repositories, count).entries()) {
+      const before = reusable ? previous?.buckets[index] : undefined;
+      if (before && sameMembers(before.members, members)) {
+        if (!keepPlain) for (const chunk of before.chunks) if (chunk) chunk.plain = undefined;
+        buckets.push(before);
+      } else {
+        buckets.push(renderBucket(members, labels, perImage, keepPlain));
+        renderedBuckets += 1;
+      }
+      await pause();
+    }
+    const repositoryRows: (Joined | undefined)[] = [];
+    for (const index of repositoryMetrics.keys()) {
+      const chunks = buckets
+        .map((bucket) => bucket.chunks[index])
+        .filter((chunk): chunk is Chunk => chunk !== undefined);
+      repositoryRows.push(chunks.length > 0 ? join(chunks) : undefined);
+      await pause();
+    }
+    const own = renderView(view, keepPlain);
+    registries.set(registry, { ownRows: own.rows, ownSeries: own.series, perImage, buckets, repositoryRows });
+    assembled.clear();
+    return {
+      series: own.series + buckets.reduce((sum, bucket) => sum + bucket.series, 0),
+      renderedBuckets,
+    };
+  }
+
+  return {
+    publish(registry, publication) {
+      // Publishes of one registry take their turns: the later one wins.
+      const turn = (turns.get(registry) ?? Promise.resolve())
+        .catch(() => {})
+        .then(() => render(registry, publication));
+      turns.set(registry, turn);
+      return turn;
+    },
+    updateView(registry, view) {
+      const previous = registries.get(registry);
+      if (!previous) return;
+      const own = renderView(view, plainWanted());
+      registries.set(registry, { ...previous, ownRows: own.rows, ownSeries: own.series });
+      assembled.clear();
+    },
+    remove(registry) {
+      turns.delete(registry);
+      registries.delete(registry);
+      assembled.clear();
+    },
+    body(format, encoding, own) {
+      const tail = format === 'openmetrics' ? `${own}# EOF\n` : own;
+      if (encoding === 'identity') plainAskedAt = performance.now();
+      const whole = joinAll([assemble(format), join(tail === '' ? [] : [createChunk(tail, true)])]);
+      const type = { 'Content-Type': contentTypes[format], Vary: 'Accept, Accept-Encoding' };
+      if (encoding === 'gzip') {
+        const buffers = [gzipHeader, ...whole.chunks.map(({ deflated }) => deflated), gzipTrailer(whole)];
+        return {
+          headers: { ...type, 'Content-Encoding': 'gzip' },
+          length: gzipHeader.length + whole.deflatedLength + 10,
+          buffers: () => buffers,
+        };
+      }
+      return {
+        headers: type,
+        length: whole.length,
+        async *buffers() {
+          for (const chunk of whole.chunks) yield chunk.plain ?? (await plainOf(chunk));
+        },
+      };
+    },
+  };
+}

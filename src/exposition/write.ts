@@ -1,0 +1,67 @@
+import { once } from 'node:events';
+import type { ServerResponse } from 'node:http';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+
+/** What a scrape is answered with: buffers that are already there. */
+export interface ExpositionBody {
+  readonly headers: Readonly<Record<string, string>>;
+  /** Bytes. */
+  readonly length: number;
+  buffers(): AsyncIterable<Buffer> | Iterable<Buffer>;
+}
+
+/** One write of more than about a megabyte holds the event loop for tens of milliseconds. */
+const pieceBytes = 256 * 1024;
+/** A reader that takes nothing for so long is cut off. */
+const stalledMs = 60_000;
+
+/** Writes a body at the reader's pace, giving others their turn after each piece. */
+export async function writeBody(response: ServerResponse, body: ExpositionBody): Promise<void> {
+  response.writeHead(200, { ...body.headers, 'Content-Length': body.length });
+  if (response.req.method === 'HEAD') {
+    response.end();
+    return;
+  }
+  const closed = new AbortController();
+  const onClose = () => closed.abort();
+  response.once('close', onClose);
+
+  const flush = async (pieces: Buffer[], bytes: number): Promise<boolean> => {
+    if (response.destroyed) return false;
+    const [only] = pieces;
+    if (response.write(pieces.length === 1 && only ? only : Buffer.concat(pieces, bytes))) {
+      await nextTurn();
+      return !response.destroyed;
+    }
+    const stalled = setTimeout(() => response.destroy(), stalledMs);
+    try {
+      await once(response, 'drain', { signal: closed.signal });
+      return true;
+    } catch {
+      return false;
+    } finally {
+      clearTimeout(stalled);
+    }
+  };
+
+  let pieces: Buffer[] = [];
+  let bytes = 0;
+  try {
+    for await (const buffer of body.buffers()) {
+      for (let start = 0; start < buffer.length; start += pieceBytes) {
+        const piece = buffer.subarray(start, start + pieceBytes);
+        if (bytes > 0 && bytes + piece.length > pieceBytes) {
+          if (!(await flush(pieces, bytes))) return;
+          pieces = [];
+          bytes = 0;
+        }
+        pieces.push(piece);
+        bytes += piece.length;
+      }
+    }
+    if (bytes > 0 && !(await flush(pieces, bytes))) return;
+    response.end();
+  } finally {
+    response.removeListener('close', onClose);
+  }
+}
