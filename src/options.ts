@@ -1,0 +1,115 @@
+import { z } from 'zod';
+import { fileSecret, plainSecret, type Secret } from './secret.ts';
+
+/** Pieces of configuration schemas that providers share. */
+
+const units: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+/** Milliseconds of `90s`, `5m`, `1h30m`, `7d`; undefined when it is no duration. */
+export function parseDuration(text: string): number | undefined {
+  if (!/^(\d+(\.\d+)?(ms|s|m|h|d))+$/.test(text)) return undefined;
+  let sum = 0;
+  for (const [, number, unit = ''] of text.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h|d)/g))
+    sum += Number(number) * (units[unit] ?? 0);
+  return sum;
+}
+
+/** A duration such as `90s`; parsed to milliseconds. */
+export const duration = z.string().transform((text, context) => {
+  const parsed = parseDuration(text);
+  if (parsed !== undefined && parsed > 0) return parsed;
+  context.addIssue({
+    code: 'custom',
+    message: `${JSON.stringify(text)} is no duration: write one such as 30s, 5m, 12h or 7d`,
+  });
+  return z.NEVER;
+});
+
+const byteUnits: Readonly<Record<string, number>> = { B: 1, KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30 };
+
+/** A size such as `32MiB`, or a number of bytes; parsed to bytes. */
+export const byteSize = z.union([z.int().positive(), z.string()]).transform((value, context) => {
+  if (typeof value === 'number') return value;
+  const [, number, unit = ''] = /^(\d+)\s*(B|KiB|MiB|GiB)$/.exec(value) ?? [];
+  const bytes = Number(number) * (byteUnits[unit] ?? 0);
+  if (bytes > 0) return bytes;
+  context.addIssue({
+    code: 'custom',
+    message: `${JSON.stringify(value)} is no size: write one such as 32MiB`,
+  });
+  return z.NEVER;
+});
+
+/** An http or https address without user, password or query. */
+export const endpointUrl = z.string().transform((text, context) => {
+  const problem = !URL.canParse(text)
+    ? 'is no address: write one such as https://registry.example.com'
+    : !/^https?:$/.test(new URL(text).protocol)
+      ? 'has another scheme than http or https'
+      : new URL(text).username || new URL(text).password
+        ? 'holds a user or password: put them under auth'
+        : new URL(text).search || new URL(text).hash
+          ? 'has a query or fragment: leave it out'
+          : undefined;
+  if (problem === undefined) return new URL(text);
+  // The address is not repeated: it may hold the very password that is refused.
+  context.addIssue({ code: 'custom', message: `the address ${problem}` });
+  return z.NEVER;
+});
+
+/** Credentials as the registry protocol takes them. */
+export interface Auth {
+  readonly username?: string;
+  readonly password?: Secret;
+  readonly token?: Secret;
+  readonly dockerConfigFile?: string;
+  readonly trustedRealms?: readonly string[];
+}
+
+const text = (description: string) => z.string().min(1).describe(description);
+
+/** `auth:` of registries with a user and password, a token, or docker's own configuration file. */
+export const auth = z
+  .strictObject({
+    username: text('User or robot account').optional(),
+    password: text('Password; better from passwordFile or the environment').optional(),
+    passwordFile: text('File that holds the password; read again when it changes').optional(),
+    token: text('Token that is sent as it is; better from tokenFile or the environment').optional(),
+    tokenFile: text('File that holds the token; read again when it changes').optional(),
+    dockerConfigFile: text("docker's config.json with credentials in auths").optional(),
+    trustedRealms: z
+      .array(z.string().min(1))
+      .describe('Hosts besides the registry itself that may be sent the credentials in exchange for a token')
+      .optional(),
+  })
+  .transform((given, context): Auth => {
+    const refuse = (message: string, path: string) =>
+      context.addIssue({ code: 'custom', message, path: [path] });
+    if (given.password !== undefined && given.passwordFile !== undefined)
+      refuse('is given besides password: keep one of the two', 'passwordFile');
+    if (given.token !== undefined && given.tokenFile !== undefined)
+      refuse('is given besides token: keep one of the two', 'tokenFile');
+    const password = secretOf(given.password, given.passwordFile);
+    const token = secretOf(given.token, given.tokenFile);
+    if ((given.username === undefined) !== (password === undefined))
+      refuse(
+        'username and password (or passwordFile) go together',
+        given.username === undefined ? 'username' : 'password',
+      );
+    const ways = [password, token, given.dockerConfigFile].filter((way) => way !== undefined);
+    if (ways.length > 1)
+      refuse('more than one of password, token and dockerConfigFile is given: keep one', 'username');
+    return {
+      ...(given.username !== undefined && { username: given.username }),
+      ...(password && { password }),
+      ...(token && { token }),
+      ...(given.dockerConfigFile !== undefined && { dockerConfigFile: given.dockerConfigFile }),
+      ...(given.trustedRealms && { trustedRealms: given.trustedRealms }),
+    };
+  });
+
+/** The secret of a pair of settings such as `password` and `passwordFile`. */
+export function secretOf(value: string | undefined, file: string | undefined): Secret | undefined {
+  if (value !== undefined) return plainSecret(value);
+  return file === undefined ? undefined : fileSecret(file);
+}
