@@ -1,0 +1,169 @@
+import { readFile } from 'node:fs/promises';
+import cron from 'node-cron';
+import picomatch from 'picomatch';
+import { z } from 'zod';
+import { ConfigError, type Problem, readDocument, showPath } from './config/document.ts';
+import { commonKeys, createConfigSchema } from './config/schema.ts';
+import type { RegistrySettings } from './loop/settings.ts';
+import { secretOf } from './options.ts';
+import type { Provider } from './provider.ts';
+import type { When } from './schedule.ts';
+import type { Secret } from './secret.ts';
+
+export { ConfigError, type Problem } from './config/document.ts';
+
+/** A registry as configured: everything is resolved, nothing is optional that has a default. */
+export interface RegistryConfig extends RegistrySettings {
+  readonly type: string;
+  /** Present when push events are accepted. */
+  readonly eventsToken?: Secret;
+  /** The registry's part of the document as it was written, to see whether a reload changes it. */
+  readonly source: string;
+}
+
+export interface Config {
+  readonly registries: readonly RegistryConfig[];
+}
+
+export type Providers = Readonly<Record<string, Provider>>;
+
+export interface ParseOptions {
+  /** For messages, and for paths that are relative to it. */
+  readonly file: string;
+  readonly providers: Providers;
+  readonly env?: NodeJS.ProcessEnv;
+}
+
+/**
+ * Reads the configuration.
+ * @throws ConfigError with everything that is wrong with it: file, line, path, what and what would be right.
+ */
+export async function loadConfig(path: string, providers: Providers, env = process.env): Promise<Config> {
+  let text: string;
+  try {
+    text = await readFile(path, 'utf8');
+  } catch (error) {
+    const why =
+      (error as NodeJS.ErrnoException).code === 'ENOENT' ? 'there is no such file' : (error as Error).message;
+    throw new ConfigError([{ file: path, path: '', message: `cannot be read: ${why}` }]);
+  }
+  return parseConfig(text, { file: path, providers, env });
+}
+
+const defaultInterval: When = { cron: '*/5 * * * *' };
+
+/** The longest gap between two runs of a schedule among the next few, in milliseconds. */
+function intervalOf(when: When): number {
+  if ('everyMs' in when) return when.everyMs;
+  const task = cron.createTask(when.cron, () => {});
+  try {
+    const runs = task.getNextRuns(8).map((run) => run.getTime());
+    return Math.max(...runs.slice(1).map((run, index) => run - (runs[index] ?? run)), 1000);
+  } finally {
+    void task.destroy();
+  }
+}
+
+/** Parses the text of a configuration; see {@link loadConfig}. */
+export function parseConfig(text: string, options: ParseOptions): Config {
+  const { file, providers, env = process.env } = options;
+  const document = readDocument(text, file, env);
+  const parsed = createConfigSchema(providers).safeParse(document.value);
+  const problem = (path: readonly PropertyKey[], message: string): Problem => {
+    const known = path.filter((part) => typeof part !== 'symbol');
+    return { file, ...document.locate(known), path: showPath(known), message };
+  };
+  if (!parsed.success)
+    throw new ConfigError(parsed.error.issues.flatMap((issue) => explain(issue, problem, providers)));
+
+  const { defaults = {}, registries } = parsed.data;
+  const problems: Problem[] = [];
+  const names = new Map<string, number>();
+  const result = registries.map((registry, index): RegistryConfig => {
+    const before = names.get(registry.name);
+    if (before !== undefined)
+      problems.push(
+        problem(['registries', index, 'name'], `registries[${before}] has this name too: names are unique`),
+      );
+    names.set(registry.name, index);
+    const when = registry.schedule ?? defaults.schedule ?? defaultInterval;
+    const intervalMs = intervalOf(when);
+    const selection = { ...defaults.images, ...registry.images };
+    const { include = ['**'], exclude = [] } = registry.repositories ?? {};
+    const included = picomatch(include, { dot: true });
+    const excluded = exclude.length > 0 ? picomatch(exclude, { dot: true }) : () => false;
+    const tags = selection.tags ?? [];
+    const { retention, http = {}, tls = {} } = registry;
+    const eventsToken = secretOf(registry.events?.token, registry.events?.tokenFile);
+    if (registry.events && !eventsToken)
+      problems.push(problem(['registries', index, 'events'], 'events need a token or tokenFile'));
+    const own = Object.fromEntries(Object.entries(registry).filter(([key]) => !commonKeys.includes(key)));
+    return {
+      name: registry.name,
+      type: registry.type,
+      when,
+      intervalMs,
+      timeoutMs: registry.timeout ?? defaults.timeout ?? 240_000,
+      staleAfterMs: registry.staleAfter ?? defaults.staleAfter ?? Math.max(3 * intervalMs, 900_000),
+      maxSeries: registry.maxSeries ?? defaults.maxSeries ?? 200_000,
+      images: {
+        perRepository: selection.perRepository ?? 3,
+        matches: tags.length > 0 ? picomatch(tags, { dot: true }) : () => false,
+      },
+      ...(retention && {
+        retention: {
+          ...(retention.keepLast !== undefined && { keepLast: retention.keepLast }),
+          ...(retention.maxAge !== undefined && { maxAgeSeconds: retention.maxAge / 1000 }),
+          ...(retention.untaggedMaxAge !== undefined && {
+            untaggedMaxAgeSeconds: retention.untaggedMaxAge / 1000,
+          }),
+        },
+      }),
+      wants: (repository) => included(repository) && !excluded(repository),
+      http: {
+        maxConcurrent: http.maxConcurrent ?? 8,
+        timeoutMs: http.timeout ?? 30_000,
+        maxBytes: http.maxBytes ?? 32 * 2 ** 20,
+        retries: http.retries ?? 4,
+        ...(http.requestsPerSecond !== undefined && { requestsPerSecond: http.requestsPerSecond }),
+        ...(tls.caFile !== undefined && { caFile: tls.caFile }),
+        ...(tls.insecureSkipVerify && { insecureSkipVerify: true }),
+      },
+      options: own,
+      ...(eventsToken && { eventsToken }),
+      source: JSON.stringify([defaults, (document.value as { registries: unknown[] }).registries[index]]),
+    };
+  });
+  if (problems.length > 0) throw new ConfigError(problems);
+  return { registries: result };
+}
+
+/** A zod issue in words that say what would be right. */
+function explain(
+  issue: z.core.$ZodIssue,
+  problem: (path: readonly PropertyKey[], message: string) => Problem,
+  providers: Providers,
+): Problem[] {
+  if (issue.code === 'unrecognized_keys')
+    return issue.keys.map((key) =>
+      problem([...issue.path, key], `there is no setting ${JSON.stringify(key)} here`),
+    );
+  if (issue.code === 'invalid_union' && issue.path.length === 2)
+    return [
+      problem(
+        [...issue.path, 'type'],
+        `is none of the types of registry: ${Object.keys(providers).sort().join(', ')}`,
+      ),
+    ];
+  if (issue.code === 'invalid_type' && issue.input === undefined)
+    return [problem(issue.path, `is missing: ${issue.message}`)];
+  return [problem(issue.path, issue.message)];
+}
+
+/** JSON schema of the document, for editors and the Helm chart. */
+export function configJsonSchema(providers: Providers): Record<string, unknown> {
+  return z.toJSONSchema(createConfigSchema(providers), { io: 'input', unrepresentable: 'any' }) as Record<
+    string,
+    unknown
+  >;
+}

@@ -1,0 +1,110 @@
+import { isMap, isScalar, isSeq, LineCounter, type Node, parseDocument, type Scalar, visit } from 'yaml';
+
+/** One thing that is wrong with the configuration. */
+export interface Problem {
+  readonly file: string;
+  /** From 1; absent where the file as a whole is meant. */
+  readonly line?: number;
+  readonly column?: number;
+  /** Such as `registries[1].auth.passwordFile`; empty for the document itself. */
+  readonly path: string;
+  readonly message: string;
+}
+
+/** Everything that is wrong with the configuration, at once. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError';
+  readonly problems: readonly Problem[];
+
+  constructor(problems: readonly Problem[]) {
+    super(
+      problems
+        .map(({ file, line, column, path, message }) => {
+          const place = line === undefined ? file : `${file}:${line}:${column}`;
+          return `${place}: ${path && `${path}: `}${message}`;
+        })
+        .join('\n'),
+    );
+    this.problems = problems;
+  }
+}
+
+type Path = readonly (string | number)[];
+
+/** `registries[1].auth.passwordFile` */
+export function showPath(path: Path): string {
+  return path.reduce<string>(
+    (shown, part) =>
+      typeof part === 'number' ? `${shown}[${part}]` : shown === '' ? part : `${shown}.${part}`,
+    '',
+  );
+}
+
+/** A YAML document whose values know where they stand. */
+export interface ParsedDocument {
+  readonly value: unknown;
+  /** Line and column of a path, or of the nearest thing above it that exists; of a key for an unknown key. */
+  locate(path: Path): { readonly line: number; readonly column: number };
+}
+
+/**
+ * Parses YAML and puts environment variables in place of `${NAME}` and `${NAME:-default}` in text values (`$$` is a
+ * dollar sign). A value that was nothing but a reference stays text: `"${PORT}"` is no number.
+ * @throws ConfigError for syntax, duplicate keys, and every variable that is not set.
+ */
+export function readDocument(text: string, file: string, env: NodeJS.ProcessEnv): ParsedDocument {
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines, uniqueKeys: true, prettyErrors: false });
+  const place = (offset: number) => {
+    const { line, col } = lines.linePos(offset);
+    return { line: Math.max(1, line), column: Math.max(1, col) };
+  };
+  const problems: Problem[] = [...document.errors, ...document.warnings].map((error) => ({
+    file,
+    ...place(error.pos[0]),
+    path: '',
+    message: error.message.replace(/\s+/g, ' '),
+  }));
+
+  const locate = (path: Path) => {
+    let node: unknown = document.contents;
+    let offset = (node as Node | null)?.range?.[0] ?? 0;
+    for (const part of path) {
+      if (isMap(node)) {
+        const pair = node.items.find(({ key }) => isScalar(key) && key.value === part);
+        if (!pair) break;
+        offset = (pair.key as Scalar).range?.[0] ?? offset;
+        node = pair.value;
+      } else if (isSeq(node) && typeof part === 'number') {
+        const item = node.items[part] as Node | undefined;
+        if (!item) break;
+        offset = item.range?.[0] ?? offset;
+        node = item;
+      } else break;
+    }
+    return place(offset);
+  };
+
+  visit(document, {
+    Scalar(key, node) {
+      if (key === 'key' || typeof node.value !== 'string' || !node.value.includes('$')) return;
+      node.value = node.value.replace(
+        /\$\$|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}/g,
+        (whole, name: string | undefined, fallback: string | undefined) => {
+          if (name === undefined) return '$';
+          const value = env[name] || fallback;
+          if (value !== undefined) return value;
+          problems.push({
+            file,
+            ...place(node.range?.[0] ?? 0),
+            path: '',
+            message: `the environment variable ${name} is not set: set it, or write \${${name}:-default}`,
+          });
+          return whole;
+        },
+      );
+    },
+  });
+  if (problems.length > 0) throw new ConfigError(problems);
+  return { value: document.toJS(), locate };
+}

@@ -1,0 +1,119 @@
+import cron from 'node-cron';
+import { z } from 'zod';
+import { byteSize, duration, parseDuration } from '../options.ts';
+import type { Provider } from '../provider.ts';
+import type { When } from '../schedule.ts';
+
+/** A cron expression (node-cron's optional seconds too) or an interval such as `5m`. */
+export const schedule = z.string().transform((text, context): When => {
+  const everyMs = parseDuration(text);
+  if (everyMs !== undefined && everyMs >= 1000) return { everyMs };
+  if (everyMs === undefined && cron.validate(text)) return { cron: text };
+  context.addIssue({
+    code: 'custom',
+    message: `${JSON.stringify(text)} is no schedule: write a cron expression such as "*/5 * * * *", or an interval of at least 1s such as 5m`,
+  });
+  return z.NEVER;
+});
+
+const patterns = z.array(z.string().min(1));
+
+const images = z.strictObject({
+  perRepository: z
+    .int()
+    .min(0)
+    .max(1000)
+    .describe('So many of the newest tagged images of each repository are exported one by one (default 3)')
+    .optional(),
+  tags: patterns
+    .describe('Images with a tag that matches one of these patterns are exported one by one too')
+    .optional(),
+});
+
+/** What `defaults` and each registry have in common. */
+const common = {
+  schedule: schedule
+    .describe('When to poll: a cron expression or an interval such as 5m (default */5 * * * *)')
+    .optional(),
+  timeout: duration.describe('Deadline of a whole poll (default 4m)').optional(),
+  staleAfter: duration
+    .describe('Age at which data is no longer exported (default 3 intervals, at least 15m)')
+    .optional(),
+  maxSeries: z.int().positive().describe('Series per registry at most (default 200000)').optional(),
+  images: images.optional(),
+};
+
+const http = z.strictObject({
+  maxConcurrent: z.int().min(1).max(256).describe('Requests at once (default 8)').optional(),
+  requestsPerSecond: z
+    .number()
+    .positive()
+    .describe('Requests per second at most (default: no limit)')
+    .optional(),
+  timeout: duration.describe('Deadline of a single request (default 30s)').optional(),
+  maxBytes: byteSize.describe('Largest answer that is read, such as 32MiB (the default)').optional(),
+  retries: z.int().min(0).max(20).describe('Attempts after the first (default 4)').optional(),
+});
+
+/** What each registry has besides its provider's own options. */
+const registryCommon = {
+  ...common,
+  name: z
+    .string()
+    .regex(
+      /^[a-zA-Z0-9][a-zA-Z0-9._-]{0,62}$/,
+      'a name has up to 63 letters, digits, dots, dashes and underscores',
+    )
+    .describe('Value of the label registry; unique'),
+  repositories: z
+    .strictObject({
+      include: patterns.describe('Patterns of repositories to read (default **)').optional(),
+      exclude: patterns.describe('Patterns of repositories to leave out').optional(),
+    })
+    .optional(),
+  http: http.optional(),
+  tls: z
+    .strictObject({
+      caFile: z.string().min(1).describe("PEM file of certificates to trust besides the system's").optional(),
+      insecureSkipVerify: z.boolean().describe('Do not check certificates; for tests only').optional(),
+    })
+    .optional(),
+  retention: z
+    .strictObject({
+      keepLast: z
+        .int()
+        .min(0)
+        .describe('The newest tagged images that are kept whatever their age')
+        .optional(),
+      maxAge: duration.describe('Age from which a tagged image is stale').optional(),
+      untaggedMaxAge: duration.describe('Age from which an untagged image is stale').optional(),
+    })
+    .describe('What you expect your retention policy to keep; measured as stale_images and reclaimable_bytes')
+    .optional(),
+  events: z
+    .strictObject({
+      token: z.string().min(16).describe('Secret that push events carry; better from tokenFile').optional(),
+      tokenFile: z.string().min(1).describe('File that holds the secret').optional(),
+    })
+    .describe('Accepts push events at /events/<registry>')
+    .optional(),
+};
+
+/** The schema of the whole document for these providers. */
+export function createConfigSchema(providers: Readonly<Record<string, Provider>>) {
+  const registries = Object.values(providers).map((provider) =>
+    z.strictObject({ type: z.literal(provider.type), ...registryCommon, ...provider.options.shape }),
+  );
+  const [first, ...rest] = registries;
+  if (!first) throw new Error('no providers');
+  return z.strictObject({
+    defaults: z.strictObject(common).describe('For every registry that does not say otherwise').optional(),
+    registries: z
+      .array(z.discriminatedUnion('type', [first, ...rest]))
+      .min(1, 'at least one registry')
+      .describe('The registries to watch'),
+  });
+}
+
+/** Names of the settings that are not a provider's own. */
+export const commonKeys: readonly string[] = ['type', ...Object.keys(registryCommon)];
