@@ -1,0 +1,98 @@
+import { parseArgs } from 'node:util';
+
+/** The command line, as in every Prometheus exporter. */
+export interface Flags {
+  readonly configFile: string;
+  readonly checkOnly: boolean;
+  readonly listenAddresses: readonly { readonly host: string | undefined; readonly port: number }[];
+  readonly telemetryPath: string;
+  readonly maxRequests: number;
+  readonly webConfigFile: string | undefined;
+  readonly storagePath: string | undefined;
+  readonly logLevel: LogLevel;
+  readonly logFormat: 'logfmt' | 'json';
+}
+
+export const logLevels = ['debug', 'info', 'warn', 'error'] as const;
+export type LogLevel = (typeof logLevels)[number];
+
+/** A flag that is not right; its message says what would be. */
+export class UsageError extends Error {
+  override readonly name = 'UsageError';
+}
+
+export const usage = `Usage: container-registry-exporter [flags]
+
+  --config.file=exporter.yaml       Configuration file.
+  --config.check                    Check the configuration and leave.
+  --web.listen-address=:10056       Address to listen on; may be given several times.
+  --web.telemetry-path=/metrics     Path of the metrics.
+  --web.max-requests=40             Scrapes at once at most; 0 for no limit.
+  --web.config.file=FILE            TLS and users, in the format of Prometheus' exporter-toolkit.
+  --storage.path=DIR                Where state survives a restart; without it none does.
+  --log.level=info                  debug, info, warn or error.
+  --log.format=logfmt               logfmt or json.
+  --version                         Show the version and leave.
+  -h, --help                        Show this and leave.
+`;
+
+function listenAddress(text: string): { host: string | undefined; port: number } {
+  const match = /^(?:\[([^\]]+)\]|([^:[\]]*)):(\d{1,5})$/.exec(text);
+  const port = Number(match?.[3]);
+  if (!match || port > 65_535)
+    throw new UsageError(`--web.listen-address=${text}: write :10056, 127.0.0.1:10056 or [::1]:10056`);
+  return { host: match[1] ?? (match[2] || undefined), port };
+}
+
+/**
+ * Reads the command line.
+ * @returns flags, or what to print before leaving
+ * @throws UsageError
+ */
+export function parseFlags(args: readonly string[]): Flags | 'version' | 'help' {
+  let values: Record<string, string | boolean | string[] | undefined>;
+  try {
+    ({ values } = parseArgs({
+      args: [...args],
+      options: {
+        'config.file': { type: 'string', default: 'exporter.yaml' },
+        'config.check': { type: 'boolean', default: false },
+        'web.listen-address': { type: 'string', multiple: true, default: [':10056'] },
+        'web.telemetry-path': { type: 'string', default: '/metrics' },
+        'web.max-requests': { type: 'string', default: '40' },
+        'web.config.file': { type: 'string' },
+        'storage.path': { type: 'string' },
+        'log.level': { type: 'string', default: 'info' },
+        'log.format': { type: 'string', default: 'logfmt' },
+        version: { type: 'boolean', default: false },
+        help: { type: 'boolean', short: 'h', default: false },
+      },
+    }));
+  } catch (error) {
+    throw new UsageError((error as Error).message);
+  }
+  if (values['help']) return 'help';
+  if (values['version']) return 'version';
+  const telemetryPath = String(values['web.telemetry-path']);
+  if (!/^\/./.test(telemetryPath))
+    throw new UsageError('--web.telemetry-path begins with / and is not / itself');
+  const maxRequests = Number(values['web.max-requests']);
+  if (!Number.isInteger(maxRequests) || maxRequests < 0)
+    throw new UsageError('--web.max-requests is a whole number from 0');
+  const logLevel = logLevels.find((level) => level === values['log.level']);
+  if (!logLevel) throw new UsageError(`--log.level is one of ${logLevels.join(', ')}`);
+  const logFormat = (['logfmt', 'json'] as const).find((format) => format === values['log.format']);
+  if (!logFormat) throw new UsageError('--log.format is logfmt or json');
+  const path = (name: string) => (typeof values[name] === 'string' ? values[name] : undefined);
+  return {
+    configFile: String(values['config.file']),
+    checkOnly: values['config.check'] === true,
+    listenAddresses: (values['web.listen-address'] as string[]).map(listenAddress),
+    telemetryPath,
+    maxRequests,
+    webConfigFile: path('web.config.file'),
+    storagePath: path('storage.path'),
+    logLevel,
+    logFormat,
+  };
+}

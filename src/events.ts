@@ -1,0 +1,93 @@
+import { createHash, timingSafeEqual } from 'node:crypto';
+import express, { type RequestHandler } from 'express';
+import { readDistributionEvents } from './events/distribution.ts';
+import { readZotEvents } from './events/zot.ts';
+import type { RegistryLoop } from './loop.ts';
+import type { Logger } from './provider.ts';
+import type { Secret } from './secret.ts';
+
+/**
+ * What a registry told. An event is a hint: it counts, and makes the loop look at the repository; nothing else of it
+ * becomes a value, so a forged or repeated one can cost a poll at most.
+ */
+export type PushEvent =
+  | { readonly id: string; readonly type: 'pushed' | 'changed'; readonly repository: string }
+  | { readonly id: string; readonly type: 'failed'; readonly repository: string; readonly reason: string }
+  | { readonly id: string; readonly type: 'other' };
+
+/** Readers by the source's name; the first that understands a body has it. */
+const readers: Readonly<Record<string, (body: unknown) => PushEvent[] | undefined>> = {
+  distribution: readDistributionEvents,
+  zot: readZotEvents,
+};
+
+/** A registry that accepts events. */
+export interface EventTarget {
+  readonly loop: RegistryLoop;
+  readonly token: Secret;
+}
+
+const remembered = 10_000;
+const digest = (text: string): Buffer => createHash('sha256').update(text).digest();
+
+/** Compares without telling by its time where two secrets differ. */
+async function authorized(header: string | undefined, token: Secret): Promise<boolean> {
+  if (header === undefined) return false;
+  return timingSafeEqual(digest(header.replace(/^Bearer\s+/i, '')), digest(await token.read()));
+}
+
+/** Answers `POST /<registry>`. Registries send an event again when it failed: each is counted once, by its id. */
+export function createEventReceiver(
+  target: (registry: string) => EventTarget | undefined,
+  log: Logger,
+): RequestHandler {
+  const seen = new Map<string, Set<string>>();
+  const isNew = (registry: string, id: string): boolean => {
+    const ids = seen.get(registry) ?? new Set();
+    seen.set(registry, ids);
+    if (ids.has(id)) return false;
+    ids.add(id);
+    const [oldest] = ids;
+    if (ids.size > remembered && oldest !== undefined) ids.delete(oldest);
+    return true;
+  };
+  const router = express.Router();
+
+  router.post(
+    '/:registry',
+    async (request, response, next) => {
+      const registry = String(request.params['registry']);
+      const found = target(registry);
+      // The same answer for an unknown registry and a wrong token: names are not to be guessed.
+      if (found && (await authorized(request.get('authorization'), found.token))) return next();
+      found?.loop.countEvent('unknown', 'unauthorized');
+      response.status(401).type('text').send('unauthorized\n');
+    },
+    express.json({ limit: '1mb', type: () => true }),
+    (request, response) => {
+      const registry = String(request.params['registry']);
+      const found = target(registry);
+      if (!found) return void response.status(404).end();
+      const { loop } = found;
+      for (const [source, read] of Object.entries(readers)) {
+        const events = read(request.body);
+        if (!events) continue;
+        for (const event of events) {
+          if (!isNew(registry, event.id)) {
+            loop.countEvent(source, 'duplicate');
+            continue;
+          }
+          if (event.type === 'pushed') loop.pushed(event.repository);
+          else if (event.type === 'failed') loop.pushed(event.repository, event.reason);
+          else if (event.type === 'changed') loop.look(event.repository);
+          loop.countEvent(source, event.type === 'other' ? 'ignored' : 'accepted');
+        }
+        return void response.status(202).end();
+      }
+      loop.countEvent('unknown', 'invalid');
+      log.warn({ registry }, 'an event of an unknown shape was refused');
+      response.status(400).type('text').send('not an event that is understood here\n');
+    },
+  );
+  return router;
+}

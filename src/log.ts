@@ -1,0 +1,72 @@
+import { Writable } from 'node:stream';
+import { type DestinationStream, pino } from 'pino';
+import type { LogLevel } from './cli.ts';
+import type { Logger } from './provider.ts';
+
+/** A logger that can be bound to a registry. */
+export interface RootLogger extends Logger {
+  child(bindings: Readonly<Record<string, string>>): Logger;
+}
+
+/** Control and directional characters let untrusted text forge lines or hide itself in a terminal. */
+const quote = (text: string): string =>
+  JSON.stringify(text).replace(
+    /[\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
+
+const word = (value: unknown): string => {
+  const text = typeof value === 'string' ? value : (JSON.stringify(value) ?? String(value));
+  return /^[\w.:/@+-]+$/.test(text) ? text : quote(text);
+};
+
+/** One line of logfmt from one line of JSON. */
+export function toLogfmt(line: string): string {
+  const { time, level, msg, err, ...rest } = JSON.parse(line) as Record<string, unknown>;
+  const fields: [string, unknown][] = [['ts', time], ['level', level], ['msg', msg], ...Object.entries(rest)];
+  if (err && typeof err === 'object') fields.push(['err', (err as { message?: unknown }).message]);
+  return `${fields
+    .filter(([, value]) => value !== undefined)
+    .map(([key, value]) => `${key}=${word(value)}`)
+    .join(' ')}\n`;
+}
+
+/** Errors as their message and those of their causes; stacks only of faults of the exporter itself. */
+function serializeError(error: unknown): { message: string; stack?: string } {
+  if (!(error instanceof Error)) return { message: String(error) };
+  const messages: string[] = [];
+  for (let one: unknown = error, depth = 0; one instanceof Error && depth < 4; one = one.cause, depth += 1)
+    if (one.message && !messages.some((known) => known.includes((one as Error).message)))
+      messages.push(one.message);
+  const own = error.name === 'CollectError' || error.name === 'ConfigError';
+  return { message: messages.join(': '), ...(!own && error.stack !== undefined && { stack: error.stack }) };
+}
+
+/** Logs to standard error, as exporters do. */
+export function createLogger(options: {
+  readonly level: LogLevel;
+  readonly format: 'logfmt' | 'json';
+  readonly stream?: Writable;
+}): RootLogger {
+  const target = options.stream ?? process.stderr;
+  const destination: DestinationStream =
+    options.format === 'json'
+      ? target
+      : new Writable({
+          decodeStrings: false,
+          write(chunk, _encoding, done) {
+            target.write(toLogfmt(String(chunk)));
+            done();
+          },
+        });
+  return pino(
+    {
+      level: options.level,
+      base: null,
+      timestamp: pino.stdTimeFunctions.isoTime,
+      formatters: { level: (label) => ({ level: label }) },
+      serializers: { err: serializeError },
+    },
+    destination,
+  );
+}
