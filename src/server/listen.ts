@@ -1,0 +1,160 @@
+import type { X509Certificate } from 'node:crypto';
+import { createServer, type RequestListener, type Server } from 'node:http';
+import { createServer as createTlsServer, type Server as TlsServer } from 'node:https';
+import type { AddressInfo } from 'node:net';
+import type { TLSSocket } from 'node:tls';
+import type { RequestHandler } from 'express';
+import type { Logger } from '../provider.ts';
+import { createUserCheck } from './users.ts';
+import { fingerprint, loadWebConfig, type WebConfig } from './web-config.ts';
+
+export interface Listeners {
+  /** Such as `http://127.0.0.1:10056`. */
+  readonly addresses: readonly string[];
+  /** Takes no new connections, lets requests in flight end. */
+  close(): Promise<void>;
+}
+
+/** A change of the file is seen within this time. */
+const checkMs = 1000;
+
+const userinfo = (header: string | undefined): [string, string] | undefined => {
+  const [, encoded] = /^Basic\s+([A-Za-z0-9+/=]+)$/i.exec(header ?? '') ?? [];
+  if (encoded === undefined) return undefined;
+  const decoded = Buffer.from(encoded, 'base64').toString('utf8');
+  const colon = decoded.indexOf(':');
+  return colon < 0 ? undefined : [decoded.slice(0, colon), decoded.slice(colon + 1)];
+};
+
+function refusedCertificate(config: WebConfig, socket: TLSSocket): string | undefined {
+  const { tls } = config;
+  if (!tls?.requestCert) return undefined;
+  const certificate: X509Certificate | undefined = socket.getPeerX509Certificate();
+  if (!certificate) return tls.requireAny ? 'a client certificate is needed' : undefined;
+  // Asked for but not enforced by the handshake: a certificate that is given must be right where a CA is named.
+  if (tls.context.ca !== undefined && !socket.authorized) return 'the client certificate is not trusted';
+  if (tls.allowedSans.length === 0) return undefined;
+  const sans = (certificate.subjectAltName ?? '').split(', ').map((san) => san.replace(/^[^:]+:/, ''));
+  return tls.allowedSans.some((allowed) => sans.includes(allowed))
+    ? undefined
+    : 'the client certificate is for another name';
+}
+
+/**
+ * Listens on all addresses, with TLS and users when `--web.config.file` says so. The file and the certificates are
+ * read again when they change; connections stay. A file that became wrong keeps the old certificates, but nobody
+ * gets in by the old users: requests are answered with 500 until it is mended, as Prometheus' exporters do.
+ * @throws ConfigError for a wrong file, Error when an address cannot be had.
+ */
+export async function listen(options: {
+  readonly addresses: readonly { readonly host: string | undefined; readonly port: number }[];
+  readonly webConfigFile: string | undefined;
+  readonly log: Logger;
+  app(web: RequestHandler): RequestListener;
+}): Promise<Listeners> {
+  const { webConfigFile, log } = options;
+  const servers: (Server | TlsServer)[] = [];
+  const users = createUserCheck();
+  const empty: WebConfig = { users: new Map(), headers: {} };
+  const first = webConfigFile === undefined ? undefined : loadWebConfig(webConfigFile);
+  let config = first?.config ?? empty;
+  let files = first?.files ?? [];
+  let seen = fingerprint(files);
+  let checkedAt = performance.now();
+  let broken = false;
+
+  function refresh(): void {
+    if (webConfigFile === undefined || performance.now() - checkedAt < checkMs) return;
+    checkedAt = performance.now();
+    const now = fingerprint(files);
+    if (now === seen) return;
+    seen = now;
+    try {
+      const next = loadWebConfig(webConfigFile);
+      if ((next.config.tls === undefined) !== (config.tls === undefined))
+        log.warn({ file: webConfigFile }, 'TLS was switched on or off: that takes a restart');
+      if (next.config.tls)
+        for (const server of servers)
+          if ('setSecureContext' in server) server.setSecureContext(next.config.tls.context);
+      config = next.config;
+      files = next.files;
+      seen = fingerprint(files);
+      broken = false;
+      log.info({ file: webConfigFile }, 'the web configuration was read again');
+    } catch (error) {
+      broken = true;
+      log.error({ err: error }, 'the web configuration is wrong: requests are refused until it is mended');
+    }
+  }
+
+  const web: RequestHandler = async (request, response, next) => {
+    refresh();
+    if (broken) {
+      response.status(500).type('text').send('the web configuration is wrong\n');
+      return;
+    }
+    response.set(config.headers);
+    const refused = config.tls && refusedCertificate(config, request.socket as TLSSocket);
+    if (refused !== undefined) {
+      response.status(403).type('text').send(`${refused}\n`);
+      return;
+    }
+    if (config.users.size === 0) return next();
+    const given = userinfo(request.get('authorization'));
+    try {
+      if (given && (await users.check(config.users, ...given))) return next();
+    } catch (error) {
+      response
+        .status(429)
+        .type('text')
+        .send(`${(error as Error).message}\n`);
+      return;
+    }
+    response.status(401).set('WWW-Authenticate', 'Basic').type('text').send('unauthorized\n');
+  };
+
+  const app = options.app(web);
+  const limits = { headersTimeout: 5_000, requestTimeout: 10_000, maxHeaderSize: 16_384 };
+  const addresses: string[] = [];
+  for (const { host, port } of options.addresses) {
+    const { tls } = config;
+    const server = tls
+      ? createTlsServer(
+          {
+            ...limits,
+            ...tls.context,
+            requestCert: tls.requestCert,
+            rejectUnauthorized: tls.rejectUnauthorized,
+          },
+          app,
+        )
+      : createServer(limits, app);
+    server.maxConnections = 512;
+    // A handshake comes before any request: a certificate that was renewed is shown to the next connection.
+    server.on('connection', refresh);
+    servers.push(server);
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject);
+      server.listen({ port, ...(host !== undefined && { host }) }, () => resolve());
+    });
+    const bound = server.address() as AddressInfo;
+    const shown = host === undefined ? 'localhost' : host.includes(':') ? `[${host}]` : host;
+    addresses.push(`${tls ? 'https' : 'http'}://${shown}:${bound.port}`);
+  }
+
+  return {
+    addresses,
+    async close() {
+      await Promise.all(
+        servers.map(
+          (server) =>
+            new Promise<void>((resolve) => {
+              server.close(() => resolve());
+              server.closeIdleConnections();
+            }),
+        ),
+      );
+      await users.close();
+    },
+  };
+}
