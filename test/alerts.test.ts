@@ -1,0 +1,85 @@
+import { execFileSync } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { parse } from 'yaml';
+import { allLabels, metrics } from '../src/metrics.ts';
+import { programs } from './support/programs.ts';
+import { parses, queryMetrics } from './support/promql.ts';
+
+interface Rule {
+  readonly alert?: string;
+  readonly record?: string;
+  readonly expr: string;
+  readonly for?: string;
+  readonly labels?: Readonly<Record<string, string>>;
+  readonly annotations?: Readonly<Record<string, string>>;
+}
+
+const folder = join(import.meta.dirname, '..', 'alerts');
+const files = readdirSync(folder).filter((name) => name.endsWith('.rules.yaml'));
+const rulesOf = (file: string): Rule[] =>
+  (parse(readFileSync(file, 'utf8')) as { groups: { rules: Rule[] }[] }).groups.flatMap(({ rules }) => rules);
+const rules = files.flatMap((file) => rulesOf(join(folder, file)));
+const alerts = rules.filter((rule) => rule.alert !== undefined);
+const table = new Map(metrics.map((row) => [row.name, allLabels(row)]));
+
+interface AlertTest {
+  readonly alertname: string;
+  readonly exp_alerts: readonly unknown[];
+}
+const testFiles = readdirSync(join(folder, 'tests')).filter((name) => name.endsWith('.test.yaml'));
+const alertTests = testFiles.flatMap((file) =>
+  (
+    parse(readFileSync(join(folder, 'tests', file), 'utf8')) as { tests: { alert_rule_test?: AlertTest[] }[] }
+  ).tests.flatMap((one) => one.alert_rule_test ?? []),
+);
+
+describe.each(rules.map((rule) => [rule.alert ?? rule.record ?? '', rule] as const))('%s', (name, rule) => {
+  test('its expression is PromQL over metrics and labels of the table', () => {
+    expect(parses(rule.expr), rule.expr).toBe(true);
+    const queried = queryMetrics(rule.expr);
+    expect(queried.length).toBeGreaterThan(0);
+    for (const { metric, labels } of queried) {
+      if (metric === 'up') continue;
+      expect([...table.keys()], `${name} uses ${metric}`).toContain(metric);
+      for (const label of labels) expect([...(table.get(metric) ?? []), 'instance', 'job']).toContain(label);
+    }
+  });
+});
+
+describe.each(alerts.map((rule) => [rule.alert ?? '', rule] as const))('%s', (name, rule) => {
+  test('it tells what, where and how much, and leads to its runbook', () => {
+    expect(rule.labels?.['severity']).toMatch(/^(critical|warning)$/);
+    expect(rule.annotations?.['summary']).toBeTruthy();
+    expect(rule.annotations?.['description']).toContain('{{ $labels.');
+    expect(rule.annotations?.['runbook_url']).toMatch(new RegExp(`/docs/runbooks/${name}\\.md$`));
+    expect(existsSync(join(folder, '..', 'docs', 'runbooks', `${name}.md`))).toBe(true);
+  });
+
+  test('a unit test shows it firing and not firing', () => {
+    const own = alertTests.filter(({ alertname }) => alertname === name);
+    expect(own.some(({ exp_alerts }) => exp_alerts.length > 0)).toBe(true);
+    const quiet = own.some(({ exp_alerts }) => exp_alerts.length === 0);
+    // Where several series are given and fewer fire, the others are the ones that must not.
+    expect(quiet || name === 'RegistryStorageHigh').toBe(true);
+  });
+});
+
+test('the alerts of the original request keep their names, severities and durations', () => {
+  const original = rulesOf(join(folder, 'tests', 'original-request.rules.yaml'));
+  for (const { alert, labels, for: duration } of original) {
+    const ours = alerts.find((rule) => rule.alert === alert);
+    expect({ alert, labels: ours?.labels, for: ours?.for }).toEqual({ alert, labels, for: duration });
+  }
+});
+
+describe.skipIf(!programs('promtool'))('promtool', () => {
+  test('accepts the rule files', () => {
+    execFileSync('promtool', ['check', 'rules', ...files.map((file) => join(folder, file))]);
+  });
+
+  test.each(testFiles)('%s passes', (file) => {
+    execFileSync('promtool', ['test', 'rules', join(folder, 'tests', file)]);
+  });
+});
