@@ -62,6 +62,7 @@ export interface RegistryLoop {
 /** Push events come in bursts, one per tag and platform: they are gathered for so long. */
 const lookDelayMs = 2_000;
 const unixNow = (): number => Date.now() / 1000;
+const toMilliseconds = (seconds: number): number => Math.round(seconds * 1000) / 1000;
 
 export function createRegistryLoop(input: {
   readonly settings: RegistrySettings;
@@ -199,7 +200,7 @@ export function createRegistryLoop(input: {
     const now = unixNow();
     state.polls += 1;
     state.lastAttemptAt = now;
-    state.pollDurationSeconds = now - startedAt;
+    state.pollDurationSeconds = toMilliseconds(now - startedAt);
     state.up = error === undefined;
     if (error === undefined) {
       state.lastSuccessAt = now;
@@ -261,7 +262,7 @@ export function createRegistryLoop(input: {
     if (only === undefined && failure === undefined)
       log.info(
         {
-          seconds: Number((unixNow() - startedAt).toFixed(3)),
+          seconds: toMilliseconds(unixNow() - startedAt),
           repositories: state.snapshot?.repositories.size,
           series,
         },

@@ -1,0 +1,7 @@
+import type { Provider } from '../provider.ts';
+import { oci } from './oci.ts';
+
+/** Every provider, by the `type` of the configuration. */
+export const providers: Readonly<Record<string, Provider>> = {
+  oci,
+};
