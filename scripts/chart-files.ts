@@ -1,0 +1,67 @@
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type ChartSchema, chartValuesSchema } from './chart-values-schema.ts';
+
+/** Folder of the chart, relative to the repository. */
+export const chartFolder = 'helm/container-registry-exporter';
+
+const root = join(import.meta.dirname, '..');
+
+async function namesIn(folder: string, suffix: string): Promise<string[]> {
+  try {
+    return (await readdir(join(root, folder))).filter((name) => name.endsWith(suffix)).sort();
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw error;
+  }
+}
+
+/** Moves references within a schema to where it stands in another one. */
+function movedTo(prefix: string, value: unknown): unknown {
+  if (Array.isArray(value)) return value.map((item) => movedTo(prefix, item));
+  if (value === null || typeof value !== 'object') return value;
+  return Object.fromEntries(
+    Object.entries(value).map(([key, inner]) =>
+      key === '$ref' && typeof inner === 'string' && inner.startsWith('#')
+        ? [key, `${prefix}${inner.slice(1)}`]
+        : [key, movedTo(prefix, inner)],
+    ),
+  );
+}
+
+/**
+ * The chart's schema of values; what stands under `config` is the exporter's own schema, so that a mistake in the
+ * configuration is refused at `helm install` and not by a pod that does not start.
+ */
+export function valuesSchema(configSchema: Readonly<Record<string, unknown>> | undefined): ChartSchema {
+  if (!configSchema) return chartValuesSchema;
+  const { $schema: _dialect, $id: _id, ...config } = configSchema;
+  return {
+    ...chartValuesSchema,
+    properties: { ...chartValuesSchema.properties, config: { $ref: '#/$defs/exporterConfig' } },
+    $defs: { ...chartValuesSchema.$defs, exporterConfig: movedTo('#/$defs/exporterConfig', config) },
+  };
+}
+
+/**
+ * Everything in the chart that is derived: copies of the rule files and dashboards (helm reads only what lies in the
+ * chart), and `values.schema.json`.
+ * @returns paths relative to the repository, with their content
+ */
+export async function generateChartFiles(): Promise<Map<string, string>> {
+  const files = new Map<string, string>();
+  const copy = async (from: string, suffix: string, to: string) => {
+    for (const name of await namesIn(from, suffix))
+      files.set(`${chartFolder}/files/${to}/${name}`, await readFile(join(root, from, name), 'utf8'));
+  };
+  await copy('alerts', '.rules.yaml', 'alerts');
+  await copy('grafana', '.json', 'dashboards');
+
+  const [schemaFile] = await namesIn('docs', 'config.schema.json');
+  const configSchema = schemaFile && JSON.parse(await readFile(join(root, 'docs', schemaFile), 'utf8'));
+  files.set(
+    `${chartFolder}/values.schema.json`,
+    `${JSON.stringify(valuesSchema(configSchema || undefined), null, 2)}\n`,
+  );
+  return files;
+}

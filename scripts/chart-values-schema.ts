@@ -1,0 +1,132 @@
+/** A JSON schema as the chart needs it. */
+export interface ChartSchema {
+  readonly properties: Readonly<Record<string, unknown>>;
+  readonly $defs: Readonly<Record<string, unknown>>;
+  readonly [keyword: string]: unknown;
+}
+
+const text = { type: 'string' };
+const flag = { type: 'boolean' };
+const port = { type: 'integer', minimum: 1, maximum: 65535 };
+/** Pieces of Kubernetes' own types: Kubernetes checks them better than a copy of its schema would. */
+const kubernetes = { type: 'object' };
+const kubernetesList = { type: 'array', items: { type: 'object' } };
+const stringMap = { type: 'object', additionalProperties: text };
+const duration = { type: 'string', pattern: '^([0-9]+(ms|[smhdwy]))+$' };
+
+/** An object that refuses keys it does not know: a typing error must not be ignored in silence. */
+const object = (properties: Readonly<Record<string, unknown>>, required: readonly string[] = []) => ({
+  type: 'object',
+  additionalProperties: false,
+  ...(required.length > 0 && { required }),
+  properties,
+});
+
+/** What `values.yaml` may hold. `config` is replaced by the exporter's own schema where that was generated. */
+export const chartValuesSchema: ChartSchema = {
+  $schema: 'https://json-schema.org/draft/2020-12/schema',
+  title: 'Values of the chart container-registry-exporter',
+  ...object(
+    {
+      // Given by helm itself when this chart is a dependency of another one.
+      global: { type: 'object' },
+      enabled: flag,
+      nameOverride: text,
+      fullnameOverride: text,
+      image: object({
+        repository: { type: 'string', minLength: 1 },
+        tag: text,
+        digest: { type: 'string', pattern: '^(sha256:[0-9a-f]{64})?$' },
+        pullPolicy: { enum: ['Always', 'IfNotPresent', 'Never'] },
+        pullSecrets: { type: 'array', items: object({ name: text }, ['name']) },
+      }),
+      config: {
+        type: 'object',
+        required: ['registries'],
+        properties: { registries: { type: 'array', minItems: 1, items: { type: 'object' } } },
+      },
+      configSecret: object({ name: text, key: { type: 'string', minLength: 1 } }),
+      secrets: {
+        type: 'array',
+        items: object(
+          {
+            name: { type: 'string', minLength: 1 },
+            mountPath: { type: 'string', pattern: '^/' },
+            items: kubernetesList,
+            optional: flag,
+          },
+          ['name', 'mountPath'],
+        ),
+      },
+      extraEnv: {
+        type: 'array',
+        items: object({ name: { type: 'string', minLength: 1 }, value: text, valueFrom: kubernetes }, [
+          'name',
+        ]),
+      },
+      extraEnvFrom: kubernetesList,
+      extraArgs: { type: 'array', items: { type: 'string', pattern: '^--' } },
+      extraVolumes: kubernetesList,
+      extraVolumeMounts: kubernetesList,
+      log: object({
+        level: { enum: ['debug', 'info', 'warn', 'error'] },
+        format: { enum: ['logfmt', 'json'] },
+      }),
+      webConfig: object({ secret: text, key: { type: 'string', minLength: 1 }, tls: flag, auth: flag }),
+      storage: object({
+        persistent: flag,
+        existingClaim: text,
+        size: { type: 'string', pattern: '^[0-9]+(\\.[0-9]+)?(Ki|Mi|Gi|Ti|k|M|G|T)?$' },
+        storageClassName: text,
+        accessModes: {
+          type: 'array',
+          minItems: 1,
+          items: { enum: ['ReadWriteOnce', 'ReadWriteOncePod', 'ReadWriteMany'] },
+        },
+        annotations: stringMap,
+      }),
+      serviceAccount: object({ create: flag, name: text, annotations: stringMap, automountToken: flag }),
+      service: object({
+        type: { enum: ['ClusterIP', 'NodePort', 'LoadBalancer'] },
+        port,
+        annotations: stringMap,
+        labels: stringMap,
+      }),
+      serviceMonitor: object({
+        enabled: flag,
+        namespace: text,
+        labels: stringMap,
+        interval: duration,
+        scrapeTimeout: duration,
+        honorLabels: flag,
+        jobName: text,
+        stableInstance: flag,
+        tlsConfig: kubernetes,
+        basicAuth: kubernetes,
+        relabelings: kubernetesList,
+        metricRelabelings: kubernetesList,
+      }),
+      prometheusRule: object({
+        enabled: flag,
+        namespace: text,
+        labels: stringMap,
+        alertLabels: stringMap,
+        disabledAlerts: { type: 'array', items: text },
+        compat: flag,
+      }),
+      dashboards: object({ enabled: flag, namespace: text, labels: stringMap, annotations: stringMap }),
+      networkPolicy: object({ enabled: flag, ingressFrom: kubernetesList, egress: kubernetesList }),
+      resources: kubernetes,
+      podAnnotations: stringMap,
+      podLabels: stringMap,
+      podSecurityContext: kubernetes,
+      securityContext: kubernetes,
+      priorityClassName: text,
+      nodeSelector: stringMap,
+      tolerations: kubernetesList,
+      affinity: kubernetes,
+    },
+    ['config', 'image'],
+  ),
+  $defs: {},
+} as ChartSchema;

@@ -1,0 +1,65 @@
+import { execFile } from 'node:child_process';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import {
+  PrometheusRule,
+  ServiceMonitor,
+} from '@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1';
+import { Deployment } from 'kubernetes-models/apps/v1';
+import { NetworkPolicy } from 'kubernetes-models/networking.k8s.io/v1';
+import { ConfigMap, PersistentVolumeClaim, Service, ServiceAccount } from 'kubernetes-models/v1';
+import { parseAllDocuments } from 'yaml';
+import { chartFolder } from '../../scripts/chart-files.ts';
+import { helmPath } from '../../scripts/helm.ts';
+
+/** The chart, as the real helm renders it. */
+export const chart = join(import.meta.dirname, '..', '..', chartFolder);
+const run = promisify(execFile);
+
+export interface KubernetesObject {
+  readonly kind: string;
+  readonly metadata: { readonly name: string; readonly labels?: Record<string, string> };
+  // biome-ignore lint/suspicious/noExplicitAny: any Kubernetes object; its model validates it
+  readonly [key: string]: any;
+}
+
+/** The models of all kinds that the chart may render. */
+// biome-ignore lint/suspicious/noExplicitAny: each constructor takes its own kind
+export const models: Record<string, new (object: any) => { validate(): void }> = {
+  ConfigMap,
+  Deployment,
+  NetworkPolicy,
+  PersistentVolumeClaim,
+  PrometheusRule,
+  Service,
+  ServiceAccount,
+  ServiceMonitor,
+};
+
+/** @throws Error with helm's own message */
+export const helm = async (...args: readonly string[]): Promise<string> => {
+  const { stdout } = await run(helmPath(), args, { maxBuffer: 64 * 2 ** 20 });
+  return stdout;
+};
+
+/** What `helm template` makes of a chart. @throws Error with helm's own message where it refuses the values */
+export async function renderChart(folder: string, args: readonly string[]): Promise<KubernetesObject[]> {
+  const text = await helm('template', 'release', folder, '--namespace', 'monitoring', ...args);
+  return parseAllDocuments(text).flatMap((document) => (document.contents ? [document.toJS()] : []));
+}
+
+export const render = (...args: readonly string[]) => renderChart(chart, args);
+
+/** The object of a kind of which there is one. */
+export function only(objects: readonly KubernetesObject[], kind: string): KubernetesObject {
+  const [first, ...others] = objects.filter((object) => object.kind === kind);
+  if (!first || others.length > 0)
+    throw new Error(`${others.length + (first ? 1 : 0)} objects of kind ${kind}`);
+  return first;
+}
+
+export const kindsOf = (objects: readonly KubernetesObject[]) =>
+  [...new Set(objects.map(({ kind }) => kind))].sort();
+
+export const containerOf = (objects: readonly KubernetesObject[]) =>
+  only(objects, 'Deployment')['spec'].template.spec.containers[0];
