@@ -1,0 +1,26 @@
+import type { Dashboard } from '@grafana/grafana-foundation-sdk/dashboard';
+import { overview } from './overview.ts';
+
+/** Every dashboard, by the name of its file. */
+export const dashboards: ReadonlyMap<string, Dashboard> = new Map([['overview.json', overview()]]);
+
+/** Keys in one order, so that a change of the SDK does not reorder the files. */
+function sorted(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(sorted);
+  if (value === null || typeof value !== 'object') return value;
+  return Object.fromEntries(
+    Object.entries(value)
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([key, inner]) => [key, sorted(inner)]),
+  );
+}
+
+/** The files as they are checked in. */
+export function renderDashboards(): Map<string, string> {
+  return new Map(
+    [...dashboards].map(([name, dashboard]) => [
+      `grafana/${name}`,
+      `${JSON.stringify(sorted(JSON.parse(JSON.stringify(dashboard))), null, 2)}\n`,
+    ]),
+  );
+}

@@ -1,0 +1,128 @@
+import { spawn } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { startOciSimulator } from './simulators/oci.ts';
+import { populate } from './simulators/oci-population.ts';
+import { freePort, program } from './support/programs.ts';
+
+/**
+ * `npm run demo`: the daemon on a simulated registry that changes as one watches; with Prometheus and the shipped
+ * rules where the program is there. Ports come from `DEMO_PORT` (the exporter's, default 10056).
+ */
+const root = join(import.meta.dirname, '..');
+const folder = mkdtempSync(join(tmpdir(), 'container-registry-exporter-demo-'));
+const port = Number(process.env['DEMO_PORT'] ?? 10056);
+const registry = await startOciSimulator({ referrers: true, auth: 'bearer' });
+const population = populate(registry.store, {
+  seed: 26,
+  repositories: 36,
+  now: Math.floor(Date.now() / 1000),
+});
+
+const token = 'demo-events-token-0123456789';
+const config = join(folder, 'exporter.yaml');
+writeFileSync(
+  config,
+  `registries:
+  - name: demo
+    type: oci
+    schedule: 15s
+    endpoint: ${registry.url}
+    auth: { username: ${registry.username}, password: ${registry.password} }
+    events: { token: ${token} }
+`,
+);
+
+const children = [
+  spawn(
+    process.execPath,
+    [
+      join(root, 'src', 'main.ts'),
+      `--config.file=${config}`,
+      `--web.listen-address=127.0.0.1:${port}`,
+      `--storage.path=${join(folder, 'data')}`,
+    ],
+    { stdio: ['ignore', 'inherit', 'inherit'] },
+  ),
+];
+
+const lines = [
+  '',
+  `  Status page   http://127.0.0.1:${port}/`,
+  `  Metrics       http://127.0.0.1:${port}/metrics`,
+  `  Registry      ${registry.url}/v2/_catalog (simulated, user ${registry.username}, password ${registry.password})`,
+];
+
+const prometheus = program('prometheus');
+if (prometheus) {
+  const prometheusPort = await freePort();
+  const file = join(folder, 'prometheus.yml');
+  mkdirSync(join(folder, 'prometheus'));
+  writeFileSync(
+    file,
+    `global: { scrape_interval: 5s, evaluation_interval: 5s }
+rule_files: ["${join(root, 'alerts')}/*.rules.yaml"]
+scrape_configs:
+  - job_name: container-registry-exporter
+    static_configs: [{ targets: ["127.0.0.1:${port}"] }]
+`,
+  );
+  children.push(
+    spawn(
+      prometheus,
+      [
+        `--config.file=${file}`,
+        `--storage.tsdb.path=${join(folder, 'prometheus')}`,
+        `--web.listen-address=127.0.0.1:${prometheusPort}`,
+        '--log.level=error',
+      ],
+      { stdio: ['ignore', 'inherit', 'inherit'] },
+    ),
+  );
+  lines.push(`  Prometheus    http://127.0.0.1:${prometheusPort}/alerts (with the shipped rules)`);
+} else lines.push('  Prometheus is not on the path: install it to see the shipped alerts evaluated.');
+console.log(`${lines.join('\n')}\n\n  The registry changes every few seconds. Ctrl+C ends the demo.\n`);
+
+/** Tells the exporter of a push, as the distribution registry does. */
+async function notify(repository: string, id: string): Promise<void> {
+  const target = { mediaType: 'application/vnd.oci.image.manifest.v1+json', repository };
+  await fetch(`http://127.0.0.1:${port}/events/demo`, {
+    method: 'POST',
+    headers: {
+      authorization: `Bearer ${token}`,
+      'content-type': 'application/vnd.docker.distribution.events.v1+json',
+    },
+    body: JSON.stringify({ events: [{ id, action: 'push', target }] }),
+  });
+}
+
+let events = 0;
+const changes = setInterval(() => {
+  const what = population.step();
+  console.log(`demo: ${what}`);
+  const pushed = /^pushed (.+):[^:]+$/.exec(what)?.[1];
+  events += 1;
+  if (pushed) notify(pushed, `demo-${process.pid}-${events}`).catch(() => {});
+}, 4000);
+
+let ending = false;
+async function end(code: number): Promise<void> {
+  if (ending) return;
+  ending = true;
+  clearInterval(changes);
+  const exits = children.map(
+    (child) => new Promise((resolve) => (child.exitCode === null ? child.once('exit', resolve) : resolve(0))),
+  );
+  for (const child of children) child.kill('SIGTERM');
+  await Promise.all(exits);
+  await registry.close();
+  rmSync(folder, { recursive: true, force: true });
+  process.exit(code);
+}
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => void end(0));
+for (const child of children)
+  child.on('exit', (code) => {
+    if (!ending) console.error(`demo: ${child.spawnfile} ended with ${code}`);
+    void end(code ?? 1);
+  });
