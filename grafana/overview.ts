@@ -4,6 +4,7 @@ import {
   DashboardBuilder,
   DashboardCursorSync,
   DatasourceVariableBuilder,
+  FieldColorBuilder,
   FieldColorModeId,
   type Panel,
   QueryVariableBuilder,
@@ -71,7 +72,7 @@ function stat(
     .span(common.span ?? 6)
     .height(common.height ?? 4)
     .thresholds(colors)
-    .colorScheme({ mode: FieldColorModeId.Thresholds } as never)
+    .colorScheme(new FieldColorBuilder().mode(FieldColorModeId.Thresholds))
     .targets(targets);
 }
 

@@ -21,7 +21,8 @@ export function createSelfMetrics(build: {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   // Gauges that prom-client names like counters; each has a sum of its own next to it under a better name.
-  for (const name of ['handles', 'requests', 'resources']) registry.removeSingleMetric(`nodejs_active_${name}_total`);
+  for (const name of ['handles', 'requests', 'resources'])
+    registry.removeSingleMetric(`nodejs_active_${name}_total`);
   const registers = [registry];
   const { apiRequests, apiRequestDuration, events, buildInfo, reloadSuccessful, reloadTimestamp } =
     processMetrics;

@@ -203,7 +203,9 @@ describe('an attached report', () => {
     expect(ofGrype.counts).toMatchObject({ HIGH: 1, NEGLIGIBLE: 1 });
     expect(ofGrype.fixable).toMatchObject({ HIGH: 1, NEGLIGIBLE: 0 });
     const ratings = [{ id: 'CVE', severity: [{ method: 'nvd', score: '9.1' }] }];
-    expect(parseReport('statement', bytes(statement(ratings))).findings.counts).toMatchObject({ CRITICAL: 1 });
+    expect(parseReport('statement', bytes(statement(ratings))).findings.counts).toMatchObject({
+      CRITICAL: 1,
+    });
   });
 
   it('without its list is an error, and not a clean image', () => {
