@@ -2,7 +2,15 @@ import type { Dashboard } from '@grafana/grafana-foundation-sdk/dashboard';
 import { overview } from './overview.ts';
 
 /** Every dashboard, by the name of its file. */
-export const dashboards: ReadonlyMap<string, Dashboard> = new Map([['overview.json', overview()]]);
+export const dashboards: ReadonlyMap<string, Dashboard> = new Map([['overview.json', numbered(overview())]]);
+
+/** The builder gives rows the id 0 and panels none, and Grafana wants each of its own. */
+function numbered(dashboard: Dashboard): Dashboard {
+  return {
+    ...dashboard,
+    panels: dashboard.panels?.map((panel, index) => ({ ...panel, id: index + 1 })) ?? [],
+  };
+}
 
 /** Keys in one order, so that a change of the SDK does not reorder the files. */
 function sorted(value: unknown): unknown {

@@ -1,118 +1,14 @@
-import type { Builder, Dataquery } from '@grafana/grafana-foundation-sdk/cog';
-import {
-  type Dashboard,
-  DashboardBuilder,
-  DashboardCursorSync,
-  DatasourceVariableBuilder,
-  FieldColorBuilder,
-  FieldColorModeId,
-  type Panel,
-  QueryVariableBuilder,
-  RowBuilder,
-  ThresholdsConfigBuilder,
-  ThresholdsMode,
-  VariableHide,
-  VariableRefresh,
-  VariableSort,
-} from '@grafana/grafana-foundation-sdk/dashboard';
-import { DataqueryBuilder, PromQueryFormat } from '@grafana/grafana-foundation-sdk/prometheus';
-import { PanelBuilder as StatBuilder } from '@grafana/grafana-foundation-sdk/stat';
-import { PanelBuilder as TableBuilder } from '@grafana/grafana-foundation-sdk/table';
-import { PanelBuilder as TimeseriesBuilder } from '@grafana/grafana-foundation-sdk/timeseries';
-
-// biome-ignore lint/suspicious/noTemplateCurlyInString: Grafana's own syntax of a variable
-const datasource = { type: 'prometheus', uid: '${datasource}' };
-const registry = 'registry=~"$registry"';
-const both = `${registry},repository=~"$repository"`;
-
-/** A query over time. */
-const series = (expr: string, legend: string): Builder<Dataquery> =>
-  new DataqueryBuilder().expr(expr).legendFormat(legend).datasource(datasource);
-
-/** A query of now, as rows of a table. */
-const rows = (expr: string): Builder<Dataquery> =>
-  new DataqueryBuilder().expr(expr).instant().format(PromQueryFormat.Table).datasource(datasource);
-
-const thresholds = (...steps: readonly (readonly [number | null, string])[]) =>
-  new ThresholdsConfigBuilder()
-    .mode(ThresholdsMode.Absolute)
-    .steps(steps.map(([value, color]) => ({ value, color })));
-
-interface Common {
-  readonly title: string;
-  readonly description: string;
-  readonly unit: string;
-  readonly span?: number;
-  readonly height?: number;
-}
-
-function timeseries(common: Common, ...targets: Builder<Dataquery>[]): Builder<Panel> {
-  return new TimeseriesBuilder()
-    .title(common.title)
-    .description(common.description)
-    .unit(common.unit)
-    .datasource(datasource)
-    .span(common.span ?? 12)
-    .height(common.height ?? 8)
-    .min(0)
-    .fillOpacity(10)
-    .targets(targets);
-}
-
-function stat(
-  common: Common,
-  colors: ReturnType<typeof thresholds>,
-  ...targets: Builder<Dataquery>[]
-): Builder<Panel> {
-  return new StatBuilder()
-    .title(common.title)
-    .description(common.description)
-    .unit(common.unit)
-    .datasource(datasource)
-    .span(common.span ?? 6)
-    .height(common.height ?? 4)
-    .thresholds(colors)
-    .colorScheme(new FieldColorBuilder().mode(FieldColorModeId.Thresholds))
-    .targets(targets);
-}
+import { type Dashboard, RowBuilder } from '@grafana/grafana-foundation-sdk/dashboard';
+import { both, dashboard, registry, series, stat, table, thresholds, timeseries } from './panels.ts';
 
 /** The one dashboard to begin with: is the data good, what is there, what is in it, what does it cost. */
 export function overview(): Dashboard {
   const quiet = thresholds([null, 'text']);
-  return new DashboardBuilder('Container registries / Overview')
-    .uid('container-registry-overview')
-    .description('Health and freshness of each registry, its images, their findings, and what they take.')
-    .tags(['container-registry'])
-    .readonly()
-    .tooltip(DashboardCursorSync.Crosshair)
-    .time({ from: 'now-24h', to: 'now' })
-    .refresh('1m')
-    .withVariable(
-      new DatasourceVariableBuilder('datasource')
-        .label('Data source')
-        .type('prometheus')
-        .hide(VariableHide.DontHide),
-    )
-    .withVariable(
-      new QueryVariableBuilder('registry')
-        .label('Registry')
-        .datasource(datasource)
-        .query('label_values(container_registry_info, registry)')
-        .refresh(VariableRefresh.OnTimeRangeChanged)
-        .sort(VariableSort.AlphabeticalAsc)
-        .multi(true)
-        .includeAll(true),
-    )
-    .withVariable(
-      new QueryVariableBuilder('repository')
-        .label('Repository')
-        .datasource(datasource)
-        .query(`label_values(container_registry_repository_tags{${registry}}, repository)`)
-        .refresh(VariableRefresh.OnTimeRangeChanged)
-        .sort(VariableSort.AlphabeticalAsc)
-        .multi(true)
-        .includeAll(true),
-    )
+  return dashboard(
+    'Container registries / Overview',
+    'container-registry-overview',
+    'Health and freshness of each registry, its images, their findings, and what they take.',
+  )
     .withRow(new RowBuilder('Health'))
     .withPanel(
       stat(
@@ -145,7 +41,8 @@ export function overview(): Dashboard {
           unit: 'short',
         },
         thresholds([null, 'green'], [1, 'red']),
-        series(`count(container_registry_capability_up{${registry}} == 0) or vector(0)`, 'failing'),
+        // A sum over 0 and 1 and not a count of those at 0: where nothing is known there is no number.
+        series(`sum(1 - container_registry_capability_up{${registry}})`, 'failing'),
       ),
     )
     .withPanel(
@@ -157,9 +54,9 @@ export function overview(): Dashboard {
     )
     .withPanel(
       timeseries(
-        { title: 'Failed polls', description: 'By registry and reason.', unit: 'short' },
+        { title: 'Failed polls', description: 'Per minute, by registry and reason.', unit: 'cpm' },
         series(
-          `sum by (registry, reason) (increase(container_registry_poll_failures_total{${registry}}[$__rate_interval])) > 0`,
+          `60 * sum by (registry, reason) (rate(container_registry_poll_failures_total{${registry}}[$__rate_interval]))`,
           '{{registry}} {{reason}}',
         ),
       ),
@@ -178,6 +75,7 @@ export function overview(): Dashboard {
           description: 'Images, tagged and untagged; a multi-platform image counts once.',
           unit: 'short',
         },
+        // The request counts series (`count by`), which is 1 for each repository: this one sums images.
         series(
           `sum by (registry, repository) (container_registry_repository_images{${both}})`,
           '{{registry}} {{repository}}',
@@ -238,16 +136,6 @@ export function overview(): Dashboard {
     )
     .withPanel(
       stat(
-        { title: 'Signed images', description: 'Of the images of which it is known.', unit: 'percentunit' },
-        thresholds([null, 'red'], [0.5, 'yellow'], [0.95, 'green']),
-        series(
-          `sum(container_registry_repository_signed_images{${both}}) / sum(sum by (registry, repository) (container_registry_repository_images{${both}}) and on (registry, repository) container_registry_repository_signed_images{${both}})`,
-          'signed',
-        ),
-      ),
-    )
-    .withPanel(
-      stat(
         {
           title: 'Newest push',
           description: 'Since the newest push into any selected repository.',
@@ -257,28 +145,125 @@ export function overview(): Dashboard {
         series(`time() - max(container_registry_repository_last_push_timestamp_seconds{${both}})`, 'ago'),
       ),
     )
-    .withRow(new RowBuilder('Findings and practices'))
     .withPanel(
-      new TableBuilder()
-        .title('Findings of the newest images')
-        .description('By repository; a repository without a report is not here.')
-        .datasource(datasource)
-        .span(12)
-        .height(9)
-        .targets([
-          rows(`topk(50, container_registry_repository_findings{${both},severity=~"HIGH|CRITICAL"} > 0)`),
-        ]),
+      stat(
+        {
+          title: 'Signed images',
+          description: 'Of the repositories of which it is known.',
+          unit: 'percentunit',
+        },
+        thresholds([null, 'red'], [0.5, 'yellow'], [0.95, 'green']),
+        series(
+          `sum(container_registry_repository_signed_images{${both}}) / sum(sum by (registry, repository) (container_registry_repository_images{${both}}) and on (registry, repository) container_registry_repository_signed_images{${both}})`,
+          'signed',
+        ),
+      ),
     )
     .withPanel(
-      new TableBuilder()
-        .title('Practices not followed')
-        .description('Repositories by practice; docs/metrics.md says what each means.')
-        .datasource(datasource)
-        .span(12)
-        .height(9)
-        .targets([
-          rows(`count by (registry, practice) (container_registry_repository_practice{${both}} == 0)`),
-        ]),
+      timeseries(
+        {
+          title: 'Artifacts beside images',
+          description: 'Signatures, SBOMs, attestations, charts, and the platforms of multi-platform images.',
+          unit: 'short',
+        },
+        series(`sum by (kind) (container_registry_repository_artifacts{${both}})`, '{{kind}}'),
+      ),
+    )
+    .withPanel(
+      timeseries(
+        {
+          title: 'Pushes',
+          description: 'Pushes per minute and failed ones, as push events tell; see docs/events.md.',
+          unit: 'cpm',
+        },
+        series(
+          `60 * sum by (registry) (rate(container_registry_pushes_total{${both}}[$__rate_interval]))`,
+          '{{registry}}',
+        ),
+        series(
+          `60 * sum by (registry, reason) (rate(container_registry_push_failures_total{${both}}[$__rate_interval]))`,
+          '{{registry}} failed: {{reason}}',
+        ),
+      ),
+    )
+    .withRow(new RowBuilder('Findings and practices'))
+    .withPanel(
+      table(
+        {
+          title: 'Findings of the newest images',
+          description: 'By repository; a repository without a report is not here.',
+        },
+        `topk(50, sum by (registry, repository, severity) (container_registry_repository_findings{${both},severity=~"HIGH|CRITICAL"}) > 0)`,
+      ),
+    )
+    .withPanel(
+      table(
+        {
+          title: 'Findings that a newer version mends',
+          description: 'Of the newest image of each repository, where the report says so.',
+        },
+        `topk(50, sum by (registry, repository, severity) (container_registry_repository_fixable_findings{${both},severity=~"HIGH|CRITICAL"}) > 0)`,
+      ),
+    )
+    .withPanel(
+      timeseries(
+        {
+          title: 'Images by scan status',
+          description: 'An image without a report is not a clean image.',
+          unit: 'short',
+        },
+        series(`sum by (status) (container_registry_repository_image_scans{${both}})`, '{{status}}'),
+      ),
+    )
+    .withPanel(
+      table(
+        {
+          title: 'Practices not followed',
+          description: 'Repositories by practice; docs/metrics.md says what each means.',
+        },
+        `sum by (registry, practice) (1 - container_registry_repository_practice{${both}})`,
+      ),
+    )
+    .withPanel(
+      timeseries(
+        {
+          title: 'Images beyond the retention expectation',
+          description: 'What `retention` in the configuration would remove.',
+          unit: 'short',
+        },
+        series(`sum by (registry) (container_registry_repository_stale_images{${both}})`, '{{registry}}'),
+      ),
+    )
+    .withPanel(
+      timeseries(
+        {
+          title: 'Reclaimable storage',
+          description: 'Bytes of the images that `retention` in the configuration would remove.',
+          unit: 'bytes',
+        },
+        series(
+          `sum by (registry) (container_registry_repository_reclaimable_bytes{${both}})`,
+          '{{registry}}',
+        ),
+      ),
+    )
+    .withPanel(
+      table(
+        {
+          title: 'Newest images without a signature',
+          description: 'Of the images that are exported one by one.',
+        },
+        `sum by (registry, repository, tag) (container_registry_image_signed{${both}} == 0)`,
+      ),
+    )
+    .withPanel(
+      table(
+        {
+          title: 'Images with findings that a newer version mends',
+          description: 'Of the images that are exported one by one.',
+        },
+        `topk(50, sum by (registry, repository, tag, severity) (container_registry_image_fixable_findings{${both},severity=~"HIGH|CRITICAL"}) > 0)`,
+      ),
     )
     .withRow(new RowBuilder('Cost of watching'))
     .withPanel(
@@ -304,6 +289,56 @@ export function overview(): Dashboard {
         series(
           `histogram_quantile(0.95, sum by (le, registry, operation) (rate(container_registry_api_request_duration_seconds_bucket{${registry}}[$__rate_interval])))`,
           '{{registry}} {{operation}}',
+        ),
+      ),
+    )
+    .withPanel(
+      timeseries(
+        { title: 'Polls', description: 'Per minute, failed ones included.', unit: 'cpm' },
+        series(`60 * rate(container_registry_polls_total{${registry}}[$__rate_interval])`, '{{registry}}'),
+      ),
+    )
+    .withPanel(
+      timeseries(
+        { title: 'Events', description: 'Push events per minute, by source and outcome.', unit: 'cpm' },
+        series(
+          `60 * sum by (registry, source, outcome) (rate(container_registry_events_total{${registry}}[$__rate_interval]))`,
+          '{{registry}} {{source}} {{outcome}}',
+        ),
+      ),
+    )
+    .withPanel(
+      table(
+        { title: 'Exporters', description: 'Versions that run.', span: 8, height: 6 },
+        'sum by (version, revision, nodeversion) (container_registry_exporter_build_info)',
+      ),
+    )
+    .withPanel(
+      stat(
+        {
+          title: 'Last attempt',
+          description: 'Since the last poll ended, good or bad.',
+          unit: 's',
+          span: 8,
+          height: 6,
+        },
+        quiet,
+        series(`time() - container_registry_last_attempt_timestamp_seconds{${registry}}`, '{{registry}}'),
+      ),
+    )
+    .withPanel(
+      stat(
+        {
+          title: 'Age of the configuration',
+          description: 'Since it was last read with success.',
+          unit: 's',
+          span: 8,
+          height: 6,
+        },
+        quiet,
+        series(
+          'time() - container_registry_exporter_config_last_reload_success_timestamp_seconds',
+          'configuration',
         ),
       ),
     )

@@ -1,0 +1,102 @@
+import { execFileSync } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { parse } from 'yaml';
+import { dashboards } from '../grafana/index.ts';
+import { allLabels, metrics } from '../src/metrics.ts';
+import { providers } from '../src/providers/index.ts';
+import { dashboardPanels } from './support/dashboards.ts';
+import { programs } from './support/programs.ts';
+import { queryMetrics } from './support/promql.ts';
+
+/** What holds for the table of metrics and the map of providers as a whole. */
+const root = join(import.meta.dirname, '..');
+
+describe.each(metrics.map((row) => [row.name, row] as const))('%s', (name, row) => {
+  test('follows the naming conventions of Prometheus', () => {
+    expect(name).toMatch(/^container_registry_[a-z][a-z0-9_]*[a-z0-9]$/);
+    expect(name.endsWith('_total')).toBe(row.type === 'counter');
+    if (/duration|timestamp|expiry/.test(name)) expect(name).toMatch(/_seconds$/);
+    if (/size|storage|reclaimable/.test(name)) expect(name).toMatch(/_bytes$/);
+    for (const label of allLabels(row)) expect(label).toMatch(/^[a-z][a-z_]*$/);
+    expect(new Set(allLabels(row)).size).toBe(allLabels(row).length);
+  });
+
+  test('says what it is in one line that ends like a sentence', () => {
+    expect(row.help).toMatch(/^[A-Z][^\n]*\.$/);
+  });
+});
+
+test('each name stands once', () => {
+  expect(new Set(metrics.map(({ name }) => name)).size).toBe(metrics.length);
+});
+
+describe.skipIf(!programs('promtool'))('promtool', () => {
+  test('has nothing to say of names, types and help texts', () => {
+    const text = metrics
+      .filter(({ type }) => type !== 'histogram')
+      .map((row) => {
+        const labels = allLabels(row).map((label) => `${label}="x"`);
+        const sample = labels.length > 0 ? `${row.name}{${labels.join(',')}} 1` : `${row.name} 1`;
+        return `# HELP ${row.name} ${row.help}\n# TYPE ${row.name} ${row.type}\n${sample}\n`;
+      });
+    expect(execFileSync('promtool', ['check', 'metrics'], { input: text.join(''), encoding: 'utf8' })).toBe(
+      '',
+    );
+  });
+});
+
+/**
+ * Rows that no provider fills yet. Each leaves this list together with the panel or alert that shows it: the second
+ * assertion below fails when one that is shown is still listed.
+ */
+const notShownYet = [
+  'container_registry_quota_used',
+  'container_registry_quota_limit',
+  'container_registry_pull_limit',
+  'container_registry_pull_remaining',
+  'container_registry_credential_expiry_timestamp_seconds',
+  'container_registry_replication_up',
+  'container_registry_replication_pending_images',
+  'container_registry_replication_failed_images',
+  'container_registry_repository_last_pull_timestamp_seconds',
+  'container_registry_repository_pulls_total',
+  'container_registry_image_in_use',
+];
+
+test('each metric is shown by a dashboard or used by a rule', () => {
+  const rules = readdirSync(join(root, 'alerts')).filter((name) => name.endsWith('.rules.yaml'));
+  const expressions = [
+    ...rules.flatMap((file) => {
+      const { groups } = parse(readFileSync(join(root, 'alerts', file), 'utf8')) as {
+        groups: { rules: { expr: string }[] }[];
+      };
+      return groups.flatMap((group) => group.rules.map(({ expr }) => expr));
+    }),
+    ...[...dashboards.values()].flatMap((board) => dashboardPanels(board).flatMap(({ queries }) => queries)),
+  ];
+  const used = new Set(
+    expressions.flatMap((expr) =>
+      queryMetrics(expr).map(({ metric }) => metric.replace(/_(bucket|sum|count)$/, '')),
+    ),
+  );
+  const unused = metrics.map(({ name }) => name).filter((name) => !used.has(name));
+  expect(unused.toSorted()).toEqual(notShownYet.toSorted());
+});
+
+test('the folder of providers is the map of providers', () => {
+  const files = readdirSync(join(root, 'src', 'providers'))
+    .filter((name) => name.endsWith('.ts') && name !== 'index.ts')
+    .map((name) => name.slice(0, -3));
+  expect(files.toSorted()).toEqual(Object.keys(providers).toSorted());
+  for (const [type, provider] of Object.entries(providers)) {
+    expect(provider.type).toBe(type);
+    expect(provider.label).toBe(type.replaceAll('-', '_'));
+  }
+});
+
+test.each(Object.keys(providers))('%s has a page of documentation and its tests', (type) => {
+  expect(readdirSync(join(root, 'docs', 'providers'))).toContain(`${type}.md`);
+  expect(readdirSync(join(root, 'test', 'providers'))).toContain(`${type}.test.ts`);
+});
