@@ -196,6 +196,21 @@ export function artifact(spec: {
   );
 }
 
+/**
+ * The referrers tag schema: where a registry has no referrers API, clients keep an index of what is attached under
+ * the tag `sha256-<hex>`, https://github.com/opencontainers/distribution-spec/blob/v1.1.0/spec.md#referrers-tag-schema
+ */
+export function referrersIndex(attached: readonly Content[]): Content {
+  const document = {
+    schemaVersion: 2,
+    mediaType: mediaTypes.index,
+    manifests: attached.map((one) =>
+      descriptor(one.mediaType, one, { ...(one.artifactType && { artifactType: one.artifactType }) }),
+    ),
+  };
+  return manifestOf(document, mediaTypes.index, [], { children: attached });
+}
+
 export const notationSignature = (subject: Content): Content =>
   artifact({
     subject,
