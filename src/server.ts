@@ -54,6 +54,10 @@ export function createApp(options: AppOptions): Express {
     }
   });
 
+  app.all(telemetryPath, (_request, response) => {
+    response.status(405).set('Allow', 'GET, HEAD').type('text').send('scrape with GET\n');
+  });
+
   const status = () => ({
     ...options.build,
     startedAt,
@@ -101,7 +105,7 @@ export function createApp(options: AppOptions): Express {
       response.type('text').send('reloaded\n');
     } catch (error) {
       response
-        .status(400)
+        .status(500)
         .type('text')
         .send(`${(error as Error).message}\nThe old configuration runs on.\n`);
     }

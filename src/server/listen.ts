@@ -5,8 +5,10 @@ import type { AddressInfo } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import type { RequestHandler } from 'express';
 import type { Logger } from '../provider.ts';
+import { createRateLimit } from './rate-limit.ts';
+import type { TlsConfig } from './tls-config.ts';
 import { createUserCheck } from './users.ts';
-import { fingerprint, loadWebConfig, type WebConfig } from './web-config.ts';
+import { CertificateError, isChanged, loadWebConfig, type WebConfig } from './web-config.ts';
 
 export interface Listeners {
   /** Such as `http://127.0.0.1:10056`. */
@@ -26,14 +28,12 @@ const userinfo = (header: string | undefined): [string, string] | undefined => {
   return colon < 0 ? undefined : [decoded.slice(0, colon), decoded.slice(colon + 1)];
 };
 
-function refusedCertificate(config: WebConfig, socket: TLSSocket): string | undefined {
-  const { tls } = config;
-  if (!tls?.requestCert) return undefined;
+/** Why a client is not let in by its certificate. */
+function refusedCertificate(tls: TlsConfig, socket: TLSSocket): string | undefined {
   const certificate: X509Certificate | undefined = socket.getPeerX509Certificate();
   if (!certificate) return tls.requireAny ? 'a client certificate is needed' : undefined;
-  // Asked for but not enforced by the handshake: a certificate that is given must be right where a CA is named.
-  if (tls.context.ca !== undefined && !socket.authorized) return 'the client certificate is not trusted';
-  if (tls.allowedSans.length === 0) return undefined;
+  if (tls.verify && !socket.authorized) return 'the client certificate is not trusted';
+  if (!tls.requestCert || tls.allowedSans === undefined) return undefined;
   const sans = (certificate.subjectAltName ?? '').split(', ').map((san) => san.replace(/^[^:]+:/, ''));
   return tls.allowedSans.some((allowed) => sans.includes(allowed))
     ? undefined
@@ -42,8 +42,9 @@ function refusedCertificate(config: WebConfig, socket: TLSSocket): string | unde
 
 /**
  * Listens on all addresses, with TLS and users when `--web.config.file` says so. The file and the certificates are
- * read again when they change; connections stay. A file that became wrong keeps the old certificates, but nobody
- * gets in by the old users: requests are answered with 500 until it is mended, as Prometheus' exporters do.
+ * read again when they change; connections stay. While only certificates are wrong, as in the middle of a renewal,
+ * the old ones stay in use. While the file itself is wrong requests are answered with 500, as Prometheus' exporters
+ * do: nobody gets in by users that may have been taken out.
  * @throws ConfigError for a wrong file, Error when an address cannot be had.
  */
 export async function listen(options: {
@@ -58,32 +59,55 @@ export async function listen(options: {
   const empty: WebConfig = { users: new Map(), headers: {} };
   const first = webConfigFile === undefined ? undefined : loadWebConfig(webConfigFile);
   let config = first?.config ?? empty;
-  let files = first?.files ?? [];
-  let seen = fingerprint(files);
+  let files = first?.files ?? new Map<string, string>();
+  const allowed = config.rateLimit && createRateLimit(config.rateLimit);
   let checkedAt = performance.now();
   let broken = false;
+  /** The last reading failed: it is tried again, and logged when it fails in another way. */
+  let complaint: string | undefined;
+
+  function apply(next: WebConfig): void {
+    const { tls: before, ...rest } = config;
+    if ((next.tls === undefined) !== (before === undefined)) {
+      log.warn({ file: webConfigFile }, 'TLS was switched on or off: that takes a restart');
+      const { tls: _, ...others } = next;
+      config = { ...rest, ...others, ...(before && { tls: before }) };
+      return;
+    }
+    if (next.tls) {
+      const { context, requestCert, rejectUnauthorized } = next.tls;
+      for (const server of servers) {
+        if (!('setSecureContext' in server)) continue;
+        server.setSecureContext(context);
+        // Node reads both of the server for each connection: another client_auth_type needs no restart.
+        Object.assign(server, { requestCert, rejectUnauthorized });
+      }
+    }
+    config = next;
+  }
 
   function refresh(): void {
     if (webConfigFile === undefined || performance.now() - checkedAt < checkMs) return;
     checkedAt = performance.now();
-    const now = fingerprint(files);
-    if (now === seen) return;
-    seen = now;
+    if (complaint === undefined && !isChanged(files)) return;
     try {
       const next = loadWebConfig(webConfigFile);
-      if ((next.config.tls === undefined) !== (config.tls === undefined))
-        log.warn({ file: webConfigFile }, 'TLS was switched on or off: that takes a restart');
-      if (next.config.tls)
-        for (const server of servers)
-          if ('setSecureContext' in server) server.setSecureContext(next.config.tls.context);
-      config = next.config;
+      apply(next.config);
       files = next.files;
-      seen = fingerprint(files);
       broken = false;
+      complaint = undefined;
       log.info({ file: webConfigFile }, 'the web configuration was read again');
     } catch (error) {
-      broken = true;
-      log.error({ err: error }, 'the web configuration is wrong: requests are refused until it is mended');
+      const { message } = error as Error;
+      broken = !(error instanceof CertificateError);
+      if (message === complaint) return;
+      complaint = message;
+      log.error(
+        { err: error },
+        broken
+          ? 'the web configuration is wrong: requests are refused until it is mended'
+          : 'the certificates are wrong: the old ones stay in use until they are mended',
+      );
     }
   }
 
@@ -93,8 +117,12 @@ export async function listen(options: {
       response.status(500).type('text').send('the web configuration is wrong\n');
       return;
     }
+    if (allowed && !allowed(performance.now())) {
+      response.status(429).type('text').send('too many requests (rate_limit)\n');
+      return;
+    }
     response.set(config.headers);
-    const refused = config.tls && refusedCertificate(config, request.socket as TLSSocket);
+    const refused = config.tls && refusedCertificate(config.tls, request.socket as TLSSocket);
     if (refused !== undefined) {
       response.status(403).type('text').send(`${refused}\n`);
       return;
@@ -114,7 +142,13 @@ export async function listen(options: {
   };
 
   const app = options.app(web);
-  const limits = { headersTimeout: 5_000, requestTimeout: 10_000, maxHeaderSize: 16_384 };
+  const limits = {
+    headersTimeout: 5_000,
+    requestTimeout: 10_000,
+    maxHeaderSize: 16_384,
+    // Node looks for connections that are over these times only so often; its default is half a minute.
+    connectionsCheckingInterval: 1_000,
+  };
   const addresses: string[] = [];
   for (const { host, port } of options.addresses) {
     const { tls } = config;
@@ -132,6 +166,10 @@ export async function listen(options: {
     server.maxConnections = 512;
     // A handshake comes before any request: a certificate that was renewed is shown to the next connection.
     server.on('connection', refresh);
+    // As upstream, a client with the wrong certificate gets no further than the handshake.
+    server.prependListener('secureConnection', (socket: TLSSocket) => {
+      if (config.tls && refusedCertificate(config.tls, socket) !== undefined) socket.destroy();
+    });
     servers.push(server);
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);

@@ -8,13 +8,20 @@ export interface UserCheck {
   close(): Promise<void>;
 }
 
-/** A hash of nothing that anyone knows: an unknown user takes as long as a known one. */
-const unknownUserHash = '$2b$10$CwTycUXWue0Thq9StjUM0uJ8nF7lqD2yWjJ3mJH2vYv8v2bB1kK0e';
-const cached = 100;
+/** A hash of nothing that anyone knows, with the highest cost of all users: an unknown user takes as long as a known one. */
+function unknownUserHash(users: ReadonlyMap<string, string>): string {
+  const costs = [...users.values()].map((hash) => /^\$2.?\$(\d\d)\$/.exec(hash)?.[1] ?? '10').sort();
+  return `$2b$${costs.at(-1) ?? '10'}$CwTycUXWue0Thq9StjUM0uJ8nF7lqD2yWjJ3mJH2vYv8v2bB1kK0e`;
+}
+
+/** Of wrong passwords; right ones are as few as users, so that wrong ones never push them out. */
+const cachedAtMost = 100;
 const waitingAtMost = 64;
 
 export function createUserCheck(): UserCheck {
-  const results = new Map<string, boolean>();
+  const right = new Set<string>();
+  const wrong = new Set<string>();
+  const checking = new Map<string, Promise<boolean>>();
   const pending = new Map<number, (same: boolean) => void>();
   let worker: Worker | undefined;
   let nextId = 0;
@@ -47,14 +54,25 @@ export function createUserCheck(): UserCheck {
       const key = createHash('sha256')
         .update(JSON.stringify([user, hash, password]))
         .digest('base64');
-      const known = results.get(key);
-      if (known !== undefined) return known;
+      if (right.has(key)) return true;
+      if (wrong.has(key)) return false;
+      const running = checking.get(key);
+      if (running) return running;
       if (pending.size >= waitingAtMost) throw new Error('too many passwords are being checked');
-      const same = (await compare(password, hash ?? unknownUserHash)) && hash !== undefined;
-      results.set(key, same);
-      const [oldest] = results.keys();
-      if (results.size > cached && oldest !== undefined) results.delete(oldest);
-      return same;
+      const check = compare(password, hash ?? unknownUserHash(users)).then(
+        (same) => same && hash !== undefined,
+      );
+      checking.set(key, check);
+      try {
+        const same = await check;
+        const results = same ? right : wrong;
+        results.add(key);
+        const [oldest] = results;
+        if (results.size > cachedAtMost && oldest !== undefined) results.delete(oldest);
+        return same;
+      } finally {
+        checking.delete(key);
+      }
     },
     async close() {
       await worker?.terminate();

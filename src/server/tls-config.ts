@@ -1,0 +1,144 @@
+import { createSecureContext, type SecureContextOptions, type SecureVersion } from 'node:tls';
+import { z } from 'zod';
+
+/** The part `tls_server_config` of `--web.config.file`, with Go's names as the exporter-toolkit reads them. */
+export interface TlsConfig {
+  readonly context: SecureContextOptions;
+  readonly requestCert: boolean;
+  readonly rejectUnauthorized: boolean;
+  /** A certificate must be shown, whoever signed it. */
+  readonly requireAny: boolean;
+  /** A certificate that is shown must be signed by a known authority. */
+  readonly verify: boolean;
+  /** Names of which the client's certificate must carry one; undefined where any will do. */
+  readonly allowedSans: readonly string[] | undefined;
+}
+
+const clientAuthTypes = [
+  '',
+  'NoClientCert',
+  'RequestClientCert',
+  'RequireAnyClientCert',
+  // The older name of the one before.
+  'RequireClientCert',
+  'VerifyClientCertIfGiven',
+  'RequireAndVerifyClientCert',
+] as const;
+
+/** Of TLS 1.3: Go has them always, whatever `cipher_suites` says, https://pkg.go.dev/crypto/tls#Config */
+const tls13Suites = {
+  TLS_AES_128_GCM_SHA256: 'TLS_AES_128_GCM_SHA256',
+  TLS_AES_256_GCM_SHA384: 'TLS_AES_256_GCM_SHA384',
+  TLS_CHACHA20_POLY1305_SHA256: 'TLS_CHACHA20_POLY1305_SHA256',
+} as const;
+/** What https://pkg.go.dev/crypto/tls#CipherSuites returns, and OpenSSL's names of the same. */
+const cipherSuites = {
+  ...tls13Suites,
+  TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256: 'ECDHE-ECDSA-AES128-GCM-SHA256',
+  TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384: 'ECDHE-ECDSA-AES256-GCM-SHA384',
+  TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256: 'ECDHE-RSA-AES128-GCM-SHA256',
+  TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384: 'ECDHE-RSA-AES256-GCM-SHA384',
+  TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256: 'ECDHE-ECDSA-CHACHA20-POLY1305',
+  TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256: 'ECDHE-RSA-CHACHA20-POLY1305',
+  TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA: 'ECDHE-ECDSA-AES128-SHA',
+  TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA: 'ECDHE-ECDSA-AES256-SHA',
+  TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA: 'ECDHE-RSA-AES128-SHA',
+  TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA: 'ECDHE-RSA-AES256-SHA',
+} as const;
+const curves = { CurveP256: 'P-256', CurveP384: 'P-384', CurveP521: 'P-521', X25519: 'X25519' } as const;
+const versions = {
+  TLS10: 'TLSv1',
+  TLS11: 'TLSv1.1',
+  TLS12: 'TLSv1.2',
+  TLS13: 'TLSv1.3',
+} as const satisfies Record<string, SecureVersion>;
+
+const names = <T extends Record<string, string>>(table: T) =>
+  z.enum(Object.keys(table) as [keyof T & string, ...(keyof T & string)[]]);
+
+/** YAML takes `1` for a number and `yes` for a text; where a text is wanted Go takes both as they stand. */
+export const text = z.preprocess(
+  (value) => (typeof value === 'number' || typeof value === 'boolean' ? String(value) : value),
+  z.string(),
+);
+/** YAML 1.1, which Go's reader speaks, has more words for yes and no. */
+export const flag = z.preprocess((value) => {
+  if (typeof value !== 'string') return value;
+  if (/^(y|yes|on)$/i.test(value)) return true;
+  return /^(n|no|off)$/i.test(value) ? false : value;
+}, z.boolean());
+
+export const tlsSchema = z.strictObject({
+  cert: text.optional(),
+  cert_file: text.optional(),
+  key: text.optional(),
+  key_file: text.optional(),
+  client_ca: text.optional(),
+  client_ca_file: text.optional(),
+  client_auth_type: z.enum(clientAuthTypes).optional(),
+  client_allowed_sans: z.array(text).optional(),
+  min_version: names(versions).optional(),
+  max_version: names(versions).optional(),
+  cipher_suites: z.array(names(cipherSuites)).optional(),
+  prefer_server_cipher_suites: flag.optional(),
+  curve_preferences: z.array(names(curves)).optional(),
+});
+export type TlsSection = z.infer<typeof tlsSchema>;
+
+/** Whether TLS is wanted: as upstream, versions and suites alone do not switch it on. */
+export function isTlsWanted(tls: TlsSection): boolean {
+  const { cert, cert_file, key, key_file, client_ca, client_ca_file, client_auth_type } = tls;
+  return [cert, cert_file, key, key_file, client_ca, client_ca_file, client_auth_type].some(Boolean);
+}
+
+/** Reads what the section names and checks that it fits together. `fail` throws, naming the key. */
+export function loadTls(
+  tls: TlsSection,
+  read: (file: string, key: string) => string,
+  fail: (key: string | undefined, message: string) => never,
+): TlsConfig {
+  // Where both are given the file has it, as upstream.
+  const pem = (name: 'cert' | 'key' | 'client_ca'): string | undefined => {
+    const file = tls[`${name}_file`];
+    return file ? read(file, `${name}_file`) : tls[name] || undefined;
+  };
+  if (!tls.cert && !tls.cert_file) fail(undefined, 'needs cert_file (or cert)');
+  if (!tls.key && !tls.key_file) fail(undefined, 'needs key_file (or key)');
+  const auth = tls.client_auth_type || 'NoClientCert';
+  const caKey = tls.client_ca_file ? 'client_ca_file' : 'client_ca';
+  if (tls[caKey] && auth === 'NoClientCert')
+    fail(caKey, 'is given, but client_auth_type does not ask for certificates');
+  const cert = pem('cert');
+  const key = pem('key');
+  const ca = pem('client_ca');
+  // Node would trust all public authorities where this is empty.
+  if (tls[caKey] && !ca?.includes('-----BEGIN CERTIFICATE-----')) fail(caKey, 'holds no certificate in PEM');
+  const suites = tls.cipher_suites?.map((name) => cipherSuites[name]) ?? [];
+  const context: SecureContextOptions = {
+    ...(cert !== undefined && { cert }),
+    ...(key !== undefined && { key }),
+    minVersion: versions[tls.min_version ?? 'TLS12'],
+    maxVersion: versions[tls.max_version ?? 'TLS13'],
+    ...(ca !== undefined && { ca }),
+    ...(suites.length > 0 && { ciphers: [...new Set([...Object.values(tls13Suites), ...suites])].join(':') }),
+    ...(tls.curve_preferences?.length && {
+      ecdhCurve: tls.curve_preferences.map((name) => curves[name]).join(':'),
+    }),
+    honorCipherOrder: tls.prefer_server_cipher_suites ?? true,
+  };
+  try {
+    createSecureContext(context);
+  } catch (error) {
+    fail(undefined, `certificate and key cannot be used together: ${(error as Error).message}`);
+  }
+  const requireAny =
+    auth === 'RequireAnyClientCert' || auth === 'RequireClientCert' || auth === 'RequireAndVerifyClientCert';
+  return {
+    context,
+    requestCert: auth !== 'NoClientCert',
+    rejectUnauthorized: auth === 'RequireAndVerifyClientCert',
+    requireAny,
+    verify: auth === 'VerifyClientCertIfGiven' || auth === 'RequireAndVerifyClientCert',
+    allowedSans: tls.client_allowed_sans,
+  };
+}
