@@ -178,23 +178,29 @@ export function createRegistryClient(options: {
           accept,
           headers: { ...request.headers, ...(own && header !== undefined && { authorization: header }) },
         });
-      const sent = await authorization(scope);
-      const first = await send(sent);
-      if (first.status !== 401) return first;
-      const challenge = await answer(parseChallenges(first.headerLines('www-authenticate')), scope);
-      if (challenge === undefined || (challenge === sent && !challenge.startsWith('Bearer'))) {
-        if (request.accept?.includes(401)) return first;
-        throw refused(first, sent !== undefined);
+      let sent = await authorization(scope);
+      for (let refusals = 0; ; refusals += 1) {
+        const response = await send(sent);
+        if (response.status !== 401) return response;
+        const challenges = parseChallenges(response.headerLines('www-authenticate'));
+        // A fresh token may expire while its request waits for its turn: one more is asked for then.
+        const expired = challenges.some(({ parameters }) => parameters.get('error') === 'invalid_token');
+        const next = refusals < (expired ? 3 : 1) ? await answer(challenges, scope) : undefined;
+        if (next === undefined || (next === sent && !next.startsWith('Bearer'))) {
+          if (request.accept?.includes(401)) return response;
+          throw refused(response, challenges, (await options.credentials()) !== undefined);
+        }
+        sent = next;
       }
-      const second = await send(challenge);
-      if (second.status !== 401 || request.accept?.includes(401)) return second;
-      throw refused(second, (await options.credentials()) !== undefined);
     },
   };
 }
 
-function refused(response: HttpResponse, hadCredentials: boolean): CollectError {
-  const challenges = parseChallenges(response.headerLines('www-authenticate'));
+function refused(
+  response: HttpResponse,
+  challenges: readonly Challenge[],
+  hadCredentials: boolean,
+): CollectError {
   const insufficient = challenges.some(({ parameters }) => parameters.get('error') === 'insufficient_scope');
   const next = insufficient
     ? 'the credentials lack a permission for it'

@@ -160,6 +160,8 @@ export interface Truth {
   readonly sizeBytes: number;
   readonly signedImages: number;
   readonly artifacts: Readonly<Record<string, number>>;
+  /** Of the newest image, where a report is attached to it. */
+  readonly findings?: Readonly<Record<string, number>>;
 }
 
 const isIndex = ({ mediaType }: Content): boolean =>
@@ -167,6 +169,33 @@ const isIndex = ({ mediaType }: Content): boolean =>
 const isAttestation = ({ bytes }: Content): boolean => bytes.includes('application/vnd.in-toto+json');
 const kindOf = ({ artifactType = '' }: Content): string =>
   /notary|sig\.v1/.test(artifactType) ? 'signature' : /spdx/.test(artifactType) ? 'sbom' : 'attestation';
+
+/** When an image was built; of an index its newest platform. */
+function createdAt(content: Content): number {
+  if (content.children.length > 0) return Math.max(...content.children.map(createdAt));
+  const config = JSON.parse(content.blobs[0]?.bytes.toString() ?? '{}') as { created?: string };
+  return config.created === undefined ? Number.NEGATIVE_INFINITY : Date.parse(config.created);
+}
+
+/** Counts of the newest report: the simulated scanner names each finding after its severity. */
+function findingsOf(attached: readonly Content[]): Record<string, number> | undefined {
+  const reports = attached
+    .filter(({ artifactType }) => artifactType === 'application/sarif+json')
+    .map((content) => {
+      const { annotations } = JSON.parse(content.bytes.toString()) as { annotations: Record<string, string> };
+      const at = Date.parse(annotations['org.opencontainers.image.created'] ?? '');
+      return { at, text: content.blobs[1]?.bytes.toString() ?? '' };
+    })
+    .sort((a, b) => b.at - a.at);
+  const [newest] = reports;
+  if (!newest) return undefined;
+  return Object.fromEntries(
+    ['CRITICAL', 'HIGH', 'MEDIUM', 'LOW', 'NEGLIGIBLE', 'UNKNOWN'].map((severity) => [
+      severity,
+      newest.text.split(`"ruleId":"CVE-2026-${severity}-`).length - 1,
+    ]),
+  );
+}
 
 /** The truth about a repository of a registry that has the referrers API. */
 export function truthOf(store: Store, repository: string): Truth {
@@ -195,7 +224,12 @@ export function truthOf(store: Store, repository: string): Truth {
     if (tag.endsWith('.sig')) artifacts.set(digest, 'signature');
   const counts: Record<string, number> = {};
   for (const kind of artifacts.values()) counts[kind] = (counts[kind] ?? 0) + 1;
+  const [newest] = [...images.values()].sort(
+    (a, b) => createdAt(b) - createdAt(a) || (a.digest < b.digest ? -1 : 1),
+  );
+  const findings = newest && findingsOf(store.referrers(repository, newest.digest));
   return {
+    ...(findings && { findings }),
     tagged: images.size,
     tags: tags.length,
     sizeBytes: [...sized.values()].reduce((sum, one) => sum + one.sizeBytes, 0),

@@ -36,8 +36,8 @@ export interface OciSimulator {
   readonly password: string;
   /** Requests by operation since the last reset. */
   readonly requests: Map<string, number>;
-  /** Makes all tokens invalid that were given out. */
-  expireTokens(): void;
+  /** Makes all tokens invalid that were given out at least so long ago. */
+  expireTokens(olderThanMs?: number): void;
   close(): Promise<void>;
 }
 
@@ -75,7 +75,10 @@ export async function startOciSimulator(options: OciSimulatorOptions = {}): Prom
   const store = options.store ?? createStore();
   const faults: FaultRule[] = [];
   const requests = new Map<string, number>();
-  const tokens = new Map<string, { readonly scopes: ReadonlySet<string>; readonly until: number }>();
+  const tokens = new Map<
+    string,
+    { readonly scopes: ReadonlySet<string>; readonly until: number; readonly since: number }
+  >();
   const uploaded = new Map<string, Buffer>();
   const username = 'robot';
   const password = 's3cret-Passw0rd';
@@ -108,7 +111,7 @@ export async function startOciSimulator(options: OciSimulatorOptions = {}): Prom
     const valid = token !== undefined && token.until > Date.now();
     if (valid && token.scopes.has(scope)) return true;
     const problem =
-      token === undefined ? '' : valid ? ',error="insufficient_scope"' : ',error="invalid_token"';
+      given === undefined ? '' : valid ? ',error="insufficient_scope"' : ',error="invalid_token"';
     send(response, 401, error('UNAUTHORIZED', 'authentication required'), {
       'www-authenticate': `Bearer realm="${url}/token",service="simulated",scope="${scope}"${problem}`,
     });
@@ -120,7 +123,8 @@ export async function startOciSimulator(options: OciSimulatorOptions = {}): Prom
       return send(response, 401, error('UNAUTHORIZED', 'wrong credentials'));
     const value = randomBytes(12).toString('hex');
     const seconds = options.tokenSeconds ?? 300;
-    tokens.set(value, { scopes: new Set(query.getAll('scope')), until: Date.now() + seconds * 1000 });
+    const since = Date.now();
+    tokens.set(value, { scopes: new Set(query.getAll('scope')), since, until: since + seconds * 1000 });
     send(response, 200, JSON.stringify({ token: value, expires_in: seconds }));
   }
 
@@ -323,7 +327,9 @@ export async function startOciSimulator(options: OciSimulatorOptions = {}): Prom
     username,
     password,
     requests,
-    expireTokens: () => tokens.clear(),
+    expireTokens(olderThanMs = 0) {
+      for (const [value, { since }] of tokens) if (Date.now() - since >= olderThanMs) tokens.delete(value);
+    },
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve());
