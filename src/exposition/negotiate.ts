@@ -41,6 +41,7 @@ export function negotiate(
       text = Math.max(text, q);
   }
   let gzip = 0;
+  let identity = 0;
   let any = 0;
   let named = false;
   for (const { value, q } of choices(acceptEncoding ?? '')) {
@@ -48,10 +49,12 @@ export function negotiate(
       gzip = q;
       named = true;
     }
+    if (value === 'identity') identity = q;
     if (value === '*') any = q;
   }
+  const packed = named ? gzip : any;
   return {
     format: openmetrics > 0 && openmetrics >= text ? 'openmetrics' : 'text',
-    encoding: (named ? gzip : any) > 0 ? 'gzip' : 'identity',
+    encoding: packed > 0 && packed >= identity ? 'gzip' : 'identity',
   };
 }

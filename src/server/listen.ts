@@ -19,6 +19,8 @@ export interface Listeners {
 
 /** A change of the file is seen within this time. */
 const checkMs = 1000;
+/** How often connections that became idle are closed while the listeners end. */
+const sweepMs = 50;
 
 const userinfo = (header: string | undefined): [string, string] | undefined => {
   const [, encoded] = /^Basic\s+([A-Za-z0-9+/=]+)$/i.exec(header ?? '') ?? [];
@@ -183,15 +185,15 @@ export async function listen(options: {
   return {
     addresses,
     async close() {
-      await Promise.all(
-        servers.map(
-          (server) =>
-            new Promise<void>((resolve) => {
-              server.close(() => resolve());
-              server.closeIdleConnections();
-            }),
-        ),
+      const closed = Promise.all(
+        servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve()))),
       );
+      // A connection whose last request has ended would be kept for another one that never comes.
+      const sweep = setInterval(() => {
+        for (const server of servers) server.closeIdleConnections();
+      }, sweepMs);
+      await closed;
+      clearInterval(sweep);
       await users.close();
     },
   };
