@@ -43,7 +43,7 @@ function extracted(name: 'helm' | 'kubectl'): string {
 export const helmPath = (): string => extracted('helm');
 
 /** Path of the kubectl program; see {@link helmPath}. */
-export const kubectlPath = (): string => extracted('kubectl');
+const kubectlPath = (): string => extracted('kubectl');
 
 if (import.meta.main) {
   const args = process.argv.slice(2);

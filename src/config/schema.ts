@@ -5,7 +5,7 @@ import type { Provider } from '../provider.ts';
 import type { When } from '../schedule.ts';
 
 /** A cron expression (node-cron's optional seconds too) or an interval such as `5m`. */
-export const schedule = z.string().transform((text, context): When => {
+const schedule = z.string().transform((text, context): When => {
   const everyMs = parseDuration(text);
   if (everyMs !== undefined && everyMs >= 1000) return { everyMs };
   if (everyMs === undefined && cron.validate(text)) return { cron: text };

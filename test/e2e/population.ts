@@ -23,7 +23,7 @@ export const started = Math.floor(Date.now() / 1000);
 
 export const v1 = image({ layers: [base, layer('one', 700)], created: started - 200 * day });
 /** Pushed as `v2` and then overwritten: nobody can see it any more. */
-export const lost = image({ layers: [base, layer('lost', 900)], created: started - 3 * day });
+const lost = image({ layers: [base, layer('lost', 900)], created: started - 3 * day });
 export const v2 = image({ layers: [base, layer('two', 800)], created: started - 2 * day });
 export const signature = cosignSignature(v2);
 export const report = sarif(v2, { CRITICAL: 2, HIGH: 3, MEDIUM: 1 });

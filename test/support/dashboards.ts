@@ -21,7 +21,7 @@ interface PanelJson {
 }
 
 /** What Grafana puts in place of its variables when all values are chosen. */
-export const expandQuery = (expr: string): string =>
+const expandQuery = (expr: string): string =>
   expr
     .replaceAll('$__rate_interval', '1m')
     .replaceAll('$__range', '1h')
