@@ -1,5 +1,5 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
-import express, { type RequestHandler } from 'express';
+import express, { type NextFunction, type Request, type RequestHandler, type Response } from 'express';
 import { readDistributionEvents } from './events/distribution.ts';
 import { readZotEvents } from './events/zot.ts';
 import type { RegistryLoop } from './loop.ts';
@@ -73,7 +73,8 @@ export function createEventReceiver(
         const events = read(request.body);
         if (!events) continue;
         for (const event of events) {
-          if (!isNew(registry, event.id)) {
+          // Pulls are many, and are not remembered: they would push the pushes out.
+          if (event.type !== 'other' && !isNew(registry, event.id)) {
             loop.countEvent(source, 'duplicate');
             continue;
           }
@@ -89,5 +90,15 @@ export function createEventReceiver(
       response.status(400).type('text').send('not an event that is understood here\n');
     },
   );
+  // Four parameters tell express that this one handles errors: of reading the body, once the sender is known.
+  router.use('/:registry', (error: unknown, request: Request, _response: Response, next: NextFunction) => {
+    const { status } = error as { status?: unknown };
+    if (typeof status === 'number' && status < 500) {
+      const registry = String(request.params['registry']);
+      target(registry)?.loop.countEvent('unknown', 'invalid');
+      log.warn({ registry, err: error }, 'an event that cannot be read was refused');
+    }
+    next(error);
+  });
   return router;
 }

@@ -1,0 +1,157 @@
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { createEventReceiver } from '../../src/events.ts';
+import { plainSecret } from '../../src/secret.ts';
+import { loopOf, startApp, statusOf } from '../support/app.ts';
+import { recordingLog } from '../support/web.ts';
+
+const token = 'a-token-of-enough-length';
+let seen: string[];
+let app: Awaited<ReturnType<typeof startApp>>;
+let logged: string[];
+
+beforeEach(async () => {
+  seen = [];
+  const { log, lines } = recordingLog();
+  logged = lines;
+  const loop = {
+    ...loopOf(statusOf('edge')),
+    pushed: (repository: string, failure?: string) =>
+      seen.push(`pushed ${repository} ${failure ?? ''}`.trim()),
+    look: (repository: string) => seen.push(`look ${repository}`),
+    countEvent: (source: string, outcome: string) => seen.push(`count ${source} ${outcome}`),
+  };
+  const targets = new Map([['edge', { loop: loop as never, token: plainSecret(token) }]]);
+  app = await startApp({ events: createEventReceiver((name) => targets.get(name), log as never) });
+});
+afterEach(() => app.close());
+
+const post = (body: unknown, options: { path?: string; headers?: Record<string, string> } = {}) =>
+  fetch(`${app.url}/events/${options.path ?? 'edge'}`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${token}`, ...options.headers },
+    body: typeof body === 'string' ? body : JSON.stringify(body),
+  });
+
+const manifest = 'application/vnd.oci.image.manifest.v1+json';
+const event = (id: string, more: object = {}, target: object = {}) => ({
+  id,
+  action: 'push',
+  ...more,
+  target: { mediaType: manifest, repository: 'team/app', digest: 'sha256:1', tag: 'v1', ...target },
+});
+const zot = (id: string, type: string, data: object = { name: 'team/app' }) => ({
+  specversion: '1.0',
+  id,
+  type: `zotregistry.${type}`,
+  data,
+});
+
+describe('who may send', () => {
+  test.each([
+    ['no token', { authorization: '' }],
+    ['a wrong token', { authorization: 'Bearer a-token-of-enough-lengtH' }],
+    ['the beginning of the token', { authorization: `Bearer ${token.slice(0, -1)}` }],
+    ['the token and more', { authorization: `Bearer ${token}x` }],
+    ['basic authentication', { authorization: `Basic ${Buffer.from(`user:${token}`).toString('base64')}` }],
+  ])('%s: 401, counted, and the body is not looked at', async (_title, headers) => {
+    const answer = await post('{ not even JSON', { headers });
+    expect([answer.status, await answer.text()]).toEqual([401, 'unauthorized\n']);
+    expect(seen).toEqual(['count unknown unauthorized']);
+  });
+
+  test('an unknown registry is answered as a wrong token is, so that names cannot be guessed', async () => {
+    const [unknown, wrong] = await Promise.all([
+      post({ events: [] }, { path: 'nowhere' }),
+      post({ events: [] }, { headers: { authorization: 'Bearer wrong' } }),
+    ]);
+    expect([unknown.status, await unknown.text()]).toEqual([wrong.status, await wrong.text()]);
+  });
+
+  test('other paths and methods are not there', async () => {
+    expect((await post({ events: [] }, { path: '' })).status).toBe(404);
+    expect((await fetch(`${app.url}/events/edge`)).status).toBe(404);
+  });
+});
+
+describe('what is no event', () => {
+  test.each([
+    ['no JSON', '{'],
+    ['a text', '"hello"'],
+    ['nothing', ''],
+    ['JSON of something else', '{"hello": "world"}'],
+    ['an event without an id', JSON.stringify({ events: [{ action: 'push', target: {} }] })],
+    ['a CloudEvent of somebody else', JSON.stringify({ ...zot('1', ''), type: 'com.example.thing' })],
+  ])('%s: 400, counted and logged', async (_title, body) => {
+    expect((await post(body)).status).toBe(400);
+    expect(seen).toEqual(['count unknown invalid']);
+    expect(logged).toHaveLength(1);
+  });
+
+  test('more than a megabyte: 413, counted', async () => {
+    expect((await post({ events: [event('1', { note: 'x'.repeat(2 ** 20) })] })).status).toBe(413);
+    expect(seen).toEqual(['count unknown invalid']);
+  });
+});
+
+describe('events of the distribution registry', () => {
+  test.each([
+    ['a push', event('1'), ['pushed team/app', 'count distribution accepted']],
+    [
+      'a push of an index',
+      event('1', {}, { mediaType: 'application/vnd.oci.image.index.v1+json' }),
+      ['pushed team/app', 'count distribution accepted'],
+    ],
+    ['a layer', event('1', {}, { mediaType: 'application/octet-stream' }), ['count distribution ignored']],
+    ['a pull', event('1', { action: 'pull' }), ['count distribution ignored']],
+    [
+      'a deletion',
+      event('1', { action: 'delete' }, { mediaType: undefined }),
+      ['look team/app', 'count distribution accepted'],
+    ],
+    ['a mount', event('1', { action: 'mount' }), ['count distribution ignored']],
+  ])('%s', async (_title, one, expected) => {
+    expect((await post({ events: [one] })).status).toBe(202);
+    expect(seen).toEqual(expected);
+  });
+
+  test('an event that is sent again counts once; the same tag pushed again counts again', async () => {
+    for (const id of ['1', '1', '2', '1']) await post({ events: [event(id)] });
+    expect(seen.filter((line) => line.startsWith('pushed'))).toHaveLength(2);
+    expect(seen.filter((line) => line === 'count distribution duplicate')).toHaveLength(2);
+  });
+
+  test('thousands of pulls between a push and its repetition do not make it new', async () => {
+    await post({ events: [event('first')] });
+    for (let batch = 0; batch < 4; batch += 1) {
+      const pulls = Array.from({ length: 3000 }, (_, at) => event(`${batch}-${at}`, { action: 'pull' }));
+      await post({ events: pulls });
+    }
+    await post({ events: [event('first')] });
+    expect(seen.filter((line) => line.startsWith('pushed'))).toHaveLength(1);
+  });
+});
+
+describe('events of zot', () => {
+  test.each([
+    ['image.updated', ['pushed team/app', 'count zot accepted']],
+    ['image.lint_failed', ['pushed team/app lint', 'count zot accepted']],
+    ['image.deleted', ['look team/app', 'count zot accepted']],
+    ['repository.created', ['look team/app', 'count zot accepted']],
+    ['something.new', ['count zot ignored']],
+  ])('%s', async (type, expected) => {
+    const headers = { 'content-type': 'application/cloudevents+json' };
+    expect((await post(zot('1', type), { headers })).status).toBe(202);
+    expect(seen).toEqual(expected);
+  });
+
+  test('a batch', async () => {
+    await post([zot('1', 'image.updated'), zot('1', 'image.updated'), zot('2', 'image.deleted')]);
+    expect(seen).toEqual([
+      'pushed team/app',
+      'count zot accepted',
+      'count zot duplicate',
+      'look team/app',
+      'count zot accepted',
+    ]);
+  });
+});
