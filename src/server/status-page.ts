@@ -43,6 +43,8 @@ export function humanDuration(seconds: number): string {
   return hours % 24 ? `${days} d ${hours % 24} h` : `${days} d`;
 }
 
+const grouped = (count: number): string => count.toLocaleString('en');
+
 const stateWords = {
   up: 'Up',
   down: 'Down',
@@ -59,8 +61,11 @@ function age(at: number | undefined, now: number): string {
 function progress({ polling }: RegistryStatus, now: number): string {
   if (!polling) return '';
   const { done, total, startedAt } = polling;
-  const bar = total > 0 ? `<progress max="${total}" value="${done}"></progress>` : '<progress></progress>';
-  const words = total > 0 ? `${done} of ${total} repositories` : 'listing repositories';
+  const bar =
+    total > 0
+      ? `<progress aria-label="Poll" max="${total}" value="${done}"></progress>`
+      : '<progress aria-label="Poll"></progress>';
+  const words = total > 0 ? `${grouped(done)} of ${grouped(total)} repositories` : 'listing repositories';
   return `<div class="poll">${bar}<span>Polling: ${words}, ${humanDuration(now - startedAt)}</span></div>`;
 }
 
@@ -93,17 +98,19 @@ function row(status: RegistryStatus, now: number): string {
       : `<dt>Last poll took</dt><dd>${humanDuration(status.pollDurationSeconds)}</dd>`;
   const dropped =
     status.seriesDropped > 0
-      ? ` <span class="failing">(${status.seriesDropped} left out: maxSeries)</span>`
+      ? ` <span class="failing">(${grouped(status.seriesDropped)} left out: maxSeries)</span>`
       : '';
   return `<section class="registry ${status.state}">
-<h2><span class="badge">${stateWords[status.state]}</span> ${escapeHtml(status.name)} <span class="quiet">${escapeHtml(status.type)}${status.host ? ` &middot; ${escapeHtml(status.host)}` : ''}</span></h2>
+<h2><span class="badge">${stateWords[status.state]}</span> <bdi>${escapeHtml(status.name)}</bdi></h2>
+<p class="where">${escapeHtml(status.type)}${status.host ? ` &middot; <bdi>${escapeHtml(status.host)}</bdi>` : ''}</p>
+${status.state === 'stale' ? '<p class="failing">The data is older than allowed (staleAfter): its series are left out until a poll succeeds.</p>' : ''}
 ${progress(status, now)}
 <dl>
 <dt>Data from</dt><dd>${age(status.lastSuccessAt, now)}</dd>
 <dt>Last attempt</dt><dd>${age(status.lastAttemptAt, now)}</dd>
 ${duration}${next}
-<dt>Repositories</dt><dd>${status.repositories ?? '<span class="quiet">unknown</span>'}</dd>
-<dt>Series</dt><dd>${status.series}${dropped}</dd>
+<dt>Repositories</dt><dd>${status.repositories === undefined ? '<span class="quiet">unknown</span>' : grouped(status.repositories)}</dd>
+<dt>Series</dt><dd>${grouped(status.series)}${dropped}</dd>
 </dl>
 ${capabilities(status)}${errors(status, now)}
 </section>`;
@@ -118,7 +125,10 @@ body{margin:0;background:var(--back);color:var(--text);font:15px/1.5 system-ui,-
 main,header{max-width:60rem;margin:0 auto;padding:0 1.25rem}
 header{padding-top:1.75rem}
 h1{font-size:1.35rem;margin:0}
-h2{font-size:1.05rem;margin:0 0 .5rem;overflow-wrap:anywhere}
+h2{font-size:1.1rem;margin:0;overflow-wrap:anywhere}
+.where{margin:.1rem 0 .6rem;color:var(--quiet);font-size:.88rem;overflow-wrap:anywhere}
+.summary{margin:.25rem 0 .6rem}.failing{margin:.25rem 0 .6rem}
+.errors,.failing{font-size:.93rem}
 nav a{margin-right:1rem;color:inherit}
 .quiet{color:var(--quiet);font-weight:400}
 .registry{background:var(--card);border:1px solid var(--line);border-left:4px solid var(--waiting);border-radius:6px;padding:1rem 1.25rem;margin:1rem 0}
@@ -144,7 +154,7 @@ export function statusPage(status: Status): string {
     registries.length === 0
       ? 'No registries are configured.'
       : down === 0
-        ? `${registries.length} ${registries.length === 1 ? 'registry' : 'registries'}`
+        ? `${registries.length} ${registries.length === 1 ? 'registry' : 'registries'}, none failing`
         : `${down} of ${registries.length} ${registries.length === 1 ? 'registry' : 'registries'} not readable`;
   return `<!doctype html>
 <html lang="en">
@@ -158,7 +168,7 @@ export function statusPage(status: Status): string {
 <body>
 <header>
 <h1>Container registry exporter</h1>
-<p>${summary}</p>
+<p class="summary${down > 0 ? ' failing' : ''}">${summary}</p>
 <nav><a href="${escapeHtml(status.telemetryPath)}">Metrics</a><a href="/api/v1/status">Status as JSON</a></nav>
 </header>
 <main>
