@@ -3,6 +3,7 @@ import cron from 'node-cron';
 import picomatch from 'picomatch';
 import { z } from 'zod';
 import { ConfigError, type Problem, readDocument, showPath } from './config/document.ts';
+import { explain, keysOf } from './config/explain.ts';
 import { commonKeys, createConfigSchema } from './config/schema.ts';
 import type { RegistrySettings } from './loop/settings.ts';
 import { secretOf } from './options.ts';
@@ -10,7 +11,7 @@ import type { Provider } from './provider.ts';
 import type { When } from './schedule.ts';
 import type { Secret } from './secret.ts';
 
-export { ConfigError, type Problem } from './config/document.ts';
+export { ConfigError } from './config/document.ts';
 
 /** A registry as configured: everything is resolved, nothing is optional that has a default. */
 export interface RegistryConfig extends RegistrySettings {
@@ -52,13 +53,32 @@ export async function loadConfig(path: string, providers: Providers, env = proce
 
 const defaultInterval: When = { cron: '*/5 * * * *' };
 
-/** The longest gap between two runs of a schedule among the next few, in milliseconds. */
-function intervalOf(when: When): number {
-  if ('everyMs' in when) return when.everyMs;
-  const task = cron.createTask(when.cron, () => {});
+const hourMs = 3_600_000;
+const gaps = new Map<string, number>();
+
+/**
+ * The longest gap between two runs of a cron expression, in milliseconds: over two hours where only minutes are
+ * chosen, else over a bit more than a week, so that nights and weekends count.
+ */
+function longestGap(expression: string): number {
+  const known = gaps.get(expression);
+  if (known !== undefined) return known;
+  const everyHour = expression
+    .trim()
+    .split(/\s+/)
+    .slice(-4)
+    .every((field) => field === '*');
+  const horizon = Date.now() + (everyHour ? 2 * hourMs : 8 * 24 * hourMs);
+  const task = cron.createTask(expression, () => {});
   try {
-    const runs = task.getNextRuns(8).map((run) => run.getTime());
-    return Math.max(...runs.slice(1).map((run, index) => run - (runs[index] ?? run)), 1000);
+    // Asked for more and more, since node-cron takes about 40 µs for each; 5000 are enough for all but seconds.
+    for (let count = 16; ; count *= 4) {
+      const runs = task.getNextRuns(Math.min(count, 5000)).map((run) => run.getTime());
+      if (count < 5000 && (runs.at(-1) ?? horizon) < horizon) continue;
+      const gap = Math.max(...runs.slice(1).map((run, index) => run - (runs[index] ?? run)), 1000);
+      gaps.set(expression, gap);
+      return gap;
+    }
   } finally {
     void task.destroy();
   }
@@ -68,13 +88,19 @@ function intervalOf(when: When): number {
 export function parseConfig(text: string, options: ParseOptions): Config {
   const { file, providers, env = process.env } = options;
   const document = readDocument(text, file, env);
-  const parsed = createConfigSchema(providers).safeParse(document.value);
+  const parsed = createConfigSchema(providers).safeParse(document.value, { reportInput: true });
   const problem = (path: readonly PropertyKey[], message: string): Problem => {
     const known = path.filter((part) => typeof part !== 'symbol');
     return { file, ...document.locate(known), path: showPath(known), message };
   };
-  if (!parsed.success)
-    throw new ConfigError(parsed.error.issues.flatMap((issue) => explain(issue, problem, providers)));
+  if (!parsed.success) {
+    const known = { types: Object.keys(providers).sort(), keys: () => keysOf(configJsonSchema(providers)) };
+    throw new ConfigError(
+      parsed.error.issues.flatMap((issue) =>
+        explain(issue, known).map(({ path, message }) => problem(path, message)),
+      ),
+    );
+  }
 
   const { defaults = {}, registries } = parsed.data;
   const problems: Problem[] = [];
@@ -87,7 +113,7 @@ export function parseConfig(text: string, options: ParseOptions): Config {
       );
     names.set(registry.name, index);
     const when = registry.schedule ?? defaults.schedule ?? defaultInterval;
-    const intervalMs = intervalOf(when);
+    const intervalMs = 'everyMs' in when ? when.everyMs : longestGap(when.cron);
     const selection = { ...defaults.images, ...registry.images };
     const { include = ['**'], exclude = [] } = registry.repositories ?? {};
     const included = picomatch(include, { dot: true });
@@ -136,28 +162,6 @@ export function parseConfig(text: string, options: ParseOptions): Config {
   });
   if (problems.length > 0) throw new ConfigError(problems);
   return { registries: result };
-}
-
-/** A zod issue in words that say what would be right. */
-function explain(
-  issue: z.core.$ZodIssue,
-  problem: (path: readonly PropertyKey[], message: string) => Problem,
-  providers: Providers,
-): Problem[] {
-  if (issue.code === 'unrecognized_keys')
-    return issue.keys.map((key) =>
-      problem([...issue.path, key], `there is no setting ${JSON.stringify(key)} here`),
-    );
-  if (issue.code === 'invalid_union' && issue.path.length === 2)
-    return [
-      problem(
-        [...issue.path, 'type'],
-        `is none of the types of registry: ${Object.keys(providers).sort().join(', ')}`,
-      ),
-    ];
-  if (issue.code === 'invalid_type' && issue.input === undefined)
-    return [problem(issue.path, `is missing: ${issue.message}`)];
-  return [problem(issue.path, issue.message)];
 }
 
 /** JSON schema of the document, for editors and the Helm chart. */

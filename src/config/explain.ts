@@ -1,0 +1,109 @@
+import type { z } from 'zod';
+
+/** What the configuration could have said. */
+export interface Known {
+  /** Types of registry. */
+  readonly types: readonly string[];
+  /** Every key that is a setting somewhere. */
+  keys(): ReadonlySet<string>;
+}
+
+/** Names of all properties in a JSON schema, at any depth. */
+export function keysOf(schema: unknown, found = new Set<string>()): ReadonlySet<string> {
+  if (schema === null || typeof schema !== 'object') return found;
+  for (const [key, value] of Object.entries(schema)) {
+    if (key === 'properties') for (const name of Object.keys(value as object)) found.add(name);
+    keysOf(value, found);
+  }
+  return found;
+}
+
+/** How many letters have to be changed, put in or left out to make one word the other. */
+function distance(a: string, b: string): number {
+  let above = Array.from({ length: b.length + 1 }, (_, index) => index);
+  for (const [row, letter] of [...a].entries()) {
+    const line = [row + 1];
+    for (const [column, other] of [...b].entries())
+      line.push(
+        Math.min(
+          (line[column] ?? 0) + 1,
+          (above[column + 1] ?? 0) + 1,
+          (above[column] ?? 0) + (letter === other ? 0 : 1),
+        ),
+      );
+    above = line;
+  }
+  return above[b.length] ?? 0;
+}
+
+/** ` (did you mean "schedule"?)`, when something known is near enough. */
+function nearest(word: string, known: Iterable<string>): string {
+  let best: { readonly name: string; readonly away: number } | undefined;
+  for (const name of known) {
+    const away = distance(word.toLowerCase(), name.toLowerCase());
+    if (!best || away < best.away) best = { name, away };
+  }
+  return best && best.away <= Math.max(2, word.length / 3) && best.name !== word
+    ? ` (did you mean ${JSON.stringify(best.name)}?)`
+    : '';
+}
+
+const words: Readonly<Record<string, string>> = {
+  string: 'text',
+  number: 'a number',
+  int: 'a whole number',
+  boolean: 'true or false',
+  array: 'a list',
+  object: 'a map of settings',
+  record: 'a map of settings',
+};
+
+function wordFor(value: unknown): string {
+  if (value === null || value === undefined) return 'empty';
+  return words[Array.isArray(value) ? 'array' : typeof value] ?? typeof value;
+}
+
+/** A zod issue in words that say what would be right; values are not repeated, they may be secrets. */
+export function explain(
+  issue: z.core.$ZodIssue,
+  known: Known,
+): { readonly path: readonly PropertyKey[]; readonly message: string }[] {
+  const { path } = issue;
+  switch (issue.code) {
+    case 'unrecognized_keys':
+      return issue.keys.map((key) => ({
+        path: [...path, key],
+        message: `there is no setting ${JSON.stringify(key)} here${nearest(key, known.keys())}`,
+      }));
+    case 'invalid_union': {
+      if (!('discriminator' in issue)) break;
+      const at = path.at(-1) === 'type' ? path : [...path, 'type'];
+      const given = (issue.input as { readonly type?: unknown } | undefined)?.type ?? issue.input;
+      const hint = typeof given === 'string' ? nearest(given, known.types) : '';
+      return [{ path: at, message: `is none of the types of registry: ${known.types.join(', ')}${hint}` }];
+    }
+    case 'invalid_type': {
+      const expected = words[issue.expected] ?? issue.expected;
+      const missing = issue.input === undefined;
+      if (path.length === 0)
+        return [{ path, message: `the document is ${wordFor(issue.input)}: it needs \`registries:\`` }];
+      return [
+        {
+          path,
+          message: missing
+            ? `is missing: it has to be ${expected}`
+            : `is ${wordFor(issue.input)} and has to be ${expected}`,
+        },
+      ];
+    }
+    case 'too_small':
+    case 'too_big': {
+      if (issue.message.includes('Too ') === false) break;
+      const limit = issue.code === 'too_small' ? issue.minimum : issue.maximum;
+      const side = issue.code === 'too_small' ? 'least' : 'most';
+      const unit = { string: ' characters', array: ' entries' }[issue.origin as string] ?? '';
+      return [{ path, message: `has to be at ${side} ${limit}${unit}` }];
+    }
+  }
+  return [{ path, message: issue.message }];
+}

@@ -1,0 +1,301 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: that is the configuration's own syntax of a variable
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { z } from 'zod';
+import { ConfigError, configJsonSchema, loadConfig, parseConfig } from '../src/config.ts';
+import { providers } from '../src/providers/index.ts';
+
+const file = 'exporter.yaml';
+const parse = (text: string, env: NodeJS.ProcessEnv = {}) => parseConfig(text, { file, providers, env });
+
+/** A document with one registry that is right but for the lines given. */
+const withRegistry = (...lines: string[]): string =>
+  ['registries:', '  - name: edge', '    type: oci', '    endpoint: https://registry.example.com']
+    .concat(lines.map((line) => `    ${line}`))
+    .join('\n');
+
+function mistakes(text: string, env: NodeJS.ProcessEnv = {}): string[] {
+  try {
+    parse(text, env);
+  } catch (error) {
+    expect(error).toBeInstanceOf(ConfigError);
+    return (error as ConfigError).message.split('\n');
+  }
+  return [];
+}
+
+describe('each mistake is told with file, line, path, what is wrong and what would be right', () => {
+  test.each<[string, string, string]>([
+    [
+      'a setting that does not exist',
+      withRegistry('shedule: 5m'),
+      'exporter.yaml:5:5: registries[0].shedule: there is no setting "shedule" here (did you mean "schedule"?)',
+    ],
+    [
+      'a setting that does not exist, deeper',
+      withRegistry('auth: { usrname: robot }'),
+      'exporter.yaml:5:13: registries[0].auth.usrname: there is no setting "usrname" here (did you mean "username"?)',
+    ],
+    [
+      'a setting of the document that does not exist',
+      `${withRegistry()}\ndefault: {}`,
+      'exporter.yaml:5:1: default: there is no setting "default" here (did you mean "defaults"?)',
+    ],
+    [
+      'no endpoint',
+      'registries:\n  - name: edge\n    type: oci',
+      'exporter.yaml:2:5: registries[0].endpoint: is missing: it has to be text',
+    ],
+    [
+      'a type that does not exist',
+      'registries:\n  - name: edge\n    type: ocj',
+      'exporter.yaml:3:5: registries[0].type: is none of the types of registry: oci (did you mean "oci"?)',
+    ],
+    [
+      'no type',
+      'registries:\n  - name: edge\n',
+      'exporter.yaml:2:5: registries[0].type: is none of the types of registry: oci',
+    ],
+    [
+      'a cron expression that is none',
+      withRegistry('schedule: "61 * * * *"'),
+      'exporter.yaml:5:5: registries[0].schedule: "61 * * * *" is no schedule: write a cron expression such as "*/5 * * * *", or an interval of at least 1s such as 5m',
+    ],
+    [
+      'an interval that is too short',
+      withRegistry('schedule: 10ms'),
+      'exporter.yaml:5:5: registries[0].schedule: "10ms" is no schedule: write a cron expression such as "*/5 * * * *", or an interval of at least 1s such as 5m',
+    ],
+    [
+      'a duration in words',
+      withRegistry('timeout: 4 minutes'),
+      'exporter.yaml:5:5: registries[0].timeout: "4 minutes" is no duration: write one such as 30s, 5m, 12h or 7d',
+    ],
+    [
+      'a number where a duration has to be',
+      withRegistry('timeout: 4'),
+      'exporter.yaml:5:5: registries[0].timeout: is a number and has to be text',
+    ],
+    [
+      'a setting without a value',
+      withRegistry('timeout:'),
+      'exporter.yaml:5:5: registries[0].timeout: is empty and has to be text',
+    ],
+    [
+      'a size in other units',
+      withRegistry('http: { maxBytes: 3MB }'),
+      'exporter.yaml:5:13: registries[0].http.maxBytes: "3MB" is no size: write one such as 32MiB',
+    ],
+    [
+      'a negative count',
+      withRegistry('images: { perRepository: -1 }'),
+      'exporter.yaml:5:15: registries[0].images.perRepository: has to be at least 0',
+    ],
+    [
+      'an address that is none',
+      withRegistry().replace('https://registry.example.com', 'registry.example.com'),
+      'exporter.yaml:4:5: registries[0].endpoint: the address is no address: write one such as https://registry.example.com',
+    ],
+    [
+      'an address of another scheme',
+      withRegistry().replace('https:', 'ftp:'),
+      'exporter.yaml:4:5: registries[0].endpoint: the address has another scheme than http or https',
+    ],
+    [
+      'a password in an address, which is not repeated',
+      withRegistry().replace('https://', 'https://bob:hunter2@'),
+      'exporter.yaml:4:5: registries[0].endpoint: the address holds a user or password: put them under auth',
+    ],
+    [
+      'a password twice',
+      withRegistry('auth: { username: robot, password: a, passwordFile: /b }'),
+      'exporter.yaml:5:43: registries[0].auth.passwordFile: is given besides password: keep one of the two',
+    ],
+    [
+      'a user without a password',
+      withRegistry('auth: { username: robot }'),
+      'exporter.yaml:5:5: registries[0].auth.password: username and password (or passwordFile) go together',
+    ],
+    [
+      'two ways to log in',
+      withRegistry('auth: { username: robot, password: a, token: b }'),
+      'exporter.yaml:5:13: registries[0].auth.username: more than one of password, token and dockerConfigFile is given: keep one',
+    ],
+    [
+      'a token of events that can be guessed',
+      withRegistry('events: { token: secret }'),
+      'exporter.yaml:5:15: registries[0].events.token: has to be at least 16 characters',
+    ],
+    [
+      'events without a token',
+      withRegistry('events: {}'),
+      'exporter.yaml:5:5: registries[0].events: events need a token or tokenFile',
+    ],
+    [
+      'a name that is no label of a registry',
+      withRegistry().replace('name: edge', 'name: "the edge"'),
+      'exporter.yaml:2:5: registries[0].name: a name has up to 63 letters, digits, dots, dashes and underscores',
+    ],
+    [
+      'a name twice',
+      `${withRegistry()}\n  - { name: edge, type: oci, endpoint: "https://other.example.com" }`,
+      'exporter.yaml:5:7: registries[1].name: registries[0] has this name too: names are unique',
+    ],
+    [
+      'a variable that is not set',
+      withRegistry('auth: { token: "${REGISTRY_TOKEN}" }'),
+      'exporter.yaml:5:20: the environment variable REGISTRY_TOKEN is not set: set it, or write ${REGISTRY_TOKEN:-default}',
+    ],
+    [
+      'YAML that does not parse',
+      'registries:\n  - {name: edge',
+      'exporter.yaml:2:16: Flow map in block collection must be sufficiently indented and end with a }',
+    ],
+    ['a key twice', withRegistry('timeout: 1m', 'timeout: 2m'), 'exporter.yaml:6:5: Map keys must be unique'],
+    ['no registries', 'registries: []', 'exporter.yaml:1:1: registries: at least one registry'],
+    ['an empty file', '', 'exporter.yaml:1:1: the document is empty: it needs `registries:`'],
+    ['a list', '- edge', 'exporter.yaml:1:1: the document is a list: it needs `registries:`'],
+  ])('%s', (_title, text, message) => {
+    expect(mistakes(text)).toContain(message);
+  });
+
+  test('all at once', () => {
+    const text = `defaults: { timeout: soon }
+registries:
+  - { name: a b, type: oci, endpoint: nowhere, foo: 1 }
+  - { name: b, type: oci }
+`;
+    expect(mistakes(text).map((line) => line.split(': ')[1])).toEqual([
+      'defaults.timeout',
+      'registries[0].name',
+      'registries[0].endpoint',
+      'registries[0].foo',
+      'registries[1].endpoint',
+    ]);
+  });
+
+  test('a file that is not there', async () => {
+    await expect(loadConfig('/nowhere/exporter.yaml', providers)).rejects.toThrow(
+      '/nowhere/exporter.yaml: cannot be read: there is no such file',
+    );
+  });
+});
+
+describe('what is right', () => {
+  test('has defaults for all that is not said', () => {
+    const [registry] = parse(withRegistry()).registries;
+    expect(registry).toMatchObject({
+      name: 'edge',
+      type: 'oci',
+      when: { cron: '*/5 * * * *' },
+      intervalMs: 300_000,
+      timeoutMs: 240_000,
+      staleAfterMs: 900_000,
+      maxSeries: 200_000,
+      http: { maxConcurrent: 8, timeoutMs: 30_000, retries: 4, maxBytes: 33_554_432 },
+    });
+    expect(registry?.images.perRepository).toBe(3);
+  });
+
+  test('data is believed for three intervals, and at least 15 minutes', () => {
+    const stale = (line: string) => parse(withRegistry(line)).registries[0]?.staleAfterMs;
+    expect(stale('schedule: 1m')).toBe(900_000);
+    expect(stale('schedule: 1h')).toBe(3 * 3_600_000);
+    // Of a cron expression the longest gap counts: a night without a poll is no failure.
+    expect(stale('schedule: "0 8-18 * * *"')).toBe(3 * 14 * 3_600_000);
+    expect(stale('schedule: "*/5 8-18 * * 1-5"')).toBeGreaterThan(3 * 60 * 3_600_000);
+    expect(stale('staleAfter: 90s')).toBe(90_000);
+  });
+
+  test('a registry overrides the defaults, setting by setting', () => {
+    const text = `defaults: { schedule: 10m, images: { perRepository: 1, tags: ["v*"] } }\n${withRegistry('images: { perRepository: 7 }')}`;
+    const [registry] = parse(text).registries;
+    expect(registry).toMatchObject({ when: { everyMs: 600_000 }, images: { perRepository: 7 } });
+    expect(registry?.images.matches('v1.2')).toBe(true);
+  });
+
+  test('repositories are included and excluded by patterns', () => {
+    const [registry] = parse(
+      withRegistry('repositories: { include: ["team-*/**"], exclude: ["**/cache"] }'),
+    ).registries;
+    expect(
+      ['team-a/app', 'team-a/deep/app', 'team-a/cache', 'other/app'].filter((n) => registry?.wants(n)),
+    ).toEqual(['team-a/app', 'team-a/deep/app']);
+  });
+
+  test('variables stand in values: their value, a default, or a dollar sign', () => {
+    const text = withRegistry('names: ["${A}", "${B:-two}", "$${C}", "$D", "x-${A}-y"]');
+    expect(parse(text, { A: 'one' }).registries[0]?.options).toMatchObject({
+      names: ['one', 'two', '${C}', '$D', 'x-one-y'],
+    });
+  });
+
+  test('a secret in a file is read again when it changes; it never shows itself', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'cre-config-'));
+    const path = join(folder, 'password');
+    writeFileSync(path, 'first\n');
+    const [registry] = parse(withRegistry(`auth: { username: robot, passwordFile: ${path} }`)).registries;
+    const { auth } = (registry as NonNullable<typeof registry>).options as {
+      auth: { password: { read(): Promise<string> } };
+    };
+    expect(await auth.password.read()).toBe('first');
+    writeFileSync(path, 'second, and longer');
+    expect(await auth.password.read()).toBe('second, and longer');
+    expect(JSON.stringify(auth)).toBe('{"username":"robot","password":"<secret>"}');
+    rmSync(folder, { recursive: true });
+    await expect(auth.password.read()).rejects.toThrow(`the secret file ${path} cannot be read`);
+  });
+});
+
+describe('the JSON schema', () => {
+  const schema = z.fromJSONSchema(configJsonSchema(providers) as never);
+  const object = (extra: object) => ({
+    registries: [{ name: 'edge', type: 'oci', endpoint: 'https://registry.example.com', ...extra }],
+  });
+
+  test.each([
+    {},
+    { schedule: '5m', images: { perRepository: 0, tags: ['v*'] } },
+    { auth: { username: 'robot', passwordFile: '/secret' }, http: { maxBytes: '1MiB' } },
+  ])('accepts %j', (extra) => {
+    expect(schema.safeParse(object(extra)).success).toBe(true);
+  });
+
+  test.each([
+    { shedule: '5m' },
+    { type: 'ocj' },
+    { name: 'a b' },
+    { images: { perRepository: -1 } },
+    { http: { retries: 'many' } },
+    { auth: { usrname: 'robot' } },
+  ])('refuses %j', (extra) => {
+    expect(schema.safeParse(object(extra)).success).toBe(false);
+  });
+
+  test('describes every setting, and docs/configuration.md or the page of a provider explains it', () => {
+    const folder = join(import.meta.dirname, '..', 'docs');
+    const documents = ['configuration.md', ...Object.keys(providers).map((type) => `providers/${type}.md`)]
+      .map((name) => readFileSync(join(folder, name), 'utf8'))
+      .join('\n');
+    const missing: string[] = [];
+    const walk = (node: unknown): void => {
+      if (node === null || typeof node !== 'object') return;
+      const { properties } = node as { properties?: Record<string, { description?: string; type?: string }> };
+      for (const [name, property] of Object.entries(properties ?? {})) {
+        if (!new RegExp(`\\b${name}\\b`).test(documents)) missing.push(name);
+        if (
+          property.type !== 'object' &&
+          !('const' in property) &&
+          !('items' in property) &&
+          !property.description
+        )
+          missing.push(`${name}: no description`);
+      }
+      for (const value of Object.values(node)) walk(value);
+    };
+    walk(configJsonSchema(providers));
+    expect(missing).toEqual([]);
+  });
+});
