@@ -16,7 +16,9 @@ export type PushEvent =
   | { readonly id: string; readonly type: 'other' };
 
 /** Readers by the source's name; the first that understands a body has it. */
-const readers: Readonly<Record<string, (body: unknown) => PushEvent[] | undefined>> = {
+const readers: Readonly<
+  Record<string, (body: unknown, header: (name: string) => string | undefined) => PushEvent[] | undefined>
+> = {
   distribution: readDistributionEvents,
   zot: readZotEvents,
 };
@@ -30,10 +32,18 @@ export interface EventTarget {
 const remembered = 10_000;
 const digest = (text: string): Buffer => createHash('sha256').update(text).digest();
 
+/** The token of `Bearer`, or the password of `Basic`, which is all that some versions of zot can send. */
+function tokenOf(header: string): string {
+  const [, encoded] = /^Basic\s+([A-Za-z0-9+/=]+)$/i.exec(header) ?? [];
+  if (encoded === undefined) return header.replace(/^Bearer\s+/i, '');
+  const decoded = Buffer.from(encoded, 'base64').toString('utf8');
+  return decoded.slice(decoded.indexOf(':') + 1);
+}
+
 /** Compares without telling by its time where two secrets differ. */
 async function authorized(header: string | undefined, token: Secret): Promise<boolean> {
   if (header === undefined) return false;
-  return timingSafeEqual(digest(header.replace(/^Bearer\s+/i, '')), digest(await token.read()));
+  return timingSafeEqual(digest(tokenOf(header)), digest(await token.read()));
 }
 
 /** Answers `POST /<registry>`. Registries send an event again when it failed: each is counted once, by its id. */
@@ -70,7 +80,7 @@ export function createEventReceiver(
       if (!found) return void response.status(404).end();
       const { loop } = found;
       for (const [source, read] of Object.entries(readers)) {
-        const events = read(request.body);
+        const events = read(request.body, (name) => request.get(name));
         if (!events) continue;
         for (const event of events) {
           // Pulls are many, and are not remembered: they would push the pushes out.

@@ -33,6 +33,7 @@ export function escapeHtml(text: string): string {
 
 /** A duration as a person says it: `42 s`, `5 min`, `3 h 10 min`, `2 d 4 h`. */
 export function humanDuration(seconds: number): string {
+  if (seconds > 0 && seconds < 0.05) return 'under 0.1 s';
   const whole = Math.max(0, Math.round(seconds));
   if (whole < 60) return seconds > 0 && seconds < 10 ? `${Number(seconds.toFixed(1))} s` : `${whole} s`;
   const minutes = Math.floor(whole / 60);
@@ -128,6 +129,7 @@ h1{font-size:1.35rem;margin:0}
 h2{font-size:1.1rem;margin:0;overflow-wrap:anywhere}
 .where{margin:.1rem 0 .6rem;color:var(--quiet);font-size:.88rem;overflow-wrap:anywhere}
 .summary{margin:.25rem 0 .6rem}.failing{margin:.25rem 0 .6rem}
+dl+.failing{margin-top:.75rem}
 .errors,.failing{font-size:.93rem}
 nav a{margin-right:1rem;color:inherit}
 .quiet{color:var(--quiet);font-weight:400}

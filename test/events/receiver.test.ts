@@ -52,11 +52,20 @@ describe('who may send', () => {
     ['a wrong token', { authorization: 'Bearer a-token-of-enough-lengtH' }],
     ['the beginning of the token', { authorization: `Bearer ${token.slice(0, -1)}` }],
     ['the token and more', { authorization: `Bearer ${token}x` }],
-    ['basic authentication', { authorization: `Basic ${Buffer.from(`user:${token}`).toString('base64')}` }],
+    ['a wrong password', { authorization: `Basic ${Buffer.from('zot:wrong').toString('base64')}` }],
+    ['the token as a user', { authorization: `Basic ${Buffer.from(`${token}:x`).toString('base64')}` }],
   ])('%s: 401, counted, and the body is not looked at', async (_title, headers) => {
     const answer = await post('{ not even JSON', { headers });
     expect([answer.status, await answer.text()]).toEqual([401, 'unauthorized\n']);
     expect(seen).toEqual(['count unknown unauthorized']);
+  });
+
+  test.each([
+    ['Bearer', `Bearer ${token}`],
+    ['the header alone', token],
+    ['the password of basic authentication', `Basic ${Buffer.from(`zot:${token}`).toString('base64')}`],
+  ])('the token as %s is let in', async (_title, authorization) => {
+    expect((await post({ events: [] }, { headers: { authorization } })).status).toBe(202);
   });
 
   test('an unknown registry is answered as a wrong token is, so that names cannot be guessed', async () => {
@@ -142,6 +151,24 @@ describe('events of zot', () => {
     const headers = { 'content-type': 'application/cloudevents+json' };
     expect((await post(zot('1', type), { headers })).status).toBe(202);
     expect(seen).toEqual(expected);
+  });
+
+  test('in binary mode, as zot sends them: the body is the data, all else are headers', async () => {
+    const headers = {
+      'content-type': 'application/json',
+      'ce-specversion': '1.0',
+      'ce-source': 'zotregistry.dev',
+      'ce-id': '0b1f1f2c-6f3e-4f2e-9d0a-1c6b8f1f0a11',
+      'ce-type': 'zotregistry.image.updated',
+    };
+    const data = { name: 'team/app', reference: 'v1', digest: 'sha256:1', mediaType: manifest };
+    for (let turn = 0; turn < 2; turn += 1) expect((await post(data, { headers })).status).toBe(202);
+    expect(seen).toEqual(['pushed team/app', 'count zot accepted', 'count zot duplicate']);
+  });
+
+  test('with another prefix of its types', async () => {
+    await post({ ...zot('1', ''), type: 'com.example.registry.image.lint_failed' });
+    expect(seen).toEqual(['pushed team/app lint', 'count zot accepted']);
   });
 
   test('a batch', async () => {
