@@ -1,44 +1,21 @@
 import { CollectError, reasonOf } from './errors.ts';
 import type { Exposition } from './exposition.ts';
 import type { CycleResult } from './fold.ts';
-import { createHttpClient, type HttpClient } from './http.ts';
 import { commit, type EmptyListings } from './loop/commit.ts';
+import { createCycleContext } from './loop/context.ts';
 import { foldStream } from './loop/cycle.ts';
 import { createPublisher } from './loop/publish.ts';
 import type { RegistrySettings } from './loop/settings.ts';
-import {
-  countPush,
-  initialState,
-  type RecordedError,
-  recordError,
-  restoreCounters,
-  savedCounters,
-} from './loop/state.ts';
+import { countPush, initialState, recordError, restoreCounters, savedCounters } from './loop/state.ts';
+import { type Progress, type RegistryStatus, statusOf } from './loop/status.ts';
+import { createRepositoryTroubles, createTroubles } from './loop/troubles.ts';
 import type { PersistentMemory } from './memory.ts';
-import type { Capability, CollectContext, Logger, Provider } from './provider.ts';
+import type { Capability, Logger, Provider } from './provider.ts';
 import { type Schedule, startSchedule } from './schedule.ts';
 import type { SelfMetrics } from './self-metrics.ts';
 import type { RegistryStorage } from './storage.ts';
 
-/** One registry as the status page shows it. Times are Unix seconds. */
-export interface RegistryStatus {
-  readonly name: string;
-  readonly type: string;
-  /** `waiting`: no cycle ended yet and nothing was read back; `stale`: data is older than allowed and left out. */
-  readonly state: 'waiting' | 'up' | 'down' | 'stale';
-  readonly host?: string;
-  readonly lastSuccessAt?: number;
-  readonly lastAttemptAt?: number;
-  readonly pollDurationSeconds?: number;
-  readonly nextPollAt?: number;
-  readonly repositories?: number;
-  readonly series: number;
-  readonly seriesDropped: number;
-  readonly capabilities: Readonly<Record<string, boolean>>;
-  readonly errors: readonly RecordedError[];
-  /** Of the poll in progress. */
-  readonly polling?: { readonly startedAt: number; readonly done: number; readonly total: number };
-}
+export type { RegistryStatus } from './loop/status.ts';
 
 /** Polls one registry, for ever and never twice at once. */
 export interface RegistryLoop {
@@ -61,6 +38,8 @@ export interface RegistryLoop {
 
 /** Push events come in bursts, one per tag and platform: they are gathered for so long. */
 const lookDelayMs = 2_000;
+/** Longest delay of Node's timers: https://nodejs.org/api/timers.html#settimeoutcallback-delay-args */
+const longestDelayMs = 2 ** 31 - 1;
 const unixNow = (): number => Date.now() / 1000;
 const toMilliseconds = (seconds: number): number => Math.round(seconds * 1000) / 1000;
 
@@ -79,20 +58,34 @@ export function createRegistryLoop(input: {
   const state = initialState(provider.identity(settings.options));
   const publisher = createPublisher({ provider: provider.label, settings, state, exposition });
   const empty: EmptyListings = { registry: false, repositories: new Set() };
+  const troubles = createTroubles(log);
   const stopping = new AbortController();
+  const tellOfRepositories = createRepositoryTroubles(troubles);
   const toLook = new Set<string>();
   let running: Promise<void> | undefined;
-  let polling: { startedAt: number; done: number; total: number } | undefined;
+  let runningIsLook = false;
+  let polling: Progress | undefined;
   let schedule: Schedule | undefined;
   let series = 0;
   let lookTimer: NodeJS.Timeout | undefined;
   let staleTimer: NodeJS.Timeout | undefined;
   let saveTimer: NodeJS.Timeout | undefined;
 
-  const saveCounters = () =>
-    storage
-      .saveCounters(savedCounters(state))
-      .catch((error) => log.error({ err: error }, 'the counters cannot be saved'));
+  /** A full disk or a folder that cannot be written never stops the polls. */
+  async function keep(what: string, save: () => Promise<void>): Promise<void> {
+    try {
+      await save();
+      troubles.over(`saving ${what}`);
+    } catch (error) {
+      troubles.tell(
+        'error',
+        `saving ${what}`,
+        error,
+        `${what} cannot be saved: a restart would know less. Check the folder of --storage.path`,
+      );
+    }
+  }
+  const saveCounters = () => keep('the counters', () => storage.saveCounters(savedCounters(state)));
   const saveCountersSoon = () => {
     saveTimer ??= setTimeout(() => {
       saveTimer = undefined;
@@ -108,7 +101,11 @@ export function createRegistryLoop(input: {
     publisher.refresh(now);
     clearTimeout(staleTimer);
     if (published.staleAt !== undefined && !stopping.signal.aborted)
-      staleTimer = setTimeout(() => void publish(), Math.max(0, published.staleAt - now) * 1000 + 50);
+      staleTimer = setTimeout(
+        () => void publish(),
+        // A longer delay would overflow and fire at once: what is due later is looked at again before.
+        Math.min(Math.max(0, published.staleAt - now) * 1000 + 50, longestDelayMs),
+      );
   }
 
   function observeRequest(operation: string, code: string, seconds: number): void {
@@ -116,47 +113,6 @@ export function createRegistryLoop(input: {
     state.requests.set(key, (state.requests.get(key) ?? 0) + 1);
     self.apiRequests.inc({ ...labels, operation, code });
     self.apiRequestDuration.observe({ ...labels, operation }, seconds);
-  }
-
-  function contextOf(
-    signal: AbortSignal,
-    clients: HttpClient[],
-    failing: Map<Capability, unknown>,
-    only: readonly string[] | undefined,
-  ): CollectContext {
-    return {
-      signal,
-      http(options) {
-        const client = createHttpClient({
-          ...settings.http,
-          ...options,
-          signal,
-          userAgent,
-          observe: observeRequest,
-        });
-        clients.push(client);
-        return client;
-      },
-      log,
-      memory,
-      wants: settings.wants,
-      ...(only && { only }),
-      images: settings.images,
-      concurrency: settings.http.maxConcurrent,
-      degraded(capability, error) {
-        if (!failing.has(capability)) {
-          failing.set(capability, error);
-          log.warn(
-            { capability, err: error },
-            `${capability} could not be read: unknown until it works again`,
-          );
-        }
-      },
-      progress(done, total) {
-        if (polling) polling = { ...polling, done, total };
-      },
-      now: unixNow,
-    };
   }
 
   async function merge(result: CycleResult, scoped: boolean): Promise<void> {
@@ -182,27 +138,26 @@ export function createRegistryLoop(input: {
       );
     if (result.failed.size > 0) {
       state.failures.set('partial', (state.failures.get('partial') ?? 0) + 1);
-      for (const [repository, error] of [...result.failed].slice(0, 5)) {
-        log.warn(
-          { repository, err: error },
-          'the repository could not be read: its last data stays and ages',
-        );
+      for (const [repository, error] of [...result.failed].slice(0, 5))
         recordError(state, {
           at: now,
           reason: reasonOf(error),
           message: `${repository}: ${error instanceof Error ? error.message : String(error)}`,
         });
-      }
     }
+    tellOfRepositories(result, (name) => snapshot.repositories.has(name));
   }
 
-  function settleFull(startedAt: number, failing: ReadonlyMap<Capability, unknown>, error: unknown): void {
+  function settleFull(startedAt: number, failing: ReadonlySet<Capability>, error: unknown): void {
     const now = unixNow();
     state.polls += 1;
     state.lastAttemptAt = now;
     state.pollDurationSeconds = toMilliseconds(now - startedAt);
     state.up = error === undefined;
     if (error === undefined) {
+      troubles.over('the poll');
+      for (const capability of Object.keys(provider.capabilities) as Capability[])
+        if (!failing.has(capability)) troubles.over(`the capability ${capability}`, { capability });
       state.lastSuccessAt = now;
       state.capabilities = new Map(
         Object.keys(provider.capabilities).map((capability) => [
@@ -215,7 +170,12 @@ export function createRegistryLoop(input: {
     const reason = reasonOf(error);
     state.failures.set(reason, (state.failures.get(reason) ?? 0) + 1);
     recordError(state, { at: now, reason, message: error instanceof Error ? error.message : String(error) });
-    log.error({ reason, err: error }, 'the poll failed: the last good data stays until it is too old');
+    troubles.tell(
+      'error',
+      'the poll',
+      error,
+      'the poll failed: the last good data stays until it is too old',
+    );
   }
 
   async function cycle(only: readonly string[] | undefined): Promise<void> {
@@ -223,11 +183,22 @@ export function createRegistryLoop(input: {
     polling = { startedAt, done: 0, total: 0 };
     const deadline = AbortSignal.timeout(settings.timeoutMs);
     const signal = AbortSignal.any([stopping.signal, deadline]);
-    const clients: HttpClient[] = [];
-    const failing = new Map<Capability, unknown>();
+    const { context, failing, close } = createCycleContext({
+      settings,
+      signal,
+      only,
+      memory,
+      log,
+      troubles,
+      userAgent,
+      observe: observeRequest,
+      progress(done, total) {
+        if (polling) polling = { ...polling, done, total };
+      },
+    });
     let failure: unknown;
     try {
-      const stream = provider.collect(settings.options, contextOf(signal, clients, failing, only));
+      const stream = provider.collect(settings.options, context);
       const result = await foldStream(
         stream,
         {
@@ -243,21 +214,23 @@ export function createRegistryLoop(input: {
       failure = error ?? new CollectError('internal', 'the provider failed without an error');
     } finally {
       polling = undefined;
-      for (const client of clients) void client.close().catch(() => {});
+      close();
     }
     if (stopping.signal.aborted) return;
     if (only === undefined) settleFull(startedAt, failing, failure);
-    else if (failure !== undefined)
-      log.warn(
-        { repositories: only, err: failure },
+    else if (failure === undefined) troubles.over('the look at pushed repositories');
+    else
+      troubles.tell(
+        'warn',
+        'the look at pushed repositories',
+        failure,
         'pushed repositories could not be looked at: the next poll will',
+        { repositories: only },
       );
     await publish();
-    if (failure === undefined && state.snapshot)
-      await storage
-        .saveSnapshot(state.snapshot)
-        .catch((error) => log.error({ err: error }, 'the snapshot cannot be saved'));
-    await memory.flush().catch((error) => log.error({ err: error }, 'the memory cannot be saved'));
+    const { snapshot } = state;
+    if (failure === undefined && snapshot) await keep('the snapshot', () => storage.saveSnapshot(snapshot));
+    await keep('the memory', () => memory.flush());
     await saveCounters();
     if (only === undefined && failure === undefined)
       log.info(
@@ -273,6 +246,7 @@ export function createRegistryLoop(input: {
   /** Cycles of either sort never overlap. */
   function run(only?: readonly string[]): Promise<void> {
     if (running) return running;
+    runningIsLook = only !== undefined;
     running = cycle(only)
       .catch((error) => log.error({ err: error }, 'the cycle broke: this is a fault of the exporter'))
       .finally(() => {
@@ -280,6 +254,14 @@ export function createRegistryLoop(input: {
         lookSoon();
       });
     return running;
+  }
+
+  /** The schedule's poll: behind a look it comes late, behind another poll it is left out. */
+  function pollOnSchedule(): void {
+    if (stopping.signal.aborted) return;
+    if (!running) void run();
+    else if (runningIsLook) void running.then(pollOnSchedule);
+    else log.warn({}, 'the last poll is still running: this one is left out');
   }
 
   function lookSoon(): void {
@@ -316,18 +298,15 @@ export function createRegistryLoop(input: {
       }
       await publish();
       const { when, intervalMs, name } = settings;
-      schedule = startSchedule(when, name, intervalMs, () => {
-        if (running) log.warn({}, 'the last poll is still running: this one is left out');
-        else void run();
-      });
-      setTimeout(() => !stopping.signal.aborted && void run(), firstPollDelayMs).unref();
+      schedule = startSchedule(when, name, intervalMs, pollOnSchedule);
+      setTimeout(pollOnSchedule, firstPollDelayMs).unref();
     },
     async stop() {
       stopping.abort(new Error('the exporter stops'));
       schedule?.stop();
       for (const timer of [lookTimer, staleTimer, saveTimer]) clearTimeout(timer);
       await running;
-      await memory.flush().catch((error) => log.error({ err: error }, 'the memory cannot be saved'));
+      await keep('the memory', () => memory.flush());
       await saveCounters();
     },
     poll: () => run(),
@@ -350,31 +329,7 @@ export function createRegistryLoop(input: {
       saveCountersSoon();
     },
     ready: () => state.lastAttemptAt !== undefined || state.snapshot !== undefined,
-    status() {
-      const now = unixNow();
-      const observedAt = state.snapshot?.observedAt;
-      const stale = observedAt !== undefined && now - observedAt >= settings.staleAfterMs / 1000;
-      const nextPollAt = schedule?.next();
-      const { host } = { ...state.identity, ...state.snapshot?.identity };
-      const waiting = state.up === undefined && observedAt === undefined;
-      return {
-        name: settings.name,
-        type: provider.type,
-        state: waiting ? 'waiting' : stale ? 'stale' : state.up === false ? 'down' : 'up',
-        series,
-        seriesDropped: [...state.seriesDropped.values()].reduce((sum, count) => sum + count, 0),
-        capabilities: Object.fromEntries(state.capabilities),
-        errors: state.errors,
-        ...(host !== undefined && { host }),
-        ...(state.lastSuccessAt !== undefined && { lastSuccessAt: state.lastSuccessAt }),
-        ...(state.lastAttemptAt !== undefined && { lastAttemptAt: state.lastAttemptAt }),
-        ...(state.pollDurationSeconds !== undefined && { pollDurationSeconds: state.pollDurationSeconds }),
-        ...(nextPollAt !== undefined && { nextPollAt: nextPollAt / 1000 }),
-        ...(state.snapshot?.repositoryCount !== undefined && {
-          repositories: state.snapshot.repositoryCount,
-        }),
-        ...(polling && { polling }),
-      };
-    },
+    status: () =>
+      statusOf({ settings, provider, state, series, polling, nextPollAt: schedule?.next(), now: unixNow() }),
   };
 }

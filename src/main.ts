@@ -43,8 +43,7 @@ async function run(flags: Flags): Promise<void> {
         events: createEventReceiver(daemon.eventTarget, log),
       }),
   });
-  await daemon.reload();
-
+  // Before the first poll is set up: whoever ends a start that takes long gets an orderly end as well.
   process.on('SIGHUP', () => {
     daemon
       .reload()
@@ -57,6 +56,8 @@ async function run(flags: Flags): Promise<void> {
     process.exit(0);
   };
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => void stop(signal));
+  await daemon.reload();
+
   for (const address of listeners.addresses) log.info({ address, version: build.version }, 'listening');
 }
 

@@ -20,6 +20,12 @@ export interface PersistentMemory extends Memory {
 /** Least recently used entries go first beyond so many; about 300 bytes each. */
 const defaultEntries = 200_000;
 
+/** One line of the log. Node's readline ends lines at U+2028 and U+2029 too, which JSON leaves as they are. */
+const lineOf = (key: string, storedAt: number, value: unknown): string =>
+  JSON.stringify([key, storedAt, value]).replace(/[\u2028\u2029]/g, (character) =>
+    character === '\u2028' ? '\\u2028' : '\\u2029',
+  );
+
 /**
  * Opens a memory, reading its log when there is one. A line cut short by a crash is passed over: everything in
  * here can be asked of the registry again.
@@ -34,6 +40,8 @@ export async function openMemory(input: {
   const entries = new Map<string, Remembered>();
   let pending: string[] = [];
   let lines = 0;
+  /** Whether an append failed: the file lacks what is remembered, so that it has to be written anew. */
+  let behind = false;
 
   const remember = (key: string, remembered: Remembered): void => {
     entries.delete(key);
@@ -69,7 +77,7 @@ export async function openMemory(input: {
     let text = '';
     await writeFile(`${file}.tmp`, '', { mode: 0o600 });
     for (const [key, { value, storedAt }] of entries) {
-      text += `${JSON.stringify([key, storedAt, value])}\n`;
+      text += `${lineOf(key, storedAt, value)}\n`;
       if (text.length > 1_000_000) {
         await appendFile(`${file}.tmp`, text);
         text = '';
@@ -95,17 +103,23 @@ export async function openMemory(input: {
     set(key, value) {
       const storedAt = now();
       remember(key, { value, storedAt });
-      if (path !== undefined) pending.push(JSON.stringify([key, storedAt, value]));
+      if (path !== undefined) pending.push(lineOf(key, storedAt, value));
     },
     async flush() {
-      if (path === undefined || pending.length === 0) return;
+      if (path === undefined || (pending.length === 0 && !behind)) return;
       const batch = pending;
       pending = [];
+      const mostlyStale = lines + batch.length > 2 * entries.size + 10_000;
+      const rewrite = behind || mostlyStale;
+      behind = true;
       await mkdir(dirname(path), { recursive: true });
-      if (lines + batch.length > 2 * entries.size + 10_000) return compact(path);
-      // A line that a crash cut short must not swallow the first one of this batch.
-      await appendFile(path, `\n${batch.join('\n')}\n`, { mode: 0o600 });
-      lines += batch.length;
+      if (rewrite) await compact(path);
+      else {
+        // A line that a crash cut short must not swallow the first one of this batch.
+        await appendFile(path, `\n${batch.join('\n')}\n`, { mode: 0o600 });
+        lines += batch.length;
+      }
+      behind = false;
     },
   };
 }

@@ -1,0 +1,66 @@
+import type { Provider } from '../provider.ts';
+import type { RegistrySettings } from './settings.ts';
+import type { RecordedError, RegistryState } from './state.ts';
+
+/** How far the poll in progress is. */
+export interface Progress {
+  /** Unix seconds. */
+  readonly startedAt: number;
+  readonly done: number;
+  readonly total: number;
+}
+
+/** One registry as the status page shows it. Times are Unix seconds. */
+export interface RegistryStatus {
+  readonly name: string;
+  readonly type: string;
+  /** `waiting`: no cycle ended yet and nothing was read back; `stale`: data is older than allowed and left out. */
+  readonly state: 'waiting' | 'up' | 'down' | 'stale';
+  readonly host?: string;
+  readonly lastSuccessAt?: number;
+  readonly lastAttemptAt?: number;
+  readonly pollDurationSeconds?: number;
+  readonly nextPollAt?: number;
+  readonly repositories?: number;
+  readonly series: number;
+  readonly seriesDropped: number;
+  readonly capabilities: Readonly<Record<string, boolean>>;
+  readonly errors: readonly RecordedError[];
+  /** Of the poll in progress. */
+  readonly polling?: Progress;
+}
+
+/** What people are shown of a registry at this moment. */
+export function statusOf(input: {
+  readonly settings: RegistrySettings;
+  readonly provider: Provider;
+  readonly state: RegistryState;
+  readonly series: number;
+  readonly polling: Progress | undefined;
+  /** Unix milliseconds. */
+  readonly nextPollAt: number | undefined;
+  /** Unix seconds. */
+  readonly now: number;
+}): RegistryStatus {
+  const { settings, provider, state, series, polling, nextPollAt, now } = input;
+  const observedAt = state.snapshot?.observedAt;
+  const stale = observedAt !== undefined && now - observedAt >= settings.staleAfterMs / 1000;
+  const { host } = { ...state.identity, ...state.snapshot?.identity };
+  const waiting = state.up === undefined && observedAt === undefined;
+  return {
+    name: settings.name,
+    type: provider.type,
+    state: waiting ? 'waiting' : stale ? 'stale' : state.up === false ? 'down' : 'up',
+    series,
+    seriesDropped: [...state.seriesDropped.values()].reduce((sum, count) => sum + count, 0),
+    capabilities: Object.fromEntries(state.capabilities),
+    errors: state.errors,
+    ...(host !== undefined && { host }),
+    ...(state.lastSuccessAt !== undefined && { lastSuccessAt: state.lastSuccessAt }),
+    ...(state.lastAttemptAt !== undefined && { lastAttemptAt: state.lastAttemptAt }),
+    ...(state.pollDurationSeconds !== undefined && { pollDurationSeconds: state.pollDurationSeconds }),
+    ...(nextPollAt !== undefined && { nextPollAt: nextPollAt / 1000 }),
+    ...(state.snapshot?.repositoryCount !== undefined && { repositories: state.snapshot.repositoryCount }),
+    ...(polling && { polling }),
+  };
+}

@@ -1,0 +1,60 @@
+import { reasonOf } from '../errors.ts';
+import type { CycleResult } from '../fold.ts';
+import type { Logger } from '../provider.ts';
+
+/**
+ * Tells of lasting troubles once: when they begin, when their reason changes and when they end. Repeats go to the
+ * debug level, since metrics and the status page tell them all the time.
+ */
+export interface Troubles {
+  /**
+   * @param what names the trouble in the log line of its end, such as `the poll`
+   * @param message says what fails and what follows from it
+   */
+  tell(level: 'warn' | 'error', what: string, error: unknown, message: string, fields?: object): void;
+  /** Ends a trouble, if there was one. */
+  over(what: string, fields?: object): void;
+  /** Forgets a trouble without a word: what it was about is gone. */
+  forget(what: string): void;
+}
+
+export function createTroubles(log: Logger): Troubles {
+  const known = new Map<string, string>();
+  return {
+    tell(level, what, error, message, fields) {
+      const reason = reasonOf(error);
+      const repeated = known.get(what) === reason;
+      known.set(what, reason);
+      log[repeated ? 'debug' : level]({ ...fields, reason, err: error }, message);
+    },
+    over(what, fields) {
+      if (known.delete(what)) log.info({ ...fields }, `${what} works again`);
+    },
+    forget: (what) => void known.delete(what),
+  };
+}
+
+/**
+ * Tells which repositories could not be read, one by one and once each.
+ * @returns what to call with each cycle's result, and with whether a repository is still known
+ */
+export function createRepositoryTroubles(
+  troubles: Troubles,
+): (result: CycleResult, isKnown: (repository: string) => boolean) => void {
+  const broken = new Set<string>();
+  const nameOf = (repository: string) => `the repository ${JSON.stringify(repository)}`;
+  return ({ complete, failed, gone }, isKnown) => {
+    for (const [repository, error] of failed) {
+      const message = 'the repository could not be read: its last data stays and ages';
+      troubles.tell('warn', nameOf(repository), error, message, { repository });
+      broken.add(repository);
+    }
+    for (const repository of broken) {
+      if (failed.has(repository)) continue;
+      if (complete.has(repository)) troubles.over(nameOf(repository), { repository });
+      else if (gone.has(repository) || !isKnown(repository)) troubles.forget(nameOf(repository));
+      else continue;
+      broken.delete(repository);
+    }
+  };
+}
