@@ -20,7 +20,7 @@ const entities: Readonly<Record<string, string>> = {
 };
 
 /** Text as HTML text or attribute; registries' names and errors are untrusted. */
-export function escapeHtml(text: string): string {
+function escapeHtml(text: string): string {
   return (
     text
       .toWellFormed()
