@@ -72,6 +72,8 @@ export function reasonOf(error: unknown): FailureReason {
       if (code.startsWith('HPE_')) return 'invalid_response';
     }
     if (one.name === 'TimeoutError') return 'timeout';
+    // undici's, not always with llhttp's code.
+    if (one.name === 'HTTPParserError') return 'invalid_response';
     if (one instanceof AggregateError && one.errors.length > 0) return reasonOf(one.errors[0]);
   }
   return 'internal';

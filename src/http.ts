@@ -107,6 +107,25 @@ function failedStatus(response: HttpResponse, method: string): CollectError {
   );
 }
 
+/**
+ * A request that ends with the signal at once. undici by itself waits for a connection that is being made, a TLS
+ * handshake without an answer included, until its own timeout for connections.
+ */
+function answered(
+  url: URL,
+  signal: AbortSignal,
+  options: NonNullable<Parameters<typeof undiciRequest>[1]>,
+): ReturnType<typeof undiciRequest> {
+  return new Promise((resolve, reject) => {
+    const onAbort = () => reject(signal.reason);
+    if (signal.aborted) return onAbort();
+    signal.addEventListener('abort', onAbort, { once: true });
+    undiciRequest(url, { ...options, signal })
+      .then(resolve, reject)
+      .finally(() => signal.removeEventListener('abort', onAbort));
+  });
+}
+
 /** `Retry-After` in milliseconds: seconds or a date (RFC 9110, 10.2.3). */
 export function retryAfterMs(value: string | undefined, now = Date.now()): number | undefined {
   if (value === undefined) return undefined;
@@ -136,12 +155,11 @@ export function createHttpClient(options: HttpClientOptions): HttpClient {
     const started = performance.now();
     let code = 'internal';
     try {
-      const answer = await undiciRequest(url, {
+      const answer = await answered(url, limit, {
         dispatcher,
         method: request.method ?? 'GET',
         headers: { 'user-agent': userAgent, 'accept-encoding': 'gzip', ...headers },
         body: request.body ?? null,
-        signal: limit,
         // undici closes the connection after a HEAD unless told otherwise; over TLS that is a handshake each.
         reset: false,
         headersTimeout: 0,
