@@ -1,0 +1,70 @@
+import { afterEach, expect, test } from 'vitest';
+import { CollectError } from '../../src/errors.ts';
+import type { RunningLoop } from '../support/running-loop.ts';
+import { runLoop } from '../support/running-loop.ts';
+import { failed, holding, imageOf, listed, scripted } from './scripted.ts';
+
+const open: RunningLoop[] = [];
+afterEach(async () => {
+  for (const one of open.splice(0)) await one.stop();
+});
+const started = async (...input: Parameters<typeof runLoop>) => {
+  const loop = await runLoop(...input);
+  open.push(loop);
+  return loop;
+};
+/** Levels and the part of the message that matters, in order. */
+const told = (loop: RunningLoop, word: RegExp) =>
+  loop
+    .log()
+    .split('\n')
+    .filter((line) => word.test(line))
+    .map((line) => /level=(\w+)/.exec(line)?.[1]);
+
+test('a failed poll is an error once, at debug level again, an error when the reason changes, and its end is told', async () => {
+  const { provider, say } = scripted(() => {
+    throw new CollectError('dns', 'no such host');
+  });
+  const loop = await started(provider, {});
+  await loop.poll();
+  await loop.poll();
+  say(() => {
+    throw new CollectError('auth', 'wrong password');
+  });
+  await loop.poll();
+  say(holding('app'));
+  await loop.poll();
+  await loop.poll();
+  expect(told(loop, /the poll (failed|works again)/)).toEqual(['error', 'debug', 'error', 'info']);
+  expect(await loop.lines('poll_failures_total')).toContain('poll_failures_total{reason="dns"} 2');
+});
+
+test('a degraded capability is told once, reads 0 all the time, and its end is told', async () => {
+  const { provider, say } = scripted((context) => {
+    context.degraded('findings', new CollectError('forbidden', 'not allowed'));
+    context.degraded('findings', new CollectError('forbidden', 'not allowed'));
+    return listed('app', imageOf('v1'));
+  });
+  const loop = await started(provider, {});
+  await loop.poll();
+  await loop.poll();
+  expect(await loop.lines('capability_up')).toContain('capability_up{capability="findings"} 0');
+  say(holding('app'));
+  await loop.poll();
+  expect(told(loop, /findings/)).toEqual(['warn', 'debug', 'info']);
+  expect(await loop.lines('capability_up')).toContain('capability_up{capability="findings"} 1');
+});
+
+test('a broken repository is told once, and one that vanished meanwhile never works again', async () => {
+  const broken = new CollectError('server_error', 'broken');
+  const { provider, say } = scripted(holding('app', 'bad', 'worse'));
+  const loop = await started(provider, {});
+  await loop.poll();
+  say(() => [...listed('app', imageOf('v1')), ...failed('bad', broken), ...failed('worse', broken)]);
+  await loop.poll();
+  await loop.poll();
+  say(holding('app', 'bad'));
+  await loop.poll();
+  expect(told(loop, /repository=bad/)).toEqual(['warn', 'debug', 'info']);
+  expect(told(loop, /repository=worse/)).toEqual(['warn', 'debug']);
+});
