@@ -11,12 +11,15 @@ export interface Problem {
   readonly message: string;
 }
 
-/** Everything that is wrong with the configuration, at once. */
+/** Everything that is wrong with the configuration, at once and from top to bottom. */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError';
   readonly problems: readonly Problem[];
 
-  constructor(problems: readonly Problem[]) {
+  constructor(found: readonly Problem[]) {
+    const problems = found.toSorted(
+      (a, b) => (a.line ?? 0) - (b.line ?? 0) || (a.column ?? 0) - (b.column ?? 0),
+    );
     super(
       problems
         .map(({ file, line, column, path, message }) => {

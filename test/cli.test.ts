@@ -1,0 +1,137 @@
+import { spawnSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, describe, expect, test } from 'vitest';
+import { parseFlags, usage } from '../src/cli.ts';
+import { tempDir } from './support/programs.ts';
+
+describe('flags', () => {
+  test('without any', () => {
+    expect(parseFlags([])).toEqual({
+      configFile: 'exporter.yaml',
+      checkOnly: false,
+      listenAddresses: [{ host: undefined, port: 10056 }],
+      telemetryPath: '/metrics',
+      maxRequests: 40,
+      webConfigFile: undefined,
+      storagePath: undefined,
+      logLevel: 'info',
+      logFormat: 'logfmt',
+    });
+  });
+
+  test('all of them', () => {
+    expect(
+      parseFlags([
+        '--config.file=a.yaml',
+        '--config.check',
+        '--web.listen-address=127.0.0.1:1',
+        '--web.listen-address=[::1]:2',
+        '--web.telemetry-path=/m',
+        '--web.max-requests=0',
+        '--web.config.file=web.yaml',
+        '--storage.path=/data',
+        '--log.level=debug',
+        '--log.format=json',
+      ]),
+    ).toEqual({
+      configFile: 'a.yaml',
+      checkOnly: true,
+      listenAddresses: [
+        { host: '127.0.0.1', port: 1 },
+        { host: '::1', port: 2 },
+      ],
+      telemetryPath: '/m',
+      maxRequests: 0,
+      webConfigFile: 'web.yaml',
+      storagePath: '/data',
+      logLevel: 'debug',
+      logFormat: 'json',
+    });
+  });
+
+  test.each([
+    ['--web.listen-address=10056', 'write :10056, 127.0.0.1:10056 or [::1]:10056'],
+    ['--web.listen-address=:99999', 'write :10056'],
+    ['--web.telemetry-path=metrics', 'begins with /'],
+    ['--web.telemetry-path=/', 'is not / itself'],
+    ['--web.max-requests=-1', 'a whole number from 0'],
+    ['--log.level=loud', 'one of debug, info, warn, error'],
+    ['--log.format=xml', 'logfmt or json'],
+    ['--password=x', "Unknown option '--password'"],
+    ['extra', 'Unexpected argument'],
+  ])('%s is refused', (flag, message) => {
+    expect(() => parseFlags([flag])).toThrow(message);
+  });
+
+  test('every flag is in the help', () => {
+    const flags = [
+      'config.file',
+      'config.check',
+      'web.listen-address',
+      'web.telemetry-path',
+      'web.max-requests',
+    ];
+    for (const flag of [...flags, 'web.config.file', 'storage.path', 'log.level', 'log.format', 'version'])
+      expect(usage).toContain(`--${flag}`);
+  });
+});
+
+describe('the program', () => {
+  const dir = tempDir();
+  afterAll(() => dir.remove());
+  const run = (...args: string[]) => {
+    const main = join(import.meta.dirname, '..', 'src', 'main.ts');
+    const { status, stdout, stderr } = spawnSync(process.execPath, [main, ...args], { encoding: 'utf8' });
+    return { status, stdout, stderr };
+  };
+
+  test('--version', () => {
+    expect(run('--version')).toMatchObject({
+      status: 0,
+      stdout: expect.stringMatching(/^container-registry-exporter \d+\.\d+\.\d+ \(revision .+, node v\d+/),
+    });
+  });
+
+  test('--help', () => {
+    expect(run('--help')).toEqual({ status: 0, stdout: usage, stderr: '' });
+  });
+
+  test('a wrong flag ends with 2 and says why', () => {
+    expect(run('--log.level=loud')).toEqual({
+      status: 2,
+      stdout: '',
+      stderr: '--log.level is one of debug, info, warn, error\n',
+    });
+  });
+
+  test('--config.check of a good file', () => {
+    const file = join(dir.path, 'good.yaml');
+    writeFileSync(file, 'registries: [{ name: a, type: oci, endpoint: "https://registry.example.com" }]');
+    expect(run('--config.check', `--config.file=${file}`)).toEqual({
+      status: 0,
+      stdout: `${file}: 1 registries, no mistakes\n`,
+      stderr: '',
+    });
+  });
+
+  test('--config.check of a bad one tells every mistake and ends with 1', () => {
+    const file = join(dir.path, 'bad.yaml');
+    writeFileSync(file, 'registries:\n  - name: a\n    type: oci\n    timeout: soon\n');
+    expect(run('--config.check', `--config.file=${file}`)).toEqual({
+      status: 1,
+      stdout: '',
+      stderr: `${file}:2:5: registries[0].endpoint: is missing: it has to be text
+${file}:4:5: registries[0].timeout: "soon" is no duration: write one such as 30s, 5m, 12h or 7d
+`,
+    });
+  });
+
+  test('a start with a bad configuration ends with 1 and the same words', () => {
+    const file = join(dir.path, 'bad.yaml');
+    expect(run(`--config.file=${file}`, '--web.listen-address=127.0.0.1:0')).toMatchObject({
+      status: 1,
+      stderr: expect.stringContaining('registries[0].timeout: "soon" is no duration'),
+    });
+  });
+});
