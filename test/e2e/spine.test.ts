@@ -15,6 +15,7 @@ import {
   startWebhook,
 } from '../support/real-programs.ts';
 import * as pushed from './population.ts';
+import { queryPrometheus, readExporter } from './reading.ts';
 
 /**
  * The whole path with real programs: docker-registry, skopeo → the exporter → Prometheus with the shipped rules →
@@ -35,32 +36,12 @@ describe.skipIf(!programs(...tools))('from a real registry to a page', () => {
   const others: RunningProgram[] = [];
   let webhook: Awaited<ReturnType<typeof startWebhook>>;
 
-  const get = async (path: string): Promise<string> => {
-    const response = await fetch(`http://127.0.0.1:${ports.exporter}${path}`);
-    if (!response.ok) throw new Error(`${path} answered ${response.status}`);
-    return response.text();
-  };
-  /** Lines of a family, with the labels that all have left out. */
-  const lines = async (...families: string[]): Promise<string[]> =>
-    (await get('/metrics'))
-      .split('\n')
-      .filter((line) => families.some((family) => new RegExp(`^container_registry_${family}[{ ]`).test(line)))
-      .map((line) => line.replace(/^container_registry_/, '').replace('registry="edge",provider="oci"', ''));
-  const value = async (family: string): Promise<number | undefined> => {
-    const [line] = await lines(family);
-    return line === undefined ? undefined : Number(line.split(' ').at(-1));
-  };
-  const polls = async (): Promise<number> => (await value('polls_total')) ?? 0;
-  /** Waits for a poll that began after this call. */
-  const anotherPoll = async (): Promise<void> => {
-    const before = await polls();
-    await eventually(async () => expect(await polls()).toBeGreaterThanOrEqual(before + 2));
-  };
-  const query = async (expr: string): Promise<unknown[]> => {
-    const url = `http://127.0.0.1:${ports.prometheus}/api/v1/query?query=${encodeURIComponent(expr)}`;
-    const { data } = (await (await fetch(url)).json()) as { data: { result: unknown[] } };
-    return data.result;
-  };
+  const { get, lines, value, polls, anotherPoll } = readExporter(
+    () => `http://127.0.0.1:${ports.exporter}`,
+    'registry="edge",provider="oci"',
+  );
+  const nonZero = async (family: string) => (await lines(family)).filter((line) => !/ 0$/.test(line));
+  const query = (expr: string) => queryPrometheus(`http://127.0.0.1:${ports.prometheus}`, expr);
   const writeConfig = (name = 'edge'): void =>
     writeFileSync(
       config,
@@ -177,7 +158,7 @@ describe.skipIf(!programs(...tools))('from a real registry to a page', () => {
     });
 
     test('findings of both reports; a repository without one has no findings, not zero', async () => {
-      const counted = (await lines('repository_findings')).filter((line) => !/ 0$/.test(line));
+      const counted = await nonZero('repository_findings');
       expect(counted).toEqual([
         'repository_findings{,repository="team/app",severity="CRITICAL"} 2',
         'repository_findings{,repository="team/app",severity="HIGH"} 3',
@@ -200,6 +181,55 @@ describe.skipIf(!programs(...tools))('from a real registry to a page', () => {
         `image_signed{,repository="team/app",tag="v2",digest="${v2.digest}"} 1`,
         `image_signed{,repository="team/app",tag="v1",digest="${v1.digest}"} 0`,
         `image_signed{,repository="team/multi",tag="latest",digest="${multi.digest}"} 0`,
+      ]);
+    });
+
+    test('images with findings of each severity, and whether images were scanned', async () => {
+      const counted = await nonZero('repository_vulnerable_images');
+      expect(counted).toEqual([
+        'repository_vulnerable_images{,repository="team/app",severity="CRITICAL"} 1',
+        'repository_vulnerable_images{,repository="team/app",severity="HIGH"} 1',
+        'repository_vulnerable_images{,repository="team/app",severity="MEDIUM"} 1',
+        'repository_vulnerable_images{,repository="team/multi",severity="HIGH"} 1',
+        'repository_vulnerable_images{,repository="team/multi",severity="LOW"} 1',
+      ]);
+      const scans = await nonZero('repository_image_scans');
+      // `v1` of team/app has no report: nobody knows whether it was scanned, so it counts nowhere.
+      expect(scans).toEqual([
+        'repository_image_scans{,repository="team/app",status="complete"} 1',
+        'repository_image_scans{,repository="team/multi",status="complete"} 1',
+      ]);
+    });
+
+    test('the newest images one by one: size, time, findings', async () => {
+      const labels = (repository: string, tag: string, { digest }: Content) =>
+        `{,repository="${repository}",tag="${tag}",digest="${digest}"`;
+      const [doomedV1, appV2, appV1, latest] = [
+        labels('doomed', 'v1', doomed),
+        labels('team/app', 'v2', v2),
+        labels('team/app', 'v1', v1),
+        labels('team/multi', 'latest', multi),
+      ];
+      expect(await lines('image_size_bytes', 'image_pushed_timestamp_seconds')).toEqual([
+        `image_size_bytes${doomedV1}} ${doomed.sizeBytes}`,
+        `image_size_bytes${appV2}} ${v2.sizeBytes}`,
+        `image_size_bytes${appV1}} ${v1.sizeBytes}`,
+        `image_size_bytes${latest}} ${amd64.sizeBytes + arm64.sizeBytes}`,
+        `image_pushed_timestamp_seconds${doomedV1}} ${started - 5 * day}`,
+        `image_pushed_timestamp_seconds${appV2}} ${started - 2 * day}`,
+        `image_pushed_timestamp_seconds${appV1}} ${started - 200 * day}`,
+        `image_pushed_timestamp_seconds${latest}} ${started - day}`,
+      ]);
+      expect(await nonZero('image_findings')).toEqual([
+        `image_findings${appV2},severity="CRITICAL"} 2`,
+        `image_findings${appV2},severity="HIGH"} 3`,
+        `image_findings${appV2},severity="MEDIUM"} 1`,
+        `image_findings${latest},severity="HIGH"} 4`,
+        `image_findings${latest},severity="LOW"} 2`,
+      ]);
+      // The attestation says when its scanner ended; the SARIF report does not.
+      expect(await lines('image_scanned_timestamp_seconds')).toEqual([
+        `image_scanned_timestamp_seconds${latest}} ${Date.parse('2026-11-20T10:00:00Z') / 1000}`,
       ]);
     });
 
@@ -249,6 +279,22 @@ describe.skipIf(!programs(...tools))('from a real registry to a page', () => {
     });
   });
 
+  test("the registry's own log agrees: an unchanged registry is asked for no body again", async () => {
+    const seen = registry.output().length;
+    await anotherPoll();
+    const asked = [
+      ...registry
+        .output()
+        .slice(seen)
+        .matchAll(/"(GET|HEAD) (\/v2\/\S*) HTTP/g),
+    ];
+    const bodies = asked.filter(
+      ([, method, path = '']) => method === 'GET' && /\/(manifests|blobs)\//.test(path),
+    );
+    expect(bodies.map(([line]) => line)).toEqual([]);
+    expect(asked.map(([line]) => line)).toContain('"HEAD /v2/team/app/manifests/v2 HTTP');
+  });
+
   test('critical findings page somebody, with numbers and a way on', async () => {
     const page = await eventually(() => {
       const found = webhook.pages.find(
@@ -269,11 +315,40 @@ describe.skipIf(!programs(...tools))('from a real registry to a page', () => {
     expect(webhook.pages.map(({ labels }) => labels['repository'])).not.toContain('team/multi');
   });
 
+  test('a push that a registry refused pages somebody', async () => {
+    // The distribution registry tells of no refused push; zot does, and this is what it sends.
+    const refuse = async (id: string): Promise<void> => {
+      const answer = await fetch(`http://127.0.0.1:${ports.exporter}/events/edge`, {
+        method: 'POST',
+        headers: {
+          authorization: `Bearer ${token}`,
+          'content-type': 'application/json',
+          'ce-specversion': '1.0',
+          'ce-id': id,
+          'ce-type': 'zotregistry.image.lint_failed',
+        },
+        body: JSON.stringify({ name: 'team/app', reference: 'v3' }),
+      });
+      expect(answer.ok).toBe(true);
+    };
+    // Within a registry's first 15 minutes a failure counts only as an increase: two, and a scrape in between.
+    await refuse('refused-1');
+    await eventually(async () =>
+      expect((await query('container_registry_push_failures_total{repository="team/app"}')).length).toBe(1),
+    );
+    await refuse('refused-2');
+    await eventually(() => {
+      const names = webhook.pages.map(({ labels }) => `${labels['alertname']} ${labels['repository']}`);
+      expect(names).toContain('ImagePushFailure team/app');
+    }, 20_000);
+  });
+
   const panels = [...dashboards.values()].flatMap((dashboard) => dashboardPanels(dashboard));
-  test.each(panels)('the panel "$title" has data', async ({ queries }) => {
+  test.each(panels)('each query of the panel "$title" has data', async ({ queries }) => {
     await eventually(async () => {
-      const results = await Promise.all(queries.map(query));
-      expect(results.flat().length).toBeGreaterThan(0);
+      const empty: string[] = [];
+      for (const one of queries) if ((await query(one)).length === 0) empty.push(one);
+      expect(empty).toEqual([]);
     }, 30_000);
   });
 
@@ -294,6 +369,8 @@ describe.skipIf(!programs(...tools))('from a real registry to a page', () => {
       expect(await get('/metrics')).not.toContain('doomed');
       expect(await lines('repositories')).toEqual(['repositories{} 2']);
     });
+    await eventually(async () => expect(await query('{repository="doomed"}')).toEqual([]));
+    expect((await query('{repository="team/app"}')).length).toBeGreaterThan(5);
   });
 
   test('POST /-/reload and SIGHUP read the configuration again', async () => {

@@ -89,12 +89,11 @@ export async function startBrowser(): Promise<Browser> {
       const requests: string[] = [];
       const complaints: string[] = [];
       let loaded = () => {};
-      listeners.add(({ sessionId: of, method, params }) => {
+      listeners.add(({ sessionId: of, method, params = {} }) => {
         if (of !== sessionId) return;
-        if (method === 'Network.requestWillBeSent')
-          requests.push((params?.['request'] as { url: string }).url);
-        if (method === 'Log.entryAdded') complaints.push((params?.['entry'] as { text: string }).text);
-        if (method === 'Page.javascriptDialogOpening') complaints.push(`dialog: ${params?.['message']}`);
+        if (method === 'Network.requestWillBeSent') requests.push((params['request'] as { url: string }).url);
+        if (method === 'Log.entryAdded') complaints.push((params['entry'] as { text: string }).text);
+        if (method === 'Page.javascriptDialogOpening') complaints.push(`dialog: ${params['message']}`);
         if (method === 'Page.loadEventFired') loaded();
       });
       for (const domain of ['Page', 'Network', 'Log', 'Runtime']) await call(`${domain}.enable`);

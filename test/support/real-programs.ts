@@ -8,7 +8,7 @@ import { type RunningProgram, startProgram } from './programs.ts';
 
 const root = join(import.meta.dirname, '..', '..');
 
-/** Debian's docker-registry 2.8 on loopback; it sends its events to `notify` when given. */
+/** Debian's docker-registry 2.8 on loopback, with its access log in its output; it sends its events to `notify` when given. */
 export async function startDistribution(options: {
   readonly folder: string;
   readonly port: number;
@@ -21,7 +21,7 @@ export async function startDistribution(options: {
     file,
     JSON.stringify({
       version: 0.1,
-      log: { accesslog: { disabled: true } },
+      // The access log is on by default: `GET /v2/… 200` for each request, in the program's output.
       storage: { filesystem: { rootdirectory: join(folder, 'data') }, delete: { enabled: true } },
       http: { addr: `127.0.0.1:${port}` },
       ...(notify && {
