@@ -11,7 +11,7 @@ import { type Progress, type RegistryStatus, statusOf } from './loop/status.ts';
 import { createRepositoryTroubles, createTroubles } from './loop/troubles.ts';
 import type { PersistentMemory } from './memory.ts';
 import type { Capability, Logger, Provider } from './provider.ts';
-import { type Schedule, startSchedule } from './schedule.ts';
+import { longestDelayMs, type Schedule, startSchedule } from './schedule.ts';
 import type { SelfMetrics } from './self-metrics.ts';
 import type { RegistryStorage } from './storage.ts';
 
@@ -38,8 +38,6 @@ export interface RegistryLoop {
 
 /** Push events come in bursts, one per tag and platform: they are gathered for so long. */
 const lookDelayMs = 2_000;
-/** Longest delay of Node's timers: https://nodejs.org/api/timers.html#settimeoutcallback-delay-args */
-const longestDelayMs = 2 ** 31 - 1;
 const unixNow = (): number => Date.now() / 1000;
 const toMilliseconds = (seconds: number): number => Math.round(seconds * 1000) / 1000;
 
@@ -158,7 +156,8 @@ export function createRegistryLoop(input: {
       troubles.over('the poll');
       for (const capability of Object.keys(provider.capabilities) as Capability[])
         if (!failing.has(capability)) troubles.over(`the capability ${capability}`, { capability });
-      state.lastSuccessAt = now;
+      // The time that is saved, so that a restart does not change it.
+      state.lastSuccessAt = state.snapshot?.observedAt ?? now;
       state.capabilities = new Map(
         Object.keys(provider.capabilities).map((capability) => [
           capability,

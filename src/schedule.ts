@@ -11,6 +11,9 @@ export interface Schedule {
 /** When to poll: a cron expression, or every so many milliseconds. */
 export type When = { readonly cron: string } | { readonly everyMs: number };
 
+/** https://nodejs.org/api/timers.html#settimeoutcallback-delay-args */
+export const longestDelayMs = 2 ** 31 - 1;
+
 /**
  * A registry's own delay, so that registries with the same schedule do not all start in the same second. It is
  * derived from the name: the same after a restart, and the same in every replica.
@@ -51,20 +54,25 @@ export function startSchedule(when: When, registry: string, intervalMs: number, 
     };
   }
   let nextAt = Date.now() + when.everyMs + delayMs;
-  let interval: NodeJS.Timeout | undefined;
-  const tick = () => {
-    nextAt = Date.now() + when.everyMs;
-    fire();
+  let timer: NodeJS.Timeout | undefined;
+  const arm = () => {
+    // Node's timers overflow and fire at once beyond this: longer intervals are waited for in parts.
+    timer = setTimeout(wake, Math.min(Math.max(0, nextAt - Date.now()), longestDelayMs));
   };
-  const first = setTimeout(() => {
-    interval = setInterval(tick, when.everyMs);
-    tick();
-  }, when.everyMs + delayMs);
+  const wake = () => {
+    const now = Date.now();
+    // Timers may fire a millisecond early by this clock.
+    if (nextAt - now <= 2) {
+      nextAt += when.everyMs;
+      // A machine that slept fires once, not once for each poll it missed.
+      if (nextAt <= now) nextAt = now + when.everyMs;
+      fire();
+    }
+    arm();
+  };
+  arm();
   return {
-    stop() {
-      clearTimeout(first);
-      clearInterval(interval);
-    },
+    stop: () => clearTimeout(timer),
     next: () => nextAt,
   };
 }
