@@ -62,6 +62,8 @@ export function createRegistryLoop(input: {
   const toLook = new Set<string>();
   let running: Promise<void> | undefined;
   let runningIsLook = false;
+  /** Whether a scheduled poll waits for the end of a look. */
+  let pollDue = false;
   let polling: Progress | undefined;
   let schedule: Schedule | undefined;
   let series = 0;
@@ -259,8 +261,14 @@ export function createRegistryLoop(input: {
   function pollOnSchedule(): void {
     if (stopping.signal.aborted) return;
     if (!running) void run();
-    else if (runningIsLook) void running.then(pollOnSchedule);
-    else log.warn({}, 'the last poll is still running: this one is left out');
+    else if (runningIsLook) {
+      if (pollDue) return;
+      pollDue = true;
+      void running.then(() => {
+        pollDue = false;
+        pollOnSchedule();
+      });
+    } else log.warn({}, 'the last poll is still running: this one is left out');
   }
 
   function lookSoon(): void {
