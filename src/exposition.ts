@@ -13,6 +13,7 @@ import {
   type Joined,
   join,
   joinAll,
+  pack,
   plainOf,
 } from './exposition/chunk.ts';
 import { contentTypes, type Encoding } from './exposition/negotiate.ts';
@@ -74,9 +75,9 @@ function renderView(view: RegistryView, keepPlain: boolean) {
       text += `${row.name}{${labels}${own}} ${formatValue(value)}\n`;
       series += 1;
     });
-    return text === '' ? undefined : join([createChunk(text, keepPlain)]);
+    return text === '' ? undefined : createChunk(text, keepPlain);
   });
-  return { rows, series };
+  return { rows: pack(rows).map((chunk) => chunk && join([chunk])), series };
 }
 
 /** Series that a repository would have, those of its single images apart. */
@@ -146,7 +147,8 @@ export function createExposition(): Exposition {
     const labels = labelsOf(view);
     const buckets: Bucket[] = [];
     let renderedBuckets = 0;
-    for (const [index, members] of sortIntoBuckets(repositories, count).entries()) {
+    for (const [index, names] of (await sortIntoBuckets(repositories.keys(), count, pause)).entries()) {
+      const members = new Map(names.map((name) => [name, repositories.get(name) as RepositoryView]));
       const before = reusable ? previous?.buckets[index] : undefined;
       if (before && sameMembers(before.members, members)) {
         if (!keepPlain) for (const chunk of before.chunks) if (chunk) chunk.plain = undefined;
@@ -198,21 +200,28 @@ export function createExposition(): Exposition {
     body(format, encoding, own) {
       const tail = format === 'openmetrics' ? `${own}# EOF\n` : own;
       if (encoding === 'identity') plainAskedAt = performance.now();
-      const whole = joinAll([assemble(format), join(tail === '' ? [] : [createChunk(tail, true)])]);
+      const ready = assemble(format);
+      const last = join(tail === '' ? [] : [createChunk(tail, true)]);
+      const whole = joinAll([{ ...ready, chunks: [] }, last]);
       const type = { 'Content-Type': contentTypes[format], Vary: 'Accept, Accept-Encoding' };
       if (encoding === 'gzip') {
-        const buffers = [gzipHeader, ...whole.chunks.map(({ deflated }) => deflated), gzipTrailer(whole)];
         return {
           headers: { ...type, 'Content-Encoding': 'gzip' },
           length: gzipHeader.length + whole.deflatedLength + 10,
-          buffers: () => buffers,
+          *buffers() {
+            yield gzipHeader;
+            for (const { deflated } of ready.chunks) yield deflated;
+            for (const { deflated } of last.chunks) yield deflated;
+            yield gzipTrailer(whole);
+          },
         };
       }
       return {
         headers: type,
         length: whole.length,
         async *buffers() {
-          for (const chunk of whole.chunks) yield chunk.plain ?? (await plainOf(chunk));
+          for (const { chunks } of [ready, last])
+            for (const chunk of chunks) yield chunk.plain ?? (await plainOf(chunk));
         },
       };
     },

@@ -31,6 +31,14 @@ export function createApp(options: AppOptions): Express {
   const { exposition, self, log, telemetryPath, maxRequests } = options;
   const startedAt = Date.now() / 1000;
   let scraping = 0;
+  /** Gathering them reads files of /proc: scrapes at the same time share it. */
+  let gathering: ReturnType<typeof self.registry.getMetricsAsJSON> | undefined;
+  const gather = () => {
+    gathering ??= self.registry.getMetricsAsJSON().finally(() => {
+      gathering = undefined;
+    });
+    return gathering;
+  };
   const app = express();
   app.disable('x-powered-by');
   app.disable('etag');
@@ -47,7 +55,7 @@ export function createApp(options: AppOptions): Express {
     scraping += 1;
     try {
       const { format, encoding } = negotiate(request.get('accept'), request.get('accept-encoding'));
-      const own = renderSelf(await self.registry.getMetricsAsJSON(), format);
+      const own = renderSelf(await gather(), format);
       await writeBody(response, exposition.body(format, encoding, own));
     } finally {
       scraping -= 1;

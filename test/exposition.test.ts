@@ -207,7 +207,7 @@ describe('publishing', () => {
     const exposition = createExposition();
     const all = many(2000);
     const first = await exposition.publish('edge', { view, repositories: of(...all), perImage: true });
-    expect(first.renderedBuckets).toBe(8);
+    expect(first.renderedBuckets).toBe(16);
     const again = await exposition.publish('edge', { view, repositories: of(...all), perImage: true });
     expect(again.renderedBuckets).toBe(0);
     all[77] = totals('app-77', { tags: 99 });

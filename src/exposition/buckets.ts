@@ -1,5 +1,5 @@
 import { type RepositoryView, repositoryMetrics } from '../metrics.ts';
-import { type Chunk, createChunk } from './chunk.ts';
+import { type Chunk, createChunk, pack } from './chunk.ts';
 import { escapeLabel, formatValue } from './text.ts';
 
 /** Some of a registry's repositories, rendered together: the smallest piece that a change renders again. */
@@ -18,24 +18,35 @@ function hash(name: string): number {
   return value >>> 0;
 }
 
-/** Compressing needs some text at once to be worth it, and a change should render little: about 128 each. */
+/**
+ * Compressing needs some text at once to be worth it, and a bucket is rendered in one go, which must not hold the
+ * event loop: 64 to 128 repositories each, unless there are fewer.
+ */
 export function bucketCount(repositories: number, current: number): number {
   let count = Math.max(1, current);
-  while (repositories > count * 256) count *= 2;
-  while (count > 1 && repositories < count * 32) count /= 2;
+  while (repositories > count * 128) count *= 2;
+  while (count > 1 && repositories < count * 16) count /= 2;
   return count;
 }
 
-/** Sorts repositories into buckets; within a bucket by name, as a reader expects. */
-export function sortIntoBuckets(
-  repositories: ReadonlyMap<string, RepositoryView>,
+/** Names by bucket; within a bucket in order, as a reader expects. */
+export async function sortIntoBuckets(
+  names: Iterable<string>,
   count: number,
-): Map<string, RepositoryView>[] {
-  const names: string[][] = Array.from({ length: count }, () => []);
-  for (const name of repositories.keys()) names[hash(name) % count]?.push(name);
-  return names.map(
-    (bucket) => new Map(bucket.sort().map((name) => [name, repositories.get(name) as RepositoryView])),
-  );
+  pause: () => Promise<void> | undefined,
+): Promise<string[][]> {
+  const buckets: string[][] = Array.from({ length: count }, () => []);
+  let sorted = 0;
+  for (const name of names) {
+    buckets[hash(name) % count]?.push(name);
+    sorted += 1;
+    if (sorted % 1000 === 0) await pause();
+  }
+  for (const bucket of buckets) {
+    bucket.sort();
+    await pause();
+  }
+  return buckets;
 }
 
 /** Whether nothing that is rendered of the repositories changed. */
@@ -77,5 +88,5 @@ export function renderBucket(
     }
     return text === '' ? undefined : createChunk(text, keepPlain);
   });
-  return { members, chunks, series };
+  return { members, chunks: pack(chunks), series };
 }

@@ -1,6 +1,5 @@
 import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
-import { setImmediate as nextTurn } from 'node:timers/promises';
 
 /** What a scrape is answered with: buffers that are already there. */
 export interface ExpositionBody {
@@ -12,6 +11,29 @@ export interface ExpositionBody {
 
 /** One write of more than about a megabyte holds the event loop for tens of milliseconds. */
 const pieceBytes = 256 * 1024;
+
+/** Waits for a turn of the event loop: all who scrape together write about one piece in each. */
+function createTurns(): () => Promise<void> {
+  const waiting: (() => void)[] = [];
+  let running = false;
+  const run = () => {
+    const next = waiting.shift();
+    if (!next) {
+      running = false;
+      return;
+    }
+    next();
+    setImmediate(run);
+  };
+  return () =>
+    new Promise((resolve) => {
+      waiting.push(resolve);
+      if (running) return;
+      running = true;
+      setImmediate(run);
+    });
+}
+const myTurn = createTurns();
 /** A reader that takes nothing for so long is cut off. */
 const stalledMs = 60_000;
 
@@ -27,16 +49,14 @@ export async function writeBody(response: ServerResponse, body: ExpositionBody):
   response.once('close', onClose);
 
   const flush = async (pieces: readonly Buffer[]): Promise<boolean> => {
+    await myTurn();
     if (response.destroyed) return false;
     // One system call, and no copy: the buffers are shared by all who scrape.
     response.cork();
     let more = true;
     for (const piece of pieces) more = response.write(piece);
     response.uncork();
-    if (more) {
-      await nextTurn();
-      return !response.destroyed;
-    }
+    if (more) return !response.destroyed;
     const stalled = setTimeout(() => response.destroy(), stalledMs);
     try {
       await once(response, 'drain', { signal: closed.signal });

@@ -1,0 +1,135 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Child, scrape, startChild } from './child.ts';
+import { comparePrometheus } from './prometheus.ts';
+import { conclude, median, mib, ms, quantile, ratio, table, target } from './report.ts';
+
+/**
+ * `npm run bench -- [10k] [100k] [500k] [1M] [5M] [--full] [--prometheus] [--assert]`: scrapes of the exporter against
+ * prom-client's `register.metrics()` and gzip over the same series, interleaved, each server in its own process.
+ */
+const sizes = { '10k': 10_000, '100k': 100_000, '500k': 500_000, '1M': 1_000_000, '5M': 5_000_000 } as const;
+type Size = keyof typeof sizes;
+const names = Object.keys(sizes) as Size[];
+const asked = process.argv.includes('--full') ? names : names.filter((name) => process.argv.includes(name));
+const chosen = asked.length > 0 ? asked : (['10k', '100k'] as const);
+
+interface Scrapes {
+  readonly wall: number[];
+  readonly cpu: number[];
+  bytes: number;
+}
+
+async function scrapes(child: Child, encoding: 'gzip' | 'identity', into: Scrapes): Promise<void> {
+  await child.measure();
+  const { ms: wall, bytes } = await scrape(child.port, encoding);
+  const { cpuMs } = await child.measure();
+  into.wall.push(wall);
+  into.cpu.push(cpuMs);
+  into.bytes = bytes;
+}
+
+/** The longest gap of the event loop while something happens. */
+async function gapDuring(child: Child, work: () => Promise<unknown>): Promise<number> {
+  await child.measure();
+  await work();
+  return (await child.measure()).longestGapMs;
+}
+
+/** 20 clients that scrape for some seconds, two of them at 200 kB/s. */
+async function crowd(child: Child, seconds: number): Promise<void> {
+  const until = performance.now() + seconds * 1000;
+  const eager = async () => {
+    while (performance.now() < until) await scrape(child.port, 'gzip');
+  };
+  const slow = () =>
+    Promise.race([scrape(child.port, 'gzip', 200_000).catch(() => {}), sleep(seconds * 1000)]);
+  await Promise.all([...Array.from({ length: 18 }, eager), slow(), slow()]);
+}
+
+async function compare(size: Size): Promise<void> {
+  const series = sizes[size];
+  const ours = await startChild('ours', String(series));
+  const idle = await gapDuring(ours, () => sleep(3000));
+  const all: { ms: number }[] = [ours.first];
+  const publishing = await gapDuring(ours, async () =>
+    all.push(await ours.act('all'), await ours.act('all')),
+  );
+  const one: { ms: number; renderedBuckets: number }[] = [];
+  for (let turn = 0; turn < 9; turn += 1) one.push(await ours.act('one'));
+  const crowded = await gapDuring(ours, () => crowd(ours, 5));
+  const both = await gapDuring(ours, () => Promise.all([crowd(ours, 5), ours.act('all')]));
+  const oneMs = median(one.map((publish) => publish.ms));
+  const allMs = median(all.map((publish) => publish.ms));
+  table(`${size} series: publishing, and the longest gap of the event loop`, [
+    ['render all', ms(allMs)],
+    ['render after a change of one repository', ms(oneMs), ratio(oneMs / allMs)],
+    ['gap, idle', ms(idle)],
+    ['gap, publishing', ms(publishing)],
+    ['gap, 20 clients', ms(crowded)],
+    ['gap, both', ms(both)],
+  ]);
+  const allowed = Math.max(20, 2 * idle);
+  for (const [when, gap] of [
+    ['while publishing', publishing],
+    ['with 20 clients', crowded],
+    ['with both', both],
+  ] as const)
+    target(`${size}: longest gap ${when} ${ms(gap)} ≤ ${ms(allowed)}`, gap <= allowed);
+
+  const found = (): Scrapes => ({ wall: [], cpu: [], bytes: 0 });
+  const measured = { gzip: [found(), found()], identity: [found(), found()] } as const;
+  // The baseline at 5 M series cannot be built: prom-client's text is longer than a string can be.
+  const theirs = size === '5M' ? undefined : await startChild('prom-client', String(series));
+  const rounds = series >= 500_000 ? 5 : 20;
+  for (const encoding of ['gzip', 'identity'] as const) {
+    // The first plain scrape unpacks; from the next publish on, plain text is ready.
+    await scrape(ours.port, encoding);
+    await ours.act('one');
+    for (let round = 0; round < rounds; round += 1) {
+      await scrapes(ours, encoding, measured[encoding][0]);
+      if (theirs) await scrapes(theirs, encoding, measured[encoding][1]);
+    }
+  }
+  const rows = [['', 'bytes', 'median', 'p99', 'server CPU']];
+  for (const encoding of ['gzip', 'identity'] as const) {
+    const [mine, base] = measured[encoding];
+    const row = (name: string, one: Scrapes) => [
+      `${name}, ${encoding}`,
+      mib(one.bytes),
+      ms(median(one.wall)),
+      ms(quantile(one.wall, 0.99)),
+      ms(median(one.cpu)),
+    ];
+    rows.push(row('ours', mine));
+    if (!theirs) continue;
+    const wall = quantile(mine.wall, 0.99) / quantile(base.wall, 0.99);
+    const cpu = median(mine.cpu) / median(base.cpu);
+    rows.push(row('prom-client', base));
+    rows.push(['  ratio', '', ratio(median(mine.wall) / median(base.wall)), ratio(wall), ratio(cpu)]);
+    const limit = encoding === 'gzip' ? 100 : 50;
+    if (series >= 500_000)
+      target(
+        `${size}: a scrape (${encoding}) takes ≤ 1/${limit}: p99 ${ratio(wall)}, CPU ${ratio(cpu)}`,
+        wall <= 1 / limit && cpu <= 1 / limit,
+      );
+  }
+  table(`${size} series: one scrape`, rows);
+  const [mine, base] = [await ours.measure(), await theirs?.measure()];
+  table(`${size} series: peak RSS`, [
+    ['ours', mib(mine.peakRss)],
+    ...(base
+      ? [
+          ['prom-client', mib(base.peakRss)],
+          ['  ratio', ratio(mine.peakRss / base.peakRss)],
+        ]
+      : []),
+  ]);
+  if (size === '1M' && base)
+    target(`1M: peak RSS ${ratio(mine.peakRss / base.peakRss)} ≤ 1/5`, mine.peakRss / base.peakRss <= 1 / 5);
+  theirs?.stop();
+  if (process.argv.includes('--prometheus') && size !== '5M') await comparePrometheus(size, ours);
+  ours.stop();
+}
+
+for (const size of chosen) await compare(size);
+conclude();

@@ -1,0 +1,59 @@
+import { createServer } from 'node:http';
+import { performance } from 'node:perf_hooks';
+import express from 'express';
+import { createExposition } from '../src/exposition.ts';
+import { createSelfMetrics } from '../src/self-metrics.ts';
+import { createApp } from '../src/server.ts';
+import { createYielder } from '../src/yielding.ts';
+import { registryView, repositoryView, repositoryViews } from './population.ts';
+import { serveMeasurements } from './server-measurements.ts';
+
+/** The exporter's own path from totals to bytes on the wire, in a process of its own. */
+const series = Number(process.argv[2]);
+const exposition = createExposition();
+const repositories = repositoryViews(series);
+const publish = async () => {
+  const started = performance.now();
+  const { renderedBuckets } = await exposition.publish('production', {
+    view: registryView,
+    repositories,
+    perImage: true,
+  });
+  return { ms: performance.now() - started, renderedBuckets };
+};
+const first = await publish();
+
+const log = { debug() {}, info() {}, warn() {}, error() {} };
+const app = createApp({
+  telemetryPath: '/metrics',
+  maxRequests: 0,
+  exposition,
+  self: createSelfMetrics({ version: '0', revision: 'bench' }),
+  log,
+  build: { version: '0', revision: 'bench' },
+  loops: () => [],
+  reload: async () => {},
+  events: express.Router(),
+  web: (_request, _response, next) => next(),
+});
+let version = 0;
+serveMeasurements(createServer(app), first, {
+  /** Other values in one repository. */
+  async one() {
+    version += 1;
+    const view = repositoryView(0, version);
+    repositories.set(view.totals?.repository ?? '', view);
+    return publish();
+  },
+  /** Other values in all of them. */
+  async all() {
+    version += 1;
+    let number = 0;
+    const pause = createYielder();
+    for (const name of repositories.keys()) {
+      repositories.set(name, repositoryView(number++, version));
+      await pause();
+    }
+    return publish();
+  },
+});
