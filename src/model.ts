@@ -82,6 +82,8 @@ export interface RepositoryFacts {
   readonly pulls?: number;
   /** Whether the listing shows untagged manifests at all; where it does not, their number is unknown. */
   readonly listsUntagged?: boolean;
+  /** Kinds of artifacts of which not all could be found in this cycle: how many there are is unknown. */
+  readonly unknownKinds?: readonly Kind[];
   /** Newest pull of anything in the repository, where it is known for the repository only. */
   readonly pulledAt?: number;
 }

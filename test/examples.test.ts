@@ -18,7 +18,9 @@ const documents = ['README.md', ...files('docs', '.md'), ...files('docs/provider
     /^(defaults|registries):/m.test(text) ? [[file, text] as const] : [],
   ),
 );
-const examples = files('examples', '.yaml').map((file) => [file, readFileSync(join(root, file), 'utf8')] as const);
+const examples = files('examples', '.yaml').map(
+  (file) => [file, readFileSync(join(root, file), 'utf8')] as const,
+);
 
 test.each([...documents, ...examples])('the configuration in %s is accepted', (file, text) => {
   expect(parseConfig(text, { file, providers, env: {} }).registries.length).toBeGreaterThan(0);

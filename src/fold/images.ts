@@ -159,6 +159,7 @@ export function foldImages(
       (row.tags.length > 0 ? tagged : untagged).push(effective(row, rows));
     else artifacts[kind] = (artifacts[kind] ?? 0) + 1;
   }
+  for (const kind of facts.unknownKinds ?? []) delete artifacts[kind];
   tagged.sort(byAge);
   const images = [...tagged, ...untagged];
 

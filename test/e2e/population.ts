@@ -1,5 +1,6 @@
-import { execFileSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { gzipSync } from 'node:zlib';
 import {
   layer as bytes,
@@ -48,7 +49,7 @@ const tagOf = ({ digest }: Content): string => digest.replace(':', '-');
 
 /** Pushes by skopeo what images are, and by the protocol itself what skopeo does not push. */
 export async function pushPopulation(registry: string, folder: string): Promise<void> {
-  const skopeo = (name: string, content: Content, tag: string) => {
+  const skopeo = async (name: string, content: Content, tag: string) => {
     const layout = join(
       folder,
       'layouts',
@@ -56,7 +57,8 @@ export async function pushPopulation(registry: string, folder: string): Promise<
     );
     writeOciLayout(layout, content, tag);
     const to = `docker://${registry.replace(/^http:\/\//, '')}/${name}:${tag}`;
-    execFileSync(
+    // Not the synchronous way: this process has to go on reading what the registry prints.
+    await promisify(execFile)(
       'skopeo',
       [
         'copy',
@@ -67,13 +69,13 @@ export async function pushPopulation(registry: string, folder: string): Promise<
         `oci:${layout}:${tag}`,
         to,
       ],
-      { stdio: 'pipe' },
+      { timeout: 30_000 },
     );
   };
-  skopeo('team/app', v1, 'v1');
-  skopeo('team/app', lost, 'v2');
-  skopeo('team/app', v2, 'v2');
-  skopeo('team/multi', multi, 'latest');
+  await skopeo('team/app', v1, 'v1');
+  await skopeo('team/app', lost, 'v2');
+  await skopeo('team/app', v2, 'v2');
+  await skopeo('team/multi', multi, 'latest');
   await pushTo(registry, 'doomed', doomed, 'v1');
   await pushTo(registry, 'team/app', signature, `${tagOf(v2)}.sig`);
   await pushTo(registry, 'team/app', referrers, tagOf(v2));

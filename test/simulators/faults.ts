@@ -16,7 +16,9 @@ export type Fault =
   /** Breaks the connection in the middle of the body. */
   | { readonly type: 'cut' }
   /** 200 with another body. */
-  | { readonly type: 'body'; readonly body: string };
+  | { readonly type: 'body'; readonly body: string }
+  /** A body that is shorter than its Content-Length says. */
+  | { readonly type: 'length'; readonly body: string; readonly length: number };
 
 /** A fault, and which requests it is for. */
 export interface FaultRule {
@@ -73,6 +75,11 @@ export async function applyFault(
       response.writeHead(200, { 'content-type': 'application/json', 'content-length': '1000' });
       response.write('{"repositories":["a"');
       setTimeout(() => incoming.socket.destroy(), 20);
+      return true;
+    case 'length':
+      response.writeHead(200, { 'content-type': 'application/json', 'content-length': String(fault.length) });
+      response.write(fault.body);
+      setTimeout(() => incoming.socket.end(), 10);
       return true;
     case 'body':
       response.writeHead(200, { 'content-type': 'application/json' });

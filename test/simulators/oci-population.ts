@@ -117,6 +117,7 @@ export function populate(
     return counts;
   };
 
+  let stepped = 0;
   let clock = options.now - 86_400 * 60;
   for (const [number, repository] of repositories.entries()) {
     const count = 1 + below(options.tags ?? 6);
@@ -137,7 +138,9 @@ export function populate(
       const tags = [...(store.repositories.get(repository)?.tags.keys() ?? [])].filter((tag) =>
         tag.startsWith('v'),
       );
-      const now = Math.floor(Date.now() / 1000);
+      // No two of the same second: which of them is the newest would be anybody's guess.
+      stepped = Math.max(stepped + 1, Math.floor(Date.now() / 1000));
+      const now = stepped;
       const dice = random();
       if (dice < 0.15 && tags.length > 3) {
         const tag = tags[0] as string;

@@ -46,6 +46,8 @@ export interface Subject {
 /** What is attached to the images of one repository. */
 export interface Attached {
   readonly artifacts: readonly Image[];
+  /** Whether all that is attached to any of the images was found. */
+  readonly complete: boolean;
   /** Whether an image is signed, and what a report attached to it found. */
   factsOf(digest: string): Partial<Image>;
   /** The latter only. */
@@ -100,7 +102,7 @@ export function createAttachments({ client, context, digests, tags, referrersSec
       const concurrency = context.concurrency;
 
       const attach = async (subject: string, digest: string, kind?: Kind): Promise<void> => {
-        const found = await digests.manifest(repository, digest);
+        const found = await digests.manifest(repository, digest, true);
         if (!found) return;
         const record = kind ? { ...found, kind } : found;
         const sizeBytes = sizeOf(record);
@@ -126,7 +128,7 @@ export function createAttachments({ client, context, digests, tags, referrersSec
             const digest = await tags.resolve(repository, tag);
             if (digest === undefined) return;
             if (kind) return attach(subject, digest, kind);
-            const index = await digests.manifest(repository, digest);
+            const index = await digests.manifest(repository, digest, false);
             for (const child of index?.children ?? []) await attach(subject, child.digest);
           }),
         { concurrency },
@@ -157,6 +159,8 @@ export function createAttachments({ client, context, digests, tags, referrersSec
       await pMap(
         attachedTo,
         async (entry) => {
+          // What was not found may be the newest report.
+          if (failed.has(entry[0])) return;
           try {
             await readReports(entry);
           } catch (error) {
@@ -175,6 +179,7 @@ export function createAttachments({ client, context, digests, tags, referrersSec
       };
       return {
         artifacts: [...artifacts.values()],
+        complete: failed.size === 0,
         findingsOf,
         factsOf(digest) {
           const records = [...(attachedTo.get(digest)?.values() ?? [])];

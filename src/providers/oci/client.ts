@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { CollectError } from '../../errors.ts';
 import { createPageGuard, type HttpRequest, type HttpResponse, json, parseLinkNext } from '../../http.ts';
 import type { Memory } from '../../provider.ts';
-import { type Descriptor, indexManifest, manifestAccept, matchesDigest } from './manifest.ts';
+import { type Descriptor, indexManifest, manifestAccept, matchesDigest, parseManifest } from './manifest.ts';
 
 /** The requests of the distribution specification that are needed here, answers checked and verified. */
 export interface Distribution {
@@ -166,7 +166,7 @@ export function createDistribution(client: ScopedClient, endpoint: string, memor
       if (response.status === 404) return undefined;
       if (response.status === 304) return known;
       const digest = response.header('docker-content-digest');
-      if (digest === undefined) return `sha256:${createHash('sha256').update(response.body).digest('hex')}`;
+      if (digest === undefined) return digestOfManifest(response);
       if (!isSchema1(response)) verify(response.body, digest, response.url);
       return digest;
     },
@@ -201,6 +201,18 @@ export function createDistribution(client: ScopedClient, endpoint: string, memor
       return found;
     },
   };
+}
+
+/** The digest of an answer that does not name it: of a manifest only, not of whatever stood in its place. */
+function digestOfManifest({ body, url }: HttpResponse): string {
+  try {
+    parseManifest(body);
+  } catch (cause) {
+    throw new CollectError('invalid_response', `${url.origin}${url.pathname} answered no manifest`, {
+      cause,
+    });
+  }
+  return `sha256:${createHash('sha256').update(body).digest('hex')}`;
 }
 
 /** The digest of a schema 1 manifest leaves its signatures out, and cannot be verified from its bytes. */

@@ -9,8 +9,11 @@ const day = 86_400;
 
 /** What a digest names never changes: each is fetched once and remembered as a small record. */
 export interface Digests {
-  /** Undefined: the registry does not have it. Also accounts its blobs to the registry's storage. */
-  manifest(repository: string, digest: string): Promise<ManifestRecord | undefined>;
+  /**
+   * Undefined: the registry does not have it; of a `listed` one, which another manifest names, that is remembered for
+   * a day. Also accounts its blobs to the registry's storage.
+   */
+  manifest(repository: string, digest: string, listed: boolean): Promise<ManifestRecord | undefined>;
   /** Undefined: it could not be read, which is reported. */
   config(repository: string, digest: string): Promise<ConfigRecord | undefined>;
   /** @throws CollectError when it cannot be read or is not in the form that its media type promises. */
@@ -46,7 +49,7 @@ export function createDigests(client: Distribution, context: CollectContext): Di
   };
 
   return {
-    async manifest(repository, digest) {
+    async manifest(repository, digest, listed) {
       const known = memory.get<ManifestRecord>(`manifest ${digest}`);
       if (known) {
         account(digest, known.value);
@@ -54,11 +57,11 @@ export function createDigests(client: Distribution, context: CollectContext): Di
       }
       // An index may list platforms that were never copied here; they are looked for once a day.
       const absentKey = `absent ${repository} ${digest}`;
-      const absent = memory.get(absentKey);
+      const absent = listed ? memory.get(absentKey) : undefined;
       if (absent && context.now() - absent.storedAt < day) return undefined;
       const body = await client.manifest(repository, digest);
       if (!body) {
-        memory.set(absentKey, true);
+        if (listed) memory.set(absentKey, true);
         return undefined;
       }
       const record = parsed(`manifest ${digest} of ${repository}`, () => parseManifest(body));
@@ -76,6 +79,9 @@ export function createDigests(client: Distribution, context: CollectContext): Di
         return record;
       } catch (error) {
         context.signal.throwIfAborted();
+        // Without its time an image takes another's place among the newest: only what will not mend is passed over.
+        if (!(error instanceof CollectError) || !['not_found', 'too_large'].includes(error.reason))
+          throw error;
         context.degraded('push_times', error);
         return undefined;
       }

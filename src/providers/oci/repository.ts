@@ -40,7 +40,7 @@ async function describe(
   digest: string,
   depth = 0,
 ): Promise<Described | undefined> {
-  const record = await scope.digests.manifest(repository, digest);
+  const record = await scope.digests.manifest(repository, digest, depth > 0);
   if (!record) return undefined;
   if (record.kind !== 'index') {
     const config = record.config ? await scope.digests.config(repository, record.config) : undefined;
@@ -150,7 +150,15 @@ export async function readRepository(scope: Scope, repository: string): Promise<
   };
   return [
     // The distribution API names tags only: what has none is seen where an index or a referrer leads to it.
-    { type: 'repository', repository, facts: { practices, listsUntagged: false } },
+    {
+      type: 'repository',
+      repository,
+      facts: {
+        practices,
+        listsUntagged: false,
+        ...(!attached.complete && { unknownKinds: ['signature', 'sbom', 'attestation', 'other'] }),
+      },
+    },
     { type: 'images', repository, images: [...out.values()] },
     { type: 'repository-complete', repository },
   ];
