@@ -24,7 +24,7 @@ import { createYielder } from './yielding.ts';
 
 export { negotiate } from './exposition/negotiate.ts';
 export { renderSelf } from './exposition/self.ts';
-export { writeBody } from './exposition/write.ts';
+export { takeTurn, writeBody } from './exposition/write.ts';
 
 /** What of one registry is exposed from now on. */
 export interface RegistryPublication {
@@ -154,7 +154,7 @@ export function createExposition(): Exposition {
         if (!keepPlain) for (const chunk of before.chunks) if (chunk) chunk.plain = undefined;
         buckets.push(before);
       } else {
-        buckets.push(renderBucket(members, labels, perImage, keepPlain));
+        buckets.push(await renderBucket(members, labels, perImage, keepPlain, pause));
         renderedBuckets += 1;
       }
       await pause();

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import express, { type Express, type NextFunction, type Request, type Response } from 'express';
-import { type Exposition, negotiate, renderSelf, writeBody } from './exposition.ts';
+import { type Exposition, negotiate, renderSelf, takeTurn, writeBody } from './exposition.ts';
 import type { RegistryLoop } from './loop.ts';
 import type { Logger } from './provider.ts';
 import type { SelfMetrics } from './self-metrics.ts';
@@ -54,6 +54,8 @@ export function createApp(options: AppOptions): Express {
     }
     scraping += 1;
     try {
+      // Many scrapes that arrive together are prepared one after the other, with the event loop free in between.
+      await takeTurn();
       const { format, encoding } = negotiate(request.get('accept'), request.get('accept-encoding'));
       const own = renderSelf(await gather(), format);
       await writeBody(response, exposition.body(format, encoding, own));

@@ -62,19 +62,24 @@ export function sameMembers(
   return true;
 }
 
-/** Renders all rows of a bucket. */
-export function renderBucket(
+/** Renders all rows of a bucket, row by row. */
+export async function renderBucket(
   members: ReadonlyMap<string, RepositoryView>,
   labels: string,
   perImage: boolean,
   keepPlain: boolean,
-): Bucket {
+  pause: () => Promise<void> | undefined,
+): Promise<Bucket> {
   let series = 0;
   const prepared = [...members].map(
     ([name, view]) => [`{${labels},repository="${escapeLabel(name)}"`, view] as const,
   );
-  const chunks = repositoryMetrics.map((row) => {
-    if (row.perImage && !perImage) return undefined;
+  const chunks: (Chunk | undefined)[] = [];
+  for (const row of repositoryMetrics) {
+    if (row.perImage && !perImage) {
+      chunks.push(undefined);
+      continue;
+    }
     let text = '';
     for (const [prefix, view] of prepared) {
       row.samples(view, (value, ...values) => {
@@ -86,7 +91,8 @@ export function renderBucket(
         series += 1;
       });
     }
-    return text === '' ? undefined : createChunk(text, keepPlain);
-  });
+    chunks.push(text === '' ? undefined : createChunk(text, keepPlain));
+    await pause();
+  }
   return { members, chunks: pack(chunks), series };
 }

@@ -10,7 +10,7 @@ export interface ExpositionBody {
 }
 
 /** One write of more than about a megabyte holds the event loop for tens of milliseconds. */
-const pieceBytes = 256 * 1024;
+const pieceBytes = 512 * 1024;
 
 /** Waits for a turn of the event loop: all who scrape together write about one piece in each. */
 function createTurns(): () => Promise<void> {
@@ -33,7 +33,9 @@ function createTurns(): () => Promise<void> {
       setImmediate(run);
     });
 }
-const myTurn = createTurns();
+
+/** The next turn of the event loop that no other scrape has. */
+export const takeTurn: () => Promise<void> = createTurns();
 /** A reader that takes nothing for so long is cut off. */
 const stalledMs = 60_000;
 
@@ -49,7 +51,7 @@ export async function writeBody(response: ServerResponse, body: ExpositionBody):
   response.once('close', onClose);
 
   const flush = async (pieces: readonly Buffer[]): Promise<boolean> => {
-    await myTurn();
+    await takeTurn();
     if (response.destroyed) return false;
     // One system call, and no copy: the buffers are shared by all who scrape.
     response.cork();
