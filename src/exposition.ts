@@ -2,8 +2,9 @@ import {
   type Bucket,
   bucketCount,
   renderBucket,
-  sameMembers,
+  sameNames,
   sortIntoBuckets,
+  unchanged,
 } from './exposition/buckets.ts';
 import {
   type Chunk,
@@ -147,13 +148,18 @@ export function createExposition(): Exposition {
     const labels = labelsOf(view);
     const buckets: Bucket[] = [];
     let renderedBuckets = 0;
-    for (const [index, names] of (await sortIntoBuckets(repositories.keys(), count, pause)).entries()) {
-      const members = new Map(names.map((name) => [name, repositories.get(name) as RepositoryView]));
-      const before = reusable ? previous?.buckets[index] : undefined;
-      if (before && sameMembers(before.members, members)) {
+    const known = reusable && previous ? previous.buckets : [];
+    // As a rule the names are those of last time: then they need not be sorted again.
+    const sorted = (await sameNames(known, repositories, pause))
+      ? known.map(({ members }) => [...members.keys()])
+      : await sortIntoBuckets(repositories.keys(), count, pause);
+    for (const [index, names] of sorted.entries()) {
+      const before = known[index];
+      if (before && unchanged(before, names, repositories)) {
         if (!keepPlain) for (const chunk of before.chunks) if (chunk) chunk.plain = undefined;
         buckets.push(before);
       } else {
+        const members = new Map(names.map((name) => [name, repositories.get(name) as RepositoryView]));
         buckets.push(await renderBucket(members, labels, perImage, keepPlain, pause));
         renderedBuckets += 1;
       }

@@ -49,15 +49,30 @@ export async function sortIntoBuckets(
   return buckets;
 }
 
-/** Whether nothing that is rendered of the repositories changed. */
-export function sameMembers(
-  a: ReadonlyMap<string, RepositoryView>,
-  b: ReadonlyMap<string, RepositoryView>,
+/** Whether the buckets hold just these repositories. */
+export async function sameNames(
+  buckets: readonly Bucket[],
+  repositories: ReadonlyMap<string, RepositoryView>,
+  pause: () => Promise<void> | undefined,
+): Promise<boolean> {
+  if (buckets.reduce((sum, { members }) => sum + members.size, 0) !== repositories.size) return false;
+  for (const { members } of buckets) {
+    for (const name of members.keys()) if (!repositories.has(name)) return false;
+    await pause();
+  }
+  return true;
+}
+
+/** Whether nothing that is rendered of a bucket's repositories changed. */
+export function unchanged(
+  bucket: Bucket,
+  names: readonly string[],
+  repositories: ReadonlyMap<string, RepositoryView>,
 ): boolean {
-  if (a.size !== b.size) return false;
-  for (const [name, view] of a) {
-    const other = b.get(name);
-    if (!other || other.totals !== view.totals || other.pushCounts !== view.pushCounts) return false;
+  if (bucket.members.size !== names.length) return false;
+  for (const name of names) {
+    const [before, now] = [bucket.members.get(name), repositories.get(name)];
+    if (!before || before.totals !== now?.totals || before.pushCounts !== now?.pushCounts) return false;
   }
   return true;
 }
