@@ -1,0 +1,160 @@
+import { failureReasons } from '../errors.ts';
+import { prefix, type RegistryMetric, registryMetric } from './row.ts';
+
+/** Rows of the registry itself, in the order of exposition. */
+export const registryMetrics: readonly RegistryMetric[] = [
+  registryMetric({
+    name: `${prefix}_info`,
+    help: 'A configured registry and where it is; there from the start, even before it was reached.',
+    type: 'gauge',
+    labels: ['host', 'account', 'region'],
+    samples: ({ identity }, emit) =>
+      emit(1, identity.host ?? '', identity.account ?? '', identity.region ?? ''),
+  }),
+  registryMetric({
+    name: `${prefix}_up`,
+    help: 'Whether the last poll of the registry succeeded; absent before the first one ended.',
+    type: 'gauge',
+    labels: [],
+    samples: ({ up }, emit) => emit(up === undefined ? undefined : Number(up)),
+  }),
+  registryMetric({
+    name: `${prefix}_last_success_timestamp_seconds`,
+    help: 'When the last successful poll ended: the age of all data of the registry.',
+    type: 'gauge',
+    labels: [],
+    samples: ({ lastSuccessAt }, emit) => emit(lastSuccessAt),
+  }),
+  registryMetric({
+    name: `${prefix}_last_attempt_timestamp_seconds`,
+    help: 'When the last poll ended, successful or not.',
+    type: 'gauge',
+    labels: [],
+    samples: ({ lastAttemptAt }, emit) => emit(lastAttemptAt),
+  }),
+  registryMetric({
+    name: `${prefix}_poll_duration_seconds`,
+    help: 'How long the last poll took.',
+    type: 'gauge',
+    labels: [],
+    samples: ({ pollDurationSeconds }, emit) => emit(pollDurationSeconds),
+  }),
+  registryMetric({
+    name: `${prefix}_polls_total`,
+    help: 'Polls of the registry, failed ones included; goes on over restarts.',
+    type: 'counter',
+    labels: [],
+    samples: ({ polls }, emit) => emit(polls),
+  }),
+  registryMetric({
+    name: `${prefix}_poll_failures_total`,
+    help: 'Polls that failed, by reason; `partial` counts polls in which single repositories failed. At 0 from the start.',
+    type: 'counter',
+    labels: ['reason'],
+    samples: ({ failures }, emit) => {
+      for (const reason of failureReasons) emit(failures.get(reason) ?? 0, reason);
+    },
+  }),
+  registryMetric({
+    name: `${prefix}_capability_up`,
+    help: 'Whether a capability of the provider worked in the last poll; absent where the provider does not have it.',
+    type: 'gauge',
+    labels: ['capability'],
+    samples: ({ capabilities }, emit) => {
+      for (const [capability, up] of capabilities) emit(Number(up), capability);
+    },
+  }),
+  registryMetric({
+    name: `${prefix}_repositories`,
+    help: 'Repositories in the registry that the configuration includes.',
+    type: 'gauge',
+    labels: [],
+    samples: ({ repositoryCount }, emit) => emit(repositoryCount),
+  }),
+  registryMetric({
+    name: `${prefix}_storage_bytes`,
+    help: 'Bytes stored by the registry, each shared blob counted once.',
+    type: 'gauge',
+    labels: [],
+    samples: ({ facts }, emit) => emit(facts?.storageBytes),
+  }),
+  registryMetric({
+    name: `${prefix}_quota_used`,
+    help: 'How much of a quota of the registry is used, in the unit of the quota.',
+    type: 'gauge',
+    labels: ['quota'],
+    samples: ({ facts }, emit) => {
+      for (const quota of facts?.quotas ?? []) emit(quota.used, quota.quota);
+    },
+  }),
+  registryMetric({
+    name: `${prefix}_quota_limit`,
+    help: 'The limit of a quota of the registry; absent where there is none.',
+    type: 'gauge',
+    labels: ['quota'],
+    samples: ({ facts }, emit) => {
+      for (const quota of facts?.quotas ?? []) emit(quota.limit, quota.quota);
+    },
+  }),
+  registryMetric({
+    name: `${prefix}_pull_limit`,
+    help: 'Pulls that the registry allows in its window; absent where it sends no limit.',
+    type: 'gauge',
+    labels: [],
+    samples: ({ facts }, emit) => emit(facts?.pullLimit),
+  }),
+  registryMetric({
+    name: `${prefix}_pull_remaining`,
+    help: 'Pulls that are left in the window of the pull limit.',
+    type: 'gauge',
+    labels: [],
+    samples: ({ facts }, emit) => emit(facts?.pullRemaining),
+  }),
+  registryMetric({
+    name: `${prefix}_credential_expiry_timestamp_seconds`,
+    help: 'When a credential, token or certificate of the registry expires.',
+    type: 'gauge',
+    labels: ['credential'],
+    samples: ({ facts }, emit) => {
+      for (const { credential, expiresAt } of facts?.credentials ?? []) emit(expiresAt, credential);
+    },
+  }),
+  registryMetric({
+    name: `${prefix}_replication_up`,
+    help: 'Whether the last replication to the destination worked.',
+    type: 'gauge',
+    labels: ['destination'],
+    samples: ({ facts }, emit) => {
+      for (const { destination, up } of facts?.replications ?? [])
+        emit(up === undefined ? undefined : Number(up), destination);
+    },
+  }),
+  registryMetric({
+    name: `${prefix}_replication_pending_images`,
+    help: 'Images that wait for replication to the destination.',
+    type: 'gauge',
+    labels: ['destination'],
+    samples: ({ facts }, emit) => {
+      for (const { destination, pendingImages } of facts?.replications ?? [])
+        emit(pendingImages, destination);
+    },
+  }),
+  registryMetric({
+    name: `${prefix}_replication_failed_images`,
+    help: 'Images whose replication to the destination failed.',
+    type: 'gauge',
+    labels: ['destination'],
+    samples: ({ facts }, emit) => {
+      for (const { destination, failedImages } of facts?.replications ?? []) emit(failedImages, destination);
+    },
+  }),
+  registryMetric({
+    name: `${prefix}_series_dropped`,
+    help: 'Series left out of the last snapshot, by reason: `image_cap` and `repository_cap` (maxSeries), `duplicate`.',
+    type: 'gauge',
+    labels: ['reason'],
+    samples: ({ seriesDropped }, emit) => {
+      for (const [reason, count] of seriesDropped) emit(count, reason);
+    },
+  }),
+];

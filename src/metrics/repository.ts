@@ -1,0 +1,199 @@
+import { kinds, practices, scanStatuses, severities } from '../model.ts';
+import { prefix, type RepositoryMetric, repositoryMetric } from './row.ts';
+
+/** Rows of a repository and its bounded set of images, in the order of exposition. */
+export const repositoryMetrics: readonly RepositoryMetric[] = [
+  repositoryMetric({
+    name: `${prefix}_repository_images`,
+    help: 'Images in the repository; a multi-platform image counts once.',
+    labels: ['state'],
+    samples: (totals, emit) => {
+      emit(totals.tagged, 'tagged');
+      emit(totals.untagged, 'untagged');
+    },
+  }),
+  repositoryMetric({
+    name: `${prefix}_repository_tags`,
+    help: 'Tags in the repository.',
+    labels: [],
+    samples: ({ tags }, emit) => emit(tags),
+  }),
+  repositoryMetric({
+    name: `${prefix}_repository_artifacts`,
+    help: 'Manifests in the repository that are not images of their own, by kind.',
+    labels: ['kind'],
+    samples: ({ artifacts }, emit) => {
+      for (const kind of kinds) emit(artifacts[kind], kind);
+    },
+  }),
+  repositoryMetric({
+    name: `${prefix}_repository_size_bytes`,
+    help: 'Sum of the sizes of the images in the repository; a blob that several images share counts for each.',
+    labels: [],
+    samples: ({ sizeBytes }, emit) => emit(sizeBytes),
+  }),
+  repositoryMetric({
+    name: `${prefix}_repository_reclaimable_bytes`,
+    help: 'Bytes of the images that the configured retention expectation would remove.',
+    labels: [],
+    samples: ({ reclaimableBytes }, emit) => emit(reclaimableBytes),
+  }),
+  repositoryMetric({
+    name: `${prefix}_repository_stale_images`,
+    help: 'Images that the configured retention expectation would remove.',
+    labels: [],
+    samples: ({ staleImages }, emit) => emit(staleImages),
+  }),
+  repositoryMetric({
+    name: `${prefix}_repository_last_push_timestamp_seconds`,
+    help: 'Newest push of an image into the repository.',
+    labels: [],
+    samples: ({ lastPushAt }, emit) => emit(lastPushAt),
+  }),
+  repositoryMetric({
+    name: `${prefix}_repository_last_pull_timestamp_seconds`,
+    help: 'Newest pull of an image from the repository.',
+    labels: [],
+    samples: ({ lastPullAt }, emit) => emit(lastPullAt),
+  }),
+  repositoryMetric({
+    name: `${prefix}_repository_pulls_total`,
+    help: 'Pulls from the repository as the registry counts them.',
+    type: 'counter',
+    labels: [],
+    samples: ({ pulls }, emit) => emit(pulls),
+  }),
+  repositoryMetric({
+    name: `${prefix}_repository_findings`,
+    help: 'Vulnerability findings of the newest tagged image of the repository.',
+    labels: ['severity'],
+    samples: ({ findings }, emit) => {
+      for (const severity of severities) emit(findings?.counts[severity], severity);
+    },
+  }),
+  repositoryMetric({
+    name: `${prefix}_repository_fixable_findings`,
+    help: 'Of the findings of the newest tagged image, those that have a fixed version.',
+    labels: ['severity'],
+    samples: ({ findings }, emit) => {
+      for (const severity of severities) emit(findings?.fixable?.[severity], severity);
+    },
+  }),
+  repositoryMetric({
+    name: `${prefix}_repository_vulnerable_images`,
+    help: 'Images in the repository with at least one finding of the severity.',
+    labels: ['severity'],
+    samples: ({ vulnerableImages }, emit) => {
+      for (const severity of severities) emit(vulnerableImages?.[severity], severity);
+    },
+  }),
+  repositoryMetric({
+    name: `${prefix}_repository_image_scans`,
+    help: "Images in the repository by the status of the registry's scan.",
+    labels: ['status'],
+    samples: ({ scans }, emit) => {
+      for (const status of scanStatuses) emit(scans?.[status], status);
+    },
+  }),
+  repositoryMetric({
+    name: `${prefix}_repository_signed_images`,
+    help: 'Images in the repository that have a signature; absent where that is not known of every image.',
+    labels: [],
+    samples: ({ signedImages }, emit) => emit(signedImages),
+  }),
+  repositoryMetric({
+    name: `${prefix}_repository_practice`,
+    help: 'Whether the repository follows a practice (1) or not (0).',
+    labels: ['practice'],
+    samples: (totals, emit) => {
+      for (const practice of practices) {
+        const followed = totals.practices[practice];
+        emit(followed === undefined ? undefined : Number(followed), practice);
+      }
+    },
+  }),
+  {
+    name: `${prefix}_pushes_total`,
+    help: 'Pushes seen in push events, failed ones included; goes on over restarts.',
+    type: 'counter',
+    scope: 'repository',
+    labels: [],
+    samples: ({ pushCounts }, emit) => emit(pushCounts?.pushes),
+  },
+  {
+    name: `${prefix}_push_failures_total`,
+    help: 'Pushes that failed, by reason, where the registry tells; goes on over restarts.',
+    type: 'counter',
+    scope: 'repository',
+    labels: ['reason'],
+    samples: ({ pushCounts }, emit) => {
+      for (const [reason, count] of Object.entries(pushCounts?.failures ?? {})) emit(count, reason);
+    },
+  },
+  repositoryMetric({
+    name: `${prefix}_image_findings`,
+    help: 'Vulnerability findings of one image of the bounded set.',
+    perImage: true,
+    labels: ['tag', 'digest', 'severity'],
+    samples: ({ images }, emit) => {
+      for (const { tag, digest, findings } of images)
+        for (const severity of severities) emit(findings?.counts[severity], tag, digest, severity);
+    },
+  }),
+  repositoryMetric({
+    name: `${prefix}_image_fixable_findings`,
+    help: 'Of the findings of one image of the bounded set, those that have a fixed version.',
+    perImage: true,
+    labels: ['tag', 'digest', 'severity'],
+    samples: ({ images }, emit) => {
+      for (const { tag, digest, findings } of images)
+        for (const severity of severities) emit(findings?.fixable?.[severity], tag, digest, severity);
+    },
+  }),
+  repositoryMetric({
+    name: `${prefix}_image_size_bytes`,
+    help: 'Stored size of one image of the bounded set; of a multi-platform image the sum of its platforms.',
+    perImage: true,
+    labels: ['tag', 'digest'],
+    samples: ({ images }, emit) => {
+      for (const { tag, digest, sizeBytes } of images) emit(sizeBytes, tag, digest);
+    },
+  }),
+  repositoryMetric({
+    name: `${prefix}_image_pushed_timestamp_seconds`,
+    help: 'When one image of the bounded set was pushed; its creation time where the registry has no push times.',
+    perImage: true,
+    labels: ['tag', 'digest'],
+    samples: ({ images }, emit) => {
+      for (const { tag, digest, pushedAt } of images) emit(pushedAt, tag, digest);
+    },
+  }),
+  repositoryMetric({
+    name: `${prefix}_image_scanned_timestamp_seconds`,
+    help: 'When one image of the bounded set was last scanned.',
+    perImage: true,
+    labels: ['tag', 'digest'],
+    samples: ({ images }, emit) => {
+      for (const { tag, digest, scannedAt } of images) emit(scannedAt, tag, digest);
+    },
+  }),
+  repositoryMetric({
+    name: `${prefix}_image_signed`,
+    help: 'Whether one image of the bounded set has a signature.',
+    perImage: true,
+    labels: ['tag', 'digest'],
+    samples: ({ images }, emit) => {
+      for (const { tag, digest, signed } of images)
+        emit(signed === undefined ? undefined : Number(signed), tag, digest);
+    },
+  }),
+  repositoryMetric({
+    name: `${prefix}_image_in_use`,
+    help: "Tasks and pods that run one image of the bounded set, where the registry's scanner knows.",
+    perImage: true,
+    labels: ['tag', 'digest'],
+    samples: ({ images }, emit) => {
+      for (const { tag, digest, inUse } of images) emit(inUse, tag, digest);
+    },
+  }),
+];

@@ -1,0 +1,92 @@
+import type { FailureReason } from '../errors.ts';
+import type { RegistryFacts, RegistryIdentity, RepositoryTotals } from '../model.ts';
+
+/** Everything that is rendered of one registry besides its repositories. */
+export interface RegistryView {
+  readonly registry: string;
+  readonly provider: string;
+  readonly identity: RegistryIdentity;
+  /** Absent before the first cycle ends. */
+  readonly up?: boolean;
+  readonly lastSuccessAt?: number;
+  readonly lastAttemptAt?: number;
+  readonly pollDurationSeconds?: number;
+  readonly polls: number;
+  readonly failures: ReadonlyMap<FailureReason, number>;
+  readonly capabilities: ReadonlyMap<string, boolean>;
+  /** Absent when there is no data, or when it is older than `staleAfter`. */
+  readonly facts?: RegistryFacts;
+  readonly repositoryCount?: number;
+  readonly seriesDropped: ReadonlyMap<string, number>;
+}
+
+/** Push events counted for one repository since the exporter's storage began. */
+export interface PushCounts {
+  readonly pushes: number;
+  readonly failures: Readonly<Record<string, number>>;
+}
+
+/** Everything that is rendered of one repository. */
+export interface RepositoryView {
+  readonly totals?: RepositoryTotals;
+  readonly pushCounts?: PushCounts;
+}
+
+/** Adds a sample; one whose value is unknown is not there. Label values in the row's order. */
+export type Emit<Labels extends readonly string[]> = (
+  value: number | undefined,
+  ...labelValues: { [K in keyof Labels]: string }
+) => void;
+
+export type MetricType = 'gauge' | 'counter' | 'histogram';
+
+/** What of a row documentation and checks need. */
+export interface MetricRow {
+  readonly name: string;
+  readonly help: string;
+  readonly type: MetricType;
+  /** Labels besides those of the scope. */
+  readonly labels: readonly string[];
+  /** `process` rows are kept by prom-client and have exactly `labels`; the others have `registry`, `provider` first. */
+  readonly scope: 'registry' | 'repository' | 'process';
+}
+
+/** A row rendered from a registry's state. */
+export interface RegistryMetric extends MetricRow {
+  readonly scope: 'registry';
+  readonly samples: (view: RegistryView, emit: Emit<readonly string[]>) => void;
+}
+
+/** A row rendered from a repository's totals; the label `repository` comes right after `provider`. */
+export interface RepositoryMetric extends MetricRow {
+  readonly scope: 'repository';
+  /** Rows of single images are left out first when a registry exceeds its cap of series. */
+  readonly perImage?: boolean;
+  readonly samples: (view: RepositoryView, emit: Emit<readonly string[]>) => void;
+}
+
+/** Makes a row of a registry: the labels of its samples are checked. */
+export const registryMetric = <const L extends readonly string[]>(
+  row: Omit<RegistryMetric, 'scope' | 'samples' | 'labels'> & {
+    labels: L;
+    samples: (view: RegistryView, emit: Emit<L>) => void;
+  },
+): RegistryMetric => ({ ...row, scope: 'registry' }) as unknown as RegistryMetric;
+
+/** Makes a row of a repository's totals; there are no samples where there are no totals. */
+export const repositoryMetric = <const L extends readonly string[]>(
+  row: Omit<RepositoryMetric, 'scope' | 'samples' | 'labels' | 'type'> & {
+    type?: MetricType;
+    labels: L;
+    samples: (totals: RepositoryTotals, emit: Emit<L>) => void;
+  },
+): RepositoryMetric =>
+  ({
+    type: 'gauge',
+    ...row,
+    scope: 'repository',
+    samples: (view: RepositoryView, emit: Emit<L>) => view.totals && row.samples(view.totals, emit),
+  }) as unknown as RepositoryMetric;
+
+/** Of every name: `registry_` is the distribution registry's own, `container_` is cAdvisor's. */
+export const prefix = 'container_registry';
