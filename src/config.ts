@@ -156,6 +156,7 @@ export function parseConfig(text: string, options: ParseOptions): Config {
         ...(tls.insecureSkipVerify && { insecureSkipVerify: true }),
       },
       options: own,
+      acceptsEvents: eventsToken !== undefined,
       ...(eventsToken && { eventsToken }),
       source: JSON.stringify([defaults, (document.value as { registries: unknown[] }).registries[index]]),
     };

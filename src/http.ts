@@ -76,7 +76,7 @@ function reasonOfStatus(status: number): FailureReason {
 
 const hints: Partial<Record<FailureReason, string>> = {
   auth: ': check the credentials',
-  forbidden: ': the credentials lack a permission',
+  forbidden: ': the credentials lack a permission, or there have to be some',
 };
 
 /** What the server said, for people: one short line without control characters. */

@@ -53,6 +53,10 @@ export function createRegistryLoop(input: {
 }): RegistryLoop {
   const { settings, provider, storage, memory, exposition, self, log, userAgent } = input;
   const labels = { registry: settings.name, provider: provider.label };
+  // Events that are not configured neither work nor fail.
+  const capabilities = (Object.keys(provider.capabilities) as Capability[]).filter(
+    (capability) => capability !== 'events' || settings.acceptsEvents,
+  );
   const state = initialState(provider.identity(settings.options));
   const publisher = createPublisher({ provider: provider.label, settings, state, exposition });
   const empty: EmptyListings = { registry: false, repositories: new Set() };
@@ -156,15 +160,12 @@ export function createRegistryLoop(input: {
     state.up = error === undefined;
     if (error === undefined) {
       troubles.over('the poll');
-      for (const capability of Object.keys(provider.capabilities) as Capability[])
+      for (const capability of capabilities)
         if (!failing.has(capability)) troubles.over(`the capability ${capability}`, { capability });
       // The time that is saved, so that a restart does not change it.
       state.lastSuccessAt = state.snapshot?.observedAt ?? now;
       state.capabilities = new Map(
-        Object.keys(provider.capabilities).map((capability) => [
-          capability,
-          !failing.has(capability as Capability),
-        ]),
+        capabilities.map((capability) => [capability, !failing.has(capability)]),
       );
       return;
     }

@@ -14,6 +14,8 @@ export interface RegistrySettings {
   readonly images: ImageSelection;
   readonly retention?: Retention;
   wants(repository: string): boolean;
+  /** Whether push events are configured. */
+  readonly acceptsEvents: boolean;
   readonly http: {
     readonly maxConcurrent: number;
     readonly requestsPerSecond?: number;
