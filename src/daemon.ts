@@ -78,17 +78,18 @@ export function createDaemon(input: {
       }
       await self.forget(name);
     }
-    let started = 0;
     for (const config of registries) {
       const before = running.get(config.name);
-      if (before && before.config.source === config.source) {
-        next.set(config.name, before);
-        continue;
-      }
+      if (before && before.config.source === config.source) next.set(config.name, before);
+    }
+    // From here on what was stopped is not shown any more, whatever becomes of the others.
+    running = next;
+    let started = 0;
+    for (const config of registries) {
+      if (next.has(config.name)) continue;
       next.set(config.name, await start(config, started * startGapMs));
       started += 1;
     }
-    running = next;
   }
 
   return {

@@ -164,9 +164,7 @@ export function createRegistryLoop(input: {
         if (!failing.has(capability)) troubles.over(`the capability ${capability}`, { capability });
       // The time that is saved, so that a restart does not change it.
       state.lastSuccessAt = state.snapshot?.observedAt ?? now;
-      state.capabilities = new Map(
-        capabilities.map((capability) => [capability, !failing.has(capability)]),
-      );
+      state.capabilities = new Map(capabilities.map((capability) => [capability, !failing.has(capability)]));
       return;
     }
     const reason = reasonOf(error);

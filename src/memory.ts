@@ -40,6 +40,7 @@ export async function openMemory(input: {
   const entries = new Map<string, Remembered>();
   let pending: string[] = [];
   let lines = 0;
+  let damaged = 0;
   /** Whether an append failed: the file lacks what is remembered, so that it has to be written anew. */
   let behind = false;
 
@@ -63,9 +64,15 @@ export async function openMemory(input: {
           const [key, storedAt, value] = JSON.parse(line) as [string, number, unknown];
           remember(key, { value, storedAt });
         } catch {
-          log.debug({ path, line: lines }, 'passed over a line of the memory that was cut short');
+          damaged += 1;
         }
       }
+      // One may be what a crash cut short; more are not.
+      if (damaged > 0)
+        log[damaged > 1 ? 'warn' : 'debug'](
+          { path, damaged, lines },
+          'lines of the memory are damaged and were passed over: what they held is asked of the registry again',
+        );
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'ENOENT')
         log.warn({ err: error, path }, 'the memory cannot be read: immutable things are fetched once more');

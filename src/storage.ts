@@ -2,7 +2,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { RegistryIdentity, RegistrySnapshot, RepositoryEntry } from './model.ts';
 import type { Logger } from './provider.ts';
-import { readLines, setAside, writeLines } from './storage/files.ts';
+import { DamagedFileError, readLines, setAside, writeLines } from './storage/files.ts';
 
 /** Counters that go on after a restart. */
 export interface SavedCounters {
@@ -86,6 +86,10 @@ export function createStorage(input: {
       const lines = await readLines(file(kind));
       return lines && parse(lines);
     } catch (error) {
+      if (!(error instanceof DamagedFileError || error instanceof SyntaxError)) {
+        log.warn({ err: error }, `the saved ${kind} file cannot be read: starting without it`);
+        return undefined;
+      }
       const aside = await setAside(file(kind)).catch(() => undefined);
       log.warn(
         { err: error, aside },

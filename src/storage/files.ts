@@ -42,7 +42,7 @@ export async function writeLines(path: string, lines: Iterable<string>): Promise
 }
 
 /** A saved file that cannot be believed: cut short, altered, or of another version. */
-class DamagedFileError extends Error {
+export class DamagedFileError extends Error {
   override name = 'DamagedFileError';
 }
 
