@@ -11,7 +11,13 @@ export interface Troubles {
    * @param what names the trouble in the log line of its end, such as `the poll`
    * @param message says what fails and what follows from it
    */
-  tell(level: 'warn' | 'error', what: string, error: unknown, message: string, fields?: object): void;
+  tell(
+    level: 'debug' | 'warn' | 'error',
+    what: string,
+    error: unknown,
+    message: string,
+    fields?: object,
+  ): void;
   /** Ends a trouble, if there was one. */
   over(what: string, fields?: object): void;
   /** Forgets a trouble without a word: what it was about is gone. */
@@ -34,6 +40,9 @@ export function createTroubles(log: Logger): Troubles {
   };
 }
 
+/** So many broken repositories are named in the log; the others are counted there. */
+const namedAtMost = 20;
+
 /**
  * Tells which repositories could not be read, one by one and once each.
  * @returns what to call with each cycle's result, and with whether a repository is still known
@@ -44,11 +53,20 @@ export function createRepositoryTroubles(
   const broken = new Set<string>();
   const nameOf = (repository: string) => `the repository ${JSON.stringify(repository)}`;
   return ({ complete, failed, gone }, isKnown) => {
+    let told = 0;
     for (const [repository, error] of failed) {
       const message = 'the repository could not be read: its last data stays and ages';
-      troubles.tell('warn', nameOf(repository), error, message, { repository });
+      const level = told < namedAtMost ? 'warn' : 'debug';
+      troubles.tell(level, nameOf(repository), error, message, { repository });
       broken.add(repository);
+      told += 1;
     }
+    const [, last] = [...failed].at(-1) ?? [];
+    if (told > namedAtMost)
+      troubles.tell('warn', 'the rest of the repositories', last, 'more repositories could not be read', {
+        more: told - namedAtMost,
+      });
+    else troubles.over('the rest of the repositories');
     for (const repository of broken) {
       if (failed.has(repository)) continue;
       if (complete.has(repository)) troubles.over(nameOf(repository), { repository });
