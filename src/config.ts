@@ -115,8 +115,9 @@ export function parseConfig(text: string, options: ParseOptions): Config {
     const when = registry.schedule ?? defaults.schedule ?? defaultInterval;
     const intervalMs = 'everyMs' in when ? when.everyMs : longestGap(when.cron);
     const selection = { ...defaults.images, ...registry.images };
-    const { include = ['**'], exclude = [] } = registry.repositories ?? {};
-    const included = picomatch(include, { dot: true });
+    const { include, exclude = [] } = registry.repositories ?? {};
+    // Not the pattern **, which leaves out names with a line break.
+    const included = include ? picomatch(include, { dot: true }) : () => true;
     const excluded = exclude.length > 0 ? picomatch(exclude, { dot: true }) : () => false;
     const tags = selection.tags ?? [];
     const { retention, http = {}, tls = {} } = registry;

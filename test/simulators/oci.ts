@@ -54,17 +54,17 @@ function route(method: string, path: string): Route | undefined {
   if (path === '/token') return { operation: 'token' };
   if (path === '/v2/' || path === '/v2') return { operation: 'base' };
   if (path === '/v2/_catalog') return { operation: 'catalog' };
-  const tags = /^\/v2\/(.+)\/tags\/list$/.exec(path);
+  const tags = /^\/v2\/([\s\S]+)\/tags\/list$/.exec(path);
   if (tags?.[1]) return { operation: 'tags', repository: tags[1] };
-  const manifest = /^\/v2\/(.+)\/manifests\/([^/]+)$/.exec(path);
+  const manifest = /^\/v2\/([\s\S]+)\/manifests\/([^/]+)$/.exec(path);
   if (manifest?.[1] && manifest[2])
     return { operation: `manifest_${method.toLowerCase()}`, repository: manifest[1], reference: manifest[2] };
-  const upload = /^\/v2\/(.+)\/blobs\/uploads\/?([^/]*)$/.exec(path);
+  const upload = /^\/v2\/([\s\S]+)\/blobs\/uploads\/?([^/]*)$/.exec(path);
   if (upload?.[1]) return { operation: 'upload', repository: upload[1], reference: upload[2] ?? '' };
-  const blob = /^\/v2\/(.+)\/blobs\/([^/]+)$/.exec(path);
+  const blob = /^\/v2\/([\s\S]+)\/blobs\/([^/]+)$/.exec(path);
   if (blob?.[1] && blob[2])
     return { operation: `blob_${method.toLowerCase()}`, repository: blob[1], reference: blob[2] };
-  const referrers = /^\/v2\/(.+)\/referrers\/([^/]+)$/.exec(path);
+  const referrers = /^\/v2\/([\s\S]+)\/referrers\/([^/]+)$/.exec(path);
   if (referrers?.[1] && referrers[2])
     return { operation: 'referrers', repository: referrers[1], reference: referrers[2] };
   return undefined;

@@ -40,7 +40,7 @@ async function textOf(exposition: Exposition): Promise<string> {
 export async function runLoop(
   provider: Provider,
   registry: Readonly<Record<string, unknown>>,
-  options: { readonly storagePath?: string } = {},
+  options: { readonly storagePath?: string; readonly keepLog?: boolean } = {},
 ): Promise<RunningLoop> {
   const name = 'edge';
   const config: Config = parseConfig(
@@ -52,7 +52,7 @@ export async function runLoop(
   let logged = '';
   const stream = new Writable({
     write(chunk, _encoding, done) {
-      logged += String(chunk);
+      if (options.keepLog !== false) logged += String(chunk);
       done();
     },
   });
