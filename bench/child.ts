@@ -42,26 +42,34 @@ export async function startChild(kind: 'ours' | 'prom-client' | 'static', argume
   };
 }
 
-/** One scrape, read to its end and thrown away: by a bare socket, so that the client costs as little as it can. */
+/**
+ * One scrape, read to its end and thrown away: by a bare socket, so that the client costs as little as it can.
+ * @param slow reads so many bytes per second at most, until the signal ends it
+ */
 export function scrape(
   port: number,
   encoding: 'gzip' | 'identity',
-  bytesPerSecond?: number,
+  options: {
+    readonly accept?: string;
+    readonly slow?: { readonly bytesPerSecond: number; readonly signal: AbortSignal };
+  } = {},
 ): Promise<{ ms: number; bytes: number }> {
+  const { accept = 'text/plain', slow } = options;
   const started = performance.now();
   return new Promise((resolve, reject) => {
     const socket = connect({ port, host: '127.0.0.1' });
     let bytes = 0;
     socket.write(
-      `GET /metrics HTTP/1.1\r\nHost: localhost\r\nAccept-Encoding: ${encoding}\r\nConnection: close\r\n\r\n`,
+      `GET /metrics HTTP/1.1\r\nHost: localhost\r\nAccept: ${accept}\r\nAccept-Encoding: ${encoding}\r\nConnection: close\r\n\r\n`,
     );
     socket.on('data', (data: Buffer) => {
       bytes += data.length;
-      if (bytesPerSecond === undefined) return;
+      if (!slow) return;
       socket.pause();
-      setTimeout(() => socket.resume(), (data.length / bytesPerSecond) * 1000);
+      setTimeout(() => socket.resume(), (data.length / slow.bytesPerSecond) * 1000);
     });
-    socket.on('end', () => resolve({ ms: performance.now() - started, bytes }));
+    slow?.signal.addEventListener('abort', () => socket.destroy());
+    socket.on('close', () => resolve({ ms: performance.now() - started, bytes }));
     socket.on('error', reject);
   });
 }

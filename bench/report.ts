@@ -8,7 +8,7 @@ export const ms = (value: number): string => `${value.toFixed(value < 10 ? 1 : 0
 export const mib = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(0)} MiB`;
 /** `1/120` or `1.05`. */
 export const ratio = (value: number): string =>
-  value < 0.5 ? `1/${(1 / value).toFixed(0)}` : value.toFixed(2);
+  value < 0.5 ? `1/${Math.floor(1 / value)}` : value.toFixed(2);
 
 const targets: { readonly name: string; readonly met: boolean }[] = [];
 
