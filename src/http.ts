@@ -79,6 +79,14 @@ const hints: Partial<Record<FailureReason, string>> = {
   forbidden: ': the credentials lack a permission, or there have to be some',
 };
 
+/** What the network said, and what to do about it. */
+function explained(reason: FailureReason, { message }: Error): string {
+  const said = message.replace(/; if the root CA is installed locally.*/, '') || reason;
+  return reason === 'tls'
+    ? `${said}: give the certificate of its authority as tls.caFile, if it is to be trusted`
+    : said;
+}
+
 /** What the server said, for people: one short line without control characters. */
 function explanation(body: Buffer): string {
   const text = body.subarray(0, 4096).toString('utf8');
@@ -203,7 +211,7 @@ export function createHttpClient(options: HttpClientOptions): HttpClient {
         if (error instanceof CollectError) throw error;
         const late = deadline.aborted;
         const reason = late ? 'timeout' : reasonOf(error);
-        const why = late ? `no complete answer within ${timeoutMs} ms` : (error as Error).message || reason;
+        const why = late ? `no complete answer within ${timeoutMs} ms` : explained(reason, error as Error);
         // What undici cannot name is a connection that broke in the middle.
         throw new CollectError(
           reason === 'internal' ? 'connect' : reason,
