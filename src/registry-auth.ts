@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises';
+import { getDomain } from 'tldts';
 import { z } from 'zod';
 import { CollectError } from './errors.ts';
 import { type HttpClient, type HttpRequest, type HttpResponse, json, shown } from './http.ts';
@@ -42,8 +43,8 @@ const knownRealms: Readonly<Record<string, readonly string[]>> = {
   'index.docker.io': ['auth.docker.io'],
 };
 
-const isAddress = (host: string): boolean => /^\[|^[\d.]+$/.test(host);
-const domainOf = (host: string): string => host.split('.').slice(-2).join('.');
+/** What somebody registered: `gitlab.com` of `registry.gitlab.com`, but `example.co.uk` and not `co.uk`; none of addresses. */
+const domainOf = (host: string): string | null => getDomain(host, { allowPrivateDomains: true });
 
 /**
  * A client of one registry for one cycle.
@@ -68,8 +69,8 @@ export function createRegistryClient(options: {
     if (realm.hostname === endpoint.hostname) return true;
     const trusted = [...(options.trustedRealms ?? []), ...(knownRealms[endpoint.hostname] ?? [])];
     if (trusted.includes(realm.host) || trusted.includes(realm.hostname)) return true;
-    if (isAddress(realm.hostname) || isAddress(endpoint.hostname)) return false;
-    return endpoint.hostname.includes('.') && domainOf(realm.hostname) === domainOf(endpoint.hostname);
+    const domain = domainOf(endpoint.hostname);
+    return domain !== null && domain === domainOf(realm.hostname);
   }
 
   async function fetchToken(realm: string, service: string, scope: string | undefined): Promise<Token> {
