@@ -121,6 +121,8 @@ export function parseConfig(text: string, options: ParseOptions): Config {
     const excluded = exclude.length > 0 ? picomatch(exclude, { dot: true }) : () => false;
     const tags = selection.tags ?? [];
     const { retention, http = {}, tls = {} } = registry;
+    const usual = providers[registry.type]?.http ?? {};
+    const requestsPerSecond = http.requestsPerSecond ?? usual.requestsPerSecond;
     const eventsToken = secretOf(registry.events?.token, registry.events?.tokenFile);
     if (registry.events && !eventsToken)
       problems.push(problem(['registries', index, 'events'], 'events need a token or tokenFile'));
@@ -148,11 +150,11 @@ export function parseConfig(text: string, options: ParseOptions): Config {
       }),
       wants: (repository) => included(repository) && !excluded(repository),
       http: {
-        maxConcurrent: http.maxConcurrent ?? 8,
+        maxConcurrent: http.maxConcurrent ?? usual.maxConcurrent ?? 8,
         timeoutMs: http.timeout ?? 30_000,
         maxBytes: http.maxBytes ?? 32 * 2 ** 20,
         retries: http.retries ?? 4,
-        ...(http.requestsPerSecond !== undefined && { requestsPerSecond: http.requestsPerSecond }),
+        ...(requestsPerSecond !== undefined && { requestsPerSecond }),
         ...(tls.caFile !== undefined && { caFile: tls.caFile }),
         ...(tls.insecureSkipVerify && { insecureSkipVerify: true }),
       },

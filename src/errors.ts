@@ -23,15 +23,18 @@ export class CollectError extends Error {
   readonly reason: FailureReason;
   /** HTTP status, where the registry answered. */
   readonly status?: number;
+  /** How long the registry asked to wait before the next attempt, milliseconds. */
+  readonly retryAfterMs?: number;
 
   constructor(
     reason: FailureReason,
     message: string,
-    options: { readonly cause?: unknown; readonly status?: number } = {},
+    options: { readonly cause?: unknown; readonly status?: number; readonly retryAfterMs?: number } = {},
   ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.reason = reason;
     if (options.status !== undefined) this.status = options.status;
+    if (options.retryAfterMs !== undefined) this.retryAfterMs = options.retryAfterMs;
   }
 }
 

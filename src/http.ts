@@ -1,38 +1,34 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { type Dispatcher, request as undiciRequest } from 'undici';
 import type { z } from 'zod';
 import { CollectError, type FailureReason, reasonOf } from './errors.ts';
+import { type AttemptOptions, createAttempts, type Observe } from './http/attempts.ts';
 import { readBody } from './http/body.ts';
-import { createLimiter, type Limiter } from './http/limiter.ts';
 import { createDispatcher } from './http/tls.ts';
 
 export { createPageGuard, parseLinkNext } from './http/link.ts';
 
-export interface HttpClientOptions {
-  /** Requests of one host at once, at most; fewer while it throttles. */
-  readonly maxConcurrent: number;
-  readonly requestsPerSecond?: number;
+export interface HttpClientOptions extends AttemptOptions {
   /** Total deadline of each attempt, its body included. */
   readonly timeoutMs: number;
   /** Of a body after decompression. */
   readonly maxBytes: number;
-  /** Attempts after the first. */
-  readonly retries: number;
-  /** The cycle's: no attempt, wait or retry outlives it. */
-  readonly signal: AbortSignal;
   /** PEM file, trusted besides the system's certificates. */
   readonly caFile?: string;
   readonly insecureSkipVerify?: boolean;
   readonly userAgent: string;
-  /** Told of every attempt: the HTTP status, or the reason of the failure. */
-  observe(operation: string, code: string, seconds: number): void;
+  readonly observe: Observe;
+  /**
+   * What a vendor means by an answer that HTTP alone does not tell, such as a 400 that is a throttle. Such an answer
+   * is an error whatever the request accepts.
+   */
+  judge?(response: HttpResponse): FailureReason | undefined;
 }
 
 export interface HttpRequest {
   readonly method?: 'GET' | 'HEAD' | 'POST';
   readonly url: string | URL;
   readonly headers?: Readonly<Record<string, string>>;
-  readonly body?: string;
+  readonly body?: string | Uint8Array;
   /** What is asked, for the metrics: a fixed word such as `catalog`. */
   readonly operation: string;
   /** Statuses besides 2xx that are returned and not thrown. */
@@ -47,6 +43,8 @@ export interface HttpResponse {
   header(name: string): string | undefined;
   /** Every line of a header. */
   headerLines(name: string): readonly string[];
+  /** All headers, by lower-case name. */
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
   readonly body: Buffer;
   /** Where the answer came from, after redirects. */
   readonly url: URL;
@@ -62,7 +60,6 @@ export interface HttpClient {
 /** The address as it may be shown: without user, password and query, which may hold secrets. */
 export const shown = (url: URL): string => `${url.origin}${url.pathname}`;
 
-const retriedStatuses = new Set([408, 429, 500, 502, 503, 504]);
 const redirectStatuses = new Set([301, 302, 303, 307, 308]);
 const maxRedirects = 5;
 
@@ -106,12 +103,16 @@ function explanation(body: Buffer): string {
   return line ? ` (${line.slice(0, 200)})` : '';
 }
 
-function failedStatus(response: HttpResponse, method: string): CollectError {
-  const reason = reasonOfStatus(response.status);
+function failedStatus(
+  response: HttpResponse,
+  method: string,
+  reason = reasonOfStatus(response.status),
+): CollectError {
+  const retryAfter = retryAfterMs(response.header('retry-after'));
   return new CollectError(
     reason,
     `${method} ${shown(response.url)} answered ${response.status}${explanation(response.body)}${hints[reason] ?? ''}`,
-    { status: response.status },
+    { status: response.status, ...(retryAfter !== undefined && { retryAfterMs: retryAfter }) },
   );
 }
 
@@ -144,14 +145,9 @@ export function retryAfterMs(value: string | undefined, now = Date.now()): numbe
 
 /** A client for one cycle of one registry. */
 export function createHttpClient(options: HttpClientOptions): HttpClient {
-  const { signal, retries, timeoutMs, maxBytes, userAgent, observe } = options;
+  const { signal, timeoutMs, maxBytes, userAgent, observe, judge } = options;
   const dispatcher: Dispatcher = createDispatcher(options);
-  const limiters = new Map<string, Limiter>();
-  const limiterOf = (url: URL): Limiter => {
-    const found = limiters.get(url.host) ?? createLimiter(options.maxConcurrent, options.requestsPerSecond);
-    limiters.set(url.host, found);
-    return found;
-  };
+  const { limiterOf, repeat } = createAttempts(options);
 
   /** One request to one address, counted; throws what the network says. */
   async function exchange(
@@ -183,6 +179,7 @@ export function createHttpClient(options: HttpClientOptions): HttpClient {
         status: answer.statusCode,
         header: (name: string) => lines(name)[0],
         headerLines: lines,
+        headers: answer.headers,
         body,
         url,
       };
@@ -197,15 +194,16 @@ export function createHttpClient(options: HttpClientOptions): HttpClient {
   /** One attempt under its own deadline, redirects included. */
   async function attempt(request: HttpRequest): Promise<HttpResponse> {
     const method = request.method ?? 'GET';
-    const deadline = AbortSignal.timeout(timeoutMs);
-    const limit = AbortSignal.any([signal, deadline]);
+    // Runs from the first start on: waiting for a place is not the registry's delay.
+    let deadline: AbortSignal | undefined;
     let url = new URL(request.url);
     let headers: Record<string, string> = { ...request.headers };
     for (let redirects = 0; ; redirects += 1) {
-      const release = await limiterOf(url).acquire(signal);
+      const release = await limiterOf(url.host).acquire(signal);
+      deadline ??= AbortSignal.timeout(timeoutMs);
       let response: HttpResponse;
       try {
-        response = await exchange(request, url, headers, limit);
+        response = await exchange(request, url, headers, AbortSignal.any([signal, deadline]));
       } catch (error) {
         if (signal.aborted) throw signal.reason;
         if (error instanceof CollectError) throw error;
@@ -243,37 +241,17 @@ export function createHttpClient(options: HttpClientOptions): HttpClient {
   }
 
   return {
-    async request(request) {
+    request(request) {
       const method = request.method ?? 'GET';
-      const repeatable = method !== 'POST' || request.idempotent === true;
-      for (let tried = 0; ; tried += 1) {
-        let failure: CollectError;
-        let waitMs = Math.random() * Math.min(10_000, 200 * 2 ** tried);
-        try {
-          const response = await attempt(request);
-          const { status, url } = response;
-          if (status >= 200 && status < 300) limiterOf(url).succeeded();
-          if ((status >= 200 && status < 300) || request.accept?.includes(status)) return response;
-          failure = failedStatus(response, method);
-          const asked = retryAfterMs(response.header('retry-after'));
-          if (asked !== undefined) waitMs = asked + Math.random() * 100;
-          if (status === 429 || (status === 503 && asked !== undefined)) limiterOf(url).throttled(waitMs);
-          if (!retriedStatuses.has(status)) throw failure;
-        } catch (error) {
-          if (signal.aborted || !(error instanceof CollectError)) throw error;
-          if (error.status !== undefined && !retriedStatuses.has(error.status)) throw error;
-          if (!['connect', 'dns', 'timeout', 'server_error', 'throttled'].includes(error.reason)) throw error;
-          failure = error;
-        }
-        // A registry that throttles is waited for until the cycle ends: only other failures use up the retries.
-        const patient = failure.reason === 'throttled';
-        if (!repeatable || (tried >= retries && !patient)) throw failure;
-        try {
-          await sleep(waitMs, undefined, { signal });
-        } catch {
-          throw patient ? failure : signal.reason;
-        }
-      }
+      return repeat(new URL(request.url).host, method !== 'POST' || request.idempotent === true, async () => {
+        const response = await attempt(request);
+        const { status } = response;
+        const judged = judge?.(response);
+        if (judged !== undefined) throw failedStatus(response, method, judged);
+        if (status >= 200 && status < 300) limiterOf(response.url.host).succeeded();
+        else if (!request.accept?.includes(status)) throw failedStatus(response, method);
+        return response;
+      });
     },
     close: () => dispatcher.destroy(),
   };

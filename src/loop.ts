@@ -2,7 +2,7 @@ import { CollectError, reasonOf } from './errors.ts';
 import type { Exposition } from './exposition.ts';
 import type { CycleResult } from './fold.ts';
 import { commit, type EmptyListings } from './loop/commit.ts';
-import { createCycleContext } from './loop/context.ts';
+import { createCycleContext, createSession } from './loop/context.ts';
 import { foldStream } from './loop/cycle.ts';
 import { createPublisher } from './loop/publish.ts';
 import type { RegistrySettings } from './loop/settings.ts';
@@ -62,6 +62,7 @@ export function createRegistryLoop(input: {
   const empty: EmptyListings = { registry: false, repositories: new Set() };
   const troubles = createTroubles(log);
   const stopping = new AbortController();
+  const session = createSession();
   const tellOfRepositories = createRepositoryTroubles(troubles);
   const toLook = new Set<string>();
   let running: Promise<void> | undefined;
@@ -188,6 +189,7 @@ export function createRegistryLoop(input: {
       signal,
       only,
       memory,
+      session,
       log,
       troubles,
       userAgent,

@@ -73,6 +73,8 @@ export interface Image {
   readonly inUse?: number;
   /** Of an index: the digests of its platform manifests. */
   readonly platforms?: readonly string[];
+  /** Moved to the registry's archive storage: it cannot be pulled as it is, and counts apart from the others. */
+  readonly archived?: boolean;
 }
 
 /** What is known of one repository besides its images. */
@@ -86,6 +88,10 @@ export interface RepositoryFacts {
   readonly unknownKinds?: readonly Kind[];
   /** Newest pull of anything in the repository, where it is known for the repository only. */
   readonly pulledAt?: number;
+  /** Newest push, where it is known for the repository only. */
+  readonly pushedAt?: number;
+  /** Stars that people gave it. */
+  readonly stars?: number;
 }
 
 /** A limit of the registry and how much of it is used. */
@@ -94,6 +100,8 @@ export interface Quota {
   readonly used?: number;
   /** Absent: unlimited or unknown. */
   readonly limit?: number;
+  /** The project that it is for; absent for the whole registry. */
+  readonly project?: string;
 }
 
 /** A place that images are replicated to. */
@@ -102,6 +110,31 @@ export interface Replication {
   readonly up?: boolean;
   readonly pendingImages?: number;
   readonly failedImages?: number;
+  /** End of the last replication that worked. */
+  readonly lastSuccessAt?: number;
+}
+
+/** A project, organisation or namespace that repositories are grouped by. */
+export interface Project {
+  readonly project: string;
+  readonly public?: boolean;
+  readonly repositories?: number;
+  readonly members?: number;
+}
+
+/** A job that the registry runs by itself, such as its garbage collection; as its last run ended. */
+export interface Task {
+  readonly task: string;
+  readonly up?: boolean;
+  readonly lastSuccessAt?: number;
+}
+
+/** A queue of the registry's own jobs. */
+export interface JobQueue {
+  readonly queue: string;
+  readonly size?: number;
+  /** How long the oldest job has waited. */
+  readonly latencySeconds?: number;
 }
 
 /** What is known of the registry as a whole. */
@@ -109,10 +142,25 @@ export interface RegistryFacts {
   /** As the registry itself accounts it: deduplicated, billed. */
   readonly storageBytes?: number;
   readonly quotas?: readonly Quota[];
+  /** Pulls that are allowed within the window. */
   readonly pullLimit?: number;
   readonly pullRemaining?: number;
+  readonly pullLimitWindowSeconds?: number;
+  /** Whom the registry counts the pulls for: an address or an account. */
+  readonly pullLimitSource?: string;
   readonly credentials?: readonly { readonly credential: string; readonly expiresAt: number }[];
   readonly replications?: readonly Replication[];
+  /** Health of the registry's parts: its database, its scanner. */
+  readonly components?: readonly { readonly component: string; readonly up: boolean }[];
+  readonly projects?: readonly Project[];
+  readonly tasks?: readonly Task[];
+  readonly jobQueues?: readonly JobQueue[];
+  /** Violations of the policies that somebody watches, by severity. */
+  readonly violations?: readonly {
+    readonly watch: string;
+    readonly severity: Severity;
+    readonly count: number;
+  }[];
 }
 
 /** Where a registry is; labels of `container_registry_info`. */
@@ -154,6 +202,9 @@ export interface RepositoryTotals {
   readonly tagged: number;
   /** Absent where the registry does not list untagged manifests. */
   readonly untagged?: number;
+  /** Images in archive storage, which none of the other numbers include; absent where the registry has none such. */
+  readonly archived?: number;
+  readonly archivedBytes?: number;
   readonly tags: number;
   /** Artifacts that are not images, by kind. */
   readonly artifacts: Readonly<Partial<Record<Kind, number>>>;
@@ -164,6 +215,7 @@ export interface RepositoryTotals {
   readonly lastPushAt?: number;
   readonly lastPullAt?: number;
   readonly pulls?: number;
+  readonly stars?: number;
   /** Of the newest tagged image. */
   readonly findings?: Findings;
   /** Images with at least one finding of the severity; absent while no image has been scanned. */

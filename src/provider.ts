@@ -1,4 +1,5 @@
 import type { z } from 'zod';
+import type { Calls } from './http/calls.ts';
 import type { HttpClient, HttpClientOptions } from './http.ts';
 import type { Observation, RegistryIdentity } from './model.ts';
 
@@ -42,12 +43,37 @@ export interface Memory {
   set(key: string, value: unknown): void;
 }
 
+/**
+ * Keeps what is costly to make and must not be saved, such as credentials and tokens, for as long as the registry's
+ * loop runs.
+ */
+export interface Session {
+  /** The value under the key, made when there is none yet. */
+  keep<T>(key: string, make: () => T): T;
+  forget(key: string): void;
+}
+
+/** How the configuration wants connections to be made; for SDKs that bring a transport of their own. */
+export interface ConnectionSettings {
+  /** Deadline of each attempt. */
+  readonly timeoutMs: number;
+  /** Largest answer that is read. */
+  readonly maxBytes: number;
+  /** PEM file, trusted besides the system's certificates. */
+  readonly caFile?: string;
+  readonly insecureSkipVerify?: boolean;
+}
+
 /** What the daemon lends a provider for one cycle. The provider neither sleeps, retries nor keeps state. */
 export interface CollectContext {
   /** Ends at the cycle's deadline, and when the daemon stops. */
   readonly signal: AbortSignal;
   /** A limited, timed, retried and counted HTTP client; closed by the loop after the cycle. */
-  http(options?: Pick<HttpClientOptions, 'caFile' | 'insecureSkipVerify'>): HttpClient;
+  http(options?: Pick<HttpClientOptions, 'caFile' | 'insecureSkipVerify' | 'judge'>): HttpClient;
+  /** The same limits, deadlines, retries and counts for SDKs with a transport of their own. */
+  calls(): Calls;
+  readonly connection: ConnectionSettings;
+  readonly session: Session;
   readonly log: Logger;
   readonly memory: Memory;
   /** Which repositories the configuration asks for. */
@@ -66,6 +92,20 @@ export interface CollectContext {
   now(): number;
 }
 
+/** One of the places that an entry of the configuration covers; it becomes a registry of its own. */
+export interface Place<Options> {
+  /** What tells it from the others, in the order of a name made of them: `account`, `region`. */
+  readonly values: Readonly<Record<string, string>>;
+  /** The entry's options, narrowed to this place. */
+  readonly options: Options;
+}
+
+/** What finding an entry's places is lent. */
+export type PlacesContext = Pick<
+  CollectContext,
+  'signal' | 'http' | 'calls' | 'connection' | 'session' | 'log'
+>;
+
 /** A kind of registry. One provider is one file, registered in `providers/index.ts`. */
 export interface Provider<Options = unknown> {
   /** Discriminator in the configuration, such as `docker-hub`. */
@@ -75,6 +115,13 @@ export interface Provider<Options = unknown> {
   /** The provider's own part of a registry's configuration. */
   readonly options: z.ZodObject;
   readonly capabilities: Capabilities;
+  /** How requests are limited where the configuration does not say; the vendor's page stands beside a number. */
+  readonly http?: { readonly maxConcurrent?: number; readonly requestsPerSecond?: number };
+  /**
+   * The places of an entry that covers several, such as accounts and regions; undefined for an entry that is one
+   * place as it stands. Asked again from time to time, so that new places are found.
+   */
+  places?(options: Options): ((context: PlacesContext) => Promise<readonly Place<Options>[]>) | undefined;
   /** What is known of the registry before anything was asked. */
   identity(options: Options): RegistryIdentity;
   /**

@@ -30,9 +30,13 @@ export interface Retention {
 /** What is held of a manifest while its repository is being listed. */
 export type ImageRow = Image & { readonly tags: readonly string[] };
 
+const none: readonly string[] = [];
+
 /** The row of an image, with the tags of an earlier sighting of the same digest. */
 export function toRow(image: Image, seen?: ImageRow): ImageRow {
-  const tags = image.tags ?? [];
+  // Nearly all are seen once and have tags: those are kept as they came, since a poll may see millions.
+  if (!seen && image.tags) return image as ImageRow;
+  const tags = image.tags ?? none;
   return { ...seen, ...image, tags: seen ? [...new Set([...seen.tags, ...tags])] : tags };
 }
 
@@ -147,6 +151,8 @@ export function foldImages(
   const tagged: Effective[] = [];
   const untagged: Effective[] = [];
   const sized: ImageRow[] = [];
+  const archived: Effective[] = [];
+  const archivedSized: ImageRow[] = [];
   const artifacts: Partial<Record<Kind, number>> = {};
   let tags = 0;
   for (const row of rows.values()) {
@@ -154,6 +160,11 @@ export function foldImages(
     // A tagged manifest that an index lists as well is an image that people pull by its own name.
     const part = row.tags.length === 0 && (row.kind === 'platform' || listed.has(row.digest));
     const kind = part && (row.kind === 'image' || row.kind === 'platform') ? 'platform' : row.kind;
+    if (row.archived) {
+      if (kind === 'image' || kind === 'platform') archivedSized.push(row);
+      if (kind === 'image' || kind === 'index') archived.push(effective(row, rows));
+      continue;
+    }
     if (kind !== 'index' && (kind === 'image' || kind === 'platform')) sized.push(row);
     if (kind === 'image' || kind === 'index')
       (row.tags.length > 0 ? tagged : untagged).push(effective(row, rows));
@@ -167,7 +178,8 @@ export function foldImages(
   // whose platforms are not all there makes the sum unknown.
   const whole = images.every((image) => image.row.kind !== 'index' || image.sizeBytes !== undefined);
   const sizeBytes = whole ? sumKnown(sized, (row) => row.sizeBytes) : undefined;
-  const lastPushAt = newest([...rows.values()], (row) => row.pushedAt);
+  const archivedBytes = sumKnown(archivedSized, (row) => row.sizeBytes);
+  const lastPushAt = newest([...rows.values()], (row) => row.pushedAt) ?? facts.pushedAt;
   const lastPullAt = newest([...rows.values()], (row) => row.pulledAt) ?? facts.pulledAt;
   const signedImages = sumKnown(images, ({ row }) =>
     row.signed === undefined ? undefined : Number(row.signed),
@@ -181,6 +193,8 @@ export function foldImages(
     repository,
     tagged: tagged.length,
     ...(facts.listsUntagged && { untagged: untagged.length }),
+    ...(archived.length > 0 && { archived: archived.length }),
+    ...(archived.length > 0 && archivedBytes !== undefined && { archivedBytes }),
     tags,
     artifacts,
     ...(sizeBytes !== undefined && { sizeBytes }),
@@ -189,6 +203,7 @@ export function foldImages(
     ...(lastPushAt !== undefined && { lastPushAt }),
     ...(lastPullAt !== undefined && { lastPullAt }),
     ...(facts.pulls !== undefined && { pulls: facts.pulls }),
+    ...(facts.stars !== undefined && { stars: facts.stars }),
     ...(tagged[0]?.findings && { findings: tagged[0].findings }),
     ...(vulnerableImages && { vulnerableImages }),
     ...(scans && { scans }),

@@ -31,7 +31,10 @@ export interface CommitOutput {
 }
 
 const isEmpty = (totals: RepositoryTotals): boolean =>
-  totals.tagged === 0 && (totals.untagged ?? 0) === 0 && Object.keys(totals.artifacts).length === 0;
+  totals.tagged === 0 &&
+  (totals.untagged ?? 0) === 0 &&
+  (totals.archived ?? 0) === 0 &&
+  Object.keys(totals.artifacts).length === 0;
 
 /** Merges what a cycle learned into the last good snapshot. The previous snapshot is left as it was. */
 export async function commit(input: CommitInput): Promise<CommitOutput> {

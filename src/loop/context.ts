@@ -1,5 +1,6 @@
+import { createCalls } from '../http/calls.ts';
 import { createHttpClient, type HttpClient } from '../http.ts';
-import type { Capability, CollectContext, Logger, Memory } from '../provider.ts';
+import type { Capability, CollectContext, Logger, Memory, Session } from '../provider.ts';
 import type { RegistrySettings } from './settings.ts';
 import type { Troubles } from './troubles.ts';
 
@@ -12,19 +13,33 @@ export interface CycleContext {
   close(): void;
 }
 
+/** A session that lives as long as whoever holds it. */
+export function createSession(): Session {
+  const kept = new Map<string, unknown>();
+  return {
+    keep<T>(key: string, make: () => T): T {
+      if (!kept.has(key)) kept.set(key, make());
+      return kept.get(key) as T;
+    },
+    forget: (key) => void kept.delete(key),
+  };
+}
+
 /** What a provider is lent for one cycle. */
 export function createCycleContext(input: {
   readonly settings: RegistrySettings;
   readonly signal: AbortSignal;
   readonly only: readonly string[] | undefined;
   readonly memory: Memory;
+  readonly session: Session;
   readonly log: Logger;
   readonly troubles: Troubles;
   readonly userAgent: string;
   observe(operation: string, code: string, seconds: number): void;
   progress(done: number, total: number): void;
 }): CycleContext {
-  const { settings, signal, only, memory, log, troubles, userAgent, observe, progress } = input;
+  const { settings, signal, only, memory, session, log, troubles, userAgent, observe, progress } = input;
+  const { timeoutMs, maxBytes, caFile, insecureSkipVerify } = settings.http;
   const clients: HttpClient[] = [];
   const failing = new Set<Capability>();
   return {
@@ -39,6 +54,14 @@ export function createCycleContext(input: {
         clients.push(client);
         return client;
       },
+      calls: () => createCalls({ ...settings.http, signal, observe }),
+      connection: {
+        timeoutMs,
+        maxBytes,
+        ...(caFile !== undefined && { caFile }),
+        ...(insecureSkipVerify && { insecureSkipVerify }),
+      },
+      session,
       log,
       memory,
       wants: settings.wants,

@@ -80,35 +80,42 @@ export const registryMetrics: readonly RegistryMetric[] = [
   }),
   registryMetric({
     name: `${prefix}_quota_used`,
-    help: 'How much of a quota of the registry is used, in the unit of the quota.',
+    help: 'How much of a quota is used, in the unit of the quota; `project` is empty where the quota is for the whole registry.',
     type: 'gauge',
-    labels: ['quota'],
+    labels: ['quota', 'project'],
     samples: ({ facts }, emit) => {
-      for (const quota of facts?.quotas ?? []) emit(quota.used, quota.quota);
+      for (const { used, quota, project } of facts?.quotas ?? []) emit(used, quota, project ?? '');
     },
   }),
   registryMetric({
     name: `${prefix}_quota_limit`,
-    help: 'The limit of a quota of the registry; absent where there is none.',
+    help: 'The limit of a quota; absent where there is none.',
     type: 'gauge',
-    labels: ['quota'],
+    labels: ['quota', 'project'],
     samples: ({ facts }, emit) => {
-      for (const quota of facts?.quotas ?? []) emit(quota.limit, quota.quota);
+      for (const { limit, quota, project } of facts?.quotas ?? []) emit(limit, quota, project ?? '');
     },
   }),
   registryMetric({
     name: `${prefix}_pull_limit`,
-    help: 'Pulls that the registry allows in its window; absent where it sends no limit.',
+    help: 'Pulls that the registry allows in its window; absent where it sends no limit. `source` is whom it counts them for.',
     type: 'gauge',
-    labels: [],
-    samples: ({ facts }, emit) => emit(facts?.pullLimit),
+    labels: ['source'],
+    samples: ({ facts }, emit) => emit(facts?.pullLimit, facts?.pullLimitSource ?? ''),
   }),
   registryMetric({
     name: `${prefix}_pull_remaining`,
     help: 'Pulls that are left in the window of the pull limit.',
     type: 'gauge',
-    labels: [],
-    samples: ({ facts }, emit) => emit(facts?.pullRemaining),
+    labels: ['source'],
+    samples: ({ facts }, emit) => emit(facts?.pullRemaining, facts?.pullLimitSource ?? ''),
+  }),
+  registryMetric({
+    name: `${prefix}_pull_limit_window_seconds`,
+    help: 'Length of the window that the pull limit is for.',
+    type: 'gauge',
+    labels: ['source'],
+    samples: ({ facts }, emit) => emit(facts?.pullLimitWindowSeconds, facts?.pullLimitSource ?? ''),
   }),
   registryMetric({
     name: `${prefix}_credential_expiry_timestamp_seconds`,
@@ -146,6 +153,100 @@ export const registryMetrics: readonly RegistryMetric[] = [
     labels: ['destination'],
     samples: ({ facts }, emit) => {
       for (const { destination, failedImages } of facts?.replications ?? []) emit(failedImages, destination);
+    },
+  }),
+  registryMetric({
+    name: `${prefix}_replication_last_success_timestamp_seconds`,
+    help: 'When the last replication to the destination that worked ended.',
+    type: 'gauge',
+    labels: ['destination'],
+    samples: ({ facts }, emit) => {
+      for (const { destination, lastSuccessAt } of facts?.replications ?? [])
+        emit(lastSuccessAt, destination);
+    },
+  }),
+  registryMetric({
+    name: `${prefix}_component_up`,
+    help: 'Whether a part of the registry, such as its database or its scanner, says that it is healthy.',
+    type: 'gauge',
+    labels: ['component'],
+    samples: ({ facts }, emit) => {
+      for (const { component, up } of facts?.components ?? []) emit(Number(up), component);
+    },
+  }),
+  registryMetric({
+    name: `${prefix}_projects`,
+    help: 'Projects of the registry by their visibility.',
+    type: 'gauge',
+    labels: ['visibility'],
+    samples: ({ facts }, emit) => {
+      const { projects } = facts ?? {};
+      if (!projects || projects.some((project) => project.public === undefined)) return;
+      emit(projects.filter((project) => project.public).length, 'public');
+      emit(projects.filter((project) => !project.public).length, 'private');
+    },
+  }),
+  registryMetric({
+    name: `${prefix}_project_repositories`,
+    help: 'Repositories of a project as the registry counts them.',
+    type: 'gauge',
+    labels: ['project'],
+    samples: ({ facts }, emit) => {
+      for (const { project, repositories } of facts?.projects ?? []) emit(repositories, project);
+    },
+  }),
+  registryMetric({
+    name: `${prefix}_project_members`,
+    help: 'Members of a project: users and groups.',
+    type: 'gauge',
+    labels: ['project'],
+    samples: ({ facts }, emit) => {
+      for (const { project, members } of facts?.projects ?? []) emit(members, project);
+    },
+  }),
+  registryMetric({
+    name: `${prefix}_task_up`,
+    help: 'Whether the last run of a job of the registry, such as its garbage collection, worked.',
+    type: 'gauge',
+    labels: ['task'],
+    samples: ({ facts }, emit) => {
+      for (const { task, up } of facts?.tasks ?? []) emit(up === undefined ? undefined : Number(up), task);
+    },
+  }),
+  registryMetric({
+    name: `${prefix}_task_last_success_timestamp_seconds`,
+    help: 'When the last run of a job of the registry that worked ended.',
+    type: 'gauge',
+    labels: ['task'],
+    samples: ({ facts }, emit) => {
+      for (const { task, lastSuccessAt } of facts?.tasks ?? []) emit(lastSuccessAt, task);
+    },
+  }),
+  registryMetric({
+    name: `${prefix}_job_queue_jobs`,
+    help: "Jobs that wait in a queue of the registry's own.",
+    type: 'gauge',
+    labels: ['queue'],
+    samples: ({ facts }, emit) => {
+      for (const { queue, size } of facts?.jobQueues ?? []) emit(size, queue);
+    },
+  }),
+  registryMetric({
+    name: `${prefix}_job_queue_latency_seconds`,
+    help: 'How long the oldest job of a queue has waited.',
+    type: 'gauge',
+    labels: ['queue'],
+    samples: ({ facts }, emit) => {
+      for (const { queue, latencySeconds } of facts?.jobQueues ?? []) emit(latencySeconds, queue);
+    },
+  }),
+  registryMetric({
+    name: `${prefix}_policy_violations`,
+    help: 'Open violations of a policy that the registry watches, by severity.',
+    type: 'gauge',
+    labels: ['watch', 'severity'],
+    samples: ({ facts }, emit) => {
+      for (const { watch, severity, count } of facts?.violations ?? []) emit(count, watch, severity);
     },
   }),
   registryMetric({

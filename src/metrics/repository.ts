@@ -5,11 +5,12 @@ import { prefix, type RepositoryMetric, repositoryMetric } from './row.ts';
 export const repositoryMetrics: readonly RepositoryMetric[] = [
   repositoryMetric({
     name: `${prefix}_repository_images`,
-    help: 'Images in the repository; a multi-platform image counts once.',
+    help: 'Images in the repository; a multi-platform image counts once. Archived ones are neither tagged nor untagged here.',
     labels: ['state'],
     samples: (totals, emit) => {
       emit(totals.tagged, 'tagged');
       emit(totals.untagged, 'untagged');
+      emit(totals.archived, 'archived');
     },
   }),
   repositoryMetric({
@@ -31,6 +32,12 @@ export const repositoryMetrics: readonly RepositoryMetric[] = [
     help: 'Sum of the sizes of the images in the repository; a blob that several images share counts for each.',
     labels: [],
     samples: ({ sizeBytes }, emit) => emit(sizeBytes),
+  }),
+  repositoryMetric({
+    name: `${prefix}_repository_archived_size_bytes`,
+    help: "Sum of the sizes of the images in the registry's archive storage.",
+    labels: [],
+    samples: ({ archivedBytes }, emit) => emit(archivedBytes),
   }),
   repositoryMetric({
     name: `${prefix}_repository_reclaimable_bytes`,
@@ -62,6 +69,12 @@ export const repositoryMetrics: readonly RepositoryMetric[] = [
     type: 'counter',
     labels: [],
     samples: ({ pulls }, emit) => emit(pulls),
+  }),
+  repositoryMetric({
+    name: `${prefix}_repository_stars`,
+    help: 'Stars that people gave the repository.',
+    labels: [],
+    samples: ({ stars }, emit) => emit(stars),
   }),
   repositoryMetric({
     name: `${prefix}_repository_findings`,

@@ -1,7 +1,10 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** What can be made to go wrong, for any vendor's simulator. */
+/**
+ * What can be made to go wrong, for any vendor's simulator. A simulator answers `throttle`, and a `status` without a
+ * body, in its vendor's own way: AWS throttles and refuses with a 400, gRPC with status codes of its own.
+ */
 export type Fault =
   | { readonly type: 'throttle'; readonly retryAfter?: string }
   | {

@@ -1,0 +1,113 @@
+import { type CollectError, reasonOf } from './errors.ts';
+import type { Observation } from './model.ts';
+import type { CollectContext } from './provider.ts';
+
+/**
+ * Reads repositories side by side and yields what is seen as it comes, so that a slow repository holds up no other
+ * and no page waits in memory for its turn. A repository whose reading throws is a `repository-failed`; the listing
+ * itself fails the whole.
+ * @param names as they are found: repositories are read while the listing goes on
+ * @param read all observations of one repository, its end included
+ * @throws whatever `names` throws, and the signal's reason when it ends
+ */
+export async function* readSideBySide(
+  context: Pick<CollectContext, 'signal' | 'concurrency' | 'progress'>,
+  names: Iterable<string> | AsyncIterable<string>,
+  read: (repository: string) => AsyncIterable<Observation>,
+): AsyncGenerator<Observation> {
+  const { signal, concurrency, progress } = context;
+  interface Reading {
+    readonly repository: string;
+    readonly iterator: AsyncIterator<Observation>;
+  }
+  type Step =
+    | { readonly reading: Reading; readonly next: IteratorResult<Observation> | { readonly error: unknown } }
+    | { readonly listed: IteratorResult<string> };
+  const steps = new Set<Promise<Step>>();
+  const ready: Step[] = [];
+  let wake: (() => void) | undefined;
+  const start = (step: Promise<Step>): void => {
+    steps.add(step);
+    void step.then(
+      (done) => {
+        steps.delete(step);
+        ready.push(done);
+        wake?.();
+      },
+      (error) => {
+        steps.delete(step);
+        failure ??= { error };
+        wake?.();
+      },
+    );
+  };
+  let failure: { readonly error: unknown } | undefined;
+  const listing = Symbol.asyncIterator in names ? names[Symbol.asyncIterator]() : names[Symbol.iterator]();
+  const open = new Set<Reading>();
+  let asking = false;
+  let ended = false;
+  let listed = 0;
+  let done = 0;
+  const ask = (): void => {
+    if (asking || ended || open.size >= concurrency) return;
+    asking = true;
+    start(Promise.resolve(listing.next()).then((next) => ({ listed: next })));
+  };
+  const advance = (reading: Reading): void =>
+    start(
+      reading.iterator.next().then(
+        (next) => ({ reading, next }),
+        (error: unknown) => ({ reading, next: { error } }),
+      ),
+    );
+
+  try {
+    ask();
+    while (steps.size > 0 || ready.length > 0) {
+      if (failure) throw failure.error;
+      const step = ready.shift();
+      if (!step) {
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+        });
+        wake = undefined;
+        continue;
+      }
+      if ('listed' in step) {
+        asking = false;
+        if (step.listed.done) ended = true;
+        else {
+          listed += 1;
+          const repository = step.listed.value;
+          const reading = { repository, iterator: read(repository)[Symbol.asyncIterator]() };
+          open.add(reading);
+          advance(reading);
+        }
+        ask();
+        continue;
+      }
+      const { reading, next } = step;
+      if ('error' in next) {
+        signal.throwIfAborted();
+        yield { type: 'repository-failed', repository: reading.repository, error: next.error };
+      } else if (!next.done) {
+        // Asked for before the consumer has taken this one: the next page is on its way meanwhile.
+        advance(reading);
+        yield next.value;
+        continue;
+      }
+      open.delete(reading);
+      done += 1;
+      progress(done, listed);
+      ask();
+    }
+    if (failure) throw failure.error;
+  } finally {
+    // Not awaited: one that hangs would hold the loop for ever.
+    for (const { iterator } of open) void Promise.resolve(iterator.return?.()).catch(() => {});
+    void Promise.resolve(listing.return?.()).catch(() => {});
+  }
+}
+
+/** Whether the registry said definitely that there is no such thing. */
+export const isNotFound = (error: unknown): error is CollectError => reasonOf(error) === 'not_found';

@@ -1,0 +1,97 @@
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterEach, expect, test } from 'vitest';
+import { createHttpClient, type HttpClient } from '../../src/http.ts';
+
+/** A server with a quota, as clouds have them: a bucket of so many requests that fills at a rate. */
+async function quotaServer(options: {
+  readonly perSecond: number;
+  readonly burst: number;
+  readonly latencyMs: number;
+}) {
+  const { perSecond, burst, latencyMs } = options;
+  let tokens = burst;
+  let filledAt = performance.now();
+  let running = 0;
+  const seen = { served: 0, refused: 0, most: 0, mostLater: 0 };
+  const started = performance.now();
+  const server = createServer(async (_request, response) => {
+    const now = performance.now();
+    tokens = Math.min(burst, tokens + ((now - filledAt) / 1000) * perSecond);
+    filledAt = now;
+    running += 1;
+    seen.most = Math.max(seen.most, running);
+    if (now - started > 1500) seen.mostLater = Math.max(seen.mostLater, running);
+    await sleep(latencyMs);
+    running -= 1;
+    if (tokens < 1) {
+      seen.refused += 1;
+      // AWS's own way: https://docs.aws.amazon.com/AmazonECR/latest/APIReference/CommonErrors.html
+      response.writeHead(400, { 'content-type': 'application/x-amz-json-1.1' });
+      response.end('{"__type":"ThrottlingException","message":"Rate exceeded"}');
+      return;
+    }
+    tokens -= 1;
+    seen.served += 1;
+    response.end('{}');
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/`,
+    seen,
+    close: () => new Promise((resolve) => server.close(resolve)),
+  };
+}
+
+const open: { close(): Promise<unknown> }[] = [];
+afterEach(async () => {
+  for (const one of open.splice(0)) await one.close();
+});
+
+function client(options: { readonly requestsPerSecond?: number } = {}): HttpClient {
+  const http = createHttpClient({
+    maxConcurrent: 32,
+    timeoutMs: 5_000,
+    maxBytes: 1_000_000,
+    retries: 2,
+    signal: AbortSignal.timeout(60_000),
+    userAgent: 'test',
+    observe: () => {},
+    judge: ({ status, body }) =>
+      status === 400 && body.includes('ThrottlingException') ? 'throttled' : undefined,
+    ...options,
+  });
+  open.unshift(http);
+  return http;
+}
+
+test('a quota is used up nearly whole: nothing fails, within 1.3 times of what it allows', async () => {
+  const quota = { perSecond: 100, burst: 100, latencyMs: 20 };
+  const server = await quotaServer(quota);
+  open.push(server);
+  const http = client();
+  const count = 700;
+  const began = performance.now();
+  await Promise.all(
+    Array.from({ length: count }, () => http.request({ url: server.url, operation: 'list' })),
+  );
+  const seconds = (performance.now() - began) / 1000;
+  expect(server.seen.served).toBe(count);
+  expect(seconds).toBeLessThan(1.3 * ((count - quota.burst) / quota.perSecond));
+  // Refused requests are few, and fewer run at once than at the start.
+  expect(server.seen.refused).toBeLessThan(count / 3);
+  expect(server.seen.most).toBe(32);
+  expect(server.seen.mostLater).toBeLessThan(16);
+});
+
+test('a rate that is configured is not exceeded', async () => {
+  const server = await quotaServer({ perSecond: 10_000, burst: 10_000, latencyMs: 1 });
+  open.push(server);
+  const http = client({ requestsPerSecond: 100 });
+  const began = performance.now();
+  await Promise.all(Array.from({ length: 150 }, () => http.request({ url: server.url, operation: 'list' })));
+  const seconds = (performance.now() - began) / 1000;
+  expect(150 / seconds).toBeLessThan(106);
+  expect(seconds).toBeLessThan(2);
+});
