@@ -4,8 +4,9 @@ import { expect, test } from 'vitest';
 import { oci } from '../../src/providers/oci.ts';
 import type { Fault, FaultRule } from '../simulators/faults.ts';
 import { startOciSimulator } from '../simulators/oci.ts';
-import { createRandom, populate } from '../simulators/oci-population.ts';
+import { populate } from '../simulators/oci-population.ts';
 import { createStore } from '../simulators/oci-store.ts';
+import { createRandom } from '../simulators/random.ts';
 import { ociTruth, truthFamilies } from '../support/oci-truth.ts';
 import { type RunningLoop, runLoop } from '../support/running-loop.ts';
 

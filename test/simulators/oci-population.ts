@@ -11,22 +11,10 @@ import {
   sbom,
 } from '../support/oci-image.ts';
 import type { Store } from './oci-store.ts';
-
-/** Numbers from a seed: the same seed gives the same registry (mulberry32). */
-export function createRandom(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
+import { createRandom, repositoryName } from './random.ts';
 
 export type Counts = Partial<Record<'CRITICAL' | 'HIGH' | 'MEDIUM' | 'LOW', number>>;
 
-const teams = ['checkout', 'search', 'identity', 'platform', 'mobile', 'data'];
-const services = ['api', 'worker', 'web', 'cron', 'gateway', 'migrations', 'tools/cli'];
 const amd64 = { os: 'linux', architecture: 'amd64' };
 const arm64 = { os: 'linux', architecture: 'arm64' };
 
@@ -60,12 +48,7 @@ export function populate(
   const bases = Array.from({ length: 4 }, (_, number) =>
     layer(`base-${options.seed}-${number}`, 2000 + below(20_000)),
   );
-  const repositories = Array.from({ length: options.repositories }, (_, number) => {
-    const team = teams[number % teams.length] as string;
-    const service = services[Math.floor(number / teams.length) % services.length] as string;
-    const round = Math.floor(number / (teams.length * services.length));
-    return `${team}/${service}${round > 0 ? `-${round + 1}` : ''}`;
-  });
+  const repositories = Array.from({ length: options.repositories }, (_, number) => repositoryName(number));
   const versions = new Map<string, number>();
   const newest = new Map<string, Content>();
 
