@@ -18,6 +18,8 @@ export interface FoldOptions {
   readonly now: number;
   /** The last totals of a repository. Equal ones are returned as they are, so that nothing is rendered again. */
   previous?(repository: string): RepositoryTotals | undefined;
+  /** Names of all repositories of the last snapshot: those of a group that failed. */
+  known?(): Iterable<string>;
 }
 
 /** What one cycle learned. */
@@ -30,6 +32,8 @@ export interface CycleResult {
   readonly gone: ReadonlySet<string>;
   /** Repositories that could not be read, with the error. */
   readonly failed: ReadonlyMap<string, unknown>;
+  /** Prefixes below which not all repositories were listed, with the error: how many there are is unknown. */
+  readonly failedGroups: ReadonlyMap<string, unknown>;
 }
 
 /** Turns a cycle's observations into small per-repository totals; an image is forgotten once it is counted. */
@@ -54,6 +58,7 @@ export function createFold(options: FoldOptions): Fold {
   const complete = new Map<string, RepositoryTotals>();
   const gone = new Set<string>();
   const failed = new Map<string, unknown>();
+  const failedGroups = new Map<string, unknown>();
   let identity: RegistryIdentity = {};
   let facts: RegistryFacts = {};
 
@@ -100,13 +105,22 @@ export function createFold(options: FoldOptions): Fold {
         case 'repository-failed':
           open.delete(observation.repository);
           failed.set(observation.repository, observation.error);
+          return;
+        case 'group-failed':
+          failedGroups.set(observation.prefix, observation.error);
+          for (const repository of open.keys())
+            if (repository.startsWith(observation.prefix)) open.delete(repository);
       }
     },
     finish() {
+      for (const [prefix, error] of failedGroups)
+        for (const repository of options.known?.() ?? [])
+          if (repository.startsWith(prefix) && !complete.has(repository) && !gone.has(repository))
+            failed.set(repository, error);
       const [unfinished] = open.keys();
       if (unfinished !== undefined)
         throw new Error(`the provider's listing ended in the middle of ${JSON.stringify(unfinished)}`);
-      return { identity, facts, complete, gone, failed };
+      return { identity, facts, complete, gone, failed, failedGroups };
     },
   };
 }

@@ -121,8 +121,9 @@ export function createRegistryLoop(input: {
   }
 
   async function merge(result: CycleResult, scoped: boolean): Promise<void> {
-    const [firstFailure] = result.failed.values();
-    if (result.failed.size > 0 && result.complete.size === 0 && result.gone.size === 0) throw firstFailure;
+    const failures = [...result.failed, ...result.failedGroups];
+    const [firstFailure] = failures;
+    if (firstFailure && result.complete.size === 0 && result.gone.size === 0) throw firstFailure[1];
     const now = unixNow();
     const { snapshot, doubted } = await commit({
       previous: state.snapshot,
@@ -141,9 +142,9 @@ export function createRegistryLoop(input: {
         {},
         `${what} came back empty all of a sudden: the last data stays until the next poll confirms it`,
       );
-    if (result.failed.size > 0) {
+    if (firstFailure) {
       state.failures.set('partial', (state.failures.get('partial') ?? 0) + 1);
-      for (const [repository, error] of [...result.failed].slice(0, 5))
+      for (const [repository, error] of failures.slice(-5))
         recordError(state, {
           at: now,
           reason: reasonOf(error),
@@ -208,6 +209,7 @@ export function createRegistryLoop(input: {
           now: startedAt,
           ...(settings.retention && { retention: settings.retention }),
           previous: (name) => state.snapshot?.repositories.get(name)?.totals,
+          known: () => state.snapshot?.repositories.keys() ?? [],
         },
         signal,
       );

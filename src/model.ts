@@ -173,7 +173,9 @@ export interface RegistryIdentity {
 /**
  * What a provider streams. For every repository: `repository` first, any number of `images`, then one of
  * `repository-complete` (all images were listed), `repository-gone` (a definite "not found") or
- * `repository-failed`. Repositories may interleave.
+ * `repository-failed`. Repositories may interleave. Where one listing holds many repositories, such as all packages of
+ * a place, `group-failed` says that it broke: every repository below the prefix that did not end before keeps its last
+ * values.
  */
 export type Observation =
   | { readonly type: 'identity'; readonly identity: RegistryIdentity }
@@ -182,7 +184,8 @@ export type Observation =
   | { readonly type: 'images'; readonly repository: string; readonly images: readonly Image[] }
   | { readonly type: 'repository-complete'; readonly repository: string }
   | { readonly type: 'repository-gone'; readonly repository: string }
-  | { readonly type: 'repository-failed'; readonly repository: string; readonly error: unknown };
+  | { readonly type: 'repository-failed'; readonly repository: string; readonly error: unknown }
+  | { readonly type: 'group-failed'; readonly prefix: string; readonly error: unknown };
 
 /** One image that is exported by itself: a member of the bounded set. One entry per digest and tag. */
 export interface ImageTotals {

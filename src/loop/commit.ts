@@ -39,12 +39,13 @@ const isEmpty = (totals: RepositoryTotals): boolean =>
 /** Merges what a cycle learned into the last good snapshot. The previous snapshot is left as it was. */
 export async function commit(input: CommitInput): Promise<CommitOutput> {
   const { previous, result, empty, now, scoped } = input;
-  const { complete, failed, gone } = result;
+  const { complete, failed, failedGroups, gone } = result;
+  const partial = failed.size > 0 || failedGroups.size > 0;
   const pause = createYielder();
   const doubted: string[] = [];
 
   const suddenlyNothing =
-    !scoped && complete.size === 0 && failed.size === 0 && (previous?.repositories.size ?? 0) > 0;
+    !scoped && complete.size === 0 && !partial && (previous?.repositories.size ?? 0) > 0;
   if (suddenlyNothing && previous && !empty.registry) {
     empty.registry = true;
     return { snapshot: { ...previous, observedAt: now }, doubted: ['the list of repositories'] };
@@ -88,16 +89,22 @@ export async function commit(input: CommitInput): Promise<CommitOutput> {
 
   // Sums over the registry come from complete sets only: after a partial cycle the last complete ones are held.
   const held =
-    failed.size > 0 && previous && now - (previous.factsAt ?? previous.observedAt) <= input.staleAfterSeconds
+    partial && previous && now - (previous.factsAt ?? previous.observedAt) <= input.staleAfterSeconds
       ? previous.facts
       : {};
-  const factsAt = failed.size > 0 ? (previous?.factsAt ?? previous?.observedAt ?? now) : now;
+  const factsAt = partial ? (previous?.factsAt ?? previous?.observedAt ?? now) : now;
+  // Below a prefix that failed there may be repositories that nobody knows of yet.
+  const countOf = () => {
+    if (failedGroups.size === 0) return { repositoryCount: complete.size + failed.size };
+    const known = previous?.repositoryCount;
+    return held === previous?.facts && known !== undefined ? { repositoryCount: known } : {};
+  };
   return {
     snapshot: {
       identity: { ...previous?.identity, ...result.identity },
       facts: { ...held, ...result.facts },
       factsAt,
-      repositoryCount: complete.size + failed.size,
+      ...countOf(),
       repositories,
       observedAt: now,
     },

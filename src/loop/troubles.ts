@@ -51,10 +51,25 @@ export function createRepositoryTroubles(
   troubles: Troubles,
 ): (result: CycleResult, isKnown: (repository: string) => boolean) => void {
   const broken = new Set<string>();
+  const brokenGroups = new Set<string>();
+  const groupName = (prefix: string) => `the repositories below ${JSON.stringify(prefix)}`;
   const nameOf = (repository: string) => `the repository ${JSON.stringify(repository)}`;
-  return ({ complete, failed, gone }, isKnown) => {
+  return ({ complete, failed, failedGroups, gone }, isKnown) => {
+    for (const [prefix, error] of failedGroups) {
+      const message =
+        'repositories could not be listed: the last data of all below the prefix stays and ages';
+      troubles.tell('warn', groupName(prefix), error, message, { prefix });
+      brokenGroups.add(prefix);
+    }
+    for (const prefix of brokenGroups) {
+      if (failedGroups.has(prefix)) continue;
+      troubles.over(groupName(prefix), { prefix });
+      brokenGroups.delete(prefix);
+    }
     let told = 0;
     for (const [repository, error] of failed) {
+      // Told with its group.
+      if ([...failedGroups.keys()].some((prefix) => repository.startsWith(prefix))) continue;
       const message = 'the repository could not be read: its last data stays and ages';
       const level = told < namedAtMost ? 'warn' : 'debug';
       troubles.tell(level, nameOf(repository), error, message, { repository });

@@ -59,6 +59,46 @@ test('data may be allowed to be older than the longest timer of Node', async () 
   expect(await tagged(loop)).toEqual(['{repository="app"} 1']);
 });
 
+test('a listing of many repositories that breaks leaves all below it as they were', async () => {
+  const { provider, say } = scripted(holding('here/app', 'there/app', 'there/web'));
+  const loop = await started(provider, {});
+  await loop.poll();
+  say(() => [
+    ...listed('here/app', imageOf('v1'), imageOf('v2')),
+    // Of one that was open the poll knows a part, which is not shown.
+    { type: 'repository', repository: 'there/app' },
+    { type: 'images', repository: 'there/app', images: [imageOf('v1'), imageOf('v3')] },
+    { type: 'group-failed', prefix: 'there/', error: broken },
+  ]);
+  await loop.poll();
+  expect(await tagged(loop)).toEqual([
+    '{repository="here/app"} 2',
+    '{repository="there/app"} 1',
+    '{repository="there/web"} 1',
+  ]);
+  expect(await loop.lines('up', 'repositories')).toEqual(['up{} 1', 'repositories{} 3']);
+  expect(await loop.lines('poll_failures_total')).toContain('poll_failures_total{reason="partial"} 1');
+  expect(loop.log().match(/could not be listed/g)).toHaveLength(1);
+  say(holding('here/app', 'there/app'));
+  await loop.poll();
+  expect(await tagged(loop)).toEqual(['{repository="here/app"} 1', '{repository="there/app"} 1']);
+  expect(loop.log()).toContain('works again');
+});
+
+test('below a prefix that was never listed nobody knows how many repositories there are', async () => {
+  const { provider, say } = scripted(() => [
+    ...listed('here/app', imageOf('v1')),
+    { type: 'group-failed', prefix: 'there/', error: broken },
+  ]);
+  const loop = await started(provider, {});
+  await loop.poll();
+  expect(await tagged(loop)).toEqual(['{repository="here/app"} 1']);
+  expect(await loop.lines('repositories')).toEqual([]);
+  say(() => [{ type: 'group-failed', prefix: '', error: broken }]);
+  await loop.poll();
+  expect(await loop.value('up')).toBe(0);
+});
+
 test('repositories and images that are gone vanish with the next poll', async () => {
   const { provider, say } = scripted(() => [
     ...listed('app', imageOf('v1'), imageOf('v2')),
