@@ -32,6 +32,7 @@ const app = createApp({
   log,
   build: { version: '0', revision: 'bench' },
   loops: () => [],
+  entries: () => [],
   reload: async () => {},
   events: express.Router(),
   web: (_request, _response, next) => next(),

@@ -20,6 +20,8 @@ export interface RegistryConfig extends RegistrySettings {
   readonly eventsToken?: Secret;
   /** The registry's part of the document as it was written, to see whether a reload changes it. */
   readonly source: string;
+  /** Present for an entry that covers several registries, each of which gets a name of its own. */
+  readonly places?: { readonly nameTemplate?: string; readonly intervalMs?: number };
 }
 
 export interface Config {
@@ -159,6 +161,12 @@ export function parseConfig(text: string, options: ParseOptions): Config {
         ...(tls.insecureSkipVerify && { insecureSkipVerify: true }),
       },
       options: own,
+      ...(providers[registry.type]?.places?.(own) && {
+        places: {
+          ...(registry.nameTemplate !== undefined && { nameTemplate: registry.nameTemplate }),
+          ...(registry.placesInterval !== undefined && { intervalMs: registry.placesInterval }),
+        },
+      }),
       acceptsEvents: eventsToken !== undefined,
       ...(eventsToken && { eventsToken }),
       source: JSON.stringify([defaults, (document.value as { registries: unknown[] }).registries[index]]),

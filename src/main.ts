@@ -39,6 +39,7 @@ async function run(flags: Flags): Promise<void> {
         build,
         web,
         loops: daemon.loops,
+        entries: daemon.entries,
         reload: daemon.reload,
         events: createEventReceiver(daemon.eventTarget, log),
       }),

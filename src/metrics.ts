@@ -38,6 +38,12 @@ export const processMetrics = {
     'source',
     'outcome',
   ]),
+  placesUp: processMetric(
+    'places_up',
+    'gauge',
+    'Whether the registries of an entry that covers several were found when they were last looked for; `registry` is the name of the entry.',
+    ['registry', 'provider'],
+  ),
   buildInfo: processMetric('exporter_build_info', 'gauge', 'Version of the exporter and of its runtime.', [
     'version',
     'revision',

@@ -7,6 +7,7 @@ export interface SelfMetrics {
   readonly apiRequests: Counter<'registry' | 'provider' | 'operation' | 'code'>;
   readonly apiRequestDuration: Histogram<'registry' | 'provider' | 'operation'>;
   readonly events: Counter<'registry' | 'provider' | 'source' | 'outcome'>;
+  readonly placesUp: Gauge<'registry' | 'provider'>;
   /** Tells how a reading of the configuration ended. */
   reloaded(successful: boolean): void;
   /** Removes every series of a registry that the configuration no longer names. */
@@ -24,7 +25,7 @@ export function createSelfMetrics(build: {
   for (const name of ['handles', 'requests', 'resources'])
     registry.removeSingleMetric(`nodejs_active_${name}_total`);
   const registers = [registry];
-  const { apiRequests, apiRequestDuration, events, buildInfo, reloadSuccessful, reloadTimestamp } =
+  const { apiRequests, apiRequestDuration, events, placesUp, buildInfo, reloadSuccessful, reloadTimestamp } =
     processMetrics;
 
   const requests = new Counter({ ...apiRequests, labelNames: apiRequests.labels, registers });
@@ -36,6 +37,7 @@ export function createSelfMetrics(build: {
     buckets: [0.005, 0.02, 0.1, 0.5, 2, 10, 30],
   });
   const received = new Counter({ ...events, labelNames: events.labels, registers });
+  const places = new Gauge({ ...placesUp, labelNames: placesUp.labels, registers });
   new Gauge({ ...buildInfo, labelNames: buildInfo.labels, registers }).set(
     { version: build.version, revision: build.revision, nodeversion: process.version },
     1,
@@ -48,12 +50,13 @@ export function createSelfMetrics(build: {
     apiRequests: requests,
     apiRequestDuration: duration,
     events: received,
+    placesUp: places,
     reloaded(ok) {
       successful.set(Number(ok));
       if (ok) timestamp.set(Math.floor(Date.now() / 1000));
     },
     async forget(registryName) {
-      for (const metric of [requests, received]) {
+      for (const metric of [requests, received, places]) {
         for (const { labels } of (await metric.get()).values)
           if (labels.registry === registryName) metric.remove(labels as never);
       }

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import express, { type Express, type NextFunction, type Request, type Response } from 'express';
 import { type Exposition, negotiate, renderSelf, takeTurn, writeBody } from './exposition.ts';
 import type { RegistryLoop } from './loop.ts';
+import type { EntryStatus } from './places.ts';
 import type { Logger } from './provider.ts';
 import type { SelfMetrics } from './self-metrics.ts';
 import { statusPage, style } from './server/status-page.ts';
@@ -16,6 +17,8 @@ export interface AppOptions {
   readonly build: { readonly version: string; readonly revision: string };
   /** The loops that run now; a reload changes them. */
   loops(): readonly RegistryLoop[];
+  /** Entries of the configuration that cover several registries. */
+  entries(): readonly EntryStatus[];
   /** Reads the configuration again. @throws with the reason when it is refused. */
   reload(): Promise<void>;
   /** Receives push events; mounted at `/events`. */
@@ -74,6 +77,7 @@ export function createApp(options: AppOptions): Express {
     now: Date.now() / 1000,
     telemetryPath,
     registries: options.loops().map((loop) => loop.status()),
+    entries: options.entries(),
   });
 
   app.get('/', (_request, response) => {
@@ -94,10 +98,10 @@ export function createApp(options: AppOptions): Express {
     response.type('text').send('healthy\n');
   });
   app.get('/-/ready', (_request, response) => {
-    const waiting = options
-      .loops()
-      .filter((loop) => !loop.ready())
-      .map(({ name }) => name);
+    const waiting = [
+      ...options.entries().filter(({ up }) => up === undefined),
+      ...options.loops().filter((loop) => !loop.ready()),
+    ].map(({ name }) => name);
     if (waiting.length === 0) response.type('text').send('ready\n');
     else
       response

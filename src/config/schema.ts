@@ -99,10 +99,27 @@ const registryCommon = {
     .optional(),
 };
 
+/** What an entry has besides where its provider's entries may cover several registries. */
+const placesCommon = {
+  nameTemplate: z
+    .string()
+    .min(1)
+    .describe(
+      'Names of the registries that the entry covers, such as "{name}-{region}" (default: {name} and all values)',
+    )
+    .optional(),
+  placesInterval: duration.describe('How often they are looked for (default 10m)').optional(),
+};
+
 /** The schema of the whole document for these providers. */
 export function createConfigSchema(providers: Readonly<Record<string, Provider>>) {
   const registries = Object.values(providers).map((provider) =>
-    z.strictObject({ type: z.literal(provider.type), ...registryCommon, ...provider.options.shape }),
+    z.strictObject({
+      type: z.literal(provider.type),
+      ...registryCommon,
+      ...(provider.places && placesCommon),
+      ...provider.options.shape,
+    } as { type: z.ZodLiteral<string> } & typeof registryCommon & typeof placesCommon),
   );
   const [first, ...rest] = registries;
   if (!first) throw new Error('no providers');
@@ -116,4 +133,8 @@ export function createConfigSchema(providers: Readonly<Record<string, Provider>>
 }
 
 /** Names of the settings that are not a provider's own. */
-export const commonKeys: readonly string[] = ['type', ...Object.keys(registryCommon)];
+export const commonKeys: readonly string[] = [
+  'type',
+  ...Object.keys(registryCommon),
+  ...Object.keys(placesCommon),
+];

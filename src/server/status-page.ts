@@ -1,4 +1,5 @@
 import type { RegistryStatus } from '../loop.ts';
+import type { EntryStatus } from '../places.ts';
 
 /** Everything the status page and `/api/v1/status` tell. */
 export interface Status {
@@ -9,6 +10,8 @@ export interface Status {
   readonly now: number;
   readonly telemetryPath: string;
   readonly registries: readonly RegistryStatus[];
+  /** Entries that cover several registries. */
+  readonly entries: readonly EntryStatus[];
 }
 
 const entities: Readonly<Record<string, string>> = {
@@ -117,6 +120,20 @@ ${capabilities(status)}${errors(status, now)}
 </section>`;
 }
 
+/** An entry that covers several registries: what is shown of it besides those. */
+function entryRow({ name, type, up, registries, lastAttemptAt, error }: EntryStatus, now: number): string {
+  const state = up === undefined ? 'waiting' : up ? 'up' : 'down';
+  const words = { waiting: 'Looking', up: 'Found', down: 'Search failed' }[state];
+  const problem = error
+    ? `<div class="errors"><ul><li><span class="reason">${escapeHtml(error.reason)}</span> ${escapeHtml(error.message)} <span class="quiet">${age(error.at, now)}</span></li></ul></div>`
+    : '';
+  return `<section class="registry ${state}">
+<h2><span class="badge">${words}</span> <bdi>${escapeHtml(name)}</bdi></h2>
+<p class="where">${escapeHtml(type)} &middot; covers ${grouped(registries)} ${registries === 1 ? 'registry' : 'registries'}, looked for ${age(lastAttemptAt, now)}</p>
+${problem}
+</section>`;
+}
+
 /** Style of the page, served inline; its hash is named in the content security policy. */
 export const style = `
 :root{color-scheme:light dark;--text:#1c2430;--quiet:#5b6676;--back:#f5f6f8;--card:#fff;--line:#dde1e7;--up:#1a7f4b;--down:#b3261e;--stale:#9a6200;--waiting:#4a5d78}
@@ -150,14 +167,17 @@ footer{max-width:60rem;margin:1.5rem auto;padding:0 1.25rem;color:var(--quiet);f
 
 /** The page at `/`: complete without scripts; it asks the browser to load it again every 5 seconds. */
 export function statusPage(status: Status): string {
-  const { registries, now } = status;
-  const down = registries.filter(({ state }) => state === 'down' || state === 'stale').length;
+  const { registries, entries, now } = status;
+  const lost = entries.filter(({ up }) => up === false).length;
+  const down = registries.filter(({ state }) => state === 'down' || state === 'stale').length + lost;
   const summary =
-    registries.length === 0
+    registries.length === 0 && entries.length === 0
       ? 'No registries are configured.'
       : down === 0
         ? `${registries.length} ${registries.length === 1 ? 'registry' : 'registries'}, none failing`
-        : `${down} of ${registries.length} ${registries.length === 1 ? 'registry' : 'registries'} not readable`;
+        : lost > 0
+          ? `${down} of ${registries.length + entries.length} registries and entries not readable`
+          : `${down} of ${registries.length} ${registries.length === 1 ? 'registry' : 'registries'} not readable`;
   return `<!doctype html>
 <html lang="en">
 <head>
@@ -174,6 +194,7 @@ export function statusPage(status: Status): string {
 <nav><a href="${escapeHtml(status.telemetryPath)}">Metrics</a><a href="/api/v1/status">Status as JSON</a></nav>
 </header>
 <main>
+${entries.map((one) => entryRow(one, now)).join('\n')}
 ${registries.map((one) => row(one, now)).join('\n')}
 </main>
 <footer>Version ${escapeHtml(status.version)} (${escapeHtml(status.revision)}), running for ${humanDuration(now - status.startedAt)}.</footer>

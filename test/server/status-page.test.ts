@@ -43,6 +43,40 @@ test('a registry that is up, with its age and its numbers', async () => {
   expect(text).toContain('Repositories 1,412 Series 48,211');
 });
 
+test('an entry that covers several registries says how many, or why it cannot tell', async () => {
+  const app = await startApp({
+    entries: () => [
+      { name: 'aws', type: 'ecr', up: true, registries: 12, lastAttemptAt: now - 60 },
+      {
+        name: 'azure',
+        type: 'acr',
+        up: false,
+        registries: 0,
+        lastAttemptAt: now - 5,
+        error: { at: now - 5, reason: 'forbidden', message: 'the role lacks <Reader>' },
+      },
+    ],
+  });
+  const html = await (await fetch(app.url)).text();
+  const waiting = await fetch(`${app.url}/-/ready`);
+  await app.close();
+  const text = textOf(html);
+  expect(text).toMatch(/Found aws ecr &middot; covers 12 registries, looked for 1 min ago/);
+  expect(text).toMatch(
+    /Search failed azure acr &middot; covers 0 registries, .*forbidden the role lacks &lt;Reader&gt;/,
+  );
+  expect(text).toContain('1 of 2 registries and entries not readable');
+  expect(waiting.status).toBe(200);
+});
+
+test('is not ready before the registries of an entry were looked for', async () => {
+  const app = await startApp({ entries: () => [{ name: 'aws', type: 'ecr', registries: 0 }] });
+  const response = await fetch(`${app.url}/-/ready`);
+  expect(response.status).toBe(503);
+  expect(await response.text()).toContain('aws');
+  await app.close();
+});
+
 describe('a poll in progress has a bar', () => {
   test('of known length', async () => {
     const { html } = await pageOf(['prod', { polling: { startedAt: now - 7, done: 130, total: 412 } }]);

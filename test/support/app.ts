@@ -72,6 +72,7 @@ export async function startApp(
         log: log as never,
         build,
         loops: () => loops,
+        entries: () => [],
         reload: async () => {},
         events: (_request, _response, next) => next(),
         web,

@@ -1,0 +1,157 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { RegistryConfig } from './config.ts';
+import { CollectError, type FailureReason, reasonOf } from './errors.ts';
+import { createCycleContext, createSession } from './loop/context.ts';
+import { createTroubles } from './loop/troubles.ts';
+import { openMemory } from './memory.ts';
+import type { Logger, Place, Provider } from './provider.ts';
+import { longestDelayMs } from './schedule.ts';
+
+/** An entry that covers many registries, as people see it. Times are Unix seconds. */
+export interface EntryStatus {
+  readonly name: string;
+  readonly type: string;
+  /** Absent before the first search ended. */
+  readonly up?: boolean;
+  readonly registries: number;
+  readonly lastAttemptAt?: number;
+  readonly error?: { readonly at: number; readonly reason: FailureReason; readonly message: string };
+}
+
+/** Finds the places of one entry, again and again. */
+export interface PlaceFinder {
+  start(): void;
+  stop(): void;
+  status(): Omit<EntryStatus, 'registries'>;
+}
+
+/** How soon a search that failed is made again, at most. */
+const retryMs = 60_000;
+
+/**
+ * The name of the registry that a place becomes.
+ * @throws CollectError `internal` when the template names something that the places do not have
+ */
+export function placeName(
+  entry: string,
+  template: string | undefined,
+  values: Place<unknown>['values'],
+): string {
+  const known: Readonly<Record<string, string>> = { ...values, name: entry };
+  const text = template ?? ['{name}', ...Object.keys(values).map((key) => `{${key}}`)].join('-');
+  const filled = text.replace(/\{(\w+)\}/g, (_, key: string) => {
+    const value = known[key];
+    if (value === undefined)
+      throw new CollectError(
+        'internal',
+        `nameTemplate names {${key}}, which places of ${entry} do not have: use ${Object.keys(known)
+          .map((one) => `{${one}}`)
+          .join(', ')}`,
+      );
+    return value;
+  });
+  return filled.replace(/[^a-zA-Z0-9._-]/g, '-').replace(/^[^a-zA-Z0-9]+/, '');
+}
+
+/** The configuration of each place's registry, by its name. @throws CollectError when two have the same name. */
+export function placeConfigs(
+  config: RegistryConfig,
+  places: readonly Place<unknown>[],
+): Map<string, RegistryConfig> {
+  const configs = new Map<string, RegistryConfig>();
+  for (const { values, options } of places) {
+    const name = placeName(config.name, config.places?.nameTemplate, values);
+    if (configs.has(name))
+      throw new CollectError(
+        'internal',
+        `two places of ${config.name} are both named ${JSON.stringify(name)}: tell them apart in nameTemplate`,
+      );
+    const { places: _, ...rest } = config;
+    configs.set(name, { ...rest, name, options, source: JSON.stringify([config.source, values]) });
+  }
+  return configs;
+}
+
+export function createPlaceFinder(input: {
+  readonly config: RegistryConfig;
+  readonly provider: Provider;
+  readonly log: Logger;
+  readonly userAgent: string;
+  observe(operation: string, code: string, seconds: number): void;
+  /** Told of every search that ended. */
+  searched(up: boolean): void;
+  /** Takes over what was found. @throws CollectError when it cannot be. */
+  found(registries: ReadonlyMap<string, RegistryConfig>): Promise<void>;
+}): PlaceFinder {
+  const { config, provider, log, userAgent, observe, searched, found } = input;
+  const stopping = new AbortController();
+  const session = createSession();
+  const troubles = createTroubles(log);
+  const find = provider.places?.(config.options);
+  const intervalMs = config.places?.intervalMs ?? 600_000;
+  let up: boolean | undefined;
+  let lastAttemptAt: number | undefined;
+  let error: EntryStatus['error'];
+
+  async function search(): Promise<void> {
+    const signal = AbortSignal.any([stopping.signal, AbortSignal.timeout(config.timeoutMs)]);
+    const { context, close } = createCycleContext({
+      settings: config,
+      signal,
+      only: undefined,
+      memory: await openMemory({ path: undefined, log }),
+      session,
+      log,
+      troubles,
+      userAgent,
+      observe,
+      progress: () => {},
+    });
+    try {
+      await found(placeConfigs(config, (await find?.(context)) ?? []));
+      up = true;
+      error = undefined;
+      troubles.over('the search for registries');
+    } catch (cause) {
+      if (stopping.signal.aborted) return;
+      const failure =
+        cause === signal.reason
+          ? new CollectError('timeout', 'the registries of the entry were not found within `timeout`', {
+              cause,
+            })
+          : cause;
+      up = false;
+      error = {
+        at: Date.now() / 1000,
+        reason: reasonOf(failure),
+        message: failure instanceof Error ? failure.message : String(failure),
+      };
+      const message = 'the registries of the entry could not be found: those that are known go on';
+      troubles.tell('error', 'the search for registries', failure, message);
+    } finally {
+      close();
+    }
+    lastAttemptAt = Date.now() / 1000;
+    searched(up ?? false);
+  }
+
+  return {
+    start() {
+      void (async () => {
+        while (!stopping.signal.aborted) {
+          await search();
+          const pauseMs = Math.min(up ? intervalMs : Math.min(intervalMs, retryMs), longestDelayMs);
+          await sleep(pauseMs, undefined, { signal: stopping.signal, ref: false }).catch(() => {});
+        }
+      })();
+    },
+    stop: () => stopping.abort(new Error('the search for registries ends')),
+    status: () => ({
+      name: config.name,
+      type: config.type,
+      ...(up !== undefined && { up }),
+      ...(lastAttemptAt !== undefined && { lastAttemptAt }),
+      ...(error && { error }),
+    }),
+  };
+}

@@ -1,0 +1,152 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, expect, test } from 'vitest';
+import { z } from 'zod';
+import { createDaemon } from '../src/daemon.ts';
+import { CollectError } from '../src/errors.ts';
+import { createExposition } from '../src/exposition.ts';
+import { placeName } from '../src/places.ts';
+import { defineProvider } from '../src/provider.ts';
+import { createSelfMetrics } from '../src/self-metrics.ts';
+import { imageOf, listed, until } from './loop/scripted.ts';
+import { recordingLog } from './support/web.ts';
+
+/** Entries that cover several registries, such as all regions of an account. */
+
+const open: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const close of open.splice(0).reverse()) await close();
+});
+
+async function start(config: string, regions: () => readonly string[]) {
+  const folder = await mkdtemp(join(tmpdir(), 'places-'));
+  open.push(() => rm(folder, { recursive: true, force: true }));
+  const configFile = join(folder, 'config.yaml');
+  await writeFile(configFile, config);
+  const provider = defineProvider({
+    type: 'cloud',
+    label: 'cloud',
+    options: z.strictObject({ all: z.boolean().optional(), region: z.string().optional() }),
+    capabilities: { repositories: 'all' },
+    identity: ({ region }) => ({ ...(region !== undefined && { region }) }),
+    places: (options) =>
+      options.all
+        ? async () =>
+            regions().map((region) => ({ values: { account: '1234', region }, options: { region } }))
+        : undefined,
+    async *collect({ region }) {
+      yield* listed(`app-${region}`, imageOf('v1'));
+    },
+  });
+  const { log, lines } = recordingLog();
+  const exposition = createExposition();
+  const self = createSelfMetrics({ version: '0', revision: 'test' });
+  const daemon = createDaemon({
+    configFile,
+    storagePath: undefined,
+    providers: { cloud: provider },
+    exposition,
+    self,
+    log: Object.assign(log, { child: () => log }) as never,
+    userAgent: 'test',
+  });
+  open.push(() => daemon.stop());
+  await daemon.reload();
+  const repositories = async () => {
+    const pieces: Buffer[] = [];
+    for await (const piece of exposition.body('text', 'identity', '').buffers()) pieces.push(piece);
+    return Buffer.concat(pieces)
+      .toString()
+      .split('\n')
+      .flatMap((line) => /^container_registry_repository_tags\{(.*)\}/.exec(line)?.[1] ?? [])
+      .sort();
+  };
+  return {
+    daemon,
+    lines,
+    repositories,
+    placesUp: async () => (await self.registry.metrics()).match(/places_up\{.*\} \d/g) ?? [],
+    reload: async (next: string) => {
+      await writeFile(configFile, next);
+      await daemon.reload();
+    },
+  };
+}
+
+const entry = (more = '') =>
+  `registries: [{ name: prod, type: cloud, all: true, schedule: 24h, placesInterval: 1s${more} }]`;
+
+test('each place is a registry of its own, named by all that tells it apart', async () => {
+  const { daemon, repositories, placesUp } = await start(entry(), () => ['eu', 'us']);
+  await until(async () => (await repositories()).length === 2);
+  expect(await repositories()).toEqual([
+    'registry="prod-1234-eu",provider="cloud",repository="app-eu"',
+    'registry="prod-1234-us",provider="cloud",repository="app-us"',
+  ]);
+  expect(await placesUp()).toEqual(['places_up{registry="prod",provider="cloud"} 1']);
+  expect(daemon.entries()).toMatchObject([{ name: 'prod', type: 'cloud', up: true, registries: 2 }]);
+});
+
+test('places that come and go are noticed; what stays is not disturbed', async () => {
+  let regions = ['eu', 'us'];
+  const { daemon, repositories } = await start(entry(', nameTemplate: "{region}.{name}"'), () => regions);
+  await until(async () => (await repositories()).length === 2);
+  const stays = daemon.loops().find(({ name }) => name === 'us.prod');
+  regions = ['us', 'asia'];
+  await until(async () => (await repositories()).join().includes('asia.prod'));
+  expect(await repositories()).toEqual([
+    'registry="asia.prod",provider="cloud",repository="app-asia"',
+    'registry="us.prod",provider="cloud",repository="app-us"',
+  ]);
+  expect(daemon.loops().find(({ name }) => name === 'us.prod')).toBe(stays);
+});
+
+test('a search that fails leaves what is known, and is told by log, metric and status', async () => {
+  let broken = false;
+  const { daemon, repositories, placesUp, lines } = await start(entry(), () => {
+    if (broken) throw new CollectError('forbidden', 'the role lacks the permission to list regions');
+    return ['eu'];
+  });
+  await until(async () => (await repositories()).length === 1);
+  broken = true;
+  await until(async () => (await placesUp())[0]?.endsWith(' 0') ?? false);
+  expect(await repositories()).toHaveLength(1);
+  expect(daemon.entries()).toMatchObject([{ up: false, registries: 1, error: { reason: 'forbidden' } }]);
+  await new Promise((resolve) => setTimeout(resolve, 1200));
+  expect(lines.filter((line) => line.startsWith('error'))).toEqual([
+    'error the registries of the entry could not be found: those that are known go on the role lacks the permission to list regions',
+  ]);
+});
+
+test('names that two registries would share, or a template that names nothing, are refused', async () => {
+  const { daemon, lines } = await start(entry(', nameTemplate: same'), () => ['eu', 'us']);
+  await until(() => daemon.entries()[0]?.up === false);
+  expect(daemon.entries()[0]?.error?.message).toBe(
+    'two places of prod are both named "same": tell them apart in nameTemplate',
+  );
+  expect(lines.length).toBeGreaterThan(0);
+  expect(() => placeName('prod', '{zone}', { region: 'eu' })).toThrow(
+    'nameTemplate names {zone}, which places of prod do not have: use {region}, {name}',
+  );
+  expect(placeName('prod', undefined, { project: 'a:b', location: 'eu' })).toBe('prod-a-b-eu');
+});
+
+test('an entry that is taken out of the configuration takes its registries along', async () => {
+  const { daemon, repositories, placesUp, reload } = await start(entry(), () => ['eu']);
+  await until(async () => (await repositories()).length === 1);
+  await reload('registries: [{ name: other, type: cloud, region: us, schedule: 24h }]');
+  await until(async () => (await repositories()).join().includes('other'));
+  expect(await repositories()).toEqual(['registry="other",provider="cloud",repository="app-us"']);
+  expect(await placesUp()).toEqual([]);
+  expect(daemon.entries()).toEqual([]);
+});
+
+test('an entry that is one place needs no name template, and none is made up', async () => {
+  const { daemon } = await start(
+    'registries: [{ name: one, type: cloud, region: eu, schedule: 24h }]',
+    () => [],
+  );
+  expect(daemon.loops().map(({ name }) => name)).toEqual(['one']);
+  expect(daemon.entries()).toEqual([]);
+});
