@@ -1,8 +1,12 @@
 import type { Dashboard } from '@grafana/grafana-foundation-sdk/dashboard';
+import { operations } from './operations.ts';
 import { overview } from './overview.ts';
 
 /** Every dashboard, by the name of its file. */
-export const dashboards: ReadonlyMap<string, Dashboard> = new Map([['overview.json', numbered(overview())]]);
+export const dashboards: ReadonlyMap<string, Dashboard> = new Map([
+  ['overview.json', numbered(overview())],
+  ['operations.json', numbered(operations())],
+]);
 
 /** The builder gives rows the id 0 and panels none, and Grafana wants each of its own. */
 function numbered(dashboard: Dashboard): Dashboard {

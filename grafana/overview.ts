@@ -67,6 +67,28 @@ export function overview(): Dashboard {
         series(`container_registry_poll_duration_seconds{${registry}}`, '{{registry}}'),
       ),
     )
+    .withPanel(
+      table(
+        {
+          title: 'Registries',
+          description: 'Each registry, where it is, and how many repositories it has.',
+          span: 16,
+        },
+        `container_registry_repositories{${registry}} * on (registry, provider) group_left (host, account, region) container_registry_info{${registry}}`,
+      ),
+    )
+    .withPanel(
+      timeseries(
+        {
+          title: 'Images by provider',
+          description: 'Tagged, untagged and archived ones.',
+          unit: 'short',
+          span: 8,
+          height: 9,
+        },
+        series(`sum by (provider) (container_registry_repository_images{${both}})`, '{{provider}}'),
+      ),
+    )
     .withRow(new RowBuilder('Images'))
     .withPanel(
       timeseries(
@@ -324,6 +346,19 @@ export function overview(): Dashboard {
         },
         quiet,
         series(`time() - container_registry_last_attempt_timestamp_seconds{${registry}}`, '{{registry}}'),
+      ),
+    )
+    .withPanel(
+      stat(
+        {
+          title: 'Entries whose registries are found',
+          description: 'Of entries that cover several registries: whether the last search succeeded.',
+          unit: 'bool_yes_no',
+          span: 8,
+          height: 6,
+        },
+        thresholds([null, 'red'], [1, 'green']),
+        series('min by (registry) (container_registry_places_up)', '{{registry}}'),
       ),
     )
     .withPanel(

@@ -343,7 +343,12 @@ describe.skipIf(!programs(...tools))('from a real registry to a page', () => {
     }, 20_000);
   });
 
-  const panels = [...dashboards.values()].flatMap((dashboard) => dashboardPanels(dashboard));
+  // The dashboard of operations shows what this registry has not; it has data in the test of all providers. Nor does
+  // one entry of this configuration cover several registries.
+  const panels = [...dashboards.values()]
+    .filter(({ uid }) => uid === 'container-registry-overview')
+    .flatMap((dashboard) => dashboardPanels(dashboard))
+    .filter(({ title }) => title !== 'Entries whose registries are found');
   test.each(panels)('each query of the panel "$title" has data', async ({ queries }) => {
     await eventually(async () => {
       const empty: string[] = [];
