@@ -58,12 +58,10 @@ export function repositoryView(number: number, version = 0): RepositoryView {
   };
 }
 
-/** So many series' worth of repositories. */
-export function repositoryViews(series: number): Map<string, RepositoryView> {
-  const views = new Map<string, RepositoryView>();
+/** So many series' worth of repositories, one by one. */
+export function* repositoryViews(series: number): Generator<readonly [string, RepositoryView]> {
   for (let number = 0; number * seriesPerRepository < series; number += 1) {
     const view = repositoryView(number);
-    views.set(view.totals?.repository ?? '', view);
+    yield [view.totals?.repository ?? '', view];
   }
-  return views;
 }

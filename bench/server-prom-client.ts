@@ -10,7 +10,7 @@ import { serveMeasurements } from './server-measurements.ts';
 /** The baseline: the same series in prom-client, rendered and compressed at each scrape, as exporters do. */
 const compress = promisify(gzip);
 const register = new Registry();
-const views = repositoryViews(Number(process.argv[2]));
+const views = new Map(repositoryViews(Number(process.argv[2])));
 for (const row of repositoryMetrics) {
   const labelNames = ['registry', 'provider', 'repository', ...row.labels];
   const gauge = new Gauge({ name: row.name, help: row.help, labelNames, registers: [register] });

@@ -20,9 +20,16 @@ import {
 import { contentTypes, type Encoding } from './exposition/negotiate.ts';
 import { escapeLabel, type Format, formatValue, header } from './exposition/text.ts';
 import type { ExpositionBody } from './exposition/write.ts';
-import { type RegistryView, type RepositoryView, registryMetrics, repositoryMetrics } from './metrics.ts';
+import {
+  type PackedView,
+  type RegistryView,
+  type RepositoryView,
+  registryMetrics,
+  repositoryMetrics,
+} from './metrics.ts';
 import { createYielder } from './yielding.ts';
 
+export { unpackView } from './exposition/buckets.ts';
 export { negotiate } from './exposition/negotiate.ts';
 export { renderSelf } from './exposition/self.ts';
 export { takeTurn, writeBody } from './exposition/write.ts';
@@ -30,7 +37,7 @@ export { takeTurn, writeBody } from './exposition/write.ts';
 /** What of one registry is exposed from now on. */
 export interface RegistryPublication {
   readonly view: RegistryView;
-  readonly repositories: ReadonlyMap<string, RepositoryView>;
+  readonly repositories: ReadonlyMap<string, PackedView>;
   /** Whether single images are exposed. */
   readonly perImage: boolean;
 }
@@ -159,7 +166,7 @@ export function createExposition(): Exposition {
         if (!keepPlain) for (const chunk of before.chunks) if (chunk) chunk.plain = undefined;
         buckets.push(before);
       } else {
-        const members = new Map(names.map((name) => [name, repositories.get(name) as RepositoryView]));
+        const members = new Map(names.map((name) => [name, repositories.get(name) as PackedView]));
         buckets.push(await renderBucket(members, labels, perImage, keepPlain, pause));
         renderedBuckets += 1;
       }

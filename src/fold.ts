@@ -1,12 +1,7 @@
-import { isDeepStrictEqual } from 'node:util';
 import { foldImages, type ImageRow, type ImageSelection, type Retention, toRow } from './fold/images.ts';
-import type {
-  Observation,
-  RegistryFacts,
-  RegistryIdentity,
-  RepositoryFacts,
-  RepositoryTotals,
-} from './model.ts';
+import type { Observation, PackedTotals, RegistryFacts, RegistryIdentity, RepositoryFacts } from './model.ts';
+
+import { repackTotals } from './totals.ts';
 
 export type { ImageSelection, Retention } from './fold/images.ts';
 
@@ -16,8 +11,8 @@ export interface FoldOptions {
   readonly retention?: Retention;
   /** Unix seconds; decides what is stale. */
   readonly now: number;
-  /** The last totals of a repository. Equal ones are returned as they are, so that nothing is rendered again. */
-  previous?(repository: string): RepositoryTotals | undefined;
+  /** The last totals of a repository. Equal ones are returned as they are. */
+  previous?(repository: string): PackedTotals | undefined;
   /** Names of all repositories of the last snapshot: those of a group that failed. */
   known?(): Iterable<string>;
 }
@@ -27,7 +22,7 @@ export interface CycleResult {
   readonly identity: RegistryIdentity;
   readonly facts: RegistryFacts;
   /** Repositories that were read completely. */
-  readonly complete: ReadonlyMap<string, RepositoryTotals>;
+  readonly complete: ReadonlyMap<string, PackedTotals>;
   /** Repositories that a definite "not found" ended. */
   readonly gone: ReadonlySet<string>;
   /** Repositories that could not be read, with the error. */
@@ -55,7 +50,7 @@ interface OpenRepository {
 /** A fold for one cycle. */
 export function createFold(options: FoldOptions): Fold {
   const open = new Map<string, OpenRepository>();
-  const complete = new Map<string, RepositoryTotals>();
+  const complete = new Map<string, PackedTotals>();
   const gone = new Set<string>();
   const failed = new Map<string, unknown>();
   const failedGroups = new Map<string, unknown>();
@@ -94,7 +89,7 @@ export function createFold(options: FoldOptions): Fold {
           const { facts: known, rows } = opened(observation.repository);
           const totals = foldImages(observation.repository, known, rows, options);
           const before = options.previous?.(observation.repository);
-          complete.set(observation.repository, before && isDeepStrictEqual(before, totals) ? before : totals);
+          complete.set(observation.repository, repackTotals(totals, before));
           open.delete(observation.repository);
           return;
         }

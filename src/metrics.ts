@@ -6,6 +6,7 @@ export { registryMetrics } from './metrics/registry.ts';
 export { repositoryMetrics } from './metrics/repository.ts';
 export type {
   MetricRow,
+  PackedView,
   PushCounts,
   RegistryView,
   RepositoryView,

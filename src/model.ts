@@ -230,9 +230,12 @@ export interface RepositoryTotals {
   readonly images: readonly ImageTotals[];
 }
 
-/** A repository in a published snapshot; the totals' identity is kept while nothing in them changes. */
+/** A {@link RepositoryTotals} as text; see `totals.ts`. */
+export type PackedTotals = string & { readonly packed: 'totals' };
+
+/** A repository in a published snapshot. */
 export interface RepositoryEntry {
-  readonly totals: RepositoryTotals;
+  readonly totals: PackedTotals;
   /** When this repository was last listed completely, Unix seconds. */
   readonly observedAt: number;
 }

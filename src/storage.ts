@@ -1,8 +1,9 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { RegistryIdentity, RegistrySnapshot, RepositoryEntry } from './model.ts';
+import type { RegistryIdentity, RegistrySnapshot, RepositoryEntry, RepositoryTotals } from './model.ts';
 import type { Logger } from './provider.ts';
 import { DamagedFileError, readLines, setAside, writeLines } from './storage/files.ts';
+import { packTotals } from './totals.ts';
 
 /** Counters that go on after a restart. */
 export interface SavedCounters {
@@ -42,7 +43,9 @@ interface Header {
 function* snapshotLines(target: string, snapshot: RegistrySnapshot): Iterable<string> {
   const { repositories, ...rest } = snapshot;
   yield JSON.stringify({ version, target, ...rest } satisfies Header);
-  for (const entry of repositories.values()) yield JSON.stringify(entry);
+  // The totals are JSON text already.
+  for (const { totals, observedAt } of repositories.values())
+    yield `{"totals":${totals},"observedAt":${observedAt}}`;
 }
 
 /**
@@ -111,8 +114,8 @@ export function createStorage(input: {
         }
         const repositories = new Map<string, RepositoryEntry>();
         for (const line of rest) {
-          const entry = JSON.parse(line) as RepositoryEntry;
-          repositories.set(entry.totals.repository, entry);
+          const { totals, observedAt } = JSON.parse(line) as { totals: RepositoryTotals; observedAt: number };
+          repositories.set(totals.repository, { totals: packTotals(totals), observedAt });
         }
         const { version: _, target: __, ...known } = header;
         return { ...known, repositories };

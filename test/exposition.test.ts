@@ -3,8 +3,9 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { combineCrc } from '../src/exposition/crc.ts';
 import { countSeries, createExposition, negotiate, renderSelf } from '../src/exposition.ts';
-import type { RegistryView, RepositoryView } from '../src/metrics.ts';
+import type { PackedView, RegistryView } from '../src/metrics.ts';
 import type { RepositoryTotals } from '../src/model.ts';
+import { packTotals } from '../src/totals.ts';
 
 const view: RegistryView = {
   registry: 'edge',
@@ -26,8 +27,8 @@ const totals = (repository: string, more: Partial<RepositoryTotals> = {}): Repos
   ...more,
 });
 
-const of = (...all: RepositoryTotals[]): Map<string, RepositoryView> =>
-  new Map(all.map((one) => [one.repository, { totals: one }]));
+const of = (...all: RepositoryTotals[]): Map<string, PackedView> =>
+  new Map(all.map((one) => [one.repository, { totals: packTotals(one) }]));
 
 async function text(
   exposition: ReturnType<typeof createExposition>,

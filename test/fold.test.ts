@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { createFold, type Retention } from '../src/fold.ts';
 import type { Image, RepositoryTotals } from '../src/model.ts';
+import { unpackTotals } from '../src/totals.ts';
 import { listed } from './loop/scripted.ts';
 
 const now = 1_000_000;
@@ -13,7 +14,7 @@ function fold(images: Image[], retention?: Retention): RepositoryTotals {
   for (const observation of listed('app', ...images)) one.add(observation);
   const totals = one.finish().complete.get('app');
   if (!totals) throw new Error('not complete');
-  return totals;
+  return unpackTotals(totals);
 }
 const amd: Image = { digest: 'amd', kind: 'image', sizeBytes: 100 };
 const arm: Image = { digest: 'arm', kind: 'image', sizeBytes: 30 };

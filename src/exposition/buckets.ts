@@ -1,13 +1,18 @@
-import { type RepositoryView, repositoryMetrics } from '../metrics.ts';
+import { type PackedView, type RepositoryView, repositoryMetrics } from '../metrics.ts';
+import { unpackTotals } from '../totals.ts';
 import { type Chunk, createChunk, pack } from './chunk.ts';
 import { escapeLabel, formatValue } from './text.ts';
 
 /** Some of a registry's repositories, rendered together: the smallest piece that a change renders again. */
 export interface Bucket {
-  readonly members: ReadonlyMap<string, RepositoryView>;
+  readonly members: ReadonlyMap<string, PackedView>;
   /** One per row of the table; absent where no member has a sample. */
   readonly chunks: readonly (Chunk | undefined)[];
   readonly series: number;
+}
+
+export function unpackView({ totals, pushCounts }: PackedView): RepositoryView {
+  return { ...(totals && { totals: unpackTotals(totals) }), ...(pushCounts && { pushCounts }) };
 }
 
 /** FNV-1a, 32 bits: cheap, and even enough over names. */
@@ -52,7 +57,7 @@ export async function sortIntoBuckets(
 /** Whether the buckets hold just these repositories. */
 export async function sameNames(
   buckets: readonly Bucket[],
-  repositories: ReadonlyMap<string, RepositoryView>,
+  repositories: ReadonlyMap<string, PackedView>,
   pause: () => Promise<void> | undefined,
 ): Promise<boolean> {
   if (buckets.reduce((sum, { members }) => sum + members.size, 0) !== repositories.size) return false;
@@ -67,7 +72,7 @@ export async function sameNames(
 export function unchanged(
   bucket: Bucket,
   names: readonly string[],
-  repositories: ReadonlyMap<string, RepositoryView>,
+  repositories: ReadonlyMap<string, PackedView>,
 ): boolean {
   if (bucket.members.size !== names.length) return false;
   for (const name of names) {
@@ -79,7 +84,7 @@ export function unchanged(
 
 /** Renders all rows of a bucket, row by row. */
 export async function renderBucket(
-  members: ReadonlyMap<string, RepositoryView>,
+  members: ReadonlyMap<string, PackedView>,
   labels: string,
   perImage: boolean,
   keepPlain: boolean,
@@ -87,7 +92,7 @@ export async function renderBucket(
 ): Promise<Bucket> {
   let series = 0;
   const prepared = [...members].map(
-    ([name, view]) => [`{${labels},repository="${escapeLabel(name)}"`, view] as const,
+    ([name, view]) => [`{${labels},repository="${escapeLabel(name)}"`, unpackView(view)] as const,
   );
   const chunks: (Chunk | undefined)[] = [];
   for (const row of repositoryMetrics) {

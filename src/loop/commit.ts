@@ -1,5 +1,6 @@
 import type { CycleResult } from '../fold.ts';
-import type { RegistrySnapshot, RepositoryEntry, RepositoryTotals } from '../model.ts';
+import type { PackedTotals, RegistrySnapshot, RepositoryEntry } from '../model.ts';
+import { unpackTotals } from '../totals.ts';
 import { createYielder } from '../yielding.ts';
 
 /**
@@ -30,11 +31,14 @@ export interface CommitOutput {
   readonly doubted: readonly string[];
 }
 
-const isEmpty = (totals: RepositoryTotals): boolean =>
-  totals.tagged === 0 &&
-  (totals.untagged ?? 0) === 0 &&
-  (totals.archived ?? 0) === 0 &&
-  Object.keys(totals.artifacts).length === 0;
+function isEmpty(packed: PackedTotals): boolean {
+  const { tagged, untagged = 0, archived = 0, artifacts } = unpackTotals(packed);
+  return tagged === 0 && untagged === 0 && archived === 0 && Object.keys(artifacts).length === 0;
+}
+
+/** Whether a repository that had something has nothing now. */
+const becameEmpty = (before: PackedTotals, now: PackedTotals): boolean =>
+  now !== before && isEmpty(now) && !isEmpty(before);
 
 /** Merges what a cycle learned into the last good snapshot. The previous snapshot is left as it was. */
 export async function commit(input: CommitInput): Promise<CommitOutput> {
@@ -56,7 +60,7 @@ export async function commit(input: CommitInput): Promise<CommitOutput> {
   for (const name of gone) repositories.delete(name);
   for (const [name, totals] of complete) {
     const before = previous?.repositories.get(name);
-    if (before && isEmpty(totals) && !isEmpty(before.totals) && !empty.repositories.has(name)) {
+    if (before && becameEmpty(before.totals, totals) && !empty.repositories.has(name)) {
       empty.repositories.add(name);
       repositories.set(name, before);
       doubted.push(`the images of ${JSON.stringify(name)}`);

@@ -1,5 +1,6 @@
-import { countSeries, type Exposition } from '../exposition.ts';
-import type { RepositoryView } from '../metrics.ts';
+import { countSeries, type Exposition, unpackView } from '../exposition.ts';
+import type { PackedView } from '../metrics.ts';
+import type { PackedTotals } from '../model.ts';
 import { createYielder } from '../yielding.ts';
 import type { RegistrySettings } from './settings.ts';
 import { type RegistryState, viewOf } from './state.ts';
@@ -26,7 +27,7 @@ export function createPublisher(input: {
 }): Publisher {
   const { provider, settings, state, exposition } = input;
   const staleAfter = settings.staleAfterMs / 1000;
-  const counted = new WeakMap<object, { readonly repository: number; readonly image: number }>();
+  let counted = new Map<string, { readonly totals: PackedTotals; repository: number; image: number }>();
   const isFresh = (observedAt: number | undefined, now: number): boolean =>
     observedAt !== undefined && now - observedAt < staleAfter;
 
@@ -36,22 +37,23 @@ export function createPublisher(input: {
       facts: isFresh(state.snapshot?.factsAt ?? state.snapshot?.observedAt, now),
     });
 
-  const seriesOf = (repository: RepositoryView) => {
-    const key = repository.totals;
-    const known = key && counted.get(key);
-    if (known) return known;
-    const series = countSeries(repository);
-    if (key) counted.set(key, series);
+  const seriesOf = (name: string, view: PackedView) => {
+    const known = counted.get(name);
+    if (known && known.totals === view.totals) return known;
+    const { totals } = view;
+    const series = countSeries(unpackView(view));
+    if (totals) counted.set(name, { totals, ...series });
     return series;
   };
 
   /** Applies `maxSeries`: single images go first, then repositories from the end of the alphabet. */
-  async function bounded(views: Map<string, RepositoryView>) {
+  async function bounded(views: Map<string, PackedView>) {
     const pause = createYielder();
     let images = 0;
     let repositories = 0;
-    for (const one of views.values()) {
-      const series = seriesOf(one);
+    if (counted.size > 2 * views.size + 1000) counted = new Map();
+    for (const [name, one] of views) {
+      const series = seriesOf(name, one);
       images += series.image;
       repositories += series.repository;
       await pause();
@@ -63,12 +65,12 @@ export function createPublisher(input: {
     if (images + repositories <= settings.maxSeries) return { views, perImage: true };
     state.seriesDropped.set('image_cap', images);
     if (repositories <= settings.maxSeries) return { views, perImage: false };
-    const kept = new Map<string, RepositoryView>();
+    const kept = new Map<string, PackedView>();
     let sum = 0;
     for (const name of [...views.keys()].sort()) {
       const one = views.get(name);
       if (!one) continue;
-      const { repository } = seriesOf(one);
+      const { repository } = seriesOf(name, one);
       if (sum + repository > settings.maxSeries) break;
       sum += repository;
       kept.set(name, one);
@@ -80,7 +82,7 @@ export function createPublisher(input: {
   return {
     async publish(now) {
       const pause = createYielder();
-      const views = new Map<string, RepositoryView>();
+      const views = new Map<string, PackedView>();
       let oldest: number | undefined;
       const notice = (observedAt: number) => {
         if (oldest === undefined || observedAt < oldest) oldest = observedAt;

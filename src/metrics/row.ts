@@ -1,5 +1,5 @@
 import type { FailureReason } from '../errors.ts';
-import type { RegistryFacts, RegistryIdentity, RepositoryTotals } from '../model.ts';
+import type { PackedTotals, RegistryFacts, RegistryIdentity, RepositoryTotals } from '../model.ts';
 
 /** Everything that is rendered of one registry besides its repositories. */
 export interface RegistryView {
@@ -29,6 +29,12 @@ export interface PushCounts {
 /** Everything that is rendered of one repository. */
 export interface RepositoryView {
   readonly totals?: RepositoryTotals;
+  readonly pushCounts?: PushCounts;
+}
+
+/** The same with its totals as text, as they are kept. */
+export interface PackedView {
+  readonly totals?: PackedTotals;
   readonly pushCounts?: PushCounts;
 }
 

@@ -2,6 +2,7 @@ import { request } from 'node:http';
 import { connect } from 'node:net';
 import { gunzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { packTotals } from '../../src/totals.ts';
 import { startApp, statusOf, totalsOf, viewOf } from '../support/app.ts';
 
 type App = Awaited<ReturnType<typeof startApp>>;
@@ -42,7 +43,7 @@ describe('/metrics', () => {
     app = await startApp();
     await app.exposition.publish('edge', {
       view: viewOf('edge'),
-      repositories: new Map([['team/app', { totals: totalsOf('team/app', { tags: 7 }) }]]),
+      repositories: new Map([['team/app', { totals: packTotals(totalsOf('team/app', { tags: 7 })) }]]),
       perImage: true,
     });
   });
@@ -124,7 +125,7 @@ async function publishMuch(app: App) {
   const repositories = new Map(
     Array.from({ length: 30_000 }, (_, number) => {
       const name = `team/a-rather-long-name-of-a-repository-number-${number}`;
-      return [name, { totals: totalsOf(name) }];
+      return [name, { totals: packTotals(totalsOf(name)) }];
     }),
   );
   await app.exposition.publish('edge', { view: viewOf('edge'), repositories, perImage: true });

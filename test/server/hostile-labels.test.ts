@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { expect, test } from 'vitest';
+import { packTotals } from '../../src/totals.ts';
 import { startApp, totalsOf, viewOf } from '../support/app.ts';
 import { parseExposition } from '../support/exposition-text.ts';
 import { program, programs } from '../support/programs.ts';
@@ -66,7 +67,7 @@ function hostileNames(count: number): string[] {
 async function scrapeWith(names: readonly string[]): Promise<string> {
   const app = await startApp();
   const repositories = new Map(
-    names.map((name) => [name, { totals: totalsOf(name, { tags: name.length }) }]),
+    names.map((name) => [name, { totals: packTotals(totalsOf(name, { tags: name.length })) }]),
   );
   await app.exposition.publish('edge', { view: viewOf('edge'), repositories, perImage: true });
   const text = await (await fetch(`${app.url}/metrics`)).text();

@@ -1,4 +1,5 @@
 import type { RegistrySnapshot } from '../../src/model.ts';
+import { packTotals } from '../../src/totals.ts';
 import { totalsOf } from '../support/app.ts';
 
 /** A snapshot of some hundred repositories, as of a time in Unix seconds. */
@@ -10,7 +11,7 @@ export const snapshotOf = (observedAt: number, repositories = 300): RegistrySnap
   repositories: new Map(
     Array.from({ length: repositories }, (_, number) => {
       const name = `team/app-${number}`;
-      return [name, { totals: totalsOf(name, { tags: observedAt }), observedAt }];
+      return [name, { totals: packTotals(totalsOf(name, { tags: observedAt })), observedAt }];
     }),
   ),
 });

@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { packTotals } from '../../src/totals.ts';
 import { startApp, totalsOf, viewOf } from './app.ts';
 
 /**
@@ -11,7 +12,7 @@ const app = await startApp({ maxRequests: 0 });
 const repositories = new Map(
   Array.from({ length: 44_000 }, (_, number) => {
     const name = `team/a-rather-long-name-of-a-repository-number-${number}`;
-    return [name, { totals: totalsOf(name) }];
+    return [name, { totals: packTotals(totalsOf(name)) }];
   }),
 );
 await app.exposition.publish('edge', { view: viewOf('edge'), repositories, perImage: true });
