@@ -54,7 +54,7 @@ export function placeName(
 }
 
 /** The configuration of each place's registry, by its name. @throws CollectError when two have the same name. */
-export function placeConfigs(
+function placeConfigs(
   config: RegistryConfig,
   places: readonly Place<unknown>[],
 ): Map<string, RegistryConfig> {
