@@ -46,16 +46,33 @@ function replaceMarked(text: string, name: string, piece: string): string {
   return text.replace(marked(name), (_, start: string, end: string) => `${start}${piece}\n${end}`);
 }
 
+const words = (capability: Capability): string => capability.replaceAll('_', ' ');
+
 function capabilityTable(providers: Readonly<Record<string, Provider>>): string {
   const all = Object.values(providers);
   const used = capabilities.filter((capability) => all.some((provider) => provider.capabilities[capability]));
-  const cell = (provider: Provider, capability: Capability) => provider.capabilities[capability] ?? '–';
-  const head = `| capability | ${all.map(({ type }) => `[\`${type}\`](docs/providers/${type}.md)`).join(' | ')} |`;
+  const head = `| | ${all.map(({ type }) => `[\`${type}\`](docs/providers/${type}.md)`).join(' | ')} |`;
   const rows = used.map(
     (capability) =>
-      `| ${capability.replaceAll('_', ' ')} | ${all.map((provider) => cell(provider, capability)).join(' | ')} |`,
+      `| ${words(capability)} | ${all.map((provider) => (provider.capabilities[capability] ? '✓' : '–')).join(' | ')} |`,
   );
-  return [head, `|---|${all.map(() => '---|').join('')}`, ...rows].join('\n');
+  return [head, `|---|${all.map(() => ':-:|').join('')}`, ...rows].join('\n');
+}
+
+/** `docs/providers/README.md`: what each provider can report, where it comes from and what limits it. */
+export function providersDocument(providers: Readonly<Record<string, Provider>>): string {
+  const sections = Object.values(providers).map(({ type, label, capabilities: own }) => {
+    const rows = capabilities.flatMap((capability) =>
+      own[capability] ? [`| ${words(capability)} | ${own[capability]} |`] : [],
+    );
+    return `## [${type}](${type}.md)\n\nLabel \`provider="${label}"\`.\n\n| capability | where it comes from |\n|---|---|\n${rows.join('\n')}\n`;
+  });
+  return [
+    '# Providers',
+    '<!-- Generated from src/providers by `npm run generate`. -->',
+    'What each provider can report. A capability that fails in a poll reads 0 in `container_registry_capability_up`, and its numbers are absent; one that is not listed here has no such series.',
+    ...sections,
+  ].join('\n\n');
 }
 
 /** The README with its generated tables as they should be. */
