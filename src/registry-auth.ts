@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { getDomain } from 'tldts';
 import { z } from 'zod';
 import { CollectError } from './errors.ts';
-import { type HttpClient, type HttpRequest, type HttpResponse, json, shown } from './http.ts';
+import { type HttpClient, type HttpRequest, type HttpResponse, shown } from './http.ts';
 import type { Auth } from './options.ts';
 import { type Challenge, parseChallenges } from './registry-auth/challenge.ts';
 
@@ -30,6 +30,18 @@ const tokenAnswer = z.object({
   access_token: z.string().min(1).optional(),
   expires_in: z.number().positive().optional(),
 });
+
+/** The answer of a token server. What cannot be read of it is not repeated: it may hold a token. */
+function tokenAnswerOf(response: HttpResponse): z.infer<typeof tokenAnswer> {
+  try {
+    return tokenAnswer.parse(JSON.parse(response.body.toString('utf8')));
+  } catch {
+    throw new CollectError(
+      'invalid_response',
+      `${shown(response.url)} answered something else than JSON with a token: is it the token server?`,
+    );
+  }
+}
 
 interface Token {
   readonly value: string;
@@ -112,7 +124,7 @@ export function createRegistryClient(options: {
         headers: login ? { authorization: basicHeader(login) } : {},
       });
     }
-    const answer = json(response, tokenAnswer);
+    const answer = tokenAnswerOf(response);
     const value = answer.token ?? answer.access_token;
     if (value === undefined)
       throw new CollectError('auth', `${shown(url)} answered without a token: check the credentials`);
@@ -269,9 +281,12 @@ export async function dockerConfigCredentials(path: string, host: string): Promi
   try {
     content = dockerConfig.parse(JSON.parse(await readFile(path, 'utf8')));
   } catch (error) {
-    throw new CollectError('auth', `the docker configuration ${path} cannot be read as JSON with auths`, {
-      cause: error,
-    });
+    // What the parser says repeats pieces of the file; the system's own errors do not.
+    const { code } = error as NodeJS.ErrnoException;
+    throw new CollectError(
+      'auth',
+      `the docker configuration ${path} cannot be read as JSON with auths${code ? ` (${code})` : ''}`,
+    );
   }
   const [, found] = Object.entries(content.auths).find(([key]) => hostOf(key) === hostOf(host)) ?? [];
   if (found?.identitytoken) return { identityToken: found.identitytoken };

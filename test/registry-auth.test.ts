@@ -2,6 +2,7 @@ import { writeFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
+import { inspect } from 'node:util';
 import { afterEach, describe, expect, test } from 'vitest';
 import { CollectError } from '../src/errors.ts';
 import { createHttpClient } from '../src/http.ts';
@@ -213,6 +214,21 @@ describe('Bearer', () => {
     await expect(client(url, robot)('/v2/a')).rejects.toThrow('answered without a token');
   });
 
+  test.each([
+    ['cut', '{"token":"t0ps3cret'],
+    ['no JSON', 'token=t0ps3cret'],
+    ['of another shape', '{"token":["t0ps3cret"]}'],
+  ])('an answer that is %s is an error that does not repeat the token', async (_title, body) => {
+    const registry = await site((request, response) => {
+      if (request.url?.startsWith('/token')) return void response.end(body);
+      response.writeHead(401, { 'www-authenticate': `Bearer realm="${registry.url}/token"` }).end();
+    });
+    const error = await client(registry.url, robot)('/v2/a').catch((thrown: Error) => thrown);
+    expect((error as CollectError).reason).toBe('invalid_response');
+    expect((error as Error).message).toContain(`${registry.url}/token answered something else than JSON`);
+    expect(inspect(error)).not.toContain('t0ps3cret');
+  });
+
   test('public registries give tokens without credentials', async () => {
     const { url, asked } = await bearerRegistry();
     expect((await client(url)('/v2/a', 'repository:a:pull')).status).toBe(200);
@@ -319,10 +335,17 @@ describe("docker's config.json", () => {
   });
 
   test.each([
-    ['that is no JSON', '{'],
+    ['that is no JSON', base64('robot:hunter2')],
+    ['that is cut', `{"auths":{"r.example.com":{"auth":"${base64('robot:hunter2')}`],
     ['of another shape', '[]'],
-  ])('a file %s is an error that names it', async (_title, content) => {
+  ])('a file %s is an error that names it and repeats nothing of it', async (_title, content) => {
     const path = write(content);
-    await expect(dockerConfigCredentials(path, 'r.example.com')).rejects.toThrow(path);
+    const error = await dockerConfigCredentials(path, 'r.example.com').catch((thrown: Error) => thrown);
+    expect((error as Error).message).toContain(path);
+    expect(inspect(error)).not.toContain(base64('robot:hunter2'));
+  });
+
+  test('a file that is not there is told as that', async () => {
+    await expect(dockerConfigCredentials('/nowhere/config.json', 'r.example.com')).rejects.toThrow('ENOENT');
   });
 });
