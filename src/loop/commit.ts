@@ -48,8 +48,9 @@ export async function commit(input: CommitInput): Promise<CommitOutput> {
   const pause = createYielder();
   const doubted: string[] = [];
 
+  // A definite "not found" is no empty listing: it is believed at once.
   const suddenlyNothing =
-    !scoped && complete.size === 0 && !partial && (previous?.repositories.size ?? 0) > 0;
+    !scoped && complete.size + gone.size === 0 && !partial && (previous?.repositories.size ?? 0) > 0;
   if (suddenlyNothing && previous && !empty.registry) {
     empty.registry = true;
     return { snapshot: { ...previous, observedAt: now }, doubted: ['the list of repositories'] };

@@ -117,6 +117,18 @@ test('repositories and images that are gone vanish with the next poll', async ()
   expect(await loop.text()).not.toMatch(/"v1"|"old"|"gone"/);
 });
 
+test('the last repository is gone at once when the registry says that it does not know it', async () => {
+  const { provider, say } = scripted(holding('app'));
+  const loop = await started(provider, {});
+  await loop.poll();
+  say(() => [
+    { type: 'repository', repository: 'app' },
+    { type: 'repository-gone', repository: 'app' },
+  ]);
+  await loop.poll();
+  expect(await loop.lines('repositories', 'repository_tags')).toEqual(['repositories{} 0']);
+});
+
 test('a registry, or a repository, that is suddenly empty is believed the second time', async () => {
   const { provider, say } = scripted(holding('app', 'web'));
   const loop = await started(provider, {});
