@@ -279,6 +279,11 @@ export function createRegistryLoop(input: {
     lookTimer = setTimeout(() => {
       lookTimer = undefined;
       if (running || toLook.size === 0) return;
+      // A few repositories are not the registry: before its first listing there is nothing to put them into.
+      if (!state.snapshot) {
+        toLook.clear();
+        return void publish();
+      }
       const names = [...toLook];
       toLook.clear();
       void run(names);

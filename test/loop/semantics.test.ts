@@ -262,3 +262,22 @@ test('a push is counted at once and its repository alone is looked at soon', asy
   expect(await tagged(loop)).toEqual(['{repository="app"} 2', '{repository="web"} 1']);
   expect(await loop.lines('pushes_total')).toEqual(['pushes_total{repository="app"} 2']);
 });
+
+test('a push before the first good poll is counted, but its repository does not pass for the registry', async () => {
+  const { provider, say } = scripted(fails);
+  const loop = await started(provider, {});
+  await loop.poll();
+  let looks = 0;
+  say(() => {
+    looks += 1;
+    return listed('app', imageOf('v1'));
+  });
+  loop.loop.pushed('app');
+  await sleep(2500);
+  expect(looks).toBe(0);
+  expect(await loop.lines('repositories', 'repository_tags', 'pushes_total')).toEqual([
+    'pushes_total{repository="app"} 1',
+  ]);
+  await loop.poll();
+  expect(await loop.lines('repositories', 'repository_tags')).toHaveLength(2);
+});
