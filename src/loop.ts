@@ -169,6 +169,8 @@ export function createRegistryLoop(input: {
       state.capabilities = new Map(capabilities.map((capability) => [capability, !failing.has(capability)]));
       return;
     }
+    // What a poll did not come to is unknown: neither did it work, nor did it fail.
+    state.capabilities = new Map([...failing].map((capability) => [capability, false]));
     const reason = reasonOf(error);
     state.failures.set(reason, (state.failures.get(reason) ?? 0) + 1);
     recordError(state, { at: now, reason, message: error instanceof Error ? error.message : String(error) });

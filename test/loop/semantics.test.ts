@@ -281,3 +281,16 @@ test('a push before the first good poll is counted, but its repository does not 
   await loop.poll();
   expect(await loop.lines('repositories', 'repository_tags')).toHaveLength(2);
 });
+
+test('after a poll that failed no capability claims to have worked', async () => {
+  const { provider, say } = scripted(holding('app'));
+  const loop = await started(provider, {});
+  await loop.poll();
+  expect(await loop.lines('capability_up')).toHaveLength(2);
+  say((context) => {
+    context.degraded('findings', broken);
+    throw broken;
+  });
+  await loop.poll();
+  expect(await loop.lines('capability_up')).toEqual(['capability_up{capability="findings"} 0']);
+});
