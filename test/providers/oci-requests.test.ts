@@ -175,6 +175,40 @@ describe('registries that differ', () => {
     expect((await running.lines(...families)).toSorted()).toEqual(truth.toSorted());
   });
 
+  describe('a 404 that is not the registry’s own says nothing', () => {
+    const gateway = { type: 'status', status: 404, body: 'not found\n', contentType: 'text/plain' } as const;
+
+    test('of a tag: the repository keeps what it had', async () => {
+      const { simulator, running } = await setup(small);
+      await running.poll();
+      for (const operation of ['manifest_head', 'manifest_get'])
+        simulator.faults.push({ fault: gateway, operation, repository: 'app' });
+      await running.poll();
+      expect(await running.lines('repository_tags')).toEqual([
+        'repository_tags{repository="app"} 5',
+        'repository_tags{repository="web"} 1',
+      ]);
+      expect(await running.lines('poll_failures_total')).toContain('poll_failures_total{reason="partial"} 1');
+    });
+
+    test('of the referrers API that was there: signatures are unknown, and known again at the next poll', async () => {
+      const { store, simulator, running } = await setup(small);
+      store.put('web', notationSignature(built('web', 50)));
+      await running.poll();
+      const signed = 'repository_signed_images{repository="web"} 1';
+      expect(await running.lines('repository_signed_images')).toContain(signed);
+      simulator.faults.push({ fault: gateway, operation: 'referrers', repository: 'web' });
+      await running.poll();
+      expect(await running.lines('repository_signed_images', 'image_signed')).not.toContainEqual(
+        expect.stringContaining('"web"'),
+      );
+      expect(await running.lines('capability_up')).toContain('capability_up{capability="signatures"} 0');
+      simulator.faults.length = 0;
+      await running.poll();
+      expect(await running.lines('repository_signed_images')).toContain(signed);
+    });
+  });
+
   test('the same blobs count once for the registry', async () => {
     const { running } = await setup(small);
     await running.poll();

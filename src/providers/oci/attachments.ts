@@ -1,4 +1,5 @@
 import pMap from 'p-map';
+import { CollectError } from '../../errors.ts';
 import type { Image, Kind } from '../../model.ts';
 import type { CollectContext } from '../../provider.ts';
 import type { Distribution } from './client.ts';
@@ -76,6 +77,8 @@ export function createAttachments({ client, context, digests, tags, referrersSec
   const { memory } = context;
   const absent = memory.get('no-referrers-api');
   let hasApi = !absent || context.now() - absent.storedAt >= day;
+  const present = memory.get('referrers-api');
+  let answered = false;
 
   /** Digests of what the API says is attached; none where the registry has no such API. */
   async function ask(repository: string, subject: Subject): Promise<readonly string[]> {
@@ -85,10 +88,18 @@ export function createAttachments({ client, context, digests, tags, referrersSec
     if (!hasApi) return [];
     const found = await client.referrers(repository, subject.digest);
     if (!found) {
+      // A gateway's 404 is no word of the registry's: else all images would lose their signatures for a day.
+      if (answered || (present && context.now() - present.storedAt < day))
+        throw new CollectError(
+          'not_found',
+          `the referrers API answered 404 for ${subject.digest} of ${repository}, though the registry has it`,
+        );
       hasApi = false;
       memory.set('no-referrers-api', true);
       return [];
     }
+    if (!answered) memory.set('referrers-api', true);
+    answered = true;
     const list = [...new Set(found.map((descriptor) => descriptor.digest))];
     memory.set(key, list);
     return list;

@@ -111,6 +111,13 @@ export function createDistribution(client: ScopedClient, endpoint: string, memor
     }
   }
 
+  /** Whether it is the registry that does not know the thing: a 404 of a proxy in between says nothing of it. */
+  const isUnknown = (response: HttpResponse): boolean => {
+    if (response.status !== 404) return false;
+    if (errorCodes(response).length > 0) return true;
+    throw plain404(response.url);
+  };
+
   const verify = (body: Buffer, digest: string, where: URL): Buffer => {
     if (matchesDigest(body, digest)) return body;
     throw new CollectError(
@@ -135,11 +142,8 @@ export function createDistribution(client: ScopedClient, endpoint: string, memor
       const asked = request(repository, 'tags/list', 'tags');
       const first = await firstPage({ ...asked, accept: [404] });
       if (first.status === 404) {
-        // A 404 of a proxy in between says nothing of the repository.
         if (errorCodes(first).includes('NAME_UNKNOWN')) return undefined;
-        throw new CollectError('not_found', `GET ${asked.url.origin}${asked.url.pathname} answered 404`, {
-          status: 404,
-        });
+        throw plain404(first.url);
       }
       const tags = new Set<string>();
       for await (const page of pages(first, asked, (response) => json(response, tagsPage).tags ?? []))
@@ -163,7 +167,7 @@ export function createDistribution(client: ScopedClient, endpoint: string, memor
         headers: { accept: manifestAccept, ...(known !== undefined && { 'if-none-match': `"${known}"` }) },
         accept: [304, 404],
       });
-      if (response.status === 404) return undefined;
+      if (isUnknown(response)) return undefined;
       if (response.status === 304) return known;
       const digest = response.header('docker-content-digest');
       if (digest === undefined) return digestOfManifest(response);
@@ -176,7 +180,7 @@ export function createDistribution(client: ScopedClient, endpoint: string, memor
         headers: { accept: manifestAccept },
         accept: [404],
       });
-      if (response.status === 404) return undefined;
+      if (isUnknown(response)) return undefined;
       return isSchema1(response) ? response.body : verify(response.body, digest, response.url);
     },
     async blob(repository, digest) {
@@ -202,6 +206,13 @@ export function createDistribution(client: ScopedClient, endpoint: string, memor
     },
   };
 }
+
+const plain404 = ({ origin, pathname }: URL): CollectError =>
+  new CollectError(
+    'not_found',
+    `GET ${origin}${pathname} answered 404, but not as a registry does: is it what answers there?`,
+    { status: 404 },
+  );
 
 /** The digest of an answer that does not name it: of a manifest only, not of whatever stood in its place. */
 function digestOfManifest({ body, url }: HttpResponse): string {
