@@ -27,15 +27,17 @@ export const duration = z.string().transform((text, context) => {
 
 const byteUnits: Readonly<Record<string, number>> = { B: 1, KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30 };
 
+const sizeHint = 'is no size: write one such as 32MiB, or a whole number of bytes';
+
 /** A size such as `32MiB`, or a number of bytes; parsed to bytes. */
-export const byteSize = z.union([z.int().positive(), z.string()]).transform((value, context) => {
+export const byteSize = z.union([z.int().positive(), z.string()], sizeHint).transform((value, context) => {
   if (typeof value === 'number') return value;
   const [, number, unit = ''] = /^(\d+)\s*(B|KiB|MiB|GiB)$/.exec(value) ?? [];
   const bytes = Number(number) * (byteUnits[unit] ?? 0);
   if (bytes > 0) return bytes;
   context.addIssue({
     code: 'custom',
-    message: `${JSON.stringify(value)} is no size: write one such as 32MiB`,
+    message: `${JSON.stringify(value)} ${sizeHint}`,
   });
   return z.NEVER;
 });

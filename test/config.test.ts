@@ -86,7 +86,37 @@ describe('each mistake is told with file, line, path, what is wrong and what wou
     [
       'a size in other units',
       withRegistry('http: { maxBytes: 3MB }'),
-      'exporter.yaml:5:13: registries[0].http.maxBytes: "3MB" is no size: write one such as 32MiB',
+      'exporter.yaml:5:13: registries[0].http.maxBytes: "3MB" is no size: write one such as 32MiB, or a whole number of bytes',
+    ],
+    [
+      'no bytes at all',
+      withRegistry('http: { maxBytes: 0 }'),
+      'exporter.yaml:5:13: registries[0].http.maxBytes: has to be more than 0',
+    ],
+    [
+      'half a byte',
+      withRegistry('http: { maxBytes: 1.5 }'),
+      'exporter.yaml:5:13: registries[0].http.maxBytes: is no size: write one such as 32MiB, or a whole number of bytes',
+    ],
+    [
+      'nothing of what there has to be some',
+      withRegistry('http: { requestsPerSecond: 0 }'),
+      'exporter.yaml:5:13: registries[0].http.requestsPerSecond: has to be more than 0',
+    ],
+    [
+      'more than any number',
+      withRegistry('http: { requestsPerSecond: .inf }'),
+      'exporter.yaml:5:13: registries[0].http.requestsPerSecond: is a number and has to be a finite one',
+    ],
+    [
+      'an empty text',
+      withRegistry('tls: { caFile: "" }'),
+      'exporter.yaml:5:12: registries[0].tls.caFile: is empty and has to be text',
+    ],
+    [
+      'a list without entries',
+      withRegistry('names: []'),
+      'exporter.yaml:5:5: registries[0].names: has to be at least 1 entry',
     ],
     [
       'a negative count',
@@ -146,7 +176,7 @@ describe('each mistake is told with file, line, path, what is wrong and what wou
     [
       'a variable that is not set',
       withRegistry('auth: { token: "${REGISTRY_TOKEN}" }'),
-      'exporter.yaml:5:20: the environment variable REGISTRY_TOKEN is not set: set it, or write ${REGISTRY_TOKEN:-default}',
+      'exporter.yaml:5:20: registries[0].auth.token: the environment variable REGISTRY_TOKEN is not set: set it, or write ${REGISTRY_TOKEN:-default}',
     ],
     [
       'YAML that does not parse',
@@ -154,6 +184,16 @@ describe('each mistake is told with file, line, path, what is wrong and what wou
       'exporter.yaml:2:16: Flow map in block collection must be sufficiently indented and end with a }',
     ],
     ['a key twice', withRegistry('timeout: 1m', 'timeout: 2m'), 'exporter.yaml:6:5: Map keys must be unique'],
+    [
+      'an alias without its anchor',
+      withRegistry('names: [app, *more]'),
+      'exporter.yaml:5:18: registries[0].names[1]: there is no anchor &more before this: write it, or the value itself',
+    ],
+    [
+      'aliases that unfold without end',
+      `a: &a [${'x,'.repeat(20)}]\nb: &b [${'*a,'.repeat(20)}]\nregistries: [${'*b,'.repeat(20)}]`,
+      'exporter.yaml:1:1: the aliases (*name) unfold to too much, write out what is needed: Excessive alias count indicates a resource exhaustion attack',
+    ],
     ['no registries', 'registries: []', 'exporter.yaml:1:1: registries: at least one registry'],
     ['an empty file', '', 'exporter.yaml:1:1: the document is empty: it needs `registries:`'],
     ['a list', '- edge', 'exporter.yaml:1:1: the document is a list: it needs `registries:`'],

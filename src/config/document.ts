@@ -1,4 +1,14 @@
-import { isMap, isScalar, isSeq, LineCounter, type Node, parseDocument, type Scalar, visit } from 'yaml';
+import {
+  isMap,
+  isPair,
+  isScalar,
+  isSeq,
+  LineCounter,
+  type Node,
+  parseDocument,
+  type Scalar,
+  visit,
+} from 'yaml';
 
 /** One thing that is wrong with the configuration. */
 export interface Problem {
@@ -41,6 +51,15 @@ export function showPath(path: Path): string {
       typeof part === 'number' ? `${shown}[${part}]` : shown === '' ? part : `${shown}.${part}`,
     '',
   );
+}
+
+/** Where a node stands, from the nodes that it is in. */
+function pathOf(node: Node, ancestors: readonly unknown[]): (string | number)[] {
+  const line = [...ancestors, node];
+  return ancestors.flatMap((parent, depth): (string | number)[] => {
+    if (isSeq(parent)) return [parent.items.indexOf(line[depth + 1])];
+    return isPair(parent) && isScalar(parent.key) ? [String(parent.key.value)] : [];
+  });
 }
 
 /** A YAML document whose values know where they stand. */
@@ -89,7 +108,13 @@ export function readDocument(text: string, file: string, env: NodeJS.ProcessEnv)
   };
 
   visit(document, {
-    Scalar(key, node) {
+    Alias(_key, node, ancestors) {
+      if (node.resolve(document)) return;
+      const path = showPath(pathOf(node, ancestors));
+      const message = `there is no anchor &${node.source} before this: write it, or the value itself`;
+      problems.push({ file, ...place(node.range?.[0] ?? 0), path, message });
+    },
+    Scalar(key, node, ancestors) {
       if (key === 'key' || typeof node.value !== 'string' || !node.value.includes('$')) return;
       node.value = node.value.replace(
         /\$\$|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}/g,
@@ -100,7 +125,7 @@ export function readDocument(text: string, file: string, env: NodeJS.ProcessEnv)
           problems.push({
             file,
             ...place(node.range?.[0] ?? 0),
-            path: '',
+            path: showPath(pathOf(node, ancestors)),
             message: `the environment variable ${name} is not set: set it, or write \${${name}:-default}`,
           });
           return whole;
@@ -109,5 +134,11 @@ export function readDocument(text: string, file: string, env: NodeJS.ProcessEnv)
     },
   });
   if (problems.length > 0) throw new ConfigError(problems);
-  return { value: document.toJS(), locate };
+  try {
+    return { value: document.toJS(), locate };
+  } catch (error) {
+    // The library's guard against aliases of aliases that unfold to gigabytes.
+    const message = `the aliases (*name) unfold to too much, write out what is needed: ${(error as Error).message}`;
+    throw new ConfigError([{ file, ...place(0), path: '', message }]);
+  }
 }

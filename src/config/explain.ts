@@ -83,7 +83,8 @@ export function explain(
       return [{ path: at, message: `is none of the types of registry: ${known.types.join(', ')}${hint}` }];
     }
     case 'invalid_type': {
-      const expected = words[issue.expected] ?? issue.expected;
+      const finite = typeof issue.input === 'number' && issue.expected === 'number';
+      const expected = finite ? 'a finite one' : (words[issue.expected] ?? issue.expected);
       const missing = issue.input === undefined;
       if (path.length === 0)
         return [{ path, message: `the document is ${wordFor(issue.input)}: it needs \`registries:\`` }];
@@ -100,9 +101,12 @@ export function explain(
     case 'too_big': {
       if (issue.message.includes('Too ') === false) break;
       const limit = issue.code === 'too_small' ? issue.minimum : issue.maximum;
-      const side = issue.code === 'too_small' ? 'least' : 'most';
-      const unit = { string: ' characters', array: ' entries' }[issue.origin as string] ?? '';
-      return [{ path, message: `has to be at ${side} ${limit}${unit}` }];
+      const [at, beyond] = issue.code === 'too_small' ? ['at least', 'more than'] : ['at most', 'less than'];
+      if (issue.origin === 'string' && limit === 1) return [{ path, message: 'is empty and has to be text' }];
+      const unit = { string: ' characters', array: limit === 1 ? ' entry' : ' entries' }[
+        issue.origin as string
+      ];
+      return [{ path, message: `has to be ${issue.inclusive ? at : beyond} ${limit}${unit ?? ''}` }];
     }
   }
   return [{ path, message: issue.message }];
