@@ -26,6 +26,7 @@ async function run(flags: Flags): Promise<void> {
     log,
     userAgent: `container-registry-exporter/${build.version}`,
   });
+  let configured = false;
   const listeners = await listen({
     addresses: flags.listenAddresses,
     webConfigFile: flags.webConfigFile,
@@ -38,7 +39,7 @@ async function run(flags: Flags): Promise<void> {
         log,
         build,
         web,
-        loops: daemon.loops,
+        loops: () => (configured ? daemon.loops() : undefined),
         entries: daemon.entries,
         reload: daemon.reload,
         events: createEventReceiver(daemon.eventTarget, log),
@@ -58,7 +59,7 @@ async function run(flags: Flags): Promise<void> {
   };
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => void stop(signal));
   await daemon.reload();
-
+  configured = true;
   for (const address of listeners.addresses) log.info({ address, version: build.version }, 'listening');
 }
 

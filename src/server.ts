@@ -15,8 +15,8 @@ export interface AppOptions {
   readonly self: SelfMetrics;
   readonly log: Logger;
   readonly build: { readonly version: string; readonly revision: string };
-  /** The loops that run now; a reload changes them. */
-  loops(): readonly RegistryLoop[];
+  /** The loops that run now, which a reload changes; undefined before the configuration was read for the first time. */
+  loops(): readonly RegistryLoop[] | undefined;
   /** Entries of the configuration that cover several registries. */
   entries(): readonly EntryStatus[];
   /** Reads the configuration again. @throws with the reason when it is refused. */
@@ -76,7 +76,7 @@ export function createApp(options: AppOptions): Express {
     startedAt,
     now: Date.now() / 1000,
     telemetryPath,
-    registries: options.loops().map((loop) => loop.status()),
+    registries: (options.loops() ?? []).map((loop) => loop.status()),
     entries: options.entries(),
   });
 
@@ -98,9 +98,14 @@ export function createApp(options: AppOptions): Express {
     response.type('text').send('healthy\n');
   });
   app.get('/-/ready', (_request, response) => {
+    const loops = options.loops();
+    if (!loops) {
+      response.status(503).type('text').send('the configuration is being read\n');
+      return;
+    }
     const waiting = [
       ...options.entries().filter(({ up }) => up === undefined),
-      ...options.loops().filter((loop) => !loop.ready()),
+      ...loops.filter((loop) => !loop.ready()),
     ].map(({ name }) => name);
     if (waiting.length === 0) response.type('text').send('ready\n');
     else

@@ -172,7 +172,7 @@ export function statusPage(status: Status): string {
   const down = registries.filter(({ state }) => state === 'down' || state === 'stale').length + lost;
   const summary =
     registries.length === 0 && entries.length === 0
-      ? 'No registries are configured.'
+      ? 'The configuration is being read.'
       : down === 0
         ? `${registries.length} ${registries.length === 1 ? 'registry' : 'registries'}, none failing`
         : lost > 0

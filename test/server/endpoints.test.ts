@@ -180,6 +180,15 @@ describe('for people and orchestrators', () => {
     await ready.close();
   });
 
+  test('before the configuration was read nothing is ready, and the page says so', async () => {
+    const app = await startApp({ loops: () => undefined });
+    expect((await ask(`${app.url}/-/healthy`)).status).toBe(200);
+    const { status, body } = await ask(`${app.url}/-/ready`);
+    expect([status, body.toString()]).toEqual([503, 'the configuration is being read\n']);
+    expect((await ask(`${app.url}/`)).body.toString()).toContain('The configuration is being read.');
+    await app.close();
+  });
+
   test.each(['POST', 'PUT'])('%s /-/reload reads the configuration again', async (method) => {
     let reloads = 0;
     const app = await startApp({
