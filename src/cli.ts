@@ -24,7 +24,7 @@ export class UsageError extends Error {
 export const usage = `Usage: container-registry-exporter [flags]
 
   --config.file=exporter.yaml       Configuration file.
-  --config.check                    Check the configuration and leave.
+  --config.check                    Check the configuration, and --web.config.file if given, and leave.
   --web.listen-address=:10056       Address to listen on; may be given several times.
   --web.telemetry-path=/metrics     Path of the metrics.
   --web.max-requests=40             Scrapes at once at most; 0 for no limit.
@@ -74,8 +74,12 @@ export function parseFlags(args: readonly string[]): Flags | 'version' | 'help' 
   if (values['help']) return 'help';
   if (values['version']) return 'version';
   const telemetryPath = String(values['web.telemetry-path']);
-  if (!/^\/./.test(telemetryPath))
-    throw new UsageError('--web.telemetry-path begins with / and is not / itself');
+  if (!/^(\/[\w.~-]+)+\/?$/.test(telemetryPath))
+    throw new UsageError(
+      '--web.telemetry-path is a path such as /metrics, of letters, digits, dots, dashes and underscores, and not / itself',
+    );
+  if (/^\/(-|events|api)(\/|$)/.test(telemetryPath))
+    throw new UsageError('--web.telemetry-path is not below /-, /api or /events: other things are there');
   const maxRequests = Number(values['web.max-requests']);
   if (!Number.isInteger(maxRequests) || maxRequests < 0)
     throw new UsageError('--web.max-requests is a whole number from 0');

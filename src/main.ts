@@ -8,7 +8,8 @@ import { createExposition } from './exposition.ts';
 import { createLogger } from './log.ts';
 import { providers } from './providers/index.ts';
 import { createSelfMetrics } from './self-metrics.ts';
-import { listen } from './server/listen.ts';
+import { ListenError, listen } from './server/listen.ts';
+import { loadWebConfig } from './server/web-config.ts';
 import { createApp } from './server.ts';
 
 /** Scrapes in flight may end, and state is saved, within this time. */
@@ -72,10 +73,11 @@ try {
     );
   else if (flags.checkOnly) {
     const { registries } = await loadConfig(flags.configFile, providers);
+    if (flags.webConfigFile !== undefined) loadWebConfig(flags.webConfigFile);
     process.stdout.write(`${flags.configFile}: ${registries.length} registries, no mistakes\n`);
   } else await run(flags);
 } catch (error) {
-  const expected = error instanceof UsageError || error instanceof ConfigError;
+  const expected = [UsageError, ConfigError, ListenError].some((kind) => error instanceof kind);
   process.stderr.write(`${expected ? (error as Error).message : (error as Error).stack}\n`);
   process.exit(error instanceof UsageError ? 2 : 1);
 }

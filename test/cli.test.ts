@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { parseFlags, usage } from '../src/cli.ts';
@@ -53,8 +54,12 @@ describe('flags', () => {
   test.each([
     ['--web.listen-address=10056', 'write :10056, 127.0.0.1:10056 or [::1]:10056'],
     ['--web.listen-address=:99999', 'write :10056'],
-    ['--web.telemetry-path=metrics', 'begins with /'],
-    ['--web.telemetry-path=/', 'is not / itself'],
+    ['--web.telemetry-path=metrics', 'a path such as /metrics'],
+    ['--web.telemetry-path=/', 'not / itself'],
+    ['--web.telemetry-path=/metrics*', 'of letters, digits'],
+    ['--web.telemetry-path=/:registry', 'of letters, digits'],
+    ['--web.telemetry-path=/-/ready', 'other things are there'],
+    ['--web.telemetry-path=/events', 'other things are there'],
     ['--web.max-requests=-1', 'a whole number from 0'],
     ['--log.level=loud', 'one of debug, info, warn, error'],
     ['--log.format=xml', 'logfmt or json'],
@@ -125,6 +130,32 @@ describe('the program', () => {
 ${file}:4:5: registries[0].timeout: "soon" is no duration: write one such as 30s, 5m, 12h or 7d
 `,
     });
+  });
+
+  test('--config.check looks at the web configuration too', () => {
+    const file = join(dir.path, 'good.yaml');
+    const web = join(dir.path, 'web.yml');
+    writeFileSync(web, 'basic_auth_users: { alice: secret }\n');
+    expect(run('--config.check', `--config.file=${file}`, `--web.config.file=${web}`)).toMatchObject({
+      status: 1,
+      stdout: '',
+      stderr: expect.stringMatching(/web\.yml:1:21: basic_auth_users\.alice: is no bcrypt hash/),
+    });
+  });
+
+  test('an address that is taken ends with 1 and says which, without a stack', async () => {
+    const other = createServer();
+    await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', resolve));
+    const address = `127.0.0.1:${(other.address() as AddressInfo).port}`;
+    const { status, stderr } = run(
+      `--config.file=${join(dir.path, 'good.yaml')}`,
+      `--web.listen-address=${address}`,
+    );
+    other.close();
+    expect(status).toBe(1);
+    expect(stderr).toBe(
+      `--web.listen-address=${address}: listen EADDRINUSE: address already in use ${address}\n`,
+    );
   });
 
   test('a start with a bad configuration ends with 1 and the same words', () => {

@@ -17,6 +17,11 @@ export interface Listeners {
   close(): Promise<void>;
 }
 
+/** An address that cannot be had; its message says which and why. */
+export class ListenError extends Error {
+  override readonly name = 'ListenError';
+}
+
 /** A change of the file is seen within this time. */
 const checkMs = 1000;
 /** How often connections that became idle are closed while the listeners end. */
@@ -47,7 +52,7 @@ function refusedCertificate(tls: TlsConfig, socket: TLSSocket): string | undefin
  * read again when they change; connections stay. While only certificates are wrong, as in the middle of a renewal,
  * the old ones stay in use. While the file itself is wrong requests are answered with 500, as Prometheus' exporters
  * do: nobody gets in by users that may have been taken out.
- * @throws ConfigError for a wrong file, Error when an address cannot be had.
+ * @throws ConfigError for a wrong file, ListenError when an address cannot be had.
  */
 export async function listen(options: {
   readonly addresses: readonly { readonly host: string | undefined; readonly port: number }[];
@@ -173,12 +178,16 @@ export async function listen(options: {
       if (config.tls && refusedCertificate(config.tls, socket) !== undefined) socket.destroy();
     });
     servers.push(server);
+    const shown = host === undefined ? 'localhost' : host.includes(':') ? `[${host}]` : host;
     await new Promise<void>((resolve, reject) => {
-      server.once('error', reject);
+      const refused = ({ message }: Error) =>
+        reject(
+          new ListenError(`--web.listen-address=${host === undefined ? '' : shown}:${port}: ${message}`),
+        );
+      server.once('error', refused);
       server.listen({ port, ...(host !== undefined && { host }) }, () => resolve());
     });
     const bound = server.address() as AddressInfo;
-    const shown = host === undefined ? 'localhost' : host.includes(':') ? `[${host}]` : host;
     addresses.push(`${tls ? 'https' : 'http'}://${shown}:${bound.port}`);
   }
 
