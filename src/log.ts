@@ -9,15 +9,15 @@ export interface RootLogger extends Logger {
 }
 
 /** Control and directional characters let untrusted text forge lines or hide itself in a terminal. */
-const quote = (text: string): string =>
-  JSON.stringify(text).replace(
+const escaped = (json: string): string =>
+  json.replace(
     /[\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g,
     (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
   );
 
 const word = (value: unknown): string => {
   const text = typeof value === 'string' ? value : (JSON.stringify(value) ?? String(value));
-  return /^[\w.:/@+-]+$/.test(text) ? text : quote(text);
+  return /^[\w.:/@+-]+$/.test(text) ? text : escaped(JSON.stringify(text));
 };
 
 /** One line of logfmt from one line of JSON. */
@@ -49,16 +49,14 @@ export function createLogger(options: {
   readonly stream?: Writable;
 }): RootLogger {
   const target = options.stream ?? process.stderr;
-  const destination: DestinationStream =
-    options.format === 'json'
-      ? target
-      : new Writable({
-          decodeStrings: false,
-          write(chunk, _encoding, done) {
-            target.write(toLogfmt(String(chunk)));
-            done();
-          },
-        });
+  const format = options.format === 'json' ? escaped : toLogfmt;
+  const destination: DestinationStream = new Writable({
+    decodeStrings: false,
+    write(chunk, _encoding, done) {
+      target.write(format(String(chunk)));
+      done();
+    },
+  });
   return pino(
     {
       level: options.level,

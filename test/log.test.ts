@@ -35,6 +35,13 @@ describe('logfmt', () => {
   });
 });
 
+test('in JSON neither, and the value comes back as it was', () => {
+  const name = 'a\nlevel=error\r\u001b[31m\u0085\u2028\u202eabc\u2066"\\';
+  const text = logged('json', (log) => log.info({ name }, 'hello'));
+  expect(text).toMatch(/^[\u0020-\u007e]+\n$/);
+  expect(JSON.parse(text)).toMatchObject({ name, level: 'info', msg: 'hello' });
+});
+
 describe('errors', () => {
   const failing = new CollectError('connect', 'GET https://r.example.com/v2/: broke', {
     cause: new Error('ECONNRESET'),
