@@ -175,6 +175,25 @@ describe('registries that differ', () => {
     expect((await running.lines(...families)).toSorted()).toEqual(truth.toSorted());
   });
 
+  test('names that no address can hold hurt nobody else: not the other tags, not the other repositories', async () => {
+    const { simulator, running } = await setup(small);
+    const bad = ['\ud800', '..', '', 'a/../b'];
+    const answer = (value: object) => ({ type: 'body', body: JSON.stringify(value) }) as const;
+    simulator.faults.push(
+      { operation: 'catalog', fault: answer({ repositories: ['app', ...bad, 'web'] }) },
+      { operation: 'tags', repository: 'web', fault: answer({ name: 'web', tags: [...bad, 'v1'] }) },
+    );
+    await running.poll();
+    expect(await running.lines('up', 'repository_tags')).toEqual([
+      'up{} 1',
+      'repository_tags{repository="app"} 5',
+      'repository_tags{repository="web"} 1',
+    ]);
+    const { errors } = running.loop.status();
+    expect(errors.map(({ reason }) => reason)).toEqual(bad.map(() => 'invalid_response'));
+    expect(errors[0]?.message).toContain('which is no name');
+  });
+
   describe('a 404 that is not the registry’s own says nothing', () => {
     const gateway = { type: 'status', status: 404, body: 'not found\n', contentType: 'text/plain' } as const;
 

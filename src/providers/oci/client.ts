@@ -50,15 +50,19 @@ const pageSizes = [1000, 100, undefined] as const;
 /** So many pages in a row that name nothing new are a listing without end. */
 const maxIdlePages = 20;
 
-/** Escapes a name for a path; `.` and `..` would lead to another address, however they are escaped. */
+/** Whether a name can stand in a path: `.` and `..` would lead to another address, however they are escaped. */
+export const isName = (name: string): boolean =>
+  name.isWellFormed() &&
+  name.split('/').every((segment) => segment !== '' && segment !== '.' && segment !== '..');
+
+/** Escapes a name for a path. */
 function inPath(name: string): string {
-  const segments = name.split('/');
-  if (segments.some((segment) => segment === '' || segment === '.' || segment === '..'))
+  if (!isName(name))
     throw new CollectError(
       'invalid_response',
       `the registry names ${JSON.stringify(name)}, which is no name`,
     );
-  return segments.map(encodeURIComponent).join('/');
+  return name.split('/').map(encodeURIComponent).join('/');
 }
 
 export function createDistribution(client: ScopedClient, endpoint: string, memory: Memory): Distribution {

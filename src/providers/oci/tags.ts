@@ -1,6 +1,6 @@
 import picomatch from 'picomatch';
 import type { CollectContext } from '../../provider.ts';
-import type { Distribution } from './client.ts';
+import { type Distribution, isName } from './client.ts';
 
 const day = 86_400;
 
@@ -30,7 +30,7 @@ export function createTagResolver(
 
   return {
     async resolve(repository, tag) {
-      if (tag === '.' || tag === '..' || tag.includes('/')) return undefined;
+      if (!isName(tag) || tag.includes('/')) return undefined;
       const key = `tag ${JSON.stringify([repository, tag])}`;
       const known = memory.get<string>(key);
       const stable = isStable(tag);
