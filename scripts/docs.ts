@@ -22,7 +22,7 @@ export function metricsDocument(): string {
   return [
     '# Metrics',
     '<!-- Generated from src/metrics.ts by `npm run generate`. -->',
-    'A number that was not read has no sample: a missing series is unknown, never zero. Times are Unix seconds; ages are `time() - x` in PromQL. All data is as old as `container_registry_last_success_timestamp_seconds` says, since scrapes are answered from memory.',
+    'A number that was not read has no sample: a missing series is unknown, never zero. Times are Unix seconds; ages are `time() - x` in PromQL. Scrapes are answered from memory: data is as old as `container_registry_last_success_timestamp_seconds` says. Only a repository that could not be read while the others could keeps older numbers, until `staleAfter`; `container_registry_poll_failures_total{reason="partial"}` counts such polls, and status page and log name the repositories.',
     section('Registries', `Labels of each: ${labels('registry')}.`, of('registry')),
     section(
       'Repositories and images',
