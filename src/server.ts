@@ -123,6 +123,7 @@ export function createApp(options: AppOptions): Express {
       await options.reload();
       response.type('text').send('reloaded\n');
     } catch (error) {
+      log.error({ err: error }, 'the configuration was refused: the old one runs on');
       response
         .status(500)
         .type('text')

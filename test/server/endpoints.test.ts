@@ -225,6 +225,10 @@ describe('for people and orchestrators', () => {
       500,
       'exporter.yaml:3:5: registries[0].type: is not known\nThe old configuration runs on.\n',
     ]);
+    // Whoever asked may be a program that drops the answer.
+    expect(app.lines).toEqual([
+      'error the configuration was refused: the old one runs on exporter.yaml:3:5: registries[0].type: is not known',
+    ]);
     await app.close();
   });
 
