@@ -76,12 +76,17 @@ export function createRegistryLoop(input: {
   let staleTimer: NodeJS.Timeout | undefined;
   let saveTimer: NodeJS.Timeout | undefined;
 
+  const unsaved = new Set<string>();
   /** A full disk or a folder that cannot be written never stops the polls. */
   async function keep(what: string, save: () => Promise<void>): Promise<void> {
     try {
       await save();
+      unsaved.delete(what);
       troubles.over(`saving ${what}`);
     } catch (error) {
+      const message = `${what} cannot be saved: ${error instanceof Error ? error.message : String(error)}`;
+      if (!unsaved.has(what)) recordError(state, { at: unixNow(), reason: 'internal', message });
+      unsaved.add(what);
       troubles.tell(
         'error',
         `saving ${what}`,
