@@ -1,0 +1,62 @@
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { afterEach, expect, test } from 'vitest';
+import { oci } from '../../src/providers/oci.ts';
+import { runLoop } from '../support/running-loop.ts';
+
+/** Listings that lead elsewhere, or on without end while each page has another address. */
+const open: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const close of open.splice(0).reverse()) await close();
+});
+
+async function site(
+  host: string,
+  answer: (request: IncomingMessage, response: ServerResponse, count: number) => void,
+) {
+  const seen: IncomingMessage[] = [];
+  const server = createServer((request, response) => {
+    seen.push(request);
+    answer(request, response, seen.length);
+  });
+  await new Promise<void>((resolve) => server.listen(0, host, resolve));
+  open.push(() => {
+    server.close();
+    server.closeAllConnections();
+  });
+  return { url: `http://${host}:${(server.address() as AddressInfo).port}`, seen };
+}
+
+async function failureOf(endpoint: string) {
+  const auth = { username: 'robot', password: 'a-password' };
+  const running = await runLoop(oci, { endpoint, auth, http: { retries: 0 } });
+  open.push(() => running.stop());
+  await running.poll();
+  expect(await running.value('up')).toBe(0);
+  return running.loop.status().errors[0];
+}
+
+test('a next page on another host is not asked for, with or without credentials', async () => {
+  const elsewhere = await site('127.0.0.2', (_request, response) => response.end('{"repositories":[]}'));
+  const { url } = await site('127.0.0.1', (request, response) => {
+    if (!request.headers.authorization)
+      return void response.writeHead(401, { 'www-authenticate': 'Basic realm="x"' }).end();
+    response.writeHead(200, { link: `<${elsewhere.url}/v2/_catalog>; rel="next"` });
+    response.end('{"repositories":[]}');
+  });
+  const error = await failureOf(url);
+  expect(error?.reason).toBe('pagination');
+  expect(error?.message).toContain(`a next page on another origin, ${elsewhere.url}: not followed`);
+  expect(elsewhere.seen).toEqual([]);
+});
+
+test('pages with ever new addresses that name nothing new come to an end', async () => {
+  const { url, seen } = await site('127.0.0.1', (_request, response, count) => {
+    response.writeHead(200, { link: `</v2/_catalog?last=${count}>; rel="next"` });
+    response.end('{"repositories":[]}');
+  });
+  const error = await failureOf(url);
+  expect(error?.reason).toBe('pagination');
+  expect(error?.message).toContain('pages in a row with nothing new');
+  expect(seen.length).toBeLessThan(50);
+});
