@@ -1,11 +1,12 @@
 import { readFile, stat } from 'node:fs/promises';
 import { inspect } from 'node:util';
+import { CollectError } from './errors.ts';
 
 /** A secret value. It never shows itself: not in logs, errors or JSON. */
 export interface Secret {
   /**
    * The value as it is now; a file is read again when it changed.
-   * @throws Error naming the file when it cannot be read.
+   * @throws CollectError `auth`, naming the file, when it cannot be read.
    */
   read(): Promise<string>;
 }
@@ -37,9 +38,13 @@ export function fileSecret(path: string): Secret {
         }
         return value;
       } catch (error) {
-        throw new Error(`the secret file ${path} cannot be read: check the path and its mount`, {
-          cause: error,
-        });
+        throw new CollectError(
+          'auth',
+          `the secret file ${path} cannot be read: check the path and its mount`,
+          {
+            cause: error,
+          },
+        );
       }
     },
     ...hiding,

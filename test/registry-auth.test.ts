@@ -6,6 +6,7 @@ import { inspect } from 'node:util';
 import { afterEach, describe, expect, test } from 'vitest';
 import { CollectError } from '../src/errors.ts';
 import { createHttpClient } from '../src/http.ts';
+import { oci } from '../src/providers/oci.ts';
 import {
   type Credentials,
   createRegistryClient,
@@ -13,6 +14,7 @@ import {
   parseChallenges,
 } from '../src/registry-auth.ts';
 import { tempDir } from './support/programs.ts';
+import { runLoop } from './support/running-loop.ts';
 
 const closing: (() => void)[] = [];
 afterEach(() => {
@@ -348,4 +350,18 @@ describe("docker's config.json", () => {
   test('a file that is not there is told as that', async () => {
     await expect(dockerConfigCredentials('/nowhere/config.json', 'r.example.com')).rejects.toThrow('ENOENT');
   });
+});
+
+test('a password file that is not there fails the poll for want of credentials, and is named', async () => {
+  const auth = { username: 'robot', passwordFile: '/nowhere/password' };
+  const running = await runLoop(oci, { endpoint: 'http://127.0.0.1:1', auth });
+  await running.poll();
+  await running.stop();
+  expect(running.loop.status().errors).toMatchObject([
+    {
+      reason: 'auth',
+      message: 'the secret file /nowhere/password cannot be read: check the path and its mount',
+    },
+  ]);
+  expect(running.log()).toContain('ENOENT');
 });
