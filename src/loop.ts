@@ -66,6 +66,7 @@ export function createRegistryLoop(input: {
   const tellOfRepositories = createRepositoryTroubles(troubles);
   const toLook = new Set<string>();
   let running: Promise<void> | undefined;
+  let publishing: Promise<void> | undefined;
   let runningIsLook = false;
   /** Whether a scheduled poll waits for the end of a look. */
   let pollDue = false;
@@ -112,10 +113,17 @@ export function createRegistryLoop(input: {
     clearTimeout(staleTimer);
     if (published.staleAt !== undefined && !stopping.signal.aborted)
       staleTimer = setTimeout(
-        () => void publish(),
+        publishAside,
         // A longer delay would overflow and fire at once: what is due later is looked at again before.
         Math.min(Math.max(0, published.staleAt - now) * 1000 + 50, longestDelayMs),
       );
+  }
+
+  /** A publish outside of a cycle; the end waits for it, so that nothing comes after the removal of the registry. */
+  function publishAside(): void {
+    publishing = publish().catch((error) =>
+      log.error({ err: error }, 'publishing broke: this is a fault of the exporter'),
+    );
   }
 
   function observeRequest(operation: string, code: string, seconds: number): void {
@@ -289,7 +297,7 @@ export function createRegistryLoop(input: {
       // A few repositories are not the registry: before its first listing there is nothing to put them into.
       if (!state.snapshot) {
         toLook.clear();
-        return void publish();
+        return publishAside();
       }
       const names = [...toLook];
       toLook.clear();
@@ -328,6 +336,7 @@ export function createRegistryLoop(input: {
       schedule?.stop();
       for (const timer of [lookTimer, staleTimer, saveTimer]) clearTimeout(timer);
       await running;
+      await publishing;
       await keep('the memory', () => memory.flush());
       await saveCounters();
     },

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, expect, test } from 'vitest';
 import { CollectError } from '../../src/errors.ts';
+import { createExposition, type Exposition } from '../../src/exposition.ts';
 import { type RunningLoop, runLoop } from '../support/running-loop.ts';
 import { failed, holding, imageOf, listed, scripted, until } from './scripted.ts';
 
@@ -293,4 +294,26 @@ test('after a poll that failed no capability claims to have worked', async () =>
   });
   await loop.poll();
   expect(await loop.lines('capability_up')).toEqual(['capability_up{capability="findings"} 0']);
+});
+
+test('the end of a loop waits for a publish of old age: a registry that is removed then stays away', async () => {
+  const real = createExposition();
+  let begun = 0;
+  let ended = 0;
+  const slow: Exposition = {
+    ...real,
+    async publish(...publication) {
+      begun += 1;
+      await sleep(200);
+      const done = await real.publish(...publication);
+      ended += 1;
+      return done;
+    },
+  };
+  const { provider } = scripted(holding('app'));
+  const loop = await runLoop(provider, { staleAfter: '1s' }, { exposition: slow });
+  await loop.poll();
+  await until(() => begun > ended);
+  await loop.stop();
+  expect(begun).toBe(ended);
 });

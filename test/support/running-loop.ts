@@ -40,7 +40,11 @@ async function textOf(exposition: Exposition): Promise<string> {
 export async function runLoop(
   provider: Provider,
   registry: Readonly<Record<string, unknown>>,
-  options: { readonly storagePath?: string; readonly keepLog?: boolean } = {},
+  options: {
+    readonly storagePath?: string;
+    readonly keepLog?: boolean;
+    readonly exposition?: Exposition;
+  } = {},
 ): Promise<RunningLoop> {
   const name = 'edge';
   const config: Config = parseConfig(
@@ -57,7 +61,7 @@ export async function runLoop(
     },
   });
   const log = createLogger({ level: 'debug', format: 'logfmt', stream });
-  const exposition = createExposition();
+  const { exposition = createExposition() } = options;
   const self = createSelfMetrics({ version: '0.0.0', revision: 'test' });
   const storage = createStorage({ path: options.storagePath, registry: name, target: 'test', log });
   const memory = await openMemory({ path: storage.memoryPath, log });
