@@ -14,10 +14,10 @@ export function parseDuration(text: string): number | undefined {
   return sum;
 }
 
-/** A duration such as `90s`; parsed to milliseconds. */
+/** A duration such as `90s`; parsed to whole milliseconds, since Node's deadlines take no others. */
 export const duration = z.string().transform((text, context) => {
   const parsed = parseDuration(text);
-  if (parsed !== undefined && parsed > 0) return parsed;
+  if (parsed !== undefined && parsed > 0) return Math.ceil(parsed);
   context.addIssue({
     code: 'custom',
     message: `${JSON.stringify(text)} is no duration: write one such as 30s, 5m, 12h or 7d`,

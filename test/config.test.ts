@@ -249,6 +249,11 @@ describe('what is right', () => {
     expect(stale('staleAfter: 90s')).toBe(90_000);
   });
 
+  test('a duration is a whole number of milliseconds, as deadlines have to be', () => {
+    const [registry] = parse(withRegistry('timeout: 1.2345s', 'http: { timeout: 0.1ms }')).registries;
+    expect([registry?.timeoutMs, registry?.http.timeoutMs]).toEqual([1235, 1]);
+  });
+
   test('a registry overrides the defaults, setting by setting', () => {
     const text = `defaults: { schedule: 10m, images: { perRepository: 1, tags: ["v*"] } }\n${withRegistry('images: { perRepository: 7 }')}`;
     const [registry] = parse(text).registries;
