@@ -31,7 +31,7 @@ export interface Config {
 export type Providers = Readonly<Record<string, Provider>>;
 
 export interface ParseOptions {
-  /** For messages, and for paths that are relative to it. */
+  /** For messages. */
   readonly file: string;
   readonly providers: Providers;
   readonly env?: NodeJS.ProcessEnv;
@@ -126,6 +126,10 @@ export function parseConfig(text: string, options: ParseOptions): Config {
     const usual = providers[registry.type]?.http ?? {};
     const requestsPerSecond = http.requestsPerSecond ?? usual.requestsPerSecond;
     const eventsToken = secretOf(registry.events?.token, registry.events?.tokenFile);
+    if (registry.events?.token !== undefined && registry.events.tokenFile !== undefined)
+      problems.push(
+        problem(['registries', index, 'events', 'tokenFile'], 'is given besides token: keep one of the two'),
+      );
     if (registry.events && !eventsToken)
       problems.push(problem(['registries', index, 'events'], 'events need a token or tokenFile'));
     const own = Object.fromEntries(Object.entries(registry).filter(([key]) => !commonKeys.includes(key)));

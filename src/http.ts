@@ -84,7 +84,10 @@ function explained(reason: FailureReason, { message }: Error): string {
     : said;
 }
 
-/** What the server said, for people: one short line without control characters. */
+/** Some servers repeat the request in their errors, the credentials in it included. */
+const credential = /\b(basic|bearer)\s+(?=\S*[\d=])[^\s"',;]{8,}/gi;
+
+/** What the server said, for people: one short line without control characters and credentials. */
 function explanation(body: Buffer): string {
   const text = body.subarray(0, 4096).toString('utf8');
   let said = text;
@@ -98,8 +101,11 @@ function explanation(body: Buffer): string {
   } catch {
     if (/^\s*</.test(text)) said = 'an HTML page';
   }
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what has to go
-  const line = said.replace(/[\u0000-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]+/g, ' ').trim();
+  const line = said
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what has to go
+    .replace(/[\u0000-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]+/g, ' ')
+    .replace(credential, '$1 …')
+    .trim();
   return line ? ` (${line.slice(0, 200)})` : '';
 }
 
@@ -138,9 +144,9 @@ function answered(
 /** `Retry-After` in milliseconds: seconds or a date (RFC 9110, 10.2.3). */
 export function retryAfterMs(value: string | undefined, now = Date.now()): number | undefined {
   if (value === undefined) return undefined;
-  if (/^\s*\d+(\.\d+)?\s*$/.test(value)) return Number(value) * 1000;
-  const date = Date.parse(value);
-  return Number.isNaN(date) ? undefined : Math.max(0, date - now);
+  const seconds = /^\s*\d+(\.\d+)?\s*$/.test(value) ? Number(value) : (Date.parse(value) - now) / 1000;
+  // A day is longer than any poll; Node's timers overflow beyond 24 of them and fire at once.
+  return Number.isNaN(seconds) ? undefined : Math.min(Math.max(0, seconds * 1000), 86_400_000);
 }
 
 /** A client for one cycle of one registry. */

@@ -88,7 +88,8 @@ export async function* readSideBySide(
       }
       const { reading, next } = step;
       if ('error' in next) {
-        signal.throwIfAborted();
+        // Its own error and not the signal's: it may know that it was throttled all the time.
+        if (signal.aborted) throw next.error;
         yield { type: 'repository-failed', repository: reading.repository, error: next.error };
       } else if (!next.done) {
         // Asked for before the consumer has taken this one: the next page is on its way meanwhile.

@@ -159,6 +159,16 @@ describe('each mistake is told with file, line, path, what is wrong and what wou
       'exporter.yaml:5:15: registries[0].events.token: has to be at least 16 characters',
     ],
     [
+      'a token of events twice',
+      withRegistry('events: { token: sixteen-letters-and-more, tokenFile: /b }'),
+      'exporter.yaml:5:48: registries[0].events.tokenFile: is given besides token: keep one of the two',
+    ],
+    [
+      'a deadline that no timer can keep',
+      withRegistry('http: { timeout: 30d }'),
+      'exporter.yaml:5:13: registries[0].http.timeout: is too long for a deadline: 24d at most',
+    ],
+    [
       'events without a token',
       withRegistry('events: {}'),
       'exporter.yaml:5:5: registries[0].events: events need a token or tokenFile',

@@ -2,7 +2,7 @@ import cron from 'node-cron';
 import { z } from 'zod';
 import { byteSize, duration, parseDuration } from '../options.ts';
 import type { Provider } from '../provider.ts';
-import type { When } from '../schedule.ts';
+import { longestDelayMs, type When } from '../schedule.ts';
 
 /** A cron expression (node-cron's optional seconds too) or an interval such as `5m`. */
 const schedule = z.string().transform((text, context): When => {
@@ -15,6 +15,12 @@ const schedule = z.string().transform((text, context): When => {
   });
   return z.NEVER;
 });
+
+/** Node's timers overflow beyond this and fire at once. */
+const deadline = duration.refine(
+  (milliseconds) => milliseconds <= longestDelayMs,
+  'is too long for a deadline: 24d at most',
+);
 
 const patterns = z.array(z.string().min(1));
 
@@ -35,7 +41,7 @@ const common = {
   schedule: schedule
     .describe('When to poll: a cron expression or an interval such as 5m (default */5 * * * *)')
     .optional(),
-  timeout: duration.describe('Deadline of a whole poll (default 4m)').optional(),
+  timeout: deadline.describe('Deadline of a whole poll (default 4m)').optional(),
   staleAfter: duration
     .describe('Age at which data is no longer exported (default 3 intervals, at least 15m)')
     .optional(),
@@ -50,7 +56,7 @@ const http = z.strictObject({
     .positive()
     .describe('Requests per second at most (default: no limit)')
     .optional(),
-  timeout: duration.describe('Deadline of a single request (default 30s)').optional(),
+  timeout: deadline.describe('Deadline of a single request (default 30s)').optional(),
   maxBytes: byteSize.describe('Largest answer that is read, such as 32MiB (the default)').optional(),
   retries: z.int().min(0).max(20).describe('Attempts after the first (default 4)').optional(),
 });

@@ -35,6 +35,8 @@ const mayPass = ({ reason, status }: CollectError): boolean =>
 export function createAttempts(options: AttemptOptions): Attempts {
   const { signal, retries, maxConcurrent, requestsPerSecond } = options;
   const limiters = new Map<string, Limiter>();
+  /** The last refusal of a registry that throttles, until a request works again: why a deadline passed. */
+  let throttle: CollectError | undefined;
   const limiterOf = (host: string): Limiter => {
     const found = limiters.get(host) ?? createLimiter(maxConcurrent, requestsPerSecond);
     limiters.set(host, found);
@@ -46,13 +48,17 @@ export function createAttempts(options: AttemptOptions): Attempts {
       for (let tried = 0; ; tried += 1) {
         let failure: CollectError;
         try {
-          return await attempt();
+          const result = await attempt();
+          throttle = undefined;
+          return result;
         } catch (error) {
-          if (signal.aborted || !(error instanceof CollectError)) throw error;
+          if (signal.aborted) throw throttle ?? error;
+          if (!(error instanceof CollectError)) throw error;
           failure = error;
         }
         // A registry that throttles is waited for until the cycle ends: only other failures use up the retries.
         const patient = failure.reason === 'throttled';
+        if (patient) throttle = failure;
         const asked = failure.retryAfterMs;
         const waitMs =
           asked === undefined
@@ -63,7 +69,7 @@ export function createAttempts(options: AttemptOptions): Attempts {
         try {
           await sleep(waitMs, undefined, { signal });
         } catch {
-          throw patient ? failure : signal.reason;
+          throw throttle ?? failure;
         }
       }
     },

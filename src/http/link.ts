@@ -12,8 +12,11 @@ export function parseLinkNext(headers: readonly string[], base: URL): URL | unde
       /<([^>]*)>((?:\s*;\s*[\w!#$&+.^`|~-]+\*?\s*(?:=\s*(?:"(?:[^"\\]|\\.)*"|[^\s;,"]+))?)*)/g,
     )) {
       const [, target = '', parameters = ''] = match;
-      const rel = /;\s*rel\s*=\s*(?:"([^"]*)"|([^\s;,"]+))/i.exec(parameters);
-      const relations = (rel?.[1] ?? rel?.[2] ?? '').toLowerCase().split(/\s+/);
+      // One by one: a title may hold what looks like another parameter.
+      const rel = [
+        ...parameters.matchAll(/;\s*([^\s;=]+)\s*(?:=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;,"]+)))?/g),
+      ].find(([, name]) => name?.toLowerCase() === 'rel');
+      const relations = (rel?.[2] ?? rel?.[3] ?? '').toLowerCase().split(/\s+/);
       if (!relations.includes('next')) continue;
       if (!URL.canParse(target, base))
         throw new CollectError(

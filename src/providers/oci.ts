@@ -67,7 +67,7 @@ async function observe(scope: Scope, repository: string): Promise<readonly Obser
   try {
     return await readRepository(scope, repository);
   } catch (error) {
-    scope.context.signal.throwIfAborted();
+    if (scope.context.signal.aborted) throw error;
     scope.digests.incomplete();
     return [{ type: 'repository-failed', repository, error }];
   }

@@ -183,6 +183,9 @@ describe('an attempt that failed is made again', () => {
     ['Tue, 24 Nov 2026 10:00:30 GMT', 30_000],
     ['Tue, 24 Nov 2026 09:00:00 GMT', 0],
     ['soon', undefined],
+    // Longer than Node's timers can wait, which would fire at once.
+    ['9000000', 86_400_000],
+    ['Fri, 31 Dec 9999 23:59:59 GMT', 86_400_000],
     [undefined, undefined],
   ])('Retry-After: %s', (value, expected) => {
     expect(retryAfterMs(value, Date.parse('2026-11-24T10:00:00Z'))).toBe(expected);
@@ -249,6 +252,19 @@ describe('why there was no answer', () => {
     const error = await failure(http.request({ url: 'http://registry.invalid/', operation: 'x' }));
     expect(error.reason).toBe('dns');
   });
+
+  test.each(['Basic cm9ib3Q6aHVudGVyMg==', 'Bearer abc.def-ghi_123'])(
+    'a message never repeats the credentials that a server repeats: %s',
+    async (authorization) => {
+      const { url } = await site((request, response) => {
+        const message = `not allowed with Authorization: ${request.headers.authorization}`;
+        response.writeHead(403).end(JSON.stringify({ errors: [{ code: 'DENIED', message }] }));
+      });
+      const error = await failure(client().http.request({ url, operation: 'x', headers: { authorization } }));
+      expect(error.message).toContain('DENIED not allowed');
+      expect(error.message).not.toContain(authorization.split(' ')[1]);
+    },
+  );
 
   test('a message never repeats a query, which may hold secrets', async () => {
     const { url } = await site((_request, response) => response.writeHead(404).end());

@@ -18,6 +18,11 @@ describe('the next page of a Link header', () => {
     ['in another line', ['</a>; rel="prev"', '</b>; rel="next"'], 'https://r.example.com/b'],
     ['with a comma in it', ['</b?last=a,b>; rel="next"'], 'https://r.example.com/b?last=a,b'],
     ['among several relations', ['</b>; rel="last NEXT"'], 'https://r.example.com/b'],
+    [
+      'after a title that looks like one',
+      ['</b>; title="a; rel=prev, <c>"; rel="next"'],
+      'https://r.example.com/b',
+    ],
     ['after another parameter', ['</b>; title="a, b"; rel="next"'], 'https://r.example.com/b'],
     ['that is none', ['</a>; rel="prev"', '</b>', 'nonsense', ''], undefined],
   ])('%s', (_title, lines, expected) => {

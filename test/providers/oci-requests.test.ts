@@ -175,6 +175,18 @@ describe('registries that differ', () => {
     expect((await running.lines(...families)).toSorted()).toEqual(truth.toSorted());
   });
 
+  test.each(['tags', 'manifest_head', 'referrers'])(
+    'throttling without end of %s is the reason of the failed poll, and not the deadline that it ran into',
+    async (operation) => {
+      const fill = (store: Store) => void populate(store, { seed: 8, repositories: 12, now });
+      const { simulator, running } = await setup(fill, {}, { timeout: '1s', http: { maxConcurrent: 4 } });
+      simulator.faults.push({ fault: { type: 'throttle' }, operation });
+      await running.poll();
+      const failed = (await running.lines('poll_failures_total')).filter((line) => !line.endsWith(' 0'));
+      expect(failed).toEqual(['poll_failures_total{reason="throttled"} 1']);
+    },
+  );
+
   test('names that no address can hold hurt nobody else: not the other tags, not the other repositories', async () => {
     const { simulator, running } = await setup(small);
     const bad = ['\ud800', '..', '', 'a/../b'];

@@ -125,7 +125,7 @@ export function createAttachments({ client, context, digests, tags, referrersSec
         try {
           await work();
         } catch (error) {
-          context.signal.throwIfAborted();
+          if (context.signal.aborted) throw error;
           failed.add(subject);
           digests.incomplete();
           context.degraded('signatures', error);
@@ -175,7 +175,7 @@ export function createAttachments({ client, context, digests, tags, referrersSec
           try {
             await readReports(entry);
           } catch (error) {
-            context.signal.throwIfAborted();
+            if (context.signal.aborted) throw error;
             // Not even an older report that could be read: it would pass for the newest.
             reports.delete(entry[0]);
             context.degraded('findings', error);

@@ -78,7 +78,7 @@ export function createDigests(client: Distribution, context: CollectContext): Di
         memory.set(`config ${digest}`, record);
         return record;
       } catch (error) {
-        context.signal.throwIfAborted();
+        if (context.signal.aborted) throw error;
         // Without its time an image takes another's place among the newest: only what will not mend is passed over.
         if (!(error instanceof CollectError) || !['not_found', 'too_large'].includes(error.reason))
           throw error;
