@@ -351,6 +351,19 @@ export function overview(): Dashboard {
     .withPanel(
       stat(
         {
+          title: 'State that is saved',
+          description: 'What has to survive a restart could be written under --storage.path.',
+          unit: 'bool_yes_no',
+          span: 8,
+          height: 6,
+        },
+        thresholds([null, 'red'], [1, 'green']),
+        series(`container_registry_exporter_state_saved{${registry}}`, '{{registry}}'),
+      ),
+    )
+    .withPanel(
+      stat(
+        {
           title: 'Entries whose registries are found',
           description: 'Of entries that cover several registries: whether the last search succeeded.',
           unit: 'bool_yes_no',

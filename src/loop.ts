@@ -95,6 +95,9 @@ export function createRegistryLoop(input: {
         `${what} cannot be saved: a restart would know less. Check the folder of --storage.path`,
       );
     }
+    if (storage.memoryPath === undefined || state.saved === (unsaved.size === 0)) return;
+    state.saved = unsaved.size === 0;
+    if (!stopping.signal.aborted) publisher.refresh(unixNow());
   }
   const saveCounters = () => keep('the counters', () => storage.saveCounters(savedCounters(state)));
   const saveCountersSoon = () => {
@@ -308,6 +311,8 @@ export function createRegistryLoop(input: {
   return {
     name: settings.name,
     async start(firstPollDelayMs) {
+      if (settings.staleAfterMs < settings.intervalMs)
+        log.warn({}, 'staleAfter is shorter than the time between two polls: data vanishes in between');
       const counters = await storage.loadCounters();
       if (counters) restoreCounters(state, counters);
       for (const [key, count] of state.requests) {

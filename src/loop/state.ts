@@ -26,6 +26,8 @@ export interface RegistryState {
   readonly requests: Map<string, number>;
   readonly events: Map<string, number>;
   seriesDropped: Map<string, number>;
+  /** Whether the last saving worked; undefined without a place to save to. */
+  saved: boolean | undefined;
   /** Newest first, a handful. */
   errors: RecordedError[];
 }
@@ -44,6 +46,7 @@ export const initialState = (identity: RegistryIdentity): RegistryState => ({
   requests: new Map(),
   events: new Map(),
   seriesDropped: new Map(),
+  saved: undefined,
   errors: [],
 });
 
@@ -81,6 +84,7 @@ export function viewOf(
     failures: state.failures,
     capabilities: state.capabilities,
     seriesDropped: state.seriesDropped,
+    ...(state.saved !== undefined && { saved: state.saved }),
     ...(state.up !== undefined && { up: state.up }),
     ...(state.lastSuccessAt !== undefined && { lastSuccessAt: state.lastSuccessAt }),
     ...(state.lastAttemptAt !== undefined && { lastAttemptAt: state.lastAttemptAt }),

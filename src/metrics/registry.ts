@@ -20,7 +20,7 @@ export const registryMetrics: readonly RegistryMetric[] = [
   }),
   registryMetric({
     name: `${prefix}_last_success_timestamp_seconds`,
-    help: 'When the last successful poll ended: the age of all data of the registry.',
+    help: 'When the last successful poll ended: the age of its data, but for repositories that have failed alone since.',
     type: 'gauge',
     labels: [],
     samples: ({ lastSuccessAt }, emit) => emit(lastSuccessAt),
@@ -250,8 +250,15 @@ export const registryMetrics: readonly RegistryMetric[] = [
     },
   }),
   registryMetric({
+    name: `${prefix}_exporter_state_saved`,
+    help: 'Whether what has to survive a restart could be saved when it last changed; absent without --storage.path.',
+    type: 'gauge',
+    labels: [],
+    samples: ({ saved }, emit) => emit(saved === undefined ? undefined : Number(saved)),
+  }),
+  registryMetric({
     name: `${prefix}_series_dropped`,
-    help: 'Series left out of the last snapshot, by reason: `image_cap` and `repository_cap` (maxSeries), `duplicate`.',
+    help: 'Series left out of the last snapshot because of maxSeries, by reason: `image_cap` and `repository_cap`.',
     type: 'gauge',
     labels: ['reason'],
     samples: ({ seriesDropped }, emit) => {

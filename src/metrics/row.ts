@@ -18,6 +18,8 @@ export interface RegistryView {
   readonly facts?: RegistryFacts;
   readonly repositoryCount?: number;
   readonly seriesDropped: ReadonlyMap<string, number>;
+  /** Whether the last saving under `--storage.path` worked. */
+  readonly saved?: boolean;
 }
 
 /** Push events counted for one repository since the exporter's storage began. */
