@@ -2,7 +2,7 @@ import { CollectError, reasonOf } from './errors.ts';
 import type { Exposition } from './exposition.ts';
 import type { CycleResult } from './fold.ts';
 import { commit, type EmptyListings } from './loop/commit.ts';
-import { createCycleContext, createSession } from './loop/context.ts';
+import { type CycleContext, createCycleContext, createSession } from './loop/context.ts';
 import { foldStream } from './loop/cycle.ts';
 import { createPublisher } from './loop/publish.ts';
 import type { RegistrySettings } from './loop/settings.ts';
@@ -170,7 +170,11 @@ export function createRegistryLoop(input: {
     tellOfRepositories(result, (name) => snapshot.repositories.has(name));
   }
 
-  function settleFull(startedAt: number, failing: ReadonlySet<Capability>, error: unknown): void {
+  function settleFull(
+    startedAt: number,
+    { failing, absent }: Pick<CycleContext, 'failing' | 'absent'>,
+    error: unknown,
+  ): void {
     const now = unixNow();
     state.polls += 1;
     state.lastAttemptAt = now;
@@ -182,7 +186,11 @@ export function createRegistryLoop(input: {
         if (!failing.has(capability)) troubles.over(`the capability ${capability}`, { capability });
       // The time that is saved, so that a restart does not change it.
       state.lastSuccessAt = state.snapshot?.observedAt ?? now;
-      state.capabilities = new Map(capabilities.map((capability) => [capability, !failing.has(capability)]));
+      state.capabilities = new Map(
+        capabilities
+          .filter((capability) => failing.has(capability) || !absent.has(capability))
+          .map((capability) => [capability, !failing.has(capability)]),
+      );
       return;
     }
     // What a poll did not come to is unknown: neither did it work, nor did it fail.
@@ -203,7 +211,7 @@ export function createRegistryLoop(input: {
     polling = { startedAt, done: 0, total: 0 };
     const deadline = AbortSignal.timeout(settings.timeoutMs);
     const signal = AbortSignal.any([stopping.signal, deadline]);
-    const { context, failing, close } = createCycleContext({
+    const { context, failing, absent, close } = createCycleContext({
       settings,
       signal,
       only,
@@ -239,7 +247,7 @@ export function createRegistryLoop(input: {
       close();
     }
     if (stopping.signal.aborted) return;
-    if (only === undefined) settleFull(startedAt, failing, failure);
+    if (only === undefined) settleFull(startedAt, { failing, absent }, failure);
     else if (failure === undefined) troubles.over('the look at pushed repositories');
     else
       troubles.tell(

@@ -9,6 +9,8 @@ export interface CycleContext {
   readonly context: CollectContext;
   /** Capabilities that failed in this cycle. */
   readonly failing: ReadonlySet<Capability>;
+  /** Capabilities that this registry does not have. */
+  readonly absent: ReadonlySet<Capability>;
   /** Closes the connections that were opened. */
   close(): void;
 }
@@ -42,8 +44,10 @@ export function createCycleContext(input: {
   const { timeoutMs, maxBytes, caFile, insecureSkipVerify } = settings.http;
   const clients: HttpClient[] = [];
   const failing = new Set<Capability>();
+  const absent = new Set<Capability>();
   return {
     failing,
+    absent,
     close() {
       for (const client of clients) void client.close().catch(() => {});
     },
@@ -79,6 +83,7 @@ export function createCycleContext(input: {
           { capability },
         );
       },
+      absent: (capability) => void absent.add(capability),
       progress,
       now: () => Date.now() / 1000,
     },

@@ -55,6 +55,20 @@ test('a degraded capability is told once, reads 0 all the time, and its end is t
   expect(await loop.lines('capability_up')).toContain('capability_up{capability="findings"} 1');
 });
 
+test('a capability that this registry does not have is neither up nor down', async () => {
+  const { provider, say } = scripted((context) => {
+    context.absent('findings');
+    return listed('app', imageOf('v1'));
+  });
+  const loop = await started(provider, {});
+  await loop.poll();
+  expect(await loop.lines('capability_up')).toEqual(['capability_up{capability="repositories"} 1']);
+  expect(loop.log()).not.toMatch(/findings/);
+  say(holding('app'));
+  await loop.poll();
+  expect(await loop.lines('capability_up')).toContain('capability_up{capability="findings"} 1');
+});
+
 test('a broken repository is told once, and one that vanished meanwhile never works again', async () => {
   const broken = new CollectError('server_error', 'broken');
   const { provider, say } = scripted(holding('app', 'bad', 'worse'));
