@@ -1,7 +1,9 @@
 import type { Provider } from '../provider.ts';
+import { artifactory } from './artifactory.ts';
 import { oci } from './oci.ts';
 
 /** Every provider, by the `type` of the configuration. */
 export const providers: Readonly<Record<string, Provider>> = {
+  artifactory,
   oci,
 };

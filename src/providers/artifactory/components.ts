@@ -1,0 +1,112 @@
+import { z } from 'zod';
+import { json } from '../../http.ts';
+import type { RegistryFacts } from '../../model.ts';
+import type { CollectContext } from '../../provider.ts';
+import type { Api } from './api.ts';
+
+type Components = NonNullable<RegistryFacts['components']>;
+
+const part = z.object({ node_id: z.string().nullish(), state: z.string() });
+/** https://jfrog.com/help/r/jfrog-rest-apis/health-check */
+const health = z.object({
+  router: part,
+  services: z.array(part.extend({ service_id: z.string() })).nullish(),
+});
+/** https://github.com/jfrog/jfrog-client-go/blob/master/artifactory/services/system.go: nodes of a cluster. */
+const cluster = z.object({
+  nodes: z.array(z.object({ id: z.string(), state: z.string() })).nullish(),
+});
+
+/** The first part of a service's id, `jfrt@01…`. https://jfrog.com/help/r/jfrog-platform-administration-documentation */
+const services: Readonly<Record<string, string>> = {
+  jfrt: 'artifactory',
+  jfac: 'access',
+  jfxr: 'xray',
+  jfxana: 'xray_analysis',
+  jfxidx: 'xray_indexer',
+  jfxpst: 'xray_persist',
+  jffe: 'frontend',
+  jfmd: 'metadata',
+  jfevt: 'event',
+  jfob: 'observability',
+  jfcon: 'jfconnect',
+  jfds: 'distribution',
+  jfrtfs: 'federation',
+  jfint: 'integration',
+  jfmc: 'mission_control',
+  jfwks: 'worker',
+  jfev: 'evidence',
+  jfonem: 'onemodel',
+};
+
+/** UNHEALTHY_PEER: "Service is healthy; there is at least one unhealthy service". */
+const states: Readonly<Record<string, boolean>> = { HEALTHY: true, UNHEALTHY_PEER: true, UNHEALTHY: false };
+const nodeStates: Readonly<Record<string, boolean>> = {
+  RUNNING: true,
+  STARTING: false,
+  STOPPING: false,
+  OFFLINE: false,
+  STOPPED: false,
+  CONVERTING: false,
+  UNAVAILABLE: false,
+};
+
+/** Health of the services of the node that answers, and of the nodes of a cluster; what cannot be read is not there. */
+export async function readComponents(api: Api, context: CollectContext): Promise<Components> {
+  const found = new Map<string, boolean>();
+  const told = new Set<string>();
+  const add = (name: string, state: string, known: Readonly<Record<string, boolean>>): void => {
+    const up = known[state];
+    if (up !== undefined) found.set(name, up && found.get(name) !== false);
+    else if (!told.has(state)) {
+      told.add(state);
+      context.log.warn({ state }, 'JFrog names a state that is not known here: taken as unknown');
+    }
+  };
+  const orNothing = async (what: string, work: () => Promise<void>): Promise<void> => {
+    try {
+      await work();
+    } catch (error) {
+      context.signal.throwIfAborted();
+      context.log.debug({ err: error }, `${what} could not be read`);
+    }
+  };
+  await Promise.all([
+    orNothing('the health of the services', async () => {
+      const response = await api.request({
+        path: 'router/api/v1/system/health',
+        operation: 'health',
+        // 503 is how it says that something is unhealthy.
+        accept: [503],
+        // It is for everybody, and need not know the credentials.
+        anonymous: true,
+      });
+      const said = json(response, health);
+      add('router', said.router.state, states);
+      for (const { service_id, state } of said.services ?? []) {
+        const [id = ''] = service_id.split('@');
+        add(services[id] ?? id, state, states);
+      }
+    }),
+    orNothing('the nodes of the cluster', async () => {
+      const response = await api.request({
+        path: 'artifactory/api/system/status',
+        operation: 'nodes',
+        accept: [400, 403, 404],
+      });
+      if (response.status !== 200) return;
+      const nodes = json(response, cluster).nodes ?? [];
+      if (nodes.length > 1) for (const { id, state } of nodes) add(`node/${id}`, state, nodeStates);
+    }),
+    orNothing('the answer to the ping', async () => {
+      const response = await api.request({
+        path: 'artifactory/api/system/ping',
+        operation: 'ping',
+        accept: [500, 503],
+      });
+      const ok = response.status === 200 && response.body.toString('utf8').trim() === 'OK';
+      add('artifactory', ok ? 'HEALTHY' : 'UNHEALTHY', states);
+    }),
+  ]);
+  return [...found].map(([component, up]) => ({ component, up }));
+}

@@ -1,0 +1,117 @@
+import pMap from 'p-map';
+import { z } from 'zod';
+import { CollectError } from '../../errors.ts';
+import type { Kind } from '../../model.ts';
+import type { CollectContext } from '../../provider.ts';
+import { matchesDigest, parseManifest, sizeOf } from '../oci/manifest.ts';
+import { type Api, escapePath } from './api.ts';
+import type { Manifest, Target } from './layout.ts';
+
+/** What is remembered of a document by its digest, which never changes. */
+export interface Content {
+  readonly kind: Kind;
+  /** The document, its config and its layers. */
+  readonly size?: number;
+  /** Of an index. */
+  readonly children?: readonly { readonly digest: string; readonly attestation: boolean }[];
+  /** What it is attached to. */
+  readonly subject?: string;
+}
+
+/** Reads those documents of which the search does not tell enough, each once. */
+export interface Contents {
+  of(digest: string): Content | undefined;
+  /**
+   * Reads what is not known yet, as far as this poll may.
+   * @returns the first error, when a document could not be read; one that is gone is none
+   */
+  read(target: Target, manifests: Iterable<Manifest>): Promise<unknown>;
+}
+
+const subjectOf = z.object({ subject: z.object({ digest: z.string() }).nullish() });
+
+export function createContents(given: {
+  readonly api: Api;
+  readonly context: CollectContext;
+  /** Documents per poll at most. */
+  readonly budget: number;
+}): Contents {
+  const { api, context } = given;
+  const { memory } = context;
+  const known = new Map<string, Content>();
+  let left = given.budget;
+
+  function of(digest: string): Content | undefined {
+    const here = known.get(digest) ?? memory.get<Content>(`content ${digest}`)?.value;
+    if (here) known.set(digest, here);
+    return here;
+  }
+
+  async function fetch(target: Target, manifest: Manifest): Promise<Content | undefined> {
+    const name = manifest.index ? 'list.manifest.json' : 'manifest.json';
+    const path = escapePath(`${target.storage}/${manifest.path}/${name}`);
+    const response = await api.request({
+      path: `artifactory/${path}`,
+      // Reading it is no pull: https://docs.jfrog.com/artifactory/reference/retrieveartifact
+      query: { skipUpdateStats: 'true' },
+      operation: 'manifest',
+      // 404: deleted meanwhile, or a cache's that has expired.
+      accept: [404],
+    });
+    if (response.status === 404) return undefined;
+    if (matchesDigest(response.body, manifest.digest) === false)
+      throw new CollectError(
+        'invalid_response',
+        `${response.url.origin} answered for ${manifest.path}/${name} with what has another digest than it says`,
+      );
+    try {
+      const record = parseManifest(response.body);
+      const { subject } = subjectOf.parse(JSON.parse(response.body.toString('utf8')));
+      const size = record.kind === 'index' ? undefined : sizeOf(record);
+      return {
+        kind: record.kind,
+        ...(size !== undefined && { size }),
+        ...(record.children && { children: record.children }),
+        ...(subject && { subject: subject.digest }),
+      };
+    } catch (error) {
+      throw new CollectError(
+        'invalid_response',
+        `${response.url.origin} answered for ${manifest.path}/${name} with what is no manifest`,
+        { cause: error },
+      );
+    }
+  }
+
+  return {
+    of,
+    async read(target, manifests) {
+      const wanted = new Map<string, Manifest>();
+      for (const manifest of manifests) if (!of(manifest.digest)) wanted.set(manifest.digest, manifest);
+      const now = [...wanted.values()].slice(0, Math.max(0, left));
+      left -= now.length;
+      if (now.length < wanted.size)
+        context.log.info(
+          { key: target.key, left: wanted.size - now.length },
+          'manifests remain to be read: the next polls go on',
+        );
+      let failure: unknown;
+      await pMap(
+        now,
+        async (manifest) => {
+          try {
+            const content = await fetch(target, manifest);
+            if (!content) return;
+            known.set(manifest.digest, content);
+            memory.set(`content ${manifest.digest}`, content);
+          } catch (error) {
+            context.signal.throwIfAborted();
+            failure ??= error;
+          }
+        },
+        { concurrency: context.concurrency },
+      );
+      return failure;
+    },
+  };
+}

@@ -1,0 +1,153 @@
+import { z } from 'zod';
+import { json } from '../../http.ts';
+import type { RegistryFacts } from '../../model.ts';
+import type { Auth } from '../../options.ts';
+import type { CollectContext } from '../../provider.ts';
+import { type Api, needing } from './api.ts';
+
+type Credential = NonNullable<RegistryFacts['credentials']>[number];
+
+const license = z.object({
+  validThrough: z.string().nullish(),
+  nodeId: z.string().nullish(),
+});
+/** https://jfrog.com/help/r/jfrog-rest-apis/ha-license-information and …/license-information */
+const licenses = z.object({ licenses: z.array(license) });
+/** https://jfrog.com/help/r/jfrog-rest-apis/get-certificates */
+const certificates = z.array(z.object({ certificateAlias: z.string(), validUntil: z.string().nullish() }));
+/** https://jfrog.com/help/r/jfrog-rest-apis/get-tokens */
+const tokens = z.object({
+  tokens: z.array(
+    z.object({
+      token_id: z.string(),
+      subject: z.string().nullish(),
+      description: z.string().nullish(),
+      expiry: z.number().nullish(),
+      issued_at: z.number().nullish(),
+    }),
+  ),
+});
+const claims = z.object({ exp: z.number().positive() });
+
+/** Tokens that live less are made and thrown away by machines: each would be a series of its own. */
+const shortestLifeSeconds = 7 * 86_400;
+const tokensAtMost = 100;
+
+/**
+ * Unix seconds of `Jan 5, 2027` (a licence), of an ISO time or of `Sun May 01 2019 10:00:00 GMT +02:00 (UTC)` (a
+ * certificate). A licence that keeps its day to itself, `Jul XX, 2027`, may end on the first.
+ */
+export function expiryOf(text: string | null | undefined): number | undefined {
+  const plain = (text ?? '')
+    .replace(/\(.*\)\s*$/, '')
+    .replace(/GMT\s+(?=[+-])/, 'GMT')
+    .trim();
+  const [, month, day = '', year] = /^([A-Z][a-z]{2}) (\d{1,2}|[A-Z]{2}), (\d{4})$/.exec(plain) ?? [];
+  const milliseconds = month
+    ? Date.parse(`${/\d/.test(day) ? day : '1'} ${month} ${year} 00:00:00 GMT`)
+    : Date.parse(plain);
+  return plain === '' || Number.isNaN(milliseconds) ? undefined : Math.floor(milliseconds / 1000);
+}
+
+/** When the exporter's own token expires, where it says so itself. The token is not verified, and told nowhere. */
+export async function ownToken(auth: Auth | undefined): Promise<Credential | undefined> {
+  const secret = auth?.token ?? auth?.password;
+  const [, payload] = /^[\w-]+\.([\w-]+)\.[\w-]+$/.exec((await secret?.read()) ?? '') ?? [];
+  if (payload === undefined) return undefined;
+  try {
+    const parsed = claims.safeParse(JSON.parse(Buffer.from(payload, 'base64url').toString('utf8')));
+    return parsed.success ? { credential: 'exporter', expiresAt: parsed.data.exp } : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+async function readLicenses(api: Api): Promise<Credential[]> {
+  const cluster = await api.request({
+    path: 'artifactory/api/system/licenses',
+    operation: 'licenses',
+    accept: [400, 404],
+  });
+  let found: readonly z.infer<typeof license>[] = [];
+  if (cluster.status === 200) {
+    const parsed = licenses.safeParse(JSON.parse(cluster.body.toString('utf8')));
+    if (parsed.success) found = parsed.data.licenses;
+  }
+  if (found.length === 0)
+    found = [
+      json(await api.request({ path: 'artifactory/api/system/license', operation: 'license' }), license),
+    ];
+  return found.flatMap(({ validThrough, nodeId }) => {
+    const expiresAt = expiryOf(validThrough);
+    const name = nodeId && found.length > 1 ? `license/${nodeId}` : 'license';
+    return expiresAt === undefined ? [] : [{ credential: name, expiresAt }];
+  });
+}
+
+async function readCertificates(api: Api): Promise<Credential[]> {
+  const response = await api.request({
+    path: 'artifactory/api/system/security/certificates',
+    operation: 'certificates',
+    // Not in the editions without a licence.
+    accept: [400, 404],
+  });
+  if (response.status !== 200) return [];
+  return json(response, certificates).flatMap(({ certificateAlias, validUntil }) => {
+    const expiresAt = expiryOf(validUntil);
+    return expiresAt === undefined ? [] : [{ credential: `certificate/${certificateAlias}`, expiresAt }];
+  });
+}
+
+async function readTokens(api: Api, context: CollectContext): Promise<Credential[]> {
+  const response = await api.request({
+    path: 'access/api/v1/tokens',
+    operation: 'tokens',
+    // Before 7.21.1 there is no such list.
+    accept: [404],
+  });
+  if (response.status !== 200) return [];
+  const lasting = json(response, tokens)
+    .tokens.flatMap(({ token_id, subject, description, expiry, issued_at }) => {
+      if (!expiry || (issued_at && expiry - issued_at < shortestLifeSeconds)) return [];
+      const who = description || (subject ?? '').replace(/^.*\/users\//, '') || token_id;
+      return [{ id: token_id, name: `token/${who.slice(0, 100)}`, expiresAt: expiry }];
+    })
+    // What has expired is no credential any more.
+    .filter(({ expiresAt }) => expiresAt > context.now())
+    .sort((a, b) => a.expiresAt - b.expiresAt || (a.id < b.id ? -1 : 1));
+  if (lasting.length > tokensAtMost)
+    context.log.debug({ tokens: lasting.length }, 'only the tokens that expire first are exported');
+  const kept = lasting.slice(0, tokensAtMost);
+  return kept.map(({ id, name, expiresAt }) => ({
+    credential: kept.filter((one) => one.name === name).length > 1 ? `${name}#${id.slice(0, 8)}` : name,
+    expiresAt,
+  }));
+}
+
+/** Each part for itself: one that fails leaves the others. */
+export async function readCredentials(
+  api: Api,
+  context: CollectContext,
+  auth: Auth | undefined,
+): Promise<readonly Credential[]> {
+  const own = await ownToken(auth);
+  const parts = await Promise.allSettled([
+    readLicenses(api),
+    readCertificates(api),
+    readTokens(api, context),
+  ]);
+  context.signal.throwIfAborted();
+  const found: Credential[] = own ? [own] : [];
+  for (const part of parts) {
+    if (part.status === 'fulfilled') found.push(...part.value);
+    else
+      context.degraded(
+        'credentials',
+        needing(
+          "an administrator's token (scope applied-permissions/admin) for licenses and certificates, a token of a user for its tokens",
+          part.reason,
+        ),
+      );
+  }
+  return found;
+}

@@ -1,0 +1,173 @@
+import type { Aql, Criteria, Row } from './aql.ts';
+import { idOf, secondsOf } from './aql.ts';
+
+/** A repository of the JFrog platform that holds images. */
+export interface Target {
+  /** What people pull from, and what the label `repository` begins with. */
+  readonly key: string;
+  /** Where the items are: a remote repository keeps them in its cache. */
+  readonly storage: string;
+  readonly type: 'local' | 'remote' | 'federated';
+  readonly packageType: 'docker' | 'oci' | 'helmoci';
+}
+
+/**
+ * A manifest as it lies in a repository: `IMAGE/TAG/manifest.json`, for an index `IMAGE/TAG/list.manifest.json`, and
+ * below `IMAGE/sha256:HEX/` (in caches `sha256__HEX`) what has no tag: platforms, and what is attached to an image.
+ * Its blobs lie beside it as `sha256__HEX`, in caches also as `….marker` where they were not fetched.
+ * https://github.com/jfrog/jfrog-cli-artifactory/tree/main/artifactory/commands/ocicontainer
+ */
+export interface Manifest {
+  readonly image: string;
+  readonly path: string;
+  readonly index: boolean;
+  readonly digest: string;
+  readonly tag?: string;
+  /** Of the document itself. */
+  readonly bytes?: number;
+  readonly pushedAt?: number;
+  /** What is known of its downloads: undefined where the statistics could not be read. */
+  stats?: { readonly downloads: number; readonly pulledAt?: number };
+}
+
+export const manifestNames = ['manifest.json', 'list.manifest.json'] as const;
+
+/** `image` and tag or digest of a folder; undefined for folders that hold no image. */
+export function placeOf(path: string): { image: string; tag?: string; digest?: string } | undefined {
+  const slash = path.lastIndexOf('/');
+  if (slash <= 0) return undefined;
+  const image = path.slice(0, slash);
+  const leaf = path.slice(slash + 1);
+  // Blobs on their way: docker uploads them there, Artifactory moves them.
+  if (image.split('/').some((part) => part === '_uploads' || part === '.jfrog')) return undefined;
+  const [, hex] = /^sha256(?::|__)([0-9a-f]{64})$/.exec(leaf) ?? [];
+  return hex === undefined ? { image, tag: leaf } : { image, digest: `sha256:${hex}` };
+}
+
+const isSha256 = (text: string | null | undefined): text is string => /^[0-9a-f]{64}$/.test(text ?? '');
+
+/** The manifest of an item; undefined where it is none, or where nothing tells its digest. */
+export function manifestOf(row: Row): Manifest | undefined {
+  const place = placeOf(row.path);
+  if (!place || !manifestNames.some((name) => name === row.name)) return undefined;
+  const property = row.properties?.find(({ key }) => key === 'docker.manifest.digest')?.value ?? undefined;
+  const digest = isSha256(row.sha256) ? `sha256:${row.sha256}` : (property ?? place.digest);
+  if (digest === undefined) return undefined;
+  // `created` stays when a tag is pushed again.
+  const pushedAt = secondsOf(row.modified) ?? secondsOf(row.created);
+  const index = row.name === 'list.manifest.json';
+  return {
+    image: place.image,
+    path: row.path,
+    index,
+    digest,
+    // Beside an index of the same tag lies the manifest of one platform, which the tag does not name.
+    ...(place.tag !== undefined && { tag: place.tag }),
+    ...(row.size !== undefined && { bytes: row.size }),
+    ...(pushedAt !== undefined && { pushedAt }),
+  };
+}
+
+const fields = ['repo', 'path', 'name', 'size', 'sha256', 'created', 'modified'];
+
+/** What is asked of a repository: everything, or some images only. */
+export function criteriaOf(target: Target, only?: readonly string[]): Criteria {
+  return {
+    repo: target.storage,
+    type: 'file',
+    ...(only && {
+      $and: [
+        { $or: only.map((image) => ({ path: { $match: `${image}/*` } })) },
+        { $or: manifestNames.map((name) => ({ name })) },
+      ],
+    }),
+    ...(!only && { $or: manifestNames.map((name) => ({ name })) }),
+  };
+}
+
+/**
+ * All manifests of a repository, with their downloads.
+ * @param statsFailed told once when the statistics cannot be read; the manifests come all the same
+ */
+export async function listManifests(
+  aql: Aql,
+  target: Target,
+  options: {
+    readonly only?: readonly string[];
+    statsFailed(error: unknown): void;
+    nameless(path: string): void;
+  },
+): Promise<Manifest[]> {
+  const criteria = criteriaOf(target, options.only);
+  const found: Manifest[] = [];
+  let stats = true;
+  let page = 0;
+  for await (const rows of aql.pages(criteria, fields)) {
+    page += 1;
+    const unnamed = rows.filter((row) => !isSha256(row.sha256) && placeOf(row.path)?.tag !== undefined);
+    const named = unnamed.length > 0 ? await digestsOf(aql, criteria, unnamed) : new Map<string, Row>();
+    const manifests = new Map<string, Manifest>();
+    for (const row of rows) {
+      const manifest = manifestOf(named.get(idOf(row)) ?? row);
+      if (manifest) manifests.set(idOf(row), manifest);
+      else if (placeOf(row.path)) options.nameless(row.path);
+    }
+    const folders = new Set([...manifests.values()].filter(({ index }) => index).map(({ path }) => path));
+    for (const [id, manifest] of manifests) {
+      if (manifest.index || !folders.has(manifest.path)) continue;
+      const { tag: _, ...untagged } = manifest;
+      manifests.set(id, untagged);
+    }
+    if (stats)
+      try {
+        await addStats(aql, criteria, rows, manifests, page);
+      } catch (error) {
+        stats = false;
+        options.statsFailed(error);
+      }
+    found.push(...manifests.values());
+  }
+  return found;
+}
+
+/** Items between the first and the last of a page, in the order that the database itself has. */
+const between = (criteria: Criteria, rows: readonly Row[]): Criteria => ({
+  $and: [criteria, { path: { $gte: rows[0]?.path } }, { path: { $lte: rows.at(-1)?.path } }],
+});
+
+async function addStats(
+  aql: Aql,
+  criteria: Criteria,
+  rows: readonly Row[],
+  manifests: ReadonlyMap<string, Manifest>,
+  page: number,
+): Promise<void> {
+  const asked = await aql.all(
+    page === 1 && rows.length < 1000 ? criteria : between(criteria, rows),
+    ['repo', 'path', 'name', 'stat.downloads', 'stat.downloaded'],
+    'aql_stats',
+  );
+  for (const item of asked) {
+    const manifest = manifests.get(idOf(item));
+    if (!manifest) continue;
+    // What was never downloaded has no statistics.
+    const [first] = item.stats ?? [];
+    const pulledAt = secondsOf(first?.downloaded);
+    manifest.stats = { downloads: first?.downloads ?? 0, ...(pulledAt !== undefined && { pulledAt }) };
+  }
+}
+
+/** Items that are older than Artifactory's SHA-256 have their digest in a property. */
+async function digestsOf(aql: Aql, criteria: Criteria, rows: readonly Row[]): Promise<Map<string, Row>> {
+  const wanted = new Map(rows.map((row) => [idOf(row), row]));
+  const named = new Map<string, Row>();
+  for (const item of await aql.all(
+    between(criteria, rows),
+    ['repo', 'path', 'name', 'property'],
+    'aql_properties',
+  )) {
+    const row = wanted.get(idOf(item));
+    if (row) named.set(idOf(item), { ...row, properties: item.properties });
+  }
+  return named;
+}

@@ -1,0 +1,209 @@
+import { CollectError } from '../../errors.ts';
+import type { Image, Kind, Observation, Practice } from '../../model.ts';
+import type { CollectContext } from '../../provider.ts';
+import { type Api, needing } from './api.ts';
+import type { Aql } from './aql.ts';
+import type { Contents } from './contents.ts';
+import { type Entry, entriesOf, factsOf, imageTagsOf, type Sorted, sortEntries } from './images.ts';
+import { listManifests, type Manifest, type Target } from './layout.ts';
+import { readSizes } from './sizes.ts';
+import type { Xray } from './xray.ts';
+
+/** What reading one JFrog repository needs; lives for one cycle. */
+export interface Scope {
+  readonly context: CollectContext;
+  readonly api: Api;
+  readonly aql: Aql;
+  readonly contents: Contents;
+  readonly xray: Xray | undefined;
+  /** Keys of repositories that were deleted since they were listed. */
+  readonly gone: Set<string>;
+  practicesOf(target: Target): Promise<Partial<Record<Practice, boolean>>>;
+}
+
+const attachedKinds: readonly Kind[] = ['signature', 'sbom', 'attestation', 'other'];
+/** Indexes, indexes within them, and what no index lists: each is known only when the one before was read. */
+const rounds = 4;
+
+interface ImageRepository {
+  readonly repository: string;
+  readonly entries: ReadonlyMap<string, Entry>;
+  sorted: Sorted;
+}
+
+/**
+ * An answer without items is also what a lost permission looks like: it is believed when the repository is really gone,
+ * or when the next poll says so too.
+ * @throws CollectError when it is not believed yet
+ */
+async function doubtNothing({ context, api, gone }: Scope, target: Target, found: number): Promise<void> {
+  const key = `listed ${target.key}`;
+  const before = context.memory.get<number>(key)?.value ?? 0;
+  if (found !== before) context.memory.set(key, found);
+  if (found > 0 || before === 0) return;
+  const response = await api.request({
+    path: `artifactory/api/repositories/${encodeURIComponent(target.key)}`,
+    operation: 'repository',
+    // 400 is how Artifactory says that there is no such repository.
+    accept: [400, 403, 404],
+  });
+  if (response.status === 400 || response.status === 404) return void gone.add(target.key);
+  throw new CollectError(
+    'invalid_response',
+    `${response.url.origin} lists no image of ${target.key} all of a sudden, where there were ${before} manifests: believed when the next poll says so too`,
+  );
+}
+
+/** Reads the documents that are needed to tell images from what is attached to them. */
+async function sortAll(
+  scope: Scope,
+  target: Target,
+  repositories: readonly ImageRepository[],
+): Promise<void> {
+  let failure: unknown;
+  for (let round = 0; round < rounds; round += 1) {
+    const unread = repositories.flatMap((one) => {
+      one.sorted = sortEntries(one.entries, scope.contents, target.packageType);
+      return one.sorted.unread;
+    });
+    if (unread.length === 0 || failure !== undefined) break;
+    failure = await scope.contents.read(target, unread);
+    if (unread.every(({ digest }) => !scope.contents.of(digest))) break;
+  }
+  if (failure !== undefined)
+    scope.context.degraded('signatures', needing(`the permission Read on ${target.key}`, failure));
+}
+
+const isSized = (kind: Kind | undefined): boolean => kind === 'image' || kind === 'platform';
+
+async function sizesOf(
+  scope: Scope,
+  target: Target,
+  repositories: readonly ImageRepository[],
+): Promise<ReadonlyMap<string, number>> {
+  const { aql, context, contents } = scope;
+  const manifests = repositories.flatMap(({ entries, sorted }) =>
+    [...entries.values()].flatMap((entry) =>
+      isSized(sorted.rows.get(entry.digest)?.kind) ? entry.manifests.slice(0, 1) : [],
+    ),
+  );
+  try {
+    const sizes = await readSizes({ aql, memory: context.memory, contents, target, manifests });
+    const missing = manifests.filter(({ digest }) => !sizes.has(digest));
+    const failure = await contents.read(target, missing);
+    if (failure !== undefined) context.degraded('sizes', failure);
+    for (const { digest } of missing) {
+      const size = contents.of(digest)?.size;
+      if (size !== undefined) sizes.set(digest, size);
+    }
+    return sizes;
+  } catch (error) {
+    context.signal.throwIfAborted();
+    context.degraded('sizes', error);
+    return new Map();
+  }
+}
+
+function toImages(
+  { entries, sorted }: ImageRepository,
+  sizes: ReadonlyMap<string, number>,
+  scans: Awaited<ReturnType<Xray['scansOf']>>,
+): Image[] {
+  const known = sorted.unread.length === 0;
+  return [...sorted.rows].flatMap(([digest, { kind, platforms }]) => {
+    const entry = entries.get(digest);
+    if (!entry) return [];
+    const tags = imageTagsOf(entry);
+    const sizeBytes = sizes.get(digest);
+    const isImage = kind === 'image' || kind === 'index';
+    const signed = sorted.signed.has(digest) || (known ? false : undefined);
+    return {
+      digest,
+      kind,
+      ...(tags.length > 0 && { tags }),
+      ...(platforms && { platforms }),
+      ...(sizeBytes !== undefined && { sizeBytes }),
+      ...factsOf(entry),
+      ...(isImage && signed !== undefined && { signed }),
+      ...((isImage || kind === 'platform') && scans?.get(digest)),
+    };
+  });
+}
+
+/** Pulls of images: of a multi-platform one the pull of its platform counts, and not that of its index besides. */
+function pullsOf({ entries, sorted }: ImageRepository): number | undefined {
+  let pulls = 0;
+  for (const { digest, manifests } of entries.values()) {
+    if (!isSized(sorted.rows.get(digest)?.kind)) continue;
+    for (const { stats } of manifests) {
+      if (!stats) return undefined;
+      pulls += stats.downloads;
+    }
+  }
+  return pulls;
+}
+
+/**
+ * All images of one JFrog repository: each `IMAGE` in it is a repository of its own, `KEY/IMAGE`.
+ * @param only of these images
+ * @throws CollectError when the manifests cannot be listed
+ */
+export async function* readTarget(
+  scope: Scope,
+  target: Target,
+  only: readonly string[] | undefined,
+): AsyncGenerator<Observation> {
+  const { context, aql } = scope;
+  const manifests = await listManifests(aql, target, {
+    ...(only && { only }),
+    statsFailed: (error) => context.degraded('pull_times', error),
+    nameless: (path) =>
+      context.log.debug({ key: target.key, path }, 'a manifest without a digest is left out'),
+  });
+  if (!only) await doubtNothing(scope, target, manifests.length);
+
+  const byImage = new Map<string, Manifest[]>();
+  for (const manifest of manifests) {
+    const name = `${target.key}/${manifest.image}`;
+    if (!context.wants(name) || (only && !only.includes(manifest.image))) continue;
+    const list = byImage.get(name) ?? [];
+    byImage.set(name, list);
+    list.push(manifest);
+  }
+  const none: Sorted = { rows: new Map(), signed: new Set(), unread: [] };
+  const repositories = [...byImage].map(
+    ([repository, list]): ImageRepository => ({ repository, entries: entriesOf(list), sorted: none }),
+  );
+  await sortAll(scope, target, repositories);
+  const sizes = await sizesOf(scope, target, repositories);
+  const scanned = repositories.flatMap(({ entries, sorted }) =>
+    [...entries.values()].flatMap((entry) => {
+      const kind = sorted.rows.get(entry.digest)?.kind;
+      return kind === 'index' || isSized(kind) ? entry.manifests : [];
+    }),
+  );
+  const scans = await scope.xray?.scansOf(target, scanned);
+  const practices = await scope.practicesOf(target);
+
+  for (const one of repositories) {
+    const { repository, entries, sorted } = one;
+    const pulls = pullsOf(one);
+    const whole = sorted.unread.length === 0;
+    const tags = [...entries.values()].flatMap(imageTagsOf);
+    yield {
+      type: 'repository',
+      repository,
+      facts: {
+        practices: { ...practices, no_latest_tag: !tags.includes('latest') },
+        listsUntagged: whole,
+        ...(pulls !== undefined && { pulls }),
+        ...(!whole && { unknownKinds: attachedKinds }),
+      },
+    };
+    yield { type: 'images', repository, images: toImages(one, sizes, scans) };
+    yield { type: 'repository-complete', repository };
+  }
+  for (const image of only ?? [])
+    if (!byImage.has(`${target.key}/${image}`))
+      yield { type: 'repository-gone', repository: `${target.key}/${image}` };
+}

@@ -1,0 +1,221 @@
+import pMap from 'p-map';
+import { z } from 'zod';
+import { CollectError } from '../../errors.ts';
+import { json } from '../../http.ts';
+import type { Findings, Image, ScanStatus } from '../../model.ts';
+import type { CollectContext } from '../../provider.ts';
+import { type Api, needing } from './api.ts';
+import { secondsOf } from './aql.ts';
+import type { Manifest, Target } from './layout.ts';
+import { type Summaries, summariesOf } from './xray-summary.ts';
+
+/** What Xray says of one manifest. */
+export type Scan = Pick<Image, 'findings' | 'scanStatus' | 'scannedAt'>;
+
+export interface Xray {
+  /** Scans of manifests by digest; undefined where Xray could not be asked. */
+  scansOf(target: Target, manifests: readonly Manifest[]): Promise<ReadonlyMap<string, Scan> | undefined>;
+}
+
+/** Timed out with 4,000 rows where 1,000 worked: https://jfrog.com/help/r/xray-how-to-resolve-error-failed-to-get-artifacts-from-xray-get-artifacts-rest-api */
+const rowsPerPage = 1000;
+const maxPages = 10_000;
+/** How long a status stands where this poll may not ask again. */
+const statusSeconds = 86_400;
+
+const issues = z.object({
+  critical: z.number().nullish(),
+  high: z.number().nullish(),
+  medium: z.number().nullish(),
+  low: z.number().nullish(),
+  information: z.number().nullish(),
+  unknown: z.number().nullish(),
+  total: z.number().nullish(),
+});
+/** https://jfrog.com/help/r/xray-rest-apis/scans-list-get-artifacts */
+const listing = z.object({
+  data: z.array(z.object({ repo_path: z.string(), sec_issues: issues.nullish() })).nullable(),
+  offset: z.coerce.number(),
+});
+/** https://jfrog.com/help/r/xray-rest-apis/artifact-scan-status */
+const scanState = z.object({ status: z.string(), time: z.string().nullish() });
+const artifactStatus = z.object({
+  overall: scanState.nullish(),
+  details: z.object({ sca: scanState.nullish() }).nullish(),
+});
+
+const statuses: Readonly<Record<string, ScanStatus>> = {
+  DONE: 'complete',
+  PARTIAL: 'complete',
+  PENDING: 'pending',
+  SCANNING: 'pending',
+  NOT_SCANNED: 'none',
+  NOT_SUPPORTED: 'unsupported',
+  FAILED: 'failed',
+};
+
+/**
+ * Counts of a row. Severities without findings are left out of it; what the total says beyond those that are there is
+ * of a severity that is not known here. Without either nothing is known.
+ */
+export function findingsOf(counted: z.infer<typeof issues> | null | undefined): Findings | undefined {
+  if (!counted) return undefined;
+  const { critical, high, medium, low, information, unknown, total } = counted;
+  const named = [critical, high, medium, low, information, unknown].map((count) => count ?? 0);
+  const sum = named.reduce((a, b) => a + b, 0);
+  if (typeof total !== 'number' && sum === 0) return undefined;
+  const [CRITICAL = 0, HIGH = 0, MEDIUM = 0, LOW = 0, NEGLIGIBLE = 0, UNKNOWN = 0] = named;
+  const more = Math.max(0, (total ?? sum) - sum);
+  return { counts: { CRITICAL, HIGH, MEDIUM, LOW, NEGLIGIBLE, UNKNOWN: UNKNOWN + more } };
+}
+
+/** The folder of a manifest as Xray names it: `/image/tag/manifest.json`, or without the file or the slash. */
+const folderOf = (repoPath: string): string =>
+  repoPath.replace(/^\/+|\/+$/g, '').replace(/\/(?:list\.)?manifest\.json$/, '');
+
+export function createXray(given: {
+  readonly api: Api;
+  readonly context: CollectContext;
+  /** Statuses of single images per poll at most. */
+  readonly statusBudget: number;
+}): Xray {
+  const { api, context } = given;
+  const { memory } = context;
+  let left = given.statusBudget;
+  let hasStatus = true;
+  let summaries: Summaries | undefined;
+  const told = new Set<string>();
+
+  /** Findings by folder; undefined where Xray has no such list. */
+  async function list(repo: string): Promise<Map<string, Findings | undefined> | undefined> {
+    const found = new Map<string, Findings | undefined>();
+    let offset: number | undefined;
+    const seen = new Set<number>();
+    for (let page = 0; page < maxPages; page += 1) {
+      const response = await api.request({
+        path: 'xray/api/v1/artifacts',
+        query: {
+          repo,
+          num_of_rows: String(rowsPerPage),
+          order_by: 'created',
+          direction: 'desc',
+          ...(offset !== undefined && { offset: String(offset) }),
+        },
+        operation: 'xray_artifacts',
+        accept: [404],
+      });
+      if (response.status === 404) return page === 0 ? undefined : found;
+      const { data, offset: next } = json(response, listing);
+      for (const row of data ?? []) found.set(folderOf(row.repo_path), findingsOf(row.sec_issues));
+      if (next < 0 || (data ?? []).length === 0) return found;
+      if (seen.has(next)) break;
+      seen.add(next);
+      offset = next;
+    }
+    throw new CollectError('pagination', `the list of scans of ${repo} never ends`);
+  }
+
+  /** @param listed whether Xray lists it: then it needs to be heard once only that the scan is done */
+  async function status(target: Target, manifest: Manifest, listed: boolean): Promise<Scan | undefined> {
+    const key = `scan ${target.key} ${manifest.digest}`;
+    const known = memory.get<Scan>(key);
+    if (listed && known?.value.scanStatus === 'complete') return known.value;
+    if (left <= 0 || !hasStatus)
+      return known && context.now() - known.storedAt < statusSeconds ? known.value : undefined;
+    left -= 1;
+    const response = await api.request({
+      path: 'xray/api/v1/artifact/status',
+      post: {
+        type: 'application/json',
+        body: JSON.stringify({
+          repo: target.storage,
+          path: `${manifest.path}/${manifest.index ? 'list.manifest.json' : 'manifest.json'}`,
+        }),
+      },
+      operation: 'xray_status',
+      idempotent: true,
+      accept: [404, 405],
+    });
+    if (response.status !== 200) {
+      // Older than 3.80.9, or an image that Xray does not know.
+      if (response.status === 405 || !response.body.toString('utf8').trimStart().startsWith('{'))
+        hasStatus = false;
+      return response.status === 404 && hasStatus ? { scanStatus: 'none' } : undefined;
+    }
+    const { overall, details } = json(response, artifactStatus);
+    // Findings come from the software composition analysis; other scanners may lag behind.
+    const state = details?.sca ?? overall;
+    const scanStatus = statuses[state?.status ?? ''];
+    if (state && !scanStatus && !told.has(state.status)) {
+      told.add(state.status);
+      context.log.warn(
+        { status: state.status },
+        'Xray names a scan status that is not known here: taken as unknown',
+      );
+    }
+    const scannedAt = secondsOf(state?.time);
+    const scan: Scan = {
+      ...(scanStatus && { scanStatus }),
+      ...(scanStatus === 'complete' && scannedAt !== undefined && { scannedAt }),
+    };
+    if (scanStatus) memory.set(key, scan);
+    return scan;
+  }
+
+  async function read(target: Target, manifests: readonly Manifest[]): Promise<Map<string, Scan>> {
+    if (summaries) return summaries.scansOf(target, manifests);
+    let listed = await list(target.storage);
+    // Which of the two names a remote repository has in Xray's list is not written down.
+    if (listed?.size === 0 && target.storage !== target.key) listed = await list(target.key);
+    if (!listed) {
+      summaries = await summariesOf(api, context);
+      return summaries.scansOf(target, manifests);
+    }
+    const scans = new Map<string, Scan>();
+    const ask: Manifest[] = [];
+    for (const manifest of manifests) {
+      const findings = listed.get(manifest.path);
+      const clean = findings && Object.values(findings.counts).every((count) => count === 0);
+      if (findings && !clean) scans.set(manifest.digest, { findings, scanStatus: 'complete' });
+      // Xray tells the platforms of an index, and the index itself at most besides.
+      else if (!manifest.index) ask.push(manifest);
+    }
+    // An image without findings is clean when its scan is done and unknown before; one that is not listed may wait for
+    // its scan, have failed, or be of a kind that Xray cannot scan.
+    const open = [...new Map(ask.map((one) => [one.digest, one])).values()]
+      .filter(({ digest }) => !scans.has(digest))
+      .sort((a, b) => (b.pushedAt ?? 0) - (a.pushedAt ?? 0));
+    await pMap(
+      open,
+      async (manifest) => {
+        const findings = listed.get(manifest.path);
+        const said = await status(target, manifest, findings !== undefined);
+        if (!findings) scans.set(manifest.digest, said?.scanStatus ? said : { scanStatus: 'none' });
+        else if (said?.scanStatus === 'complete') scans.set(manifest.digest, { ...said, findings });
+        else if (said) scans.set(manifest.digest, said);
+        else if (!hasStatus) scans.set(manifest.digest, { findings, scanStatus: 'complete' });
+      },
+      { concurrency: context.concurrency },
+    );
+    return scans;
+  }
+
+  let broken = false;
+  return {
+    async scansOf(target, manifests) {
+      if (broken || manifests.length === 0) return broken ? undefined : new Map();
+      try {
+        return await read(target, manifests);
+      } catch (error) {
+        context.signal.throwIfAborted();
+        context.degraded(
+          'findings',
+          needing('the permission Read on the repositories, and Xray to index them', error),
+        );
+        // Without Xray each repository would wait for it in turn.
+        broken = !(error instanceof CollectError) || error.reason !== 'not_found';
+        return undefined;
+      }
+    },
+  };
+}
