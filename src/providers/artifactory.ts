@@ -151,13 +151,13 @@ export const artifactory = defineProvider<typeof options>({
     const only = onlyByKey(context.only);
     const targets = (await listTargets(api, given, context)).filter(({ key }) => !only || only.has(key));
 
-    let isAdministrator = false;
+    const user = context.session.keep('user', () => ({ isAdministrator: false }));
     const whole = !context.only;
     const hasXray = given.xray ?? true;
     // Side by side with the images: none of these waits for another.
     const storage = whole
       ? readStorage(api, context).then((read) => {
-          isAdministrator = read !== undefined;
+          user.isAdministrator = read !== undefined;
           return read?.(targets);
         })
       : undefined;
@@ -176,7 +176,7 @@ export const artifactory = defineProvider<typeof options>({
     const scope: Scope = {
       context,
       api,
-      aql: createAql({ api, pageSize: given.aqlPageSize ?? 5000, seesAll: () => isAdministrator }),
+      aql: createAql({ api, pageSize: given.aqlPageSize ?? 5000, seesAll: () => user.isAdministrator }),
       contents: createContents({ api, context, budget: given.manifestsPerPoll ?? 5000 }),
       xray: hasXray
         ? createXray({ api, context, statusBudget: given.scanStatusesPerPoll ?? 500 })

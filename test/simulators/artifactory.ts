@@ -60,6 +60,10 @@ export interface ArtifactorySimulator {
   /** Everything that was asked, one line each. */
   readonly asked: string[];
   readonly settings: ArtifactorySettings;
+  /** What lies there besides the estate. */
+  readonly extra: { readonly items: Item[]; readonly contents: Map<string, Buffer> };
+  /** Called with each request that is about to be answered; tests change something then. */
+  before?: (operation: string) => void;
   /** What is true of a repository `KEY/IMAGE`. */
   readonly truth: (repository: EstateRepository) => EstateRepository;
   close(): Promise<void>;
@@ -196,6 +200,7 @@ export async function startArtifactorySimulator(
   const requests = new Map<string, number>();
   const asked: string[] = [];
   const settings = usualSettings();
+  const extra = { items: [] as Item[], contents: new Map<string, Buffer>() };
   const username = 'exporter';
   const password = 's3cret-Passw0rd';
   const basic = `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`;
@@ -265,7 +270,11 @@ export async function startArtifactorySimulator(
       throw new AqlError('For permissions reasons AQL demands the following fields: repo, path and name.');
     const all = keys
       // Artifactory answers a search of what does not exist with nothing.
-      .flatMap((key) => (text.includes(JSON.stringify(storageOf(key))) ? shelfOf(key).items : []));
+      .flatMap((key) => {
+        const repo = storageOf(key);
+        if (!text.includes(JSON.stringify(repo))) return [];
+        return [...shelfOf(key).items, ...extra.items.filter((item) => item.repo === repo)];
+      });
     let found = find(all, query);
     if (options.endlessPaging && query.limit !== undefined && query.include.includes('sha256')) {
       turn += 1;
@@ -418,6 +427,7 @@ export async function startArtifactorySimulator(
       repository = ruleOf(/"repo":"([^"]+)"/.exec(text)?.[1] ?? '');
     }
     requests.set(operation, (requests.get(operation) ?? 0) + 1);
+    simulator.before?.(operation);
     for (const rule of faults)
       if (rule.fault.type === 'status' && rule.fault.body === undefined) {
         const { status } = rule.fault;
@@ -516,7 +526,8 @@ export async function startArtifactorySimulator(
           return send(response, 500, error(500, 'this would count as a pull'));
         const [repo = ''] = (found.key ?? '').split('/');
         const key = keys.find((one) => storageOf(one) === repo);
-        const content = key && shelfOf(key).contents.get(found.key ?? '');
+        const content =
+          extra.contents.get(found.key ?? '') ?? (key && shelfOf(key).contents.get(found.key ?? ''));
         return content
           ? send(response, 200, content, 'application/octet-stream')
           : send(response, 404, error(404, 'File not found.'));
@@ -537,7 +548,7 @@ export async function startArtifactorySimulator(
   });
   await new Promise<void>((resolve) => server.listen(options.port ?? 0, '127.0.0.1', resolve));
   url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  return {
+  const simulator: ArtifactorySimulator = {
     url,
     faults,
     keys,
@@ -548,12 +559,14 @@ export async function startArtifactorySimulator(
     requests,
     asked,
     settings,
+    extra,
     truth: (repository) => translated(repository, documents),
     async close() {
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));
     },
   };
+  return simulator;
 }
 
 /** For demonstrations: a platform whose population is made from a seed, and a step of it. */

@@ -21,7 +21,8 @@ export interface Scope {
   practicesOf(target: Target): Promise<Partial<Record<Practice, boolean>>>;
 }
 
-const attachedKinds: readonly Kind[] = ['signature', 'sbom', 'attestation', 'other'];
+/** Kinds of which it is not known how many there are while documents remain to be read. */
+const openKinds: readonly Kind[] = ['platform', 'signature', 'sbom', 'attestation', 'other'];
 /** Indexes, indexes within them, and what no index lists: each is known only when the one before was read. */
 const rounds = 4;
 
@@ -84,7 +85,7 @@ async function sizesOf(
   const { aql, context, contents } = scope;
   const manifests = repositories.flatMap(({ entries, sorted }) =>
     [...entries.values()].flatMap((entry) =>
-      isSized(sorted.rows.get(entry.digest)?.kind) ? entry.manifests.slice(0, 1) : [],
+      isSized(sorted.rows.get(entry.digest)?.kind) ? entry.manifests : [],
     ),
   );
   try {
@@ -197,7 +198,7 @@ export async function* readTarget(
         practices: { ...practices, no_latest_tag: !tags.includes('latest') },
         listsUntagged: whole,
         ...(pulls !== undefined && { pulls }),
-        ...(!whole && { unknownKinds: attachedKinds }),
+        ...(!whole && { unknownKinds: openKinds }),
       },
     };
     yield { type: 'images', repository, images: toImages(one, sizes, scans) };

@@ -1,0 +1,200 @@
+import { describe, expect, test } from 'vitest';
+import type { SimulatedViolation } from '../simulators/artifactory-xray.ts';
+import { lines, repositoryTruth } from '../simulators/estate-truth.ts';
+import { type Platform, platform } from '../support/artifactory-platform.ts';
+
+/** What Xray says, and what is made of it where it says nothing. */
+const held = ({ estate, simulator }: Platform) =>
+  [...estate.repositories.values()].filter(({ images }) => images.size > 0).map(simulator.truth);
+
+const scans = (made: Platform) =>
+  held(made)
+    .filter((repository) => repositoryTruth(repository).tagged + repositoryTruth(repository).untagged > 0)
+    .flatMap((repository) =>
+      lines(
+        'repository_image_scans',
+        { repository: repository.name },
+        'status',
+        repositoryTruth(repository).scans,
+      ),
+    )
+    .toSorted();
+
+describe('an Xray without a list of scans (before 3.54)', () => {
+  test('is asked for summaries, which tell what can be fixed too, and are remembered', async () => {
+    const made = await platform({ xray: 'old', seed: 8 });
+    await made.running.poll();
+    const fixable = held(made).flatMap((repository) =>
+      lines(
+        'repository_fixable_findings',
+        { repository: repository.name },
+        'severity',
+        repositoryTruth(repository).fixable,
+      ),
+    );
+    expect(fixable.length).toBeGreaterThan(0);
+    expect((await made.running.lines('repository_fixable_findings')).toSorted()).toEqual(fixable.toSorted());
+    const first = made.simulator.requests.get('xray_summary') ?? 0;
+    expect(first).toBeGreaterThan(0);
+    await made.running.poll();
+    // What was not scanned is asked for again only after a while.
+    expect(made.simulator.requests.get('xray_summary')).toBe(first);
+  });
+
+  test('says of what it has not scanned that it has not, and nothing of findings', async () => {
+    const made = await platform({ xray: 'old', seed: 8 });
+    await made.running.poll();
+    const truth = held(made).map(repositoryTruth);
+    const complete = truth.reduce((sum, { scans: { complete } }) => sum + complete, 0);
+    const found = (await made.running.lines('repository_image_scans')).filter((line) =>
+      line.includes('"complete"'),
+    );
+    expect(found.reduce((sum, line) => sum + Number(line.split(' ').at(-1)), 0)).toBe(complete);
+    expect(
+      (await made.running.lines('repository_image_scans')).filter((line) => line.includes('"failed"')),
+    ).toSatisfy((all: string[]) => all.every((line) => line.endsWith(' 0')));
+  });
+});
+
+test('without Xray there are no findings, and no capability that claims to have worked', async () => {
+  const made = await platform({ xray: 'none' });
+  await made.running.poll();
+  expect(await made.running.value('up')).toBe(1);
+  expect(await made.running.lines('repository_findings', 'repository_image_scans')).toEqual([]);
+  const capabilities = await made.running.lines('capability_up');
+  expect(capabilities.join()).not.toContain('findings');
+  expect(capabilities).toContain('capability_up{capability="images"} 1');
+  expect(made.running.log()).not.toMatch(/level=(warn|error)/);
+});
+
+test('Xray can be left alone', async () => {
+  const made = await platform({}, { xray: false });
+  await made.running.poll();
+  expect(made.simulator.asked.filter((line) => line.includes('/xray/'))).toEqual([]);
+  expect((await made.running.lines('capability_up')).join()).not.toContain('findings');
+});
+
+test('an image without findings is clean only where Xray says that its scan is done', async () => {
+  const made = await platform({ seed: 2, repositories: 1 });
+  const [repository] = made.estate.repositories.values();
+  const zero = { CRITICAL: 0, HIGH: 0, MEDIUM: 0, LOW: 0, NEGLIGIBLE: 0, UNKNOWN: 0 };
+  for (const image of repository?.images.values() ?? [])
+    if (image.kind === 'image' || image.kind === 'platform')
+      image.scan = { status: 'complete', at: 1_794_000_000, counts: zero, fixable: zero };
+  made.simulator.faults.push({
+    operation: 'xray_status',
+    fault: { type: 'body', body: '{"overall":{"status":"SCANNING"}}' },
+  });
+  await made.running.poll();
+  expect(await made.running.lines('repository_findings')).toEqual([]);
+  expect(
+    (await made.running.lines('repository_image_scans')).find((line) => line.includes('"complete"')),
+  ).toMatch(/ 0$/);
+  made.simulator.faults.length = 0;
+  await made.running.poll();
+  expect(await made.running.lines('repository_findings')).toHaveLength(6);
+  expect(await made.running.lines('image_scanned_timestamp_seconds')).not.toEqual([]);
+  expect((await made.running.lines('repository_image_scans')).toSorted()).toEqual(scans(made));
+  // Heard once, it stays so: the next poll asks for none of them.
+  const asked = made.simulator.requests.get('xray_status');
+  await made.running.poll();
+  expect(made.simulator.requests.get('xray_status')).toBe(asked);
+});
+
+test('a scan status that is not known here is unknown, and told once', async () => {
+  const made = await platform({ seed: 4 });
+  const body = '{"overall":{"status":"REINCARNATED","time":"2026-11-01T00:00:00Z"}}';
+  made.simulator.faults.push({ operation: 'xray_status', fault: { type: 'body', body } });
+  await made.running.poll();
+  await made.running.poll();
+  expect(await made.running.value('up')).toBe(1);
+  expect(made.running.log().match(/REINCARNATED/g)?.length).toBe(2);
+});
+
+test('more images without a scan than may be asked for one by one count as never scanned', async () => {
+  const made = await platform({ seed: 4 }, { scanStatusesPerPoll: 2 });
+  await made.running.poll();
+  expect(made.simulator.requests.get('xray_status')).toBe(2);
+  const waiting = (await made.running.lines('repository_image_scans')).filter((line) =>
+    line.includes('"none"'),
+  );
+  expect(waiting.reduce((sum, line) => sum + Number(line.split(' ').at(-1)), 0)).toBeGreaterThan(2);
+});
+
+test('Xray that fails takes nothing else with it, and is not asked for each repository in turn', async () => {
+  const made = await platform({ seed: 4 });
+  made.simulator.faults.push({ operation: 'xray_artifacts', fault: { type: 'status', status: 403 } });
+  await made.running.poll();
+  expect(await made.running.value('up')).toBe(1);
+  expect(await made.running.lines('capability_up')).toContain('capability_up{capability="findings"} 0');
+  expect(made.running.log()).toMatch(/findings could not be read.*permission Read on the repositories/);
+  expect(await made.running.lines('repository_size_bytes')).not.toEqual([]);
+  expect(made.simulator.requests.get('xray_artifacts')).toBeLessThanOrEqual(2);
+});
+
+describe('violations', () => {
+  const violations = (watch: string, ...severities: SimulatedViolation['severity'][]): SimulatedViolation[] =>
+    severities.map((severity) => ({ watch, severity }));
+  const setUp = (made: Platform) => {
+    made.simulator.settings.watches = [
+      { name: 'all', active: true },
+      { name: 'retired', active: false },
+    ];
+    made.simulator.settings.violations = [
+      ...violations('all', 'Critical', 'High', 'High', 'Information', 'Unknown'),
+      ...violations('retired', 'Critical'),
+    ];
+  };
+  const counted = [
+    'policy_violations{watch="all",severity="CRITICAL"} 1',
+    'policy_violations{watch="all",severity="HIGH"} 2',
+    'policy_violations{watch="all",severity="MEDIUM"} 0',
+    'policy_violations{watch="all",severity="LOW"} 0',
+    'policy_violations{watch="all",severity="NEGLIGIBLE"} 1',
+    'policy_violations{watch="all",severity="UNKNOWN"} 1',
+  ];
+
+  test('are counted by active watch and severity, and not at every poll', async () => {
+    const made = await platform();
+    setUp(made);
+    await made.running.poll();
+    await made.running.poll();
+    expect(await made.running.lines('policy_violations')).toEqual(counted);
+    expect(made.simulator.requests.get('xray_violations')).toBe(1);
+  });
+
+  test('that are many are counted by their least severity', async () => {
+    const made = await platform();
+    setUp(made);
+    made.simulator.settings.violations.push(
+      ...Array.from({ length: 300 }, () => violations('all', 'Medium')).flat(),
+    );
+    await made.running.poll();
+    expect(await made.running.lines('policy_violations')).toEqual(
+      counted.map((line) => line.replace('"MEDIUM"} 0', '"MEDIUM"} 300')),
+    );
+    expect(made.simulator.requests.get('xray_violations')).toBe(6);
+  });
+
+  test('that are never answered are waited for only so long', async () => {
+    const made = await platform({}, { violationsTimeout: '300ms', http: { timeout: '30s' } });
+    setUp(made);
+    made.simulator.settings.hangingWatches = ['all'];
+    const began = performance.now();
+    await made.running.poll();
+    expect(performance.now() - began).toBeLessThan(5000);
+    expect(await made.running.value('up')).toBe(1);
+    expect(await made.running.lines('policy_violations')).toEqual([]);
+    expect(made.running.log()).toMatch(/the violations of the watch .*all.*no answer within 300 ms/);
+    expect((await made.running.lines('repository_image_scans')).toSorted()).toEqual(scans(made));
+  });
+
+  test('need a role of their own', async () => {
+    const made = await platform({ role: 'reader' });
+    setUp(made);
+    await made.running.poll();
+    expect(await made.running.lines('policy_violations')).toEqual([]);
+    expect(made.running.log()).toMatch(/role Manage Watches/);
+    expect((await made.running.lines('repository_image_scans')).toSorted()).toEqual(scans(made));
+  });
+});
