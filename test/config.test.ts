@@ -8,6 +8,8 @@ import { ConfigError, configJsonSchema, loadConfig, parseConfig } from '../src/c
 import { providers } from '../src/providers/index.ts';
 
 const file = 'exporter.yaml';
+/** As a message lists them. */
+const types = Object.keys(providers).join(', ');
 const parse = (text: string, env: NodeJS.ProcessEnv = {}) => parseConfig(text, { file, providers, env });
 
 /** A document with one registry that is right but for the lines given. */
@@ -51,12 +53,12 @@ describe('each mistake is told with file, line, path, what is wrong and what wou
     [
       'a type that does not exist',
       'registries:\n  - name: edge\n    type: ocj',
-      'exporter.yaml:3:5: registries[0].type: is none of the types of registry: oci (did you mean "oci"?)',
+      `exporter.yaml:3:5: registries[0].type: is none of the types of registry: ${types} (did you mean "oci"?)`,
     ],
     [
       'no type',
       'registries:\n  - name: edge\n',
-      'exporter.yaml:2:5: registries[0].type: is none of the types of registry: oci',
+      `exporter.yaml:2:5: registries[0].type: is none of the types of registry: ${types}`,
     ],
     [
       'a cron expression that is none',
