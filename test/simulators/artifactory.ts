@@ -581,5 +581,3 @@ export async function startArtifactoryDemo(options: {
   const simulator = await startArtifactorySimulator({ estate, ...(port !== undefined && { port }) });
   return { ...simulator, step: () => estate.step() };
 }
-
-export { keyOf };

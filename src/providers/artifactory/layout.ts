@@ -30,7 +30,7 @@ export interface Manifest {
   stats?: { readonly downloads: number; readonly pulledAt?: number };
 }
 
-export const manifestNames = ['manifest.json', 'list.manifest.json'] as const;
+const manifestNames = ['manifest.json', 'list.manifest.json'] as const;
 
 /** `image` and tag or digest of a folder; undefined for folders that hold no image. */
 export function placeOf(path: string): { image: string; tag?: string; digest?: string } | undefined {
@@ -47,7 +47,7 @@ export function placeOf(path: string): { image: string; tag?: string; digest?: s
 const isSha256 = (text: string | null | undefined): text is string => /^[0-9a-f]{64}$/.test(text ?? '');
 
 /** The manifest of an item; undefined where it is none, or where nothing tells its digest. */
-export function manifestOf(row: Row): Manifest | undefined {
+function manifestOf(row: Row): Manifest | undefined {
   const place = placeOf(row.path);
   if (!place || !manifestNames.some((name) => name === row.name)) return undefined;
   const property = row.properties?.find(({ key }) => key === 'docker.manifest.digest')?.value ?? undefined;
@@ -71,7 +71,7 @@ export function manifestOf(row: Row): Manifest | undefined {
 const fields = ['repo', 'path', 'name', 'size', 'sha256', 'created', 'modified'];
 
 /** What is asked of a repository: everything, or some images only. */
-export function criteriaOf(target: Target, only?: readonly string[]): Criteria {
+function criteriaOf(target: Target, only?: readonly string[]): Criteria {
   return {
     repo: target.storage,
     type: 'file',
