@@ -67,6 +67,29 @@ test('without Xray there are no findings, and no capability that claims to have 
   expect(made.running.log()).not.toMatch(/level=(warn|error)/);
 });
 
+test('Xray that was there before and does not answer any more is down, and not absent', async () => {
+  const made = await platform({ seed: 4 });
+  await made.running.poll();
+  for (const operation of ['xray_artifacts', 'xray_ping', 'xray_watches'])
+    made.simulator.faults.push({ operation, fault: { type: 'status', status: 404 } });
+  await made.running.poll();
+  expect(await made.running.lines('capability_up')).toContain('capability_up{capability="findings"} 0');
+  expect(made.running.log()).toMatch(/nothing answers at \/xray: is it down/);
+});
+
+test('Xray that gives up on a long list is asked for a shorter one', async () => {
+  const made = await platform({ seed: 4 });
+  const body = '{"error":"failed to get artifacts"}';
+  made.simulator.faults.push({
+    operation: 'xray_artifacts',
+    times: 2,
+    fault: { type: 'status', status: 500, body },
+  });
+  await made.running.poll();
+  expect((await made.running.lines('repository_image_scans')).toSorted()).toEqual(scans(made));
+  expect(await made.running.lines('capability_up')).toContain('capability_up{capability="findings"} 1');
+});
+
 test('Xray can be left alone', async () => {
   const made = await platform({}, { xray: false });
   await made.running.poll();

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { CollectError } from '../../errors.ts';
 import { json } from '../../http.ts';
 import { type Findings, type Severity, type SeverityCounts, severities } from '../../model.ts';
 import type { CollectContext } from '../../provider.ts';
@@ -74,6 +75,12 @@ export async function summariesOf(api: Api, context: CollectContext): Promise<Su
     accept: [404],
   });
   if (ping.status === 404 || !ping.body.toString('utf8').includes('pong')) {
+    // Where it was before, it is not absent but down.
+    if (memory.get('xray'))
+      throw new CollectError(
+        'not_found',
+        'Xray was there before, and now nothing answers at /xray: is it down?',
+      );
     context.absent('findings');
     context.log.debug({}, 'there is no Xray: findings are not to be had');
     return { scansOf: async () => new Map() };
