@@ -1,5 +1,6 @@
 import { type Dispatcher, request as undiciRequest } from 'undici';
 import type { z } from 'zod';
+import { type Deadline, startDeadline } from './deadline.ts';
 import { CollectError, type FailureReason, reasonOf } from './errors.ts';
 import { type AttemptOptions, createAttempts, type Observe } from './http/attempts.ts';
 import { readBody } from './http/body.ts';
@@ -199,21 +200,33 @@ export function createHttpClient(options: HttpClientOptions): HttpClient {
 
   /** One attempt under its own deadline, redirects included. */
   async function attempt(request: HttpRequest): Promise<HttpResponse> {
-    const method = request.method ?? 'GET';
     // Runs from the first start on: waiting for a place is not the registry's delay.
-    let deadline: AbortSignal | undefined;
+    let deadline: Deadline | undefined;
+    try {
+      return await follow(request, () => {
+        deadline ??= startDeadline(signal, timeoutMs);
+        return deadline;
+      });
+    } finally {
+      deadline?.clear();
+    }
+  }
+
+  /** A request and where it is redirected to. */
+  async function follow(request: HttpRequest, limit: () => Deadline): Promise<HttpResponse> {
+    const method = request.method ?? 'GET';
     let url = new URL(request.url);
     let headers: Record<string, string> = { ...request.headers };
     for (let redirects = 0; ; redirects += 1) {
       const release = await limiterOf(url.host).acquire(signal);
-      deadline ??= AbortSignal.timeout(timeoutMs);
+      const deadline = limit();
       let response: HttpResponse;
       try {
-        response = await exchange(request, url, headers, AbortSignal.any([signal, deadline]));
+        response = await exchange(request, url, headers, deadline.signal);
       } catch (error) {
         if (signal.aborted) throw signal.reason;
         if (error instanceof CollectError) throw error;
-        const late = deadline.aborted;
+        const late = deadline.passed();
         const reason = late ? 'timeout' : reasonOf(error);
         const why = late ? `no complete answer within ${timeoutMs} ms` : explained(reason, error as Error);
         // What undici cannot name is a connection that broke in the middle.

@@ -1,3 +1,4 @@
+import { startDeadline } from './deadline.ts';
 import { CollectError, reasonOf } from './errors.ts';
 import type { Exposition } from './exposition.ts';
 import type { CycleResult } from './fold.ts';
@@ -209,8 +210,8 @@ export function createRegistryLoop(input: {
   async function cycle(only: readonly string[] | undefined): Promise<void> {
     const startedAt = unixNow();
     polling = { startedAt, done: 0, total: 0 };
-    const deadline = AbortSignal.timeout(settings.timeoutMs);
-    const signal = AbortSignal.any([stopping.signal, deadline]);
+    const deadline = startDeadline(stopping.signal, settings.timeoutMs);
+    const { signal } = deadline;
     const { context, failing, absent, close } = createCycleContext({
       settings,
       signal,
@@ -245,6 +246,7 @@ export function createRegistryLoop(input: {
     } finally {
       polling = undefined;
       close();
+      deadline.clear();
     }
     if (stopping.signal.aborted) return;
     if (only === undefined) settleFull(startedAt, { failing, absent }, failure);

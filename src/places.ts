@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { RegistryConfig } from './config.ts';
+import { startDeadline } from './deadline.ts';
 import { CollectError, type FailureReason, reasonOf } from './errors.ts';
 import { createCycleContext, createSession } from './loop/context.ts';
 import { createTroubles } from './loop/troubles.ts';
@@ -94,7 +95,8 @@ export function createPlaceFinder(input: {
   let error: EntryStatus['error'];
 
   async function search(): Promise<void> {
-    const signal = AbortSignal.any([stopping.signal, AbortSignal.timeout(config.timeoutMs)]);
+    const deadline = startDeadline(stopping.signal, config.timeoutMs);
+    const { signal } = deadline;
     const { context, close } = createCycleContext({
       settings: config,
       signal,
@@ -130,6 +132,7 @@ export function createPlaceFinder(input: {
       troubles.tell('error', 'the search for registries', failure, message);
     } finally {
       close();
+      deadline.clear();
     }
     lastAttemptAt = Date.now() / 1000;
     searched(up ?? false);

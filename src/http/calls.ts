@@ -1,3 +1,4 @@
+import { startDeadline } from '../deadline.ts';
 import { CollectError, reasonOf } from '../errors.ts';
 import { type AttemptOptions, createAttempts, type Observe } from './attempts.ts';
 
@@ -34,8 +35,8 @@ export function createCalls(
 
   /** One attempt that ends at its deadline whatever the SDK does. */
   function bounded<T>({ attempt, operation, host }: Call<T>): Promise<T> {
-    const deadline = AbortSignal.timeout(timeoutMs);
-    const limit = AbortSignal.any([signal, deadline]);
+    const deadline = startDeadline(signal, timeoutMs);
+    const limit = deadline.signal;
     return new Promise<T>((resolve, reject) => {
       const onAbort = () =>
         reject(
@@ -49,7 +50,10 @@ export function createCalls(
       limit.addEventListener('abort', onAbort, { once: true });
       attempt(limit)
         .then(resolve, (error) => (limit.aborted ? onAbort() : reject(error)))
-        .finally(() => limit.removeEventListener('abort', onAbort));
+        .finally(() => {
+          limit.removeEventListener('abort', onAbort);
+          deadline.clear();
+        });
     });
   }
 

@@ -124,6 +124,7 @@ export async function startOciSimulator(options: OciSimulatorOptions = {}): Prom
     const value = randomBytes(12).toString('hex');
     const seconds = options.tokenSeconds ?? 300;
     const since = Date.now();
+    for (const [old, { until }] of tokens) if (until < Date.now()) tokens.delete(old);
     tokens.set(value, { scopes: new Set(query.getAll('scope')), since, until: since + seconds * 1000 });
     send(response, 200, JSON.stringify({ token: value, expires_in: seconds }));
   }

@@ -12,7 +12,7 @@ import { runLoop } from './running-loop.ts';
 const polls = Number(process.argv[2]);
 const store = createStore();
 populate(store, { seed: 3, repositories: 5, now: 1_795_000_000 });
-const simulator = await startOciSimulator({ store, referrers: true, auth: 'bearer' });
+const simulator = await startOciSimulator({ store, referrers: true, auth: 'bearer', tokenSeconds: 5 });
 const running = await runLoop(
   oci,
   {
