@@ -19,10 +19,16 @@ export interface HttpClientOptions extends AttemptOptions {
   readonly userAgent: string;
   readonly observe: Observe;
   /**
-   * What a vendor means by an answer that HTTP alone does not tell, such as a 400 that is a throttle. Such an answer
-   * is an error whatever the request accepts.
+   * What a vendor means by an answer that HTTP alone does not tell, such as a 400 that is a throttle, or how long it
+   * asks to wait where it does not say so in `Retry-After`. Such an answer is an error whatever the request accepts.
    */
-  judge?(response: HttpResponse): FailureReason | undefined;
+  judge?(response: HttpResponse): FailureReason | Judgement | undefined;
+}
+
+/** An answer that is an error, and how long the vendor asked to wait. */
+export interface Judgement {
+  readonly reason: FailureReason;
+  readonly retryAfterMs?: number;
 }
 
 export interface HttpRequest {
@@ -113,9 +119,10 @@ function explanation(body: Buffer): string {
 function failedStatus(
   response: HttpResponse,
   method: string,
-  reason = reasonOfStatus(response.status),
+  judged: FailureReason | Judgement = reasonOfStatus(response.status),
 ): CollectError {
-  const retryAfter = retryAfterMs(response.header('retry-after'));
+  const { reason, ...asked } = typeof judged === 'string' ? { reason: judged } : judged;
+  const retryAfter = asked.retryAfterMs ?? retryAfterMs(response.header('retry-after'));
   return new CollectError(
     reason,
     `${method} ${shown(response.url)} answered ${response.status}${explanation(response.body)}${hints[reason] ?? ''}`,

@@ -177,6 +177,22 @@ describe('an attempt that failed is made again', () => {
     expect((await client({ retries: 1 }).http.request({ url, operation: 'get' })).status).toBe(200);
   });
 
+  test('a vendor that says it in a header of its own is heeded too', async () => {
+    const { url, seen } = await site((_, response) => {
+      if (seen.length > 1) response.end('{}');
+      else response.writeHead(429, { 'x-wait-ms': '300' }).end();
+    });
+    const { http } = client({
+      judge: (response) =>
+        response.status === 429
+          ? { reason: 'throttled', retryAfterMs: Number(response.header('x-wait-ms')) }
+          : undefined,
+    });
+    const began = performance.now();
+    await http.request({ url, operation: 'x' });
+    expect(performance.now() - began).toBeGreaterThan(290);
+  });
+
   test.each([
     ['120', 120_000],
     ['0', 0],
