@@ -137,7 +137,10 @@ export function createRegistryLoop(input: {
     self.apiRequestDuration.observe({ ...labels, operation }, seconds);
   }
 
-  async function merge(result: CycleResult, scoped: boolean): Promise<void> {
+  async function merge(
+    result: CycleResult,
+    { scoped, listsRepositories }: { readonly scoped: boolean; readonly listsRepositories: boolean },
+  ): Promise<void> {
     const failures = [...result.failed, ...result.failedGroups];
     const [firstFailure] = failures;
     if (firstFailure && result.complete.size === 0 && result.gone.size === 0) throw firstFailure[1];
@@ -149,6 +152,7 @@ export function createRegistryLoop(input: {
       now,
       staleAfterSeconds: settings.staleAfterMs / 1000,
       scoped,
+      listsRepositories,
     });
     for (const name of state.pushes.keys())
       if (state.snapshot?.repositories.has(name) && !snapshot.repositories.has(name))
@@ -240,7 +244,10 @@ export function createRegistryLoop(input: {
         },
         signal,
       );
-      await merge(result, only !== undefined);
+      await merge(result, {
+        scoped: only !== undefined,
+        listsRepositories: !absent.has('repositories'),
+      });
     } catch (error) {
       failure = error ?? new CollectError('internal', 'the provider failed without an error');
     } finally {

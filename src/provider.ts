@@ -86,7 +86,10 @@ export interface CollectContext {
   readonly concurrency: number;
   /** A detail could not be read: its capability reads 0, the rest is published. */
   degraded(capability: Capability, error: unknown): void;
-  /** This registry does not have it at all, such as a scanner that is not installed: it neither works nor fails. */
+  /**
+   * This registry does not have it at all, such as a scanner that is not installed, or is not asked for it: it neither
+   * works nor fails. Without `repositories` there is no number of repositories either.
+   */
   absent(capability: Capability): void;
   /** For the progress bar: repositories done of those listed so far. */
   progress(done: number, total: number): void;

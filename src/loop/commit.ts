@@ -23,6 +23,8 @@ export interface CommitInput {
   readonly staleAfterSeconds: number;
   /** Whether the cycle looked at some repositories only. */
   readonly scoped: boolean;
+  /** False where nothing but facts of the registry is asked for: no repositories are then no number of them. */
+  readonly listsRepositories: boolean;
 }
 
 export interface CommitOutput {
@@ -42,7 +44,7 @@ const becameEmpty = (before: PackedTotals, now: PackedTotals): boolean =>
 
 /** Merges what a cycle learned into the last good snapshot. The previous snapshot is left as it was. */
 export async function commit(input: CommitInput): Promise<CommitOutput> {
-  const { previous, result, empty, now, scoped } = input;
+  const { previous, result, empty, now, scoped, listsRepositories } = input;
   const { complete, failed, failedGroups, gone } = result;
   const partial = failed.size > 0 || failedGroups.size > 0;
   const pause = createYielder();
@@ -50,7 +52,11 @@ export async function commit(input: CommitInput): Promise<CommitOutput> {
 
   // A definite "not found" is no empty listing: it is believed at once.
   const suddenlyNothing =
-    !scoped && complete.size + gone.size === 0 && !partial && (previous?.repositories.size ?? 0) > 0;
+    listsRepositories &&
+    !scoped &&
+    complete.size + gone.size === 0 &&
+    !partial &&
+    (previous?.repositories.size ?? 0) > 0;
   if (suddenlyNothing && previous && !empty.registry) {
     empty.registry = true;
     return { snapshot: { ...previous, observedAt: now }, doubted: ['the list of repositories'] };
@@ -100,6 +106,7 @@ export async function commit(input: CommitInput): Promise<CommitOutput> {
   const factsAt = partial ? (previous?.factsAt ?? previous?.observedAt ?? now) : now;
   // Below a prefix that failed there may be repositories that nobody knows of yet.
   const countOf = () => {
+    if (!listsRepositories) return {};
     if (failedGroups.size === 0) return { repositoryCount: complete.size + failed.size };
     const known = previous?.repositoryCount;
     return held === previous?.facts && known !== undefined ? { repositoryCount: known } : {};

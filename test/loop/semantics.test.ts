@@ -317,3 +317,17 @@ test('the end of a loop waits for a publish of old age: a registry that is remov
   await loop.stop();
   expect(begun).toBe(ended);
 });
+
+test('a registry that is not asked for repositories has no number of them, and no capability that could fail', async () => {
+  const { provider } = scripted((context) => {
+    context.absent('repositories');
+    return [{ type: 'registry', facts: { pullRemaining: 5 } }];
+  });
+  const loop = await started(provider, {});
+  await loop.poll();
+  expect(await loop.lines('up', 'repositories', 'pull_remaining', 'capability_up')).toEqual([
+    'up{} 1',
+    'capability_up{capability="findings"} 1',
+    'pull_remaining{source=""} 5',
+  ]);
+});
