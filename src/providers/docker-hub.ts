@@ -1,0 +1,185 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { z } from 'zod';
+import { CollectError } from '../errors.ts';
+import type { Observation, RegistryFacts, RepositoryFacts } from '../model.ts';
+import { duration, endpointUrl } from '../options.ts';
+import { type Capabilities, type Capability, type CollectContext, defineProvider } from '../provider.ts';
+import { isNotFound, readSideBySide } from '../side-by-side.ts';
+import { createHub, type Hub, hubAddress, judgeHub } from './docker-hub/client.ts';
+import { type Bearer, createLogin, hubAuth } from './docker-hub/login.ts';
+import { type Listing, listNamespaces } from './docker-hub/namespaces.ts';
+import { pullLimitFacts, readPullLimit } from './docker-hub/pull-limit.ts';
+import { hiddenRepositories } from './docker-hub/scopes.ts';
+import { createTagRules, type TagRules } from './docker-hub/tag-rules.ts';
+import { readTags } from './docker-hub/tags.ts';
+
+const options = z.strictObject({
+  namespaces: z
+    .array(z.string().regex(/^[a-z0-9][a-z0-9_-]*$/, 'a namespace has small letters, digits, - and _'))
+    .min(1)
+    .describe('Organisations and users whose repositories are read; without any, the pull limit alone is')
+    .optional(),
+  auth: hubAuth.describe('Credentials; without them public repositories are read').optional(),
+  pullLimit: z
+    .boolean()
+    .describe('Whether the pull rate limit of the credentials or the address is read (default true)')
+    .optional(),
+  privateRepositories: z
+    .boolean()
+    .describe('False where there are none, so that a token that lists none is right (default true)')
+    .optional(),
+  settingsInterval: duration
+    .describe("How often the rules of a repository's tags are looked at (default 6h)")
+    .optional(),
+  endpoint: endpointUrl.describe(`Address of the API (default ${hubAddress})`).optional(),
+  authEndpoint: endpointUrl
+    .describe('Address of the token server of pulls (default https://auth.docker.io)')
+    .optional(),
+  registryEndpoint: endpointUrl
+    .describe('Address that images are pulled from (default https://registry-1.docker.io)')
+    .optional(),
+});
+type Options = z.infer<typeof options>;
+
+const address = (url: URL | undefined, standard: string): string =>
+  (url?.href ?? standard).replace(/\/+$/, '');
+
+/** What reading a repository needs; lives for one cycle. */
+interface Scope {
+  readonly context: CollectContext;
+  readonly hub: Hub;
+  readonly tagRules: TagRules;
+  readonly listing: Listing;
+}
+
+async function* readRepository(scope: Scope, repository: string): AsyncGenerator<Observation> {
+  const { context, hub, tagRules, listing } = scope;
+  try {
+    const listed = listing.found.get(repository) ?? (await hub.repository(repository));
+    const { images, hasLatest } = await readTags(hub, repository, context);
+    if (images.length === 0) listing.isEmpty(repository);
+    const immutable = await tagRules.immutable(repository, listed);
+    const isPrivate = listed.is_private ?? undefined;
+    const facts: RepositoryFacts = {
+      listsUntagged: false,
+      ...(typeof listed.pull_count === 'number' && { pulls: listed.pull_count }),
+      ...(typeof listed.star_count === 'number' && { stars: listed.star_count }),
+      practices: {
+        no_latest_tag: !hasLatest,
+        // Whoever wants to may pull from a public repository: https://docs.docker.com/docker-hub/repos/manage/access/
+        ...(isPrivate !== undefined && { private: isPrivate, no_anonymous_pull: isPrivate }),
+        ...(immutable !== undefined && { immutable_tags: immutable }),
+      },
+    };
+    yield { type: 'repository', repository, facts };
+    yield { type: 'images', repository, images };
+    yield { type: 'repository-complete', repository };
+  } catch (error) {
+    if (!isNotFound(error)) throw error;
+    listing.isGone(repository);
+    yield { type: 'repository-gone', repository };
+  }
+}
+
+/**
+ * Reads the pull limit beside all else; what comes of it is asked for at the end. It is not waited for much longer
+ * than what else is read, so that it holds up nothing.
+ */
+function startPullLimit(given: Options, context: CollectContext): () => Promise<RegistryFacts> {
+  const read = async () =>
+    readPullLimit({
+      http: context.http(),
+      authEndpoint: address(given.authEndpoint, 'https://auth.docker.io'),
+      registryEndpoint: address(given.registryEndpoint, 'https://registry-1.docker.io'),
+      account: await given.auth?.read(),
+    });
+  const reading = read().catch((error: unknown) => ({ error }));
+  return async () => {
+    const { timeoutMs } = context.connection;
+    const patience = new AbortController();
+    const deadline = async () => {
+      await sleep(timeoutMs, undefined, { signal: patience.signal });
+      return { error: new CollectError('timeout', `the pull limit was not read within ${timeoutMs} ms`) };
+    };
+    const read = await (given.namespaces ? Promise.race([reading, deadline()]) : reading);
+    patience.abort();
+    context.signal.throwIfAborted();
+    if (read instanceof CollectError) context.degraded('pull_limit', read);
+    else if (read && 'error' in read) {
+      // Where nothing else is asked for, it is the poll that failed.
+      if (!given.namespaces) throw read.error;
+      context.degraded('pull_limit', read.error);
+    } else return pullLimitFacts(read, context);
+    return {};
+  };
+}
+
+/** Why the token hides repositories of its own namespace, where that was listed to its end. */
+function hiddenFrom(bearer: Bearer | undefined, listing: Listing): string | undefined {
+  const own = bearer?.account.username.toLowerCase();
+  if (!bearer || own === undefined || !listing.complete.has(own)) return undefined;
+  return hiddenRepositories(bearer, listing.hasPrivate(own));
+}
+
+const capabilities = {
+  repositories: 'All of the namespaces, as far as the credentials see them; pull and star counts.',
+  images: 'What tags name. Untagged manifests are not listed: their number is unknown.',
+  sizes: 'Compressed size of each image and platform, as Docker Hub states it.',
+  push_times: 'When a tag or platform was last pushed.',
+  pull_times: 'When a tag or platform was last pulled.',
+  signatures: "cosign's tags only; an image without one may be signed in another way: unknown.",
+  storage: 'The sum of what Docker Hub states for each repository.',
+  practices: '`private`, `no_anonymous_pull`, `no_latest_tag`, `immutable_tags`.',
+  pull_limit: 'Limit and rest of the pull rate limit by a `HEAD`, which is no pull; paid plans have none.',
+  events: 'Webhooks of repositories; Docker Hub tells of no push that failed.',
+} satisfies Capabilities;
+
+/** Docker Hub: https://docs.docker.com/reference/api/hub/latest/ */
+export const dockerHub = defineProvider<typeof options>({
+  type: 'docker-hub',
+  label: 'docker_hub',
+  options,
+  capabilities,
+  /**
+   * The limit per minute is not published; answers without credentials said 180 per minute in 2026, as 3 per second
+   * are: https://docs.docker.com/reference/api/hub/latest/#tag/rate-limiting
+   */
+  http: { maxConcurrent: 4, requestsPerSecond: 3 },
+  identity: ({ namespaces, endpoint }) => ({
+    host: new URL(address(endpoint, hubAddress)).host,
+    ...(namespaces?.length === 1 && { account: namespaces[0] as string }),
+  }),
+  async *collect(given, context) {
+    const { namespaces = [], settingsInterval = 21_600_000 } = given;
+    const pullLimit = given.pullLimit === false || context.only ? undefined : startPullLimit(given, context);
+    const facts: { -readonly [Fact in keyof RegistryFacts]: RegistryFacts[Fact] } = {};
+
+    const { pull_limit: _, ...ofRepositories } = capabilities;
+    if (given.pullLimit === false) context.absent('pull_limit');
+    if (namespaces.length === 0)
+      for (const capability of Object.keys(ofRepositories) as Capability[]) context.absent(capability);
+    else {
+      const http = context.http({ judge: judgeHub });
+      const endpoint = address(given.endpoint, hubAddress);
+      const login = createLogin({ http, endpoint, auth: given.auth, session: context.session });
+      const hub = createHub({ http, endpoint, login });
+      const intervalSeconds = settingsInterval / 1000;
+      const listing = listNamespaces(hub, namespaces, context);
+      const scope: Scope = {
+        context,
+        hub,
+        listing,
+        tagRules: createTagRules({ hub, context, intervalSeconds }),
+      };
+      yield* readSideBySide(context, listing.names, (repository) => readRepository(scope, repository));
+      for (const [namespace, error] of listing.failed)
+        yield { type: 'group-failed', prefix: `${namespace}/`, error };
+
+      const hidden = given.privateRepositories === false ? undefined : hiddenFrom(login.current(), listing);
+      if (hidden !== undefined) context.degraded('repositories', new CollectError('forbidden', hidden));
+      else Object.assign(facts, listing.facts());
+    }
+    Object.assign(facts, await pullLimit?.());
+    if (!context.only) yield { type: 'registry', facts };
+  },
+});

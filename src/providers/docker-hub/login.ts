@@ -1,0 +1,172 @@
+import { z } from 'zod';
+import { CollectError } from '../../errors.ts';
+import { type HttpClient, json, shown } from '../../http.ts';
+import { secretOf } from '../../options.ts';
+import type { CollectContext } from '../../provider.ts';
+import { dockerConfigCredentials } from '../../registry-auth.ts';
+import type { Secret } from '../../secret.ts';
+
+/** Who asks: a user with a password or personal access token, or an organisation with one of its tokens. */
+export interface Account {
+  readonly username: string;
+  readonly secret: string;
+}
+
+interface HubAuth {
+  read(): Promise<Account>;
+}
+
+const text = (description: string) => z.string().min(1).describe(description);
+const ways = ['password', 'passwordFile', 'token', 'tokenFile'] as const;
+
+/** `auth:` of Docker Hub. A token takes the password's place everywhere, so that either name will do. */
+export const hubAuth = z
+  .strictObject({
+    username: text('User, or organisation where an organisation access token is given').optional(),
+    password: text('Password or access token; better from a file or the environment').optional(),
+    passwordFile: text('File that holds the password or access token').optional(),
+    token: text('Personal or organisation access token; better from tokenFile or the environment').optional(),
+    tokenFile: text('File that holds the access token; read again when it changes').optional(),
+    dockerConfigFile: text("docker's config.json with credentials of Docker Hub in auths").optional(),
+  })
+  .transform((given, context): HubAuth => {
+    const refuse = (message: string, path: string) => {
+      context.addIssue({ code: 'custom', message, path: [path] });
+      return z.NEVER;
+    };
+    const used = ways.filter((way) => given[way] !== undefined);
+    const [way, second] = used;
+    if (second !== undefined) return refuse(`is given besides ${way}: keep one of the two`, second);
+    const { username, dockerConfigFile } = given;
+    if (dockerConfigFile !== undefined) {
+      if (username !== undefined || way !== undefined)
+        return refuse('is given besides other credentials: keep one of the two', 'dockerConfigFile');
+      return { read: () => fromDockerConfig(dockerConfigFile) };
+    }
+    const secret: Secret | undefined =
+      secretOf(given.password, given.passwordFile) ?? secretOf(given.token, given.tokenFile);
+    if (username === undefined)
+      return refuse('is missing: the user, or the organisation whose access token it is', 'username');
+    if (!secret) return refuse('goes together with a token, tokenFile, password or passwordFile', 'username');
+    return { read: async () => ({ username, secret: await secret.read() }) };
+  });
+
+async function fromDockerConfig(path: string): Promise<Account> {
+  const found = await dockerConfigCredentials(path, 'docker.io');
+  if ('username' in found) return { username: found.username, secret: found.password };
+  throw new CollectError(
+    'auth',
+    `the docker configuration ${path} has an identity token for Docker Hub, which its API does not take: use an access token`,
+  );
+}
+
+/** A bearer token of the API, and what it says of itself. */
+export interface Bearer {
+  readonly value: string;
+  readonly claims: Readonly<Record<string, unknown>>;
+  /** Of whom it is; another account needs another one. */
+  readonly account: Account;
+  /** Milliseconds of the wall clock. */
+  readonly validUntil: number;
+}
+
+/** The bearer token of one cycle and the next: kept until shortly before it expires. */
+export interface Login {
+  /** Undefined: anonymous. */
+  bearer(): Promise<Bearer | undefined>;
+  /** The one that was used last. */
+  current(): Bearer | undefined;
+  /** A new one in place of one that was refused; one login however many ask at once. */
+  renew(refused: Bearer): Promise<Bearer>;
+}
+
+/** https://docs.docker.com/reference/api/hub/latest/#tag/authentication-api/operation/AuthCreateAccessToken */
+const statedLifetimeSeconds = 600;
+const accessToken = z.object({ access_token: z.string().min(1) });
+const legacyToken = z.object({ token: z.string().min(1) });
+
+/** What a JWT says; nothing when it is none. It is not verified: it is Docker Hub's to trust, and read for hints only. */
+function claimsOf(jwt: string): Record<string, unknown> {
+  try {
+    const claims: unknown = JSON.parse(Buffer.from(jwt.split('.')[1] ?? '', 'base64url').toString('utf8'));
+    return typeof claims === 'object' && claims !== null ? (claims as Record<string, unknown>) : {};
+  } catch {
+    return {};
+  }
+}
+
+/** How long a token is good for, by its own clock: that of this machine may go wrong. */
+function lifetimeSeconds({ exp, iat }: Record<string, unknown>): number {
+  if (typeof exp !== 'number') return statedLifetimeSeconds;
+  const since = typeof iat === 'number' ? iat : Date.now() / 1000;
+  return Math.max(0, exp - since);
+}
+
+export function createLogin(options: {
+  readonly http: HttpClient;
+  readonly endpoint: string;
+  readonly auth: HubAuth | undefined;
+  readonly session: CollectContext['session'];
+}): Login {
+  const { http, endpoint, auth, session } = options;
+  const held = session.keep<{ bearer?: Bearer }>('docker-hub bearer', () => ({}));
+  let pending: Promise<Bearer> | undefined;
+
+  async function login(account: Account): Promise<Bearer> {
+    const { username, secret } = account;
+    const post = (path: string, body: object) =>
+      http.request({
+        method: 'POST',
+        url: `${endpoint}${path}`,
+        operation: 'login',
+        idempotent: true,
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify(body),
+        accept: [401, 404],
+      });
+    let response = await post('/v2/auth/token', { identifier: username, secret });
+    // The route of before, for what stands in for Docker Hub and does not know the new one.
+    const legacy = response.status === 404;
+    if (legacy) response = await post('/v2/users/login', { username, password: secret });
+    if (response.status !== 200)
+      throw new CollectError(
+        'auth',
+        `${shown(response.url)} answered ${response.status}: Docker Hub refuses the credentials of ${username}. Check that the access token exists, is active and has not expired; an organisation's token goes with the organisation as username`,
+        { status: response.status },
+      );
+    const value = legacy ? json(response, legacyToken).token : json(response, accessToken).access_token;
+    const claims = claimsOf(value);
+    const lifetimeMs = lifetimeSeconds(claims) * 1000;
+    const validUntil = Date.now() + lifetimeMs - Math.min(30_000, lifetimeMs / 2);
+    return { value, claims, account, validUntil };
+  }
+
+  function start(account: Account): Promise<Bearer> {
+    pending ??= login(account)
+      .then((bearer) => {
+        held.bearer = bearer;
+        return bearer;
+      })
+      .finally(() => {
+        pending = undefined;
+      });
+    return pending;
+  }
+
+  return {
+    async bearer() {
+      if (!auth) return undefined;
+      const account = await auth.read();
+      const { bearer } = held;
+      const same = bearer?.account.username === account.username && bearer.account.secret === account.secret;
+      return bearer && same && bearer.validUntil > Date.now() ? bearer : start(account);
+    },
+    current: () => held.bearer,
+    async renew(refused) {
+      const { bearer } = held;
+      // Somebody else asked meanwhile.
+      if (bearer && bearer.value !== refused.value) return bearer;
+      return start(refused.account);
+    },
+  };
+}

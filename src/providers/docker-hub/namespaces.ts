@@ -1,0 +1,94 @@
+import type { RegistryFacts } from '../../model.ts';
+import type { CollectContext } from '../../provider.ts';
+import { type Hub, maxWalks, type Walk } from './client.ts';
+import type { ListedRepository } from './wire.ts';
+
+/** The repositories of all namespaces, and what their listings say; filled while {@link Listing.names} is read. */
+export interface Listing {
+  /** Wanted ones, as `namespace/name`. @throws CollectError when no namespace can be listed */
+  readonly names: AsyncIterable<string>;
+  /** All, wanted or not. */
+  readonly found: ReadonlyMap<string, ListedRepository>;
+  /** Namespaces that were listed to their end. */
+  readonly complete: ReadonlySet<string>;
+  readonly failed: ReadonlyMap<string, unknown>;
+  /** Told by whoever reads the repository: it has no tag, or was deleted since it was listed. */
+  isEmpty(repository: string): void;
+  isGone(repository: string): void;
+  hasPrivate(namespace: string): boolean;
+  /** Sums, as far as they are known. */
+  facts(): RegistryFacts;
+}
+
+export function listNamespaces(
+  hub: Hub,
+  namespaces: readonly string[],
+  context: Pick<CollectContext, 'only' | 'wants' | 'signal'>,
+): Listing {
+  const found = new Map<string, ListedRepository>();
+  const complete = new Set<string>();
+  const failed = new Map<string, unknown>();
+  const empty = new Set<string>();
+
+  async function* namesOf(namespace: string): AsyncGenerator<string> {
+    for (let walks = 1; ; walks += 1) {
+      const walk: Walk = { moved: false };
+      const listed = new Set<string>();
+      for await (const page of hub.repositories(namespace, walk))
+        for (const entry of page) {
+          const name = `${namespace}/${entry.name}`;
+          const known = found.has(name);
+          found.set(name, entry);
+          listed.add(name);
+          if (!known && context.wants(name)) yield name;
+        }
+      if (walk.moved && walks < maxWalks) continue;
+      for (const name of found.keys())
+        if (name.startsWith(`${namespace}/`) && !listed.has(name)) found.delete(name);
+      break;
+    }
+    complete.add(namespace);
+  }
+
+  async function* names(): AsyncGenerator<string> {
+    if (context.only) {
+      for (const name of context.only)
+        if (context.wants(name) && namespaces.some((namespace) => name.startsWith(`${namespace}/`)))
+          yield name;
+      return;
+    }
+    for (const namespace of namespaces)
+      try {
+        yield* namesOf(namespace);
+      } catch (error) {
+        failed.set(namespace, error);
+        // The others may be fine; there is nothing to be read where all fail.
+        if (context.signal.aborted || failed.size === namespaces.length) throw error;
+      }
+  }
+
+  return {
+    names: names(),
+    found,
+    complete,
+    failed,
+    isEmpty: (repository) => void empty.add(repository),
+    isGone: (repository) => void found.delete(repository),
+    hasPrivate: (namespace) =>
+      [...found].some(([name, entry]) => name.startsWith(`${namespace}/`) && entry.is_private === true),
+    facts() {
+      if (complete.size < namespaces.length) return {};
+      let storageBytes: number | undefined = 0;
+      const counts = new Map(namespaces.map((namespace) => [namespace, 0]));
+      for (const [name, { storage_size: size }] of found) {
+        const namespace = name.slice(0, name.indexOf('/'));
+        counts.set(namespace, (counts.get(namespace) ?? 0) + 1);
+        // A repository that nothing was pushed to has no size.
+        const known: number | undefined = size ?? (empty.has(name) ? 0 : undefined);
+        storageBytes = storageBytes === undefined || known === undefined ? undefined : storageBytes + known;
+      }
+      const projects = [...counts].map(([project, repositories]) => ({ project, repositories }));
+      return { projects, ...(storageBytes !== undefined && { storageBytes }) };
+    },
+  };
+}

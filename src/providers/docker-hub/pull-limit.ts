@@ -1,0 +1,144 @@
+import { z } from 'zod';
+import { CollectError } from '../../errors.ts';
+import { type HttpClient, type HttpResponse, json, shown } from '../../http.ts';
+import type { RegistryFacts } from '../../model.ts';
+import type { CollectContext } from '../../provider.ts';
+import type { Account } from './login.ts';
+
+/** The image that Docker keeps for this: https://docs.docker.com/docker-hub/usage/pulls/#view-hourly-pull-rate-and-limit */
+const image = 'ratelimitpreview/test';
+
+/** What a registry says of the pulls that are left. */
+export interface Reading {
+  readonly limit: number;
+  readonly remaining: number;
+  /** Absent where it is not told. */
+  readonly windowSeconds?: number;
+  /** Whom the pulls are counted for: an address or an account. */
+  readonly source: string;
+}
+
+/** A value such as `100;w=21600`; a list begins with the one that counts. */
+export function parseLimit(
+  value: string,
+): { readonly amount: number; readonly windowSeconds?: number } | undefined {
+  const [first = ''] = value.split(',');
+  const [amount = '', ...parameters] = first.split(';').map((piece) => piece.trim());
+  if (!/^\d+$/.test(amount)) return undefined;
+  const window = parameters.map((one) => /^w\s*=\s*(\d+)$/i.exec(one)?.[1]).find((one) => one !== undefined);
+  return { amount: Number(amount), ...(window !== undefined && { windowSeconds: Number(window) }) };
+}
+
+/**
+ * The reading in an answer's headers; undefined where it has none, as for paid plans; an error when they are there and
+ * hold no numbers, such as `;w=21600`.
+ */
+export function readLimits({
+  header,
+  url,
+}: Pick<HttpResponse, 'header' | 'url'>): Reading | CollectError | undefined {
+  const limitText = header('ratelimit-limit');
+  const remainingText = header('ratelimit-remaining');
+  if (limitText === undefined && remainingText === undefined) return undefined;
+  const limit = parseLimit(limitText ?? '');
+  const remaining = parseLimit(remainingText ?? '');
+  if (!limit || !remaining)
+    return new CollectError(
+      'invalid_response',
+      `${url.origin} sent a pull limit that is no number: ratelimit-limit ${JSON.stringify(limitText)}, ratelimit-remaining ${JSON.stringify(remainingText)}. It does so at times; the next poll asks again`,
+    );
+  const windowSeconds = limit.windowSeconds ?? remaining.windowSeconds;
+  return {
+    limit: limit.amount,
+    remaining: remaining.amount,
+    ...(windowSeconds !== undefined && { windowSeconds }),
+    source: header('docker-ratelimit-source') ?? '',
+  };
+}
+
+/** What is remembered of a reading, over restarts too; Unix seconds. */
+export interface Remembered {
+  readonly reading: Reading;
+  readonly at: number;
+  /** A jump to the maximum was seen after it, once. */
+  readonly jumped?: boolean;
+}
+
+/**
+ * What to believe. Docker Hub answers now and then that nothing was used at all, and the next time goes on where it
+ * was: a jump to the maximum within the window is believed when it is read twice in a row.
+ * https://github.com/viadee/docker-hub-rate-limit-exporter/issues/6
+ */
+export function settle(before: Remembered | undefined, reading: Reading, now: number): Remembered {
+  const full = reading.remaining >= reading.limit;
+  const last = before?.reading;
+  const comparable = last?.source === reading.source && last.limit === reading.limit;
+  const within = before !== undefined && now - before.at < (reading.windowSeconds ?? 21_600);
+  const doubtful = full && comparable && within && last.remaining < last.limit && !before?.jumped;
+  return doubtful ? { ...before, jumped: true } : { reading, at: now };
+}
+
+const tokenAnswer = z
+  .object({ token: z.string().min(1).optional(), access_token: z.string().min(1).optional() })
+  .transform(({ token, access_token }) => token ?? access_token);
+
+/**
+ * Asks how many pulls are left, with a HEAD, which is no pull itself. An error that is returned is an answer without
+ * sense; one that is thrown, none at all.
+ */
+export async function readPullLimit(options: {
+  readonly http: HttpClient;
+  readonly authEndpoint: string;
+  readonly registryEndpoint: string;
+  readonly account: Account | undefined;
+}): Promise<Reading | CollectError | undefined> {
+  const { http, authEndpoint, registryEndpoint, account } = options;
+  const url = new URL(`${authEndpoint}/token`);
+  url.searchParams.set('service', 'registry.docker.io');
+  url.searchParams.set('scope', `repository:${image}:pull`);
+  const basic = account && Buffer.from(`${account.username}:${account.secret}`, 'utf8').toString('base64');
+  const answer = await http.request({
+    url,
+    operation: 'registry_token',
+    headers: basic === undefined ? {} : { authorization: `Basic ${basic}` },
+  });
+  const token = json(answer, tokenAnswer);
+  if (token === undefined) throw new CollectError('auth', `${shown(url)} answered without a token`);
+  const response = await http.request({
+    method: 'HEAD',
+    url: `${registryEndpoint}/v2/${image}/manifests/latest`,
+    operation: 'pull_limit',
+    headers: {
+      authorization: `Bearer ${token}`,
+      accept:
+        'application/vnd.oci.image.index.v1+json, application/vnd.docker.distribution.manifest.v2+json, */*',
+    },
+    // Who has no pulls left is told so in the same headers.
+    accept: [429],
+  });
+  const reading = readLimits(response);
+  if (reading || response.status !== 429) return reading;
+  throw new CollectError('throttled', `HEAD ${shown(response.url)} answered 429 without a pull limit`, {
+    status: 429,
+  });
+}
+
+const memoryKey = 'docker-hub pull limit';
+
+/** The facts of a reading, as far as it is believed. */
+export function pullLimitFacts(
+  reading: Reading | undefined,
+  { memory, now }: Pick<CollectContext, 'memory' | 'now'>,
+): RegistryFacts {
+  if (!reading) return {};
+  const before = memory.get<Remembered>(memoryKey)?.value;
+  const settled = settle(before, reading, now());
+  memory.set(memoryKey, settled);
+  const { limit, remaining, windowSeconds, source } = settled.reading;
+  return {
+    pullLimit: limit,
+    pullRemaining: remaining,
+    ...(windowSeconds !== undefined && { pullLimitWindowSeconds: windowSeconds }),
+    ...(source !== '' && { pullLimitSource: source }),
+  };
+}
