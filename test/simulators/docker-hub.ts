@@ -55,6 +55,10 @@ export interface DockerHubSimulator {
   readonly estate: Estate;
   readonly faults: FaultRule[];
   readonly pulls: SimulatedPulls;
+  /** Tags of a repository as they are answered, in place of those of the estate. */
+  readonly tags: Map<string, readonly unknown[]>;
+  /** Called when a page was made, before it is sent. */
+  afterPage: (operation: string, page: number) => void;
   /** Requests by operation since the last reset. */
   readonly requests: Map<string, number>;
   /** Makes all bearer tokens invalid that were given out at least so long ago. */
@@ -266,6 +270,7 @@ export async function startDockerHubSimulator(options: DockerHubOptions = {}): P
       return target.href;
     };
     const more = start + size < entries.length;
+    simulator.afterPage(operation, page);
     send(response, 200, {
       count: entries.length,
       next: endless ? link(nextPage) : more ? link(page + 1) : null,
@@ -306,7 +311,8 @@ export async function startDockerHubSimulator(options: DockerHubOptions = {}): P
     const scope = operation === 'tags' ? 'scope-tag-read' : 'scope-repository-read';
     if (!allowed(anonymous, repository, scope))
       return send(response, 403, hubError('access to the resource is forbidden with this token'));
-    if (operation === 'tags') return sendPage(one, tagEntries(repository), anonymous);
+    if (operation === 'tags')
+      return sendPage(one, simulator.tags.get(one.repository ?? '') ?? tagEntries(repository), anonymous);
     send(response, 200, repositoryInfo(namespace, repository));
   }
 
@@ -393,7 +399,7 @@ export async function startDockerHubSimulator(options: DockerHubOptions = {}): P
     response.end();
   });
 
-  return {
+  const simulator: DockerHubSimulator = {
     settings: { endpoint: hub.url, authEndpoint: auth.url, registryEndpoint: registry.url },
     namespace,
     username,
@@ -401,6 +407,8 @@ export async function startDockerHubSimulator(options: DockerHubOptions = {}): P
     estate,
     faults,
     pulls,
+    tags: new Map(),
+    afterPage: () => {},
     requests,
     expireTokens(olderThanMs = 0) {
       for (const [value, { since }] of bearers) if (Date.now() - since >= olderThanMs) bearers.delete(value);
@@ -409,4 +417,5 @@ export async function startDockerHubSimulator(options: DockerHubOptions = {}): P
       await Promise.all([hub, auth, registry].map((server) => server.close()));
     },
   };
+  return simulator;
 }
