@@ -1,6 +1,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import express, { type NextFunction, type Request, type RequestHandler, type Response } from 'express';
 import { readDistributionEvents } from './events/distribution.ts';
+import { readDockerHubEvents } from './events/docker-hub.ts';
 import { readZotEvents } from './events/zot.ts';
 import type { RegistryLoop } from './loop.ts';
 import type { Logger } from './provider.ts';
@@ -21,6 +22,7 @@ const readers: Readonly<
 > = {
   distribution: readDistributionEvents,
   zot: readZotEvents,
+  'docker-hub': readDockerHubEvents,
 };
 
 /** A registry that accepts events. */
@@ -38,6 +40,15 @@ function tokenOf(header: string): string {
   if (encoded === undefined) return header.replace(/^Bearer\s+/i, '');
   const decoded = Buffer.from(encoded, 'base64').toString('utf8');
   return decoded.slice(decoded.indexOf(':') + 1);
+}
+
+/**
+ * What the sender shows. Docker Hub can send no header at all: for such, the token may stand in the address, where
+ * those in between may write it into their logs. A header is all that counts where there is one.
+ */
+function shownBy(request: Request): string | undefined {
+  const { token } = request.query;
+  return request.get('authorization') ?? (typeof token === 'string' ? token : undefined);
 }
 
 /** Compares without telling by its time where two secrets differ. */
@@ -69,7 +80,7 @@ export function createEventReceiver(
       const registry = String(request.params['registry']);
       const found = target(registry);
       // The same answer for an unknown registry and a wrong token: names are not to be guessed.
-      if (found && (await authorized(request.get('authorization'), found.token))) return next();
+      if (found && (await authorized(shownBy(request), found.token))) return next();
       found?.loop.countEvent('unknown', 'unauthorized');
       response.status(401).type('text').send('unauthorized\n');
     },

@@ -68,6 +68,23 @@ describe('who may send', () => {
     expect((await post({ events: [] }, { headers: { authorization } })).status).toBe(202);
   });
 
+  test('the token in the address is let in, for those that can send no header', async () => {
+    const send = async (query: string, headers?: Record<string, string>) => {
+      const answer = await fetch(`${app.url}/events/edge${query}`, {
+        method: 'POST',
+        body: '{"events":[]}',
+        ...(headers && { headers }),
+      });
+      return answer.status;
+    };
+    expect(await send(`?token=${token}`)).toBe(202);
+    expect(await send('?token=wrong')).toBe(401);
+    expect(await send('')).toBe(401);
+    expect(await send(`?token=${token}&token=${token}`)).toBe(401);
+    expect(await send(`?token=${token}`, { authorization: 'Bearer wrong' })).toBe(401);
+    expect(logged.join()).not.toContain(token);
+  });
+
   test('an unknown registry is answered as a wrong token is, so that names cannot be guessed', async () => {
     const [unknown, wrong] = await Promise.all([
       post({ events: [] }, { path: 'nowhere' }),
@@ -180,5 +197,24 @@ describe('events of zot', () => {
       'look team/app',
       'count zot accepted',
     ]);
+  });
+});
+
+describe('webhooks of Docker Hub', () => {
+  const webhook = (more: object = {}) => ({
+    callback_url: 'https://registry.hub.docker.com/u/acme/app/hook/2141b5bi5i5b02bec211i4eeih0242eg11000a/',
+    push_data: { pushed_at: 1_417_566_161, pusher: 'ci', tag: 'v1', ...more },
+    repository: { name: 'app', namespace: 'acme', repo_name: 'acme/app', is_private: true, status: 'Active' },
+  });
+
+  test('a push', async () => {
+    expect((await post(webhook())).status).toBe(202);
+    expect(seen).toEqual(['pushed acme/app', 'count docker-hub accepted']);
+  });
+
+  test('one that is sent again counts once; another tag, and the same one later, count again', async () => {
+    for (const more of [{}, {}, { tag: 'v2' }, { pushed_at: 1_417_566_162 }]) await post(webhook(more));
+    expect(seen.filter((line) => line.startsWith('pushed'))).toHaveLength(3);
+    expect(seen.filter((line) => line.endsWith('duplicate'))).toHaveLength(1);
   });
 });
