@@ -1,0 +1,105 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { stringify } from 'yaml';
+import { providers } from '../../src/providers/index.ts';
+import { eventually, freePort, type RunningProgram, tempDir } from '../support/programs.ts';
+import { startExporter } from '../support/real-programs.ts';
+import { type Participant, participants } from './every-provider.ts';
+
+/**
+ * One exporter process that reads a registry of every provider at once. Each is broken in turn: it alone fails, keeps
+ * its last data, and comes back; the others do not notice.
+ */
+const dir = tempDir();
+const types = Object.keys(participants);
+const running = new Map<string, Participant>();
+let exporter: RunningProgram;
+let port = 0;
+
+beforeAll(async () => {
+  for (const [type, start] of Object.entries(participants)) running.set(type, await start());
+  const registries = [...running].map(([type, { registry }]) => ({
+    name: `the-${type}`,
+    type,
+    schedule: '1s',
+    timeout: '20s',
+    ...registry,
+    // A simulator has no quota to keep to.
+    http: { retries: 0, timeout: '5s', requestsPerSecond: 10_000 },
+  }));
+  const config = join(dir.path, 'exporter.yaml');
+  writeFileSync(config, stringify({ registries }));
+  port = await freePort();
+  exporter = await startExporter({ config, port, storage: join(dir.path, 'storage') });
+}, 60_000);
+
+afterAll(async () => {
+  await exporter?.stop();
+  for (const participant of running.values()) await participant.close();
+  dir.remove();
+});
+
+/** Samples of one registry, as a participant's truth gives them. */
+async function samples(type: string, families: readonly string[]): Promise<string[]> {
+  const shared = `registry="the-${type}",provider="${providers[type]?.label}"`;
+  const text = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
+  return text
+    .split('\n')
+    .filter((line) => line.includes(shared))
+    .map((line) => line.replace('container_registry_', '').replace(`${shared},`, '').replace(shared, ''))
+    .filter((line) => families.includes(line.slice(0, line.indexOf('{'))))
+    .toSorted();
+}
+async function value(type: string, family: string): Promise<number | undefined> {
+  const [line] = await samples(type, [family]);
+  return line === undefined ? undefined : Number(line.split(' ').at(-1));
+}
+const of = (type: string): Participant => running.get(type) as Participant;
+const seesTruth = async (type: string): Promise<void> =>
+  expect(await samples(type, of(type).families), type).toEqual(of(type).truth().toSorted());
+const failures = async (type: string): Promise<string[]> =>
+  (await samples(type, ['poll_failures_total'])).filter((line) => !line.endsWith(' 0'));
+/** Waits for polls that began after this call, of each. */
+async function morePolls(all: readonly string[]): Promise<void> {
+  const before = new Map<string, number>();
+  for (const type of all) before.set(type, (await value(type, 'polls_total')) ?? 0);
+  for (const type of all)
+    await eventually(async () =>
+      expect(await value(type, 'polls_total')).toBeGreaterThanOrEqual((before.get(type) ?? 0) + 2),
+    );
+}
+
+test('every provider takes part', () => {
+  expect(types.toSorted()).toEqual(Object.keys(providers).toSorted());
+});
+
+test('one poll of each shows everything that is there, side by side', async () => {
+  for (const type of types) await eventually(() => seesTruth(type));
+  for (const type of types) {
+    expect(await value(type, 'up'), type).toBe(1);
+    expect(await failures(type), type).toEqual([]);
+  }
+}, 60_000);
+
+describe.each(types)('%s broken', (broken) => {
+  const others = types.filter((type) => type !== broken);
+
+  test('fails alone and keeps its last data; the others go on; mended, it comes back', async () => {
+    const before = new Map<string, string[]>();
+    for (const type of others) before.set(type, await failures(type));
+    of(broken).break();
+    await eventually(async () => expect(await value(broken, 'up')).toBe(0));
+    await morePolls(types);
+    expect(await failures(broken)).not.toEqual([]);
+    await seesTruth(broken);
+    for (const type of others) {
+      expect(await value(type, 'up'), type).toBe(1);
+      expect(await failures(type), type).toEqual(before.get(type));
+      await seesTruth(type);
+    }
+    of(broken).mend();
+    await eventually(async () => expect(await value(broken, 'up')).toBe(1));
+    await seesTruth(broken);
+  }, 60_000);
+});
