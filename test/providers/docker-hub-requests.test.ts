@@ -260,7 +260,7 @@ describe('several namespaces', () => {
     expect(await hub.running.lines('repository_tags')).toHaveLength(3);
     // What both have is not known.
     expect(await hub.running.lines('repositories', 'storage_bytes', 'project_repositories')).toEqual([]);
-    expect(hub.warnings().join()).toContain('nobody');
+    expect(hub.warnings().join()).toMatch(/nobody.*check namespaces/);
   });
 
   test('that are all missing fail the poll', async () => {
@@ -282,6 +282,22 @@ test('a 404 that is not of Docker Hub is no deletion', async () => {
   await hub.running.poll();
   expect(await failures(hub)).toEqual(['poll_failures_total{reason="partial"} 1']);
   expect(await hub.running.lines('repository_tags')).toHaveLength(3);
+});
+
+test('a 404 of the tags alone is a repository without tags', async () => {
+  const hub = await start({ estate: many(2) });
+  const body = '{"message":"object not found","errinfo":{}}';
+  hub.simulator.faults.push({
+    fault: { type: 'status', status: 404, body },
+    operation: 'tags',
+    repository: 'acme/app-0001',
+  });
+  await hub.running.poll();
+  expect(await failures(hub)).toEqual([]);
+  expect(await hub.running.lines('repository_tags')).toEqual([
+    'repository_tags{repository="acme/app-0000"} 0',
+    'repository_tags{repository="acme/app-0001"} 0',
+  ]);
 });
 
 test('a repository that was pushed to is looked at alone', async () => {

@@ -22,7 +22,7 @@ export interface Walk {
 export interface Hub {
   /** Pages of what is new in them. */
   repositories(namespace: string, walk: Walk): AsyncIterable<readonly z.infer<typeof listedRepository>[]>;
-  /** Pages of what is new in them. @throws CollectError `not_found` when the repository is definitely not there */
+  /** Pages of what is new in them. @throws CollectError `not_found` when there is no such thing */
   tags(repository: string, walk: Walk): AsyncIterable<readonly z.infer<typeof listedTag>[]>;
   /** @throws CollectError `not_found` when the repository is definitely not there */
   repository(repository: string): Promise<z.infer<typeof repositoryDetail>>;
@@ -137,11 +137,13 @@ export function createHub(options: {
       readonly operation: string;
       readonly item: Item;
       readonly needed: string;
+      /** What a 404 means, for people. */
+      readonly missing: string;
     },
     nameOf: (item: z.infer<Item>) => string,
     walk: Walk,
   ): AsyncGenerator<readonly z.infer<Item>[]> {
-    const { path, query, operation, item, needed } = listing;
+    const { path, query, operation, item, needed, missing } = listing;
     const page = pageOf(item);
     const first = new URL(`${endpoint}${path}?page=1&page_size=${pageSize}${query}`);
     const guard = createPageGuard(first.origin);
@@ -160,7 +162,7 @@ export function createHub(options: {
             },
           );
         if (url === first)
-          throw new CollectError('not_found', `GET ${shown(url)} answered 404`, { status: 404 });
+          throw new CollectError('not_found', `GET ${shown(url)} answered 404: ${missing}`, { status: 404 });
         // Pages are numbered: the last one is gone when so much was deleted meanwhile.
         walk.moved = true;
         return;
@@ -196,6 +198,8 @@ export function createHub(options: {
           operation: 'repositories',
           item: listedRepository,
           needed: 'scope-repository-list',
+          missing:
+            'there is no such organisation or user, or none that the credentials may see: check namespaces',
         },
         ({ name }) => name,
         walk,
@@ -208,6 +212,7 @@ export function createHub(options: {
           operation: 'tags',
           item: listedTag,
           needed: 'scope-tag-read for the repository',
+          missing: 'there is no such repository, or it has no tags',
         },
         ({ name }) => name,
         walk,

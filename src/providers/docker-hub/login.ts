@@ -98,8 +98,9 @@ function claimsOf(jwt: string): Record<string, unknown> {
 /** How long a token is good for, by its own clock: that of this machine may go wrong. */
 function lifetimeSeconds({ exp, iat }: Record<string, unknown>): number {
   if (typeof exp !== 'number') return statedLifetimeSeconds;
-  const since = typeof iat === 'number' ? iat : Date.now() / 1000;
-  return Math.max(0, exp - since);
+  const seconds = exp - (typeof iat === 'number' ? iat : Date.now() / 1000);
+  // One that was never good says nothing of the one that was just given.
+  return seconds > 0 ? seconds : statedLifetimeSeconds;
 }
 
 export function createLogin(options: {

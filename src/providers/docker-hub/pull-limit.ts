@@ -33,7 +33,7 @@ export function parseLimit(
  * The reading in an answer's headers; undefined where it has none, as for paid plans; an error when they are there and
  * hold no numbers, such as `;w=21600`.
  */
-export function readLimits({
+function readLimits({
   header,
   url,
 }: Pick<HttpResponse, 'header' | 'url'>): Reading | CollectError | undefined {

@@ -4,7 +4,7 @@ import type { Bearer } from './login.ts';
  * Every scope that stands anywhere in a token's claims: where is not documented.
  * https://docs.docker.com/security/access-tokens/reference/
  */
-export function scopesOf(claims: object): ReadonlySet<string> {
+function scopesOf(claims: object): ReadonlySet<string> {
   return new Set(JSON.stringify(claims).match(/(?<![\w-])(?:scope-[a-z_-]+|repo:[a-z_]+)/g));
 }
 

@@ -1,11 +1,12 @@
 import { createHash } from 'node:crypto';
 import type { Image, Kind } from '../../model.ts';
 import type { CollectContext } from '../../provider.ts';
+import { isNotFound } from '../../side-by-side.ts';
 import { type Hub, maxWalks, type Walk } from './client.ts';
 import { type ListedTag, secondsOf, type TaggedImage } from './wire.ts';
 
 /** The manifests that the tags of one repository name. */
-export interface TaggedManifests {
+interface TaggedManifests {
   add(tag: ListedTag): void;
   images(): readonly Image[];
   /** Whether a tag is named `latest`. */
@@ -48,7 +49,7 @@ const unnamed = (what: string): string =>
 /**
  * @param unknownKind told of a kind of content that is not known here; it counts as `other`
  */
-export function createTaggedManifests(unknownKind: (kind: string) => void): TaggedManifests {
+function createTaggedManifests(unknownKind: (kind: string) => void): TaggedManifests {
   const rows = new Map<string, Image>();
   const signed = new Set<string>();
   let hasLatest = false;
@@ -178,7 +179,14 @@ export async function readTags(
   for (let walks = 1; ; walks += 1) {
     const walk: Walk = { moved: false };
     const manifests = createTaggedManifests(unknownKind);
-    for await (const page of hub.tags(repository, walk)) for (const tag of page) manifests.add(tag);
+    try {
+      for await (const page of hub.tags(repository, walk)) for (const tag of page) manifests.add(tag);
+    } catch (error) {
+      if (!isNotFound(error)) throw error;
+      // No tags are no deletion: the reference leaves open which of the two a 404 means.
+      await hub.repository(repository);
+      return { images: [], hasLatest: false };
+    }
     // What moved between two pages would be missing.
     if (!walk.moved || walks >= maxWalks)
       return { images: manifests.images(), hasLatest: manifests.hasLatest };
