@@ -8,7 +8,7 @@ import { isNotFound, readSideBySide } from '../side-by-side.ts';
 import { createHub, type Hub, hubAddress, judgeHub } from './docker-hub/client.ts';
 import { type Bearer, createLogin, hubAuth } from './docker-hub/login.ts';
 import { type Listing, listNamespaces } from './docker-hub/namespaces.ts';
-import { pullLimitFacts, readPullLimit } from './docker-hub/pull-limit.ts';
+import { type Limits, pullLimitFacts, readPullLimit } from './docker-hub/pull-limit.ts';
 import { hiddenRepositories } from './docker-hub/scopes.ts';
 import { createTagRules, type TagRules } from './docker-hub/tag-rules.ts';
 import { readTags } from './docker-hub/tags.ts';
@@ -57,7 +57,7 @@ async function* readRepository(scope: Scope, repository: string): AsyncGenerator
   try {
     const listed = listing.found.get(repository) ?? (await hub.repository(repository));
     const { images, hasLatest } = await readTags(hub, repository, context);
-    if (images.length === 0) listing.isEmpty(repository);
+    if (images.length === 0) listing.foundEmpty(repository);
     const immutable = await tagRules.immutable(repository, listed);
     const isPrivate = listed.is_private ?? undefined;
     const facts: RepositoryFacts = {
@@ -76,7 +76,7 @@ async function* readRepository(scope: Scope, repository: string): AsyncGenerator
     yield { type: 'repository-complete', repository };
   } catch (error) {
     if (!isNotFound(error)) throw error;
-    listing.isGone(repository);
+    listing.foundGone(repository);
     yield { type: 'repository-gone', repository };
   }
 }
@@ -93,7 +93,7 @@ function startPullLimit(given: Options, context: CollectContext): () => Promise<
       registryEndpoint: address(given.registryEndpoint, 'https://registry-1.docker.io'),
       account: await given.auth?.read(),
     });
-  const reading = read().catch((error: unknown) => ({ error }));
+  const reading: Promise<Limits | { readonly error: unknown }> = read().catch((error) => ({ error }));
   return async () => {
     const { timeoutMs } = context.connection;
     const patience = new AbortController();
@@ -101,15 +101,13 @@ function startPullLimit(given: Options, context: CollectContext): () => Promise<
       await sleep(timeoutMs, undefined, { signal: patience.signal });
       return { error: new CollectError('timeout', `the pull limit was not read within ${timeoutMs} ms`) };
     };
-    const read = await (given.namespaces ? Promise.race([reading, deadline()]) : reading);
+    const limits = await (given.namespaces ? Promise.race([reading, deadline()]) : reading);
     patience.abort();
+    // Where nothing else is asked for, it is the poll that failed.
+    if ('error' in limits && !given.namespaces) throw limits.error;
     context.signal.throwIfAborted();
-    if (read instanceof CollectError) context.degraded('pull_limit', read);
-    else if (read && 'error' in read) {
-      // Where nothing else is asked for, it is the poll that failed.
-      if (!given.namespaces) throw read.error;
-      context.degraded('pull_limit', read.error);
-    } else return pullLimitFacts(read, context);
+    if (!('error' in limits) && !limits.malformed) return pullLimitFacts(limits.reading, context);
+    context.degraded('pull_limit', 'error' in limits ? limits.error : limits.malformed);
     return {};
   };
 }
@@ -133,6 +131,7 @@ const capabilities = {
   pull_limit: 'Limit and rest of the pull rate limit by a `HEAD`, which is no pull; paid plans have none.',
   events: 'Webhooks of repositories; Docker Hub tells of no push that failed.',
 } satisfies Capabilities;
+const ofRepositories = (Object.keys(capabilities) as Capability[]).filter((one) => one !== 'pull_limit');
 
 /** Docker Hub: https://docs.docker.com/reference/api/hub/latest/ */
 export const dockerHub = defineProvider<typeof options>({
@@ -154,10 +153,8 @@ export const dockerHub = defineProvider<typeof options>({
     const pullLimit = given.pullLimit === false || context.only ? undefined : startPullLimit(given, context);
     const facts: { -readonly [Fact in keyof RegistryFacts]: RegistryFacts[Fact] } = {};
 
-    const { pull_limit: _, ...ofRepositories } = capabilities;
     if (given.pullLimit === false) context.absent('pull_limit');
-    if (namespaces.length === 0)
-      for (const capability of Object.keys(ofRepositories) as Capability[]) context.absent(capability);
+    if (namespaces.length === 0) for (const capability of ofRepositories) context.absent(capability);
     else {
       const http = context.http({ judge: judgeHub });
       const endpoint = address(given.endpoint, hubAddress);

@@ -178,11 +178,19 @@ describe('a failure', () => {
     },
   );
 
-  test('is the failure of the poll where nothing else is asked for', async () => {
-    const hub = await limitOnly({}, { auth: { username: 'ci-reader', password: 'wrong' } });
+  test.each([
+    ['auth', { auth: { username: 'ci-reader', password: 'wrong' } }, []],
+    ['throttled', { timeout: '800ms' }, [{ ...fault, fault: { type: 'throttle' } as const }]],
+    ['server_error', {}, [fault]],
+  ])('is the failure of the poll where nothing else is asked for: %s', async (reason, more, faults) => {
+    const hub = await limitOnly({}, more);
+    hub.simulator.faults.push(...faults);
     await hub.running.poll();
     expect(await hub.running.value('up')).toBe(0);
-    expect(await hub.running.lines('poll_failures_total')).toContain('poll_failures_total{reason="auth"} 1');
+    const failures = await hub.running.lines('poll_failures_total');
+    expect(failures.filter((line) => !line.endsWith(' 0'))).toEqual([
+      `poll_failures_total{reason="${reason}"} 1`,
+    ]);
   });
 });
 

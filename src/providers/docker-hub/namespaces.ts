@@ -13,8 +13,8 @@ export interface Listing {
   readonly complete: ReadonlySet<string>;
   readonly failed: ReadonlyMap<string, unknown>;
   /** Told by whoever reads the repository: it has no tag, or was deleted since it was listed. */
-  isEmpty(repository: string): void;
-  isGone(repository: string): void;
+  foundEmpty(repository: string): void;
+  foundGone(repository: string): void;
   hasPrivate(namespace: string): boolean;
   /** Sums, as far as they are known. */
   facts(): RegistryFacts;
@@ -72,8 +72,8 @@ export function listNamespaces(
     found,
     complete,
     failed,
-    isEmpty: (repository) => void empty.add(repository),
-    isGone: (repository) => void found.delete(repository),
+    foundEmpty: (repository) => void empty.add(repository),
+    foundGone: (repository) => void found.delete(repository),
     hasPrivate: (namespace) =>
       [...found].some(([name, entry]) => name.startsWith(`${namespace}/`) && entry.is_private === true),
     facts() {

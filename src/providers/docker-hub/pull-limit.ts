@@ -29,30 +29,33 @@ export function parseLimit(
   return { amount: Number(amount), ...(window !== undefined && { windowSeconds: Number(window) }) };
 }
 
-/**
- * The reading in an answer's headers; undefined where it has none, as for paid plans; an error when they are there and
- * hold no numbers, such as `;w=21600`.
- */
-function readLimits({
-  header,
-  url,
-}: Pick<HttpResponse, 'header' | 'url'>): Reading | CollectError | undefined {
+/** What was answered: a reading, headers that hold no numbers (such as `;w=21600`), or none, as for paid plans. */
+export interface Limits {
+  readonly reading?: Reading;
+  readonly malformed?: CollectError;
+}
+
+function readLimits({ header, url }: HttpResponse): Limits {
   const limitText = header('ratelimit-limit');
   const remainingText = header('ratelimit-remaining');
-  if (limitText === undefined && remainingText === undefined) return undefined;
+  if (limitText === undefined && remainingText === undefined) return {};
   const limit = parseLimit(limitText ?? '');
   const remaining = parseLimit(remainingText ?? '');
   if (!limit || !remaining)
-    return new CollectError(
-      'invalid_response',
-      `${url.origin} sent a pull limit that is no number: ratelimit-limit ${JSON.stringify(limitText)}, ratelimit-remaining ${JSON.stringify(remainingText)}. It does so at times; the next poll asks again`,
-    );
+    return {
+      malformed: new CollectError(
+        'invalid_response',
+        `${url.origin} sent a pull limit that is no number: ratelimit-limit ${JSON.stringify(limitText)}, ratelimit-remaining ${JSON.stringify(remainingText)}. It does so at times; the next poll asks again`,
+      ),
+    };
   const windowSeconds = limit.windowSeconds ?? remaining.windowSeconds;
   return {
-    limit: limit.amount,
-    remaining: remaining.amount,
-    ...(windowSeconds !== undefined && { windowSeconds }),
-    source: header('docker-ratelimit-source') ?? '',
+    reading: {
+      limit: limit.amount,
+      remaining: remaining.amount,
+      ...(windowSeconds !== undefined && { windowSeconds }),
+      source: header('docker-ratelimit-source') ?? '',
+    },
   };
 }
 
@@ -83,15 +86,15 @@ const tokenAnswer = z
   .transform(({ token, access_token }) => token ?? access_token);
 
 /**
- * Asks how many pulls are left, with a HEAD, which is no pull itself. An error that is returned is an answer without
- * sense; one that is thrown, none at all.
+ * Asks how many pulls are left, with a HEAD, which is no pull itself.
+ * @throws CollectError when there is no answer
  */
 export async function readPullLimit(options: {
   readonly http: HttpClient;
   readonly authEndpoint: string;
   readonly registryEndpoint: string;
   readonly account: Account | undefined;
-}): Promise<Reading | CollectError | undefined> {
+}): Promise<Limits> {
   const { http, authEndpoint, registryEndpoint, account } = options;
   const url = new URL(`${authEndpoint}/token`);
   url.searchParams.set('service', 'registry.docker.io');
@@ -116,8 +119,8 @@ export async function readPullLimit(options: {
     // Who has no pulls left is told so in the same headers.
     accept: [429],
   });
-  const reading = readLimits(response);
-  if (reading || response.status !== 429) return reading;
+  const limits = readLimits(response);
+  if (limits.reading || response.status !== 429) return limits;
   throw new CollectError('throttled', `HEAD ${shown(response.url)} answered 429 without a pull limit`, {
     status: 429,
   });
