@@ -1,3 +1,4 @@
+import { startArtifactorySimulator } from '../simulators/artifactory.ts';
 import { startDockerHubSimulator } from '../simulators/docker-hub.ts';
 import { truthFamilies as dockerHubFamilies, dockerHubTruth } from '../simulators/docker-hub-truth.ts';
 import { createEstate } from '../simulators/estate.ts';
@@ -5,6 +6,7 @@ import type { FaultRule } from '../simulators/faults.ts';
 import { startOciSimulator } from '../simulators/oci.ts';
 import { populate } from '../simulators/oci-population.ts';
 import { createStore } from '../simulators/oci-store.ts';
+import { truthFamilies as artifactoryFamilies, artifactoryTruth } from '../support/artifactory-truth.ts';
 import { truthFamilies as ociFamilies, ociTruth } from '../support/oci-truth.ts';
 
 /** A registry that runs and is read by the exporter together with all others. */
@@ -31,6 +33,17 @@ const byFaults = (faults: FaultRule[]): Pick<Participant, 'break' | 'mend'> => (
 
 /** One entry per provider, by its type. */
 export const participants: Readonly<Record<string, () => Promise<Participant>>> = {
+  async artifactory() {
+    const estate = createEstate({ seed: 30, repositories: 5, now });
+    const simulator = await startArtifactorySimulator({ estate });
+    return {
+      registry: { endpoint: simulator.url, auth: { token: simulator.token() } },
+      families: artifactoryFamilies,
+      truth: () => artifactoryTruth(estate, simulator),
+      ...byFaults(simulator.faults),
+      close: simulator.close,
+    };
+  },
   async 'docker-hub'() {
     const simulator = await startDockerHubSimulator({
       estate: createEstate({ seed: 31, repositories: 5, now }),
