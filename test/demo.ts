@@ -2,36 +2,43 @@ import { spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { startOciSimulator } from './simulators/oci.ts';
-import { populate } from './simulators/oci-population.ts';
+import { stringify } from 'yaml';
+import { everyRegistry, type SimulatedRegistry } from './simulators/every-registry.ts';
 import { freePort, program } from './support/programs.ts';
 
 /**
- * `npm run demo`: the daemon on a simulated registry that changes as one watches; with Prometheus and the shipped
- * rules where the program is there. Ports come from `DEMO_PORT` (the exporter's, default 10056).
+ * `npm run demo`: the daemon on a simulated registry of each vendor, which change as one watches; with Prometheus and
+ * the shipped rules where the program is there. Ports come from `DEMO_PORT` (the exporter's, default 10056).
  */
 const root = join(import.meta.dirname, '..');
 const folder = mkdtempSync(join(tmpdir(), 'container-registry-exporter-demo-'));
 const port = Number(process.env['DEMO_PORT'] ?? 10056);
-const registry = await startOciSimulator({ referrers: true, auth: 'bearer' });
-const population = populate(registry.store, {
-  seed: 26,
-  repositories: 36,
-  now: Math.floor(Date.now() / 1000),
-});
+const registries = new Map<string, SimulatedRegistry>();
+for (const [at, [type, start]] of Object.entries(everyRegistry).entries())
+  registries.set(
+    type,
+    await start({
+      seed: 26 + at,
+      repositories: type === 'oci' ? 24 : 12,
+      now: Math.floor(Date.now() / 1000),
+    }),
+  );
 
 const token = 'demo-events-token-0123456789';
 const config = join(folder, 'exporter.yaml');
 writeFileSync(
   config,
-  `registries:
-  - name: demo
-    type: oci
-    schedule: 15s
-    endpoint: ${registry.url}
-    auth: { username: ${registry.username}, password: ${registry.password} }
-    events: { token: ${token} }
-`,
+  stringify({
+    defaults: { schedule: '15s' },
+    registries: [...registries].map(([type, { registry }]) => ({
+      name: `demo-${type}`,
+      type,
+      ...registry,
+      ...(type === 'oci' && { events: { token } }),
+      // What is asked of a registry that costs nothing need not be spared.
+      http: { requestsPerSecond: 200 },
+    })),
+  }),
 );
 
 const children = [
@@ -51,7 +58,8 @@ const lines = [
   '',
   `  Status page   http://127.0.0.1:${port}/`,
   `  Metrics       http://127.0.0.1:${port}/metrics`,
-  `  Registry      ${registry.url}/v2/_catalog (simulated, user ${registry.username}, password ${registry.password})`,
+  `  Registries    ${[...registries.keys()].join(', ')}, all simulated`,
+  `  Configuration ${config}`,
 ];
 
 const prometheus = program('prometheus');
@@ -82,12 +90,12 @@ scrape_configs:
   );
   lines.push(`  Prometheus    http://127.0.0.1:${prometheusPort}/alerts (with the shipped rules)`);
 } else lines.push('  Prometheus is not on the path: install it to see the shipped alerts evaluated.');
-console.log(`${lines.join('\n')}\n\n  The registry changes every few seconds. Ctrl+C ends the demo.\n`);
+console.log(`${lines.join('\n')}\n\n  A registry changes every few seconds. Ctrl+C ends the demo.\n`);
 
 /** Tells the exporter of a push, as the distribution registry does. */
 async function notify(repository: string, id: string): Promise<void> {
   const target = { mediaType: 'application/vnd.oci.image.manifest.v1+json', repository };
-  await fetch(`http://127.0.0.1:${port}/events/demo`, {
+  await fetch(`http://127.0.0.1:${port}/events/demo-oci`, {
     method: 'POST',
     headers: {
       authorization: `Bearer ${token}`,
@@ -97,14 +105,16 @@ async function notify(repository: string, id: string): Promise<void> {
   });
 }
 
-let events = 0;
+let turn = 0;
 const changes = setInterval(() => {
-  const what = population.step();
-  console.log(`demo: ${what}`);
+  const types = [...registries.keys()];
+  const type = types[turn % types.length] ?? '';
+  const what = registries.get(type)?.step() ?? '';
+  console.log(`demo: ${type}: ${what}`);
+  turn += 1;
   const pushed = /^pushed (.+):[^:]+$/.exec(what)?.[1];
-  events += 1;
-  if (pushed) notify(pushed, `demo-${process.pid}-${events}`).catch(() => {});
-}, 4000);
+  if (pushed && type === 'oci') notify(pushed, `demo-${process.pid}-${turn}`).catch(() => {});
+}, 2000);
 
 let ending = false;
 async function end(code: number): Promise<void> {
@@ -116,7 +126,7 @@ async function end(code: number): Promise<void> {
   );
   for (const child of children) child.kill('SIGTERM');
   await Promise.all(exits);
-  await registry.close();
+  for (const registry of registries.values()) await registry.close();
   rmSync(folder, { recursive: true, force: true });
   process.exit(code);
 }

@@ -3,22 +3,23 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { stringify } from 'yaml';
 import { providers } from '../../src/providers/index.ts';
+import { everyRegistry, type SimulatedRegistry } from '../simulators/every-registry.ts';
 import { eventually, freePort, type RunningProgram, tempDir } from '../support/programs.ts';
 import { startExporter } from '../support/real-programs.ts';
-import { type Participant, participants } from './every-provider.ts';
 
 /**
  * One exporter process that reads a registry of every provider at once. Each is broken in turn: it alone fails, keeps
  * its last data, and comes back; the others do not notice.
  */
 const dir = tempDir();
-const types = Object.keys(participants);
-const running = new Map<string, Participant>();
+const types = Object.keys(everyRegistry);
+const running = new Map<string, SimulatedRegistry>();
 let exporter: RunningProgram;
 let port = 0;
 
 beforeAll(async () => {
-  for (const [type, start] of Object.entries(participants)) running.set(type, await start());
+  for (const [at, [type, start]] of Object.entries(everyRegistry).entries())
+    running.set(type, await start({ seed: 30 + at, repositories: 5, now: 1_795_000_000 }));
   const registries = [...running].map(([type, { registry }]) => ({
     name: `the-${type}`,
     type,
@@ -55,7 +56,7 @@ async function value(type: string, family: string): Promise<number | undefined> 
   const [line] = await samples(type, [family]);
   return line === undefined ? undefined : Number(line.split(' ').at(-1));
 }
-const of = (type: string): Participant => running.get(type) as Participant;
+const of = (type: string): SimulatedRegistry => running.get(type) as SimulatedRegistry;
 const seesTruth = async (type: string): Promise<void> =>
   expect(await samples(type, of(type).families), type).toEqual(of(type).truth().toSorted());
 const failures = async (type: string): Promise<string[]> =>

@@ -19,7 +19,7 @@ import {
   summaryOf,
   violationOrder,
 } from './artifactory-xray.ts';
-import { createEstate, type Estate, type EstateRepository } from './estate.ts';
+import type { Estate, EstateRepository } from './estate.ts';
 import { applyFault, type FaultRule } from './faults.ts';
 
 /**
@@ -567,17 +567,4 @@ export async function startArtifactorySimulator(
     },
   };
   return simulator;
-}
-
-/** For demonstrations: a platform whose population is made from a seed, and a step of it. */
-export async function startArtifactoryDemo(options: {
-  readonly seed: number;
-  readonly repositories: number;
-  readonly now: number;
-  readonly port?: number;
-}): Promise<ArtifactorySimulator & { step(): string }> {
-  const { seed, repositories, now, port } = options;
-  const estate = createEstate({ seed, repositories, now });
-  const simulator = await startArtifactorySimulator({ estate, ...(port !== undefined && { port }) });
-  return { ...simulator, step: () => estate.step() };
 }

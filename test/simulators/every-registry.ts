@@ -1,71 +1,80 @@
-import { startArtifactorySimulator } from '../simulators/artifactory.ts';
-import { startDockerHubSimulator } from '../simulators/docker-hub.ts';
-import { truthFamilies as dockerHubFamilies, dockerHubTruth } from '../simulators/docker-hub-truth.ts';
-import { createEstate } from '../simulators/estate.ts';
-import type { FaultRule } from '../simulators/faults.ts';
-import { startOciSimulator } from '../simulators/oci.ts';
-import { populate } from '../simulators/oci-population.ts';
-import { createStore } from '../simulators/oci-store.ts';
 import { truthFamilies as artifactoryFamilies, artifactoryTruth } from '../support/artifactory-truth.ts';
 import { truthFamilies as ociFamilies, ociTruth } from '../support/oci-truth.ts';
+import { startArtifactorySimulator } from './artifactory.ts';
+import { startDockerHubSimulator } from './docker-hub.ts';
+import { truthFamilies as dockerHubFamilies, dockerHubTruth } from './docker-hub-truth.ts';
+import { createEstate } from './estate.ts';
+import type { FaultRule } from './faults.ts';
+import { startOciSimulator } from './oci.ts';
+import { populate } from './oci-population.ts';
+import { createStore } from './oci-store.ts';
 
-/** A registry that runs and is read by the exporter together with all others. */
-export interface Participant {
+/** A simulated registry that runs, whoever the vendor is: for the demo, and for the test of all providers at once. */
+export interface SimulatedRegistry {
   /** The provider's own part of the configuration. */
   readonly registry: Readonly<Record<string, unknown>>;
   /** Families that the truth covers, without `container_registry_`. */
   readonly families: readonly string[];
   /** Samples as they have to be exposed, without the labels that all have. */
   truth(): readonly string[];
+  /** Changes something as a day of work does; says what. */
+  step(): string;
   /** Lets every request fail, and no more. */
   break(): void;
   mend(): void;
   close(): Promise<void>;
 }
 
-const now = 1_795_000_000;
+interface Options {
+  readonly seed: number;
+  readonly repositories: number;
+  /** Unix seconds of the newest push. */
+  readonly now: number;
+}
 
 /** How most simulators are broken. */
-const byFaults = (faults: FaultRule[]): Pick<Participant, 'break' | 'mend'> => ({
+const byFaults = (faults: FaultRule[]): Pick<SimulatedRegistry, 'break' | 'mend'> => ({
   break: () => void faults.push({ fault: { type: 'status', status: 500 } }),
   mend: () => void faults.splice(0),
 });
 
 /** One entry per provider, by its type. */
-export const participants: Readonly<Record<string, () => Promise<Participant>>> = {
-  async artifactory() {
-    const estate = createEstate({ seed: 30, repositories: 5, now });
+export const everyRegistry: Readonly<Record<string, (options: Options) => Promise<SimulatedRegistry>>> = {
+  async artifactory(options) {
+    const estate = createEstate(options);
     const simulator = await startArtifactorySimulator({ estate });
     return {
       registry: { endpoint: simulator.url, auth: { token: simulator.token() } },
       families: artifactoryFamilies,
       truth: () => artifactoryTruth(estate, simulator),
+      step: () => estate.step(),
       ...byFaults(simulator.faults),
       close: simulator.close,
     };
   },
-  async 'docker-hub'() {
-    const simulator = await startDockerHubSimulator({
-      estate: createEstate({ seed: 31, repositories: 5, now }),
-    });
+  async 'docker-hub'(options) {
+    const estate = createEstate(options);
+    const simulator = await startDockerHubSimulator({ estate });
     const { settings, namespace, username, token, faults } = simulator;
     return {
       registry: { ...settings, namespaces: [namespace], auth: { username, token } },
       families: dockerHubFamilies,
       truth: () => dockerHubTruth(simulator),
+      step: () => estate.step(),
       ...byFaults(faults),
       close: simulator.close,
     };
   },
-  async oci() {
+  async oci(options) {
     const store = createStore();
-    populate(store, { seed: 32, repositories: 5, now });
+    const population = populate(store, options);
     const simulator = await startOciSimulator({ store, referrers: true, auth: 'bearer' });
     const { url, username, password, faults } = simulator;
     return {
       registry: { endpoint: url, auth: { username, password } },
       families: ociFamilies,
       truth: () => ociTruth(store),
+      step: () => population.step(),
       ...byFaults(faults),
       close: simulator.close,
     };
