@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
+import { imageConfigs, isSigningBundle, kindOfType, predicateOf } from '../../media-types.ts';
 import type { Kind } from '../../model.ts';
 
 /**
@@ -89,46 +90,14 @@ export function toSeconds(time: string | null | undefined): number | undefined {
   return Number.isNaN(milliseconds) ? undefined : Math.floor(milliseconds / 1000);
 }
 
-const imageConfigs = new Set([
-  'application/vnd.oci.image.config.v1+json',
-  'application/vnd.docker.container.image.v1+json',
-]);
-
 /** Layers that stay on their vendor's servers and are not stored in the registry. */
 const isForeign = (mediaType: string) =>
   mediaType.includes('nondistributable') || mediaType.includes('foreign');
 
-/**
- * The kind that one media type stands for, or undefined where it says nothing. Types as of:
- * https://helm.sh/docs/topics/registries/ (chart), https://github.com/notaryproject/specifications (notation),
- * https://github.com/sigstore/cosign/blob/main/specs/SIGNATURE_SPEC.md (cosign),
- * https://spdx.dev and https://cyclonedx.org media types as registered with IANA.
- */
-function kindOfType(type: string): Kind | undefined {
-  if (type === 'application/vnd.cncf.helm.config.v1+json') return 'chart';
-  if (type === 'application/vnd.cncf.notary.signature') return 'signature';
-  if (/^application\/vnd\.dev\.cosign\.(artifact\.sig|simplesigning)\b/.test(type)) return 'signature';
-  if (/spdx|cyclonedx|\bsyft\b|cosign\.artifact\.sbom/.test(type)) return 'sbom';
-  if (/in-toto|sigstore\.bundle|dsse\.envelope|sarif/.test(type)) return 'attestation';
-  return undefined;
-}
-
-function predicateOf(notes: Record<string, string> | null | undefined): string {
-  return (
-    notes?.['dev.sigstore.bundle.predicateType'] ??
-    notes?.['in-toto.io/predicate-type'] ??
-    notes?.['predicateType'] ??
-    ''
-  );
-}
-
 type ImageManifest = z.infer<typeof imageManifest>;
 
 function kindOf(manifest: ImageManifest): Kind {
-  const notes = manifest.annotations;
-  // cosign 3 signs with a bundle, whose media type it shares with attestations.
-  if (notes?.['dev.sigstore.bundle.content'] === 'message-signature') return 'signature';
-  if (predicateOf(notes) === 'https://sigstore.dev/cosign/sign/v1') return 'signature';
+  if (isSigningBundle(manifest.annotations)) return 'signature';
   const configType = manifest.config.mediaType;
   const layers = manifest.layers ?? [];
   const byType = kindOfType(manifest.artifactType ?? '') ?? kindOfType(configType);
