@@ -87,7 +87,8 @@ export function createFold(options: FoldOptions): Fold {
         }
         case 'repository-complete': {
           const { facts: known, rows } = opened(observation.repository);
-          const totals = foldImages(observation.repository, known, rows, options);
+          const facts = { ...known, ...observation.facts };
+          const totals = foldImages(observation.repository, facts, rows, options);
           const before = options.previous?.(observation.repository);
           complete.set(observation.repository, repackTotals(totals, before));
           open.delete(observation.repository);

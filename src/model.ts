@@ -73,6 +73,10 @@ export interface Image {
   readonly inUse?: number;
   /** Of an index: the digests of its platform manifests. */
   readonly platforms?: readonly string[];
+  /** Of an index: the digests of the attestations that it lists, as buildx pushes them; no images, whatever they look like. */
+  readonly attestations?: readonly string[];
+  /** Of a signature: the digest of what it signs. */
+  readonly subject?: string;
   /** Moved to the registry's archive storage: it cannot be pulled as it is, and counts apart from the others. */
   readonly archived?: boolean;
 }
@@ -84,7 +88,17 @@ export interface RepositoryFacts {
   readonly pulls?: number;
   /** Whether the listing shows untagged manifests at all; where it does not, their number is unknown. */
   readonly listsUntagged?: boolean;
-  /** Kinds of artifacts of which not all could be found in this cycle: how many there are is unknown. */
+  /**
+   * An index may list platforms that were never stored here, as in a cache that fetches what is pulled: those that are
+   * absent take no room. Without this, an absent platform makes the size unknown.
+   */
+  readonly partialIndexes?: boolean;
+  /** Whether every signature is among the manifests: an image that none of them is about is not signed. */
+  readonly listsSignatures?: boolean;
+  /**
+   * Kinds of artifacts of which not all could be found in this cycle: how many there are is unknown. Where platforms
+   * cannot be told from untagged images, the number of those is unknown too.
+   */
   readonly unknownKinds?: readonly Kind[];
   /** Newest pull of anything in the repository, where it is known for the repository only. */
   readonly pulledAt?: number;
@@ -182,7 +196,8 @@ export type Observation =
   | { readonly type: 'registry'; readonly facts: RegistryFacts }
   | { readonly type: 'repository'; readonly repository: string; readonly facts?: RepositoryFacts }
   | { readonly type: 'images'; readonly repository: string; readonly images: readonly Image[] }
-  | { readonly type: 'repository-complete'; readonly repository: string }
+  /** With facts that are known at the end only; they are added to those of the beginning. */
+  | { readonly type: 'repository-complete'; readonly repository: string; readonly facts?: RepositoryFacts }
   | { readonly type: 'repository-gone'; readonly repository: string }
   | { readonly type: 'repository-failed'; readonly repository: string; readonly error: unknown }
   | { readonly type: 'group-failed'; readonly prefix: string; readonly error: unknown };

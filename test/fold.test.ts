@@ -1,17 +1,18 @@
 import { describe, expect, test } from 'vitest';
 import { createFold, type Retention } from '../src/fold.ts';
-import type { Image, RepositoryTotals } from '../src/model.ts';
+import type { Image, RepositoryFacts, RepositoryTotals } from '../src/model.ts';
 import { unpackTotals } from '../src/totals.ts';
 import { listed } from './loop/scripted.ts';
 
 const now = 1_000_000;
-function fold(images: Image[], retention?: Retention): RepositoryTotals {
+function fold(images: Image[], retention?: Retention, facts?: RepositoryFacts): RepositoryTotals {
   const one = createFold({
     images: { perRepository: 3, matches: () => false },
     now,
     ...(retention && { retention }),
   });
-  for (const observation of listed('app', ...images)) one.add(observation);
+  for (const observation of listed('app', ...images))
+    one.add(observation.type === 'repository-complete' && facts ? { ...observation, facts } : observation);
   const totals = one.finish().complete.get('app');
   if (!totals) throw new Error('not complete');
   return unpackTotals(totals);
@@ -53,6 +54,36 @@ describe('kinds', () => {
       ]),
     ).toMatchObject({ tagged: 1, tags: 2 });
   });
+
+  test('what buildx attests beside the platforms of an index is no image', () => {
+    expect(
+      fold([{ ...index, attestations: ['att'] }, amd, arm, { digest: 'att', kind: 'image', sizeBytes: 1 }]),
+    ).toMatchObject({ tagged: 1, untagged: 0, sizeBytes: 130, artifacts: { platform: 2, attestation: 1 } });
+  });
+  test('where platforms cannot be told from untagged images, the number of neither is known', () => {
+    const { platforms: _, ...unresolved } = index;
+    const totals = fold([unresolved, { ...amd, scanStatus: 'complete' }, arm], undefined, {
+      unknownKinds: ['platform'],
+    });
+    expect(totals).toMatchObject({ tagged: 1, artifacts: {} });
+    for (const key of ['untagged', 'sizeBytes', 'scans']) expect(totals).not.toHaveProperty(key);
+  });
+});
+
+describe('signatures', () => {
+  const signature: Image = { digest: 's', kind: 'signature', subject: 'index' };
+  test('make what they are about signed, where all of them are listed', () => {
+    const alone: Image = { digest: 'alone', kind: 'image', tags: ['v0'] };
+    const totals = fold([index, amd, arm, signature, alone], undefined, { listsSignatures: true });
+    expect(totals.signedImages).toBe(1);
+    expect(totals.images.map(({ digest, signed }) => [digest, signed])).toEqual([
+      ['alone', false],
+      ['index', true],
+    ]);
+  });
+  test('say nothing where some may be elsewhere', () => {
+    expect(fold([index, amd, arm, signature])).not.toHaveProperty('signedImages');
+  });
 });
 
 describe('sizes', () => {
@@ -69,6 +100,9 @@ describe('sizes', () => {
     expect(fold([index, amd, { digest: 'arm', kind: 'image' }])).not.toHaveProperty('sizeBytes');
     expect(fold([index, amd])).not.toHaveProperty('sizeBytes');
   });
+  test('in a cache that fetches what is pulled, a platform that is not there takes no room', () => {
+    expect(fold([index, amd], undefined, { partialIndexes: true }).sizeBytes).toBe(100);
+  });
 });
 
 describe('findings', () => {
@@ -81,6 +115,15 @@ describe('findings', () => {
     expect(totals.findings).toEqual({ counts: { CRITICAL: 2, HIGH: 5 } });
     expect(totals.vulnerableImages).toEqual({ CRITICAL: 1, HIGH: 1 });
     expect(totals.scans).toEqual({ complete: 0, pending: 0, failed: 1, unsupported: 0, none: 0 });
+  });
+  test('a severity that was not counted for all images has no number of vulnerable ones', () => {
+    const counts = { HIGH: 1, LOW: 2 };
+    const one: Image = { ...amd, tags: ['v1'], findings: { counts } };
+    const two: Image = { ...arm, tags: ['v2'], findings: { counts: { HIGH: 0 } } };
+    expect(fold([one, two]).vulnerableImages).toEqual({ HIGH: 1 });
+  });
+  test('what runs an index runs one of its platforms', () => {
+    expect(fold([index, { ...amd, inUse: 2 }, { ...arm, inUse: 1 }]).images[0]?.inUse).toBe(3);
   });
   test('that nobody read stay unknown; none found is 0', () => {
     expect(fold([index, amd, arm])).not.toHaveProperty('findings');

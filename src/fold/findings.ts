@@ -39,19 +39,21 @@ export function worstStatus(all: readonly (ScanStatus | undefined)[]): ScanStatu
 }
 
 /**
- * Images with at least one finding, by severity. Images without findings data count nowhere; a severity that no
- * scanned image was counted for is absent.
+ * Images with at least one finding, by severity. Images without findings data count nowhere. A severity that one of
+ * the others was not counted for is absent: the number would be too small.
  */
 export function vulnerableCounts(all: readonly (Findings | undefined)[]): SeverityCounts | undefined {
-  let any = false;
+  const known = all.filter((findings) => findings !== undefined);
+  if (known.length === 0) return undefined;
   const images: Partial<Record<(typeof severities)[number], number>> = {};
-  for (const findings of all) {
-    if (!findings) continue;
-    any = true;
-    for (const severity of severities) {
-      const count = findings.counts[severity];
-      if (count !== undefined) images[severity] = (images[severity] ?? 0) + (count > 0 ? 1 : 0);
+  for (const severity of severities) {
+    let some: number | undefined = 0;
+    for (const { counts } of known) {
+      const count: number | undefined = counts[severity];
+      some = count === undefined ? undefined : some + Number(count > 0);
+      if (some === undefined) break;
     }
+    if (some !== undefined) images[severity] = some;
   }
-  return any ? images : undefined;
+  return images;
 }

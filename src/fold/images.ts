@@ -51,7 +51,17 @@ function sumKnown<T>(items: Iterable<T>, value: (item: T) => number | undefined)
   return sum;
 }
 
-function newest(rows: readonly ImageRow[], time: (row: ImageRow) => number | undefined): number | undefined {
+/** Sums what is known, or undefined when nothing is. */
+function sumSome<T>(items: Iterable<T>, value: (item: T) => number | undefined): number | undefined {
+  let sum: number | undefined;
+  for (const item of items) {
+    const one = value(item);
+    if (one !== undefined) sum = (sum ?? 0) + one;
+  }
+  return sum;
+}
+
+function newest(rows: Iterable<ImageRow>, time: (row: ImageRow) => number | undefined): number | undefined {
   let latest: number | undefined;
   for (const row of rows) {
     const one = time(row);
@@ -68,23 +78,41 @@ interface Effective {
   readonly scanStatus: ScanStatus | undefined;
   readonly scannedAt: number | undefined;
   readonly pushedAt: number | undefined;
+  readonly signed: boolean | undefined;
+  readonly inUse: number | undefined;
 }
 
-function effective(row: ImageRow, rows: ReadonlyMap<string, ImageRow>): Effective {
-  const { sizeBytes, findings, scanStatus, scannedAt, pushedAt } = row;
-  if (row.kind !== 'index') return { row, sizeBytes, findings, scanStatus, scannedAt, pushedAt };
+/** All manifests of the repository, and what is told of them by others. */
+interface Listing {
+  readonly rows: ReadonlyMap<string, ImageRow>;
+  readonly facts: RepositoryFacts;
+  /** Digests that a signature is about. */
+  readonly signed: ReadonlySet<string>;
+}
+
+function effective(row: ImageRow, listing: Listing): Effective {
+  const { sizeBytes, findings, scanStatus, scannedAt, pushedAt, inUse } = row;
+  const { rows, facts } = listing;
+  const signed = row.signed ?? (facts.listsSignatures ? listing.signed.has(row.digest) : undefined);
+  if (row.kind !== 'index')
+    return { row, sizeBytes, findings, scanStatus, scannedAt, pushedAt, signed, inUse };
   const platforms = (row.platforms ?? []).map((digest) => rows.get(digest));
   const present = platforms.filter((platform) => platform !== undefined);
   const ofPlatforms = maximumFindings(present.map((platform) => platform.findings));
   return {
     row,
     // The sum of the platforms, whatever the vendor says of the index; unknown when one of them is.
-    sizeBytes: row.platforms && sumKnown(platforms, (platform) => platform?.sizeBytes),
+    sizeBytes:
+      row.platforms &&
+      sumKnown(facts.partialIndexes ? present : platforms, (platform) => platform?.sizeBytes),
     // Registries that scan indexes say it of the index itself; most scan its platforms.
     findings: findings ?? ofPlatforms,
     scanStatus: scanStatus ?? worstStatus(present.map((platform) => platform.scanStatus)),
     scannedAt: scannedAt ?? newest(present, (platform) => platform.scannedAt),
     pushedAt: pushedAt ?? newest(present, (platform) => platform.pushedAt),
+    signed,
+    // What runs an index runs one of its platforms.
+    inUse: inUse ?? sumSome(present, (platform) => platform.inUse),
   };
 }
 
@@ -107,8 +135,8 @@ function boundedSet(tagged: readonly Effective[], selection: ImageSelection): Im
         ...(image.sizeBytes !== undefined && { sizeBytes: image.sizeBytes }),
         ...(image.pushedAt !== undefined && { pushedAt: image.pushedAt }),
         ...(image.scannedAt !== undefined && { scannedAt: image.scannedAt }),
-        ...(row.signed !== undefined && { signed: row.signed }),
-        ...(row.inUse !== undefined && { inUse: row.inUse }),
+        ...(image.signed !== undefined && { signed: image.signed }),
+        ...(image.inUse !== undefined && { inUse: image.inUse }),
         ...(image.findings !== undefined && { findings: image.findings }),
       });
     }
@@ -119,7 +147,8 @@ function boundedSet(tagged: readonly Effective[], selection: ImageSelection): Im
 /** What the expectation would remove; undefined while it cannot be told (no expectation, or an unknown time). */
 function staleOf(
   tagged: readonly Effective[],
-  untagged: readonly Effective[],
+  /** Undefined where they cannot be told from other things. */
+  untagged: readonly Effective[] | undefined,
   retention: Retention | undefined,
   now: number,
 ): Effective[] | undefined {
@@ -133,8 +162,10 @@ function staleOf(
   };
   if (maxAgeSeconds !== undefined || retention.keepLast !== undefined)
     for (const image of tagged.slice(keepLast)) if (!judge(image, maxAgeSeconds ?? 0)) return undefined;
-  if (untaggedMaxAgeSeconds !== undefined)
+  if (untaggedMaxAgeSeconds !== undefined) {
+    if (!untagged) return undefined;
     for (const image of untagged) if (!judge(image, untaggedMaxAgeSeconds)) return undefined;
+  }
   return stale;
 }
 
@@ -146,7 +177,15 @@ export function foldImages(
   options: { readonly images: ImageSelection; readonly retention?: Retention; readonly now: number },
 ): RepositoryTotals {
   const listed = new Set<string>();
-  for (const row of rows.values()) for (const platform of row.platforms ?? []) listed.add(platform);
+  const attestations = new Set<string>();
+  const signed = new Set<string>();
+  for (const row of rows.values()) {
+    for (const digest of row.platforms ?? none) listed.add(digest);
+    for (const digest of row.attestations ?? none) attestations.add(digest);
+    if (row.kind === 'signature' && row.subject !== undefined && !row.archived) signed.add(row.subject);
+  }
+  const listing: Listing = { rows, facts, signed };
+  const unknown = new Set(facts.unknownKinds);
 
   const tagged: Effective[] = [];
   const untagged: Effective[] = [];
@@ -159,41 +198,53 @@ export function foldImages(
     tags += row.tags.length;
     // A tagged manifest that an index lists as well is an image that people pull by its own name.
     const part = row.tags.length === 0 && (row.kind === 'platform' || listed.has(row.digest));
-    const kind = part && (row.kind === 'image' || row.kind === 'platform') ? 'platform' : row.kind;
+    const isImage = row.kind === 'image' || row.kind === 'platform';
+    const kind = !isImage
+      ? row.kind
+      : attestations.has(row.digest)
+        ? 'attestation'
+        : part
+          ? 'platform'
+          : row.kind;
     if (row.archived) {
       if (kind === 'image' || kind === 'platform') archivedSized.push(row);
-      if (kind === 'image' || kind === 'index') archived.push(effective(row, rows));
+      if (kind === 'image' || kind === 'index') archived.push(effective(row, listing));
       continue;
     }
-    if (kind !== 'index' && (kind === 'image' || kind === 'platform')) sized.push(row);
+    if (kind === 'image' || kind === 'platform') sized.push(row);
     if (kind === 'image' || kind === 'index')
-      (row.tags.length > 0 ? tagged : untagged).push(effective(row, rows));
+      (row.tags.length > 0 ? tagged : untagged).push(effective(row, listing));
     else artifacts[kind] = (artifacts[kind] ?? 0) + 1;
   }
-  for (const kind of facts.unknownKinds ?? []) delete artifacts[kind];
+  for (const kind of unknown) delete artifacts[kind];
   tagged.sort(byAge);
-  const images = [...tagged, ...untagged];
+  // Some of those without a tag may be platforms: what is an image for sure is what has one.
+  const doubtful = unknown.has('platform');
+  const images = doubtful ? tagged : [...tagged, ...untagged];
 
   // A platform that two indexes share is one row, hence counted once; an index adds nothing of its own. An index
   // whose platforms are not all there makes the sum unknown.
-  const whole = images.every((image) => image.row.kind !== 'index' || image.sizeBytes !== undefined);
+  const whole = [...tagged, ...untagged].every(
+    (image) => image.row.kind !== 'index' || image.sizeBytes !== undefined,
+  );
   const sizeBytes = whole ? sumKnown(sized, (row) => row.sizeBytes) : undefined;
   const archivedBytes = sumKnown(archivedSized, (row) => row.sizeBytes);
-  const lastPushAt = newest([...rows.values()], (row) => row.pushedAt) ?? facts.pushedAt;
-  const lastPullAt = newest([...rows.values()], (row) => row.pulledAt) ?? facts.pulledAt;
-  const signedImages = sumKnown(images, ({ row }) =>
-    row.signed === undefined ? undefined : Number(row.signed),
+  const lastPushAt = newest(rows.values(), (row) => row.pushedAt) ?? facts.pushedAt;
+  const lastPullAt = newest(rows.values(), (row) => row.pulledAt) ?? facts.pulledAt;
+  const signedImages = sumKnown(images, (image) =>
+    image.signed === undefined ? undefined : Number(image.signed),
   );
   const scans = countScans(images);
   const vulnerableImages = vulnerableCounts(images.map((image) => image.findings));
-  const stale = staleOf(tagged, untagged, options.retention, options.now);
+  const stale = staleOf(tagged, doubtful ? undefined : untagged, options.retention, options.now);
   const reclaimable = stale && sumKnown(stale, (image) => image.sizeBytes);
+  const showsArchived = archived.length > 0 && !doubtful;
 
   return {
     repository,
     tagged: tagged.length,
-    ...(facts.listsUntagged && { untagged: untagged.length }),
-    ...(archived.length > 0 && { archived: archived.length }),
+    ...(facts.listsUntagged && !doubtful && { untagged: untagged.length }),
+    ...(showsArchived && { archived: archived.length }),
     ...(archived.length > 0 && archivedBytes !== undefined && { archivedBytes }),
     tags,
     artifacts,
