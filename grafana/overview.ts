@@ -224,7 +224,7 @@ export function overview(): Dashboard {
           title: 'Findings that a newer version mends',
           description: 'Of the newest image of each repository, where the report says so.',
         },
-        `topk(50, sum by (registry, repository, severity) (container_registry_repository_fixable_findings{${both},severity=~"HIGH|CRITICAL"}) > 0)`,
+        `topk(50, sum by (registry, repository, severity) (container_registry_repository_fixable_findings{${both},severity=~"HIGH|CRITICAL|"}) > 0)`,
       ),
     )
     .withPanel(
@@ -284,7 +284,7 @@ export function overview(): Dashboard {
           title: 'Images with findings that a newer version mends',
           description: 'Of the images that are exported one by one.',
         },
-        `topk(50, sum by (registry, repository, tag, severity) (container_registry_image_fixable_findings{${both},severity=~"HIGH|CRITICAL"}) > 0)`,
+        `topk(50, sum by (registry, repository, tag, severity) (container_registry_image_fixable_findings{${both},severity=~"HIGH|CRITICAL|"}) > 0)`,
       ),
     )
     .withRow(new RowBuilder('Cost of watching'))

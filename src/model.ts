@@ -17,6 +17,8 @@ export interface Findings {
   readonly counts: SeverityCounts;
   /** Of `counts`, how many have a fixed version; absent where the source does not say. */
   readonly fixable?: SeverityCounts;
+  /** How many have a fixed version, where the source gives one number for all severities. */
+  readonly fixableTotal?: number;
 }
 
 /**
@@ -63,6 +65,8 @@ export interface Image {
   readonly tags?: readonly string[];
   /** Stored (compressed) bytes: the manifest itself, its config and its layers. Ignored for an index. */
   readonly sizeBytes?: number;
+  /** Of an index, with all of its platforms, as the registry states it; counts where none of them is listed by itself. */
+  readonly sizeWithPlatforms?: number;
   readonly pushedAt?: number;
   readonly pulledAt?: number;
   readonly scannedAt?: number;

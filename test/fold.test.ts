@@ -100,6 +100,15 @@ describe('sizes', () => {
     expect(fold([index, amd, { digest: 'arm', kind: 'image' }])).not.toHaveProperty('sizeBytes');
     expect(fold([index, amd])).not.toHaveProperty('sizeBytes');
   });
+  test('an index whose platforms are not listed one by one has the size that the registry states', () => {
+    const stated: Image = { ...index, sizeWithPlatforms: 137 };
+    expect(fold([stated, { digest: 'alone', kind: 'image', sizeBytes: 5 }])).toMatchObject({
+      sizeBytes: 142,
+      images: [{ digest: 'index', sizeBytes: 137 }],
+    });
+    expect(fold([stated, amd, arm]).sizeBytes).toBe(130);
+    expect(fold([stated, amd])).not.toHaveProperty('sizeBytes');
+  });
   test('in a cache that fetches what is pulled, a platform that is not there takes no room', () => {
     expect(fold([index, amd], undefined, { partialIndexes: true }).sizeBytes).toBe(100);
   });
@@ -115,6 +124,15 @@ describe('findings', () => {
     expect(totals.findings).toEqual({ counts: { CRITICAL: 2, HIGH: 5 } });
     expect(totals.vulnerableImages).toEqual({ CRITICAL: 1, HIGH: 1 });
     expect(totals.scans).toEqual({ complete: 0, pending: 0, failed: 1, unsupported: 0, none: 0 });
+  });
+  test('one number of fixable findings for all severities stays one number', () => {
+    const counts = { HIGH: 3 };
+    const totals = fold([
+      index,
+      { ...amd, findings: { counts, fixableTotal: 1 } },
+      { ...arm, findings: { counts, fixableTotal: 2 } },
+    ]);
+    expect(totals.findings).toEqual({ counts, fixableTotal: 2 });
   });
   test('a severity that was not counted for all images has no number of vulnerable ones', () => {
     const counts = { HIGH: 1, LOW: 2 };

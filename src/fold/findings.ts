@@ -22,7 +22,12 @@ export function maximumFindings(all: readonly (Findings | undefined)[]): Finding
   const counts = maximumCounts(all.map((findings) => findings?.counts));
   if (!counts) return undefined;
   const fixable = maximumCounts(all.map((findings) => findings?.fixable));
-  return fixable ? { counts, fixable } : { counts };
+  const totals = all.flatMap((findings) => findings?.fixableTotal ?? []);
+  return {
+    counts,
+    ...(fixable && { fixable }),
+    ...(totals.length > 0 && { fixableTotal: Math.max(...totals) }),
+  };
 }
 
 /** From best to worst: what is not complete hides what a complete scan would have found. */

@@ -80,6 +80,8 @@ interface Effective {
   readonly pushedAt: number | undefined;
   readonly signed: boolean | undefined;
   readonly inUse: number | undefined;
+  /** Of an index whose platforms are not listed: what they take, as the registry states it. */
+  readonly unlistedBytes?: number | undefined;
 }
 
 /** All manifests of the repository, and what is told of them by others. */
@@ -99,12 +101,15 @@ function effective(row: ImageRow, listing: Listing): Effective {
   const platforms = (row.platforms ?? []).map((digest) => rows.get(digest));
   const present = platforms.filter((platform) => platform !== undefined);
   const ofPlatforms = maximumFindings(present.map((platform) => platform.findings));
+  const unlistedBytes = present.length === 0 ? row.sizeWithPlatforms : undefined;
   return {
     row,
     // The sum of the platforms, whatever the vendor says of the index; unknown when one of them is.
     sizeBytes:
-      row.platforms &&
-      sumKnown(facts.partialIndexes ? present : platforms, (platform) => platform?.sizeBytes),
+      unlistedBytes ??
+      (row.platforms &&
+        sumKnown(facts.partialIndexes ? present : platforms, (platform) => platform?.sizeBytes)),
+    unlistedBytes,
     // Registries that scan indexes say it of the index itself; most scan its platforms.
     findings: findings ?? ofPlatforms,
     scanStatus: scanStatus ?? worstStatus(present.map((platform) => platform.scanStatus)),
@@ -227,7 +232,9 @@ export function foldImages(
   const whole = [...tagged, ...untagged].every(
     (image) => image.row.kind !== 'index' || image.sizeBytes !== undefined,
   );
-  const sizeBytes = whole ? sumKnown(sized, (row) => row.sizeBytes) : undefined;
+  const listedBytes = whole ? sumKnown(sized, (row) => row.sizeBytes) : undefined;
+  const unlistedBytes = sumSome([...tagged, ...untagged], (image) => image.unlistedBytes) ?? 0;
+  const sizeBytes = listedBytes === undefined ? undefined : listedBytes + unlistedBytes;
   const archivedBytes = sumKnown(archivedSized, (row) => row.sizeBytes);
   const lastPushAt = newest(rows.values(), (row) => row.pushedAt) ?? facts.pushedAt;
   const lastPullAt = newest(rows.values(), (row) => row.pulledAt) ?? facts.pulledAt;

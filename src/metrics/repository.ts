@@ -86,10 +86,11 @@ export const repositoryMetrics: readonly RepositoryMetric[] = [
   }),
   repositoryMetric({
     name: `${prefix}_repository_fixable_findings`,
-    help: 'Of the findings of the newest tagged image, those that have a fixed version.',
+    help: 'Of the findings of the newest tagged image, those that have a fixed version; `severity` is empty where the registry gives one number for all.',
     labels: ['severity'],
     samples: ({ findings }, emit) => {
       for (const severity of severities) emit(findings?.fixable?.[severity], severity);
+      emit(findings?.fixableTotal, '');
     },
   }),
   repositoryMetric({
@@ -159,8 +160,10 @@ export const repositoryMetrics: readonly RepositoryMetric[] = [
     perImage: true,
     labels: ['tag', 'digest', 'severity'],
     samples: ({ images }, emit) => {
-      for (const { tag, digest, findings } of images)
+      for (const { tag, digest, findings } of images) {
         for (const severity of severities) emit(findings?.fixable?.[severity], tag, digest, severity);
+        emit(findings?.fixableTotal, tag, digest, '');
+      }
     },
   }),
   repositoryMetric({
