@@ -18,6 +18,9 @@ export const capabilities = [
   'replication',
   'credentials',
   'pull_limit',
+  'projects',
+  'health',
+  'tasks',
   'events',
 ] as const;
 export type Capability = (typeof capabilities)[number];
