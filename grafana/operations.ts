@@ -87,6 +87,22 @@ export function operations(): Dashboard {
         `time() - container_registry_replication_last_success_timestamp_seconds{${registry}}`,
       ),
     )
+    .withPanel(
+      table(
+        { title: 'Images copied by the last run', description: 'By destination.', unit: 'short' },
+        `container_registry_replication_succeeded_images{${registry}}`,
+      ),
+    )
+    .withPanel(
+      table(
+        {
+          title: 'Images that the last run did not copy',
+          description: 'Because somebody stopped it.',
+          unit: 'short',
+        },
+        `container_registry_replication_stopped_images{${registry}} > 0`,
+      ),
+    )
     .withRow(new RowBuilder('Parts and jobs'))
     .withPanel(
       table(
@@ -134,6 +150,46 @@ export function operations(): Dashboard {
           `sum by (registry, watch, severity) (container_registry_policy_violations{${registry}})`,
           '{{registry}} {{watch}} {{severity}}',
         ),
+      ),
+    )
+    .withPanel(
+      table(
+        {
+          title: 'What the last runs worked on',
+          description: 'By job and by what became of it.',
+          unit: 'short',
+          span: 8,
+        },
+        `sum by (registry, task, result) (container_registry_task_items{${registry}})`,
+      ),
+    )
+    .withPanel(
+      timeseries(
+        {
+          title: 'Jobs being worked on',
+          description: "In the registry's own queues.",
+          unit: 'short',
+          span: 8,
+        },
+        series(`container_registry_job_queue_running_jobs{${registry}}`, '{{registry}} {{queue}}'),
+      ),
+    )
+    .withPanel(
+      table(
+        { title: 'Paused queues', description: 'Their jobs wait until somebody resumes them.', span: 8 },
+        `container_registry_job_queue_paused{${registry}} > 0`,
+      ),
+    )
+    .withPanel(
+      table(
+        { title: 'Versions', description: 'Of the software, where the registry tells.' },
+        `container_registry_version_info{${registry}}`,
+      ),
+    )
+    .withPanel(
+      table(
+        { title: 'Settings', description: 'Of the registry as a whole; 1: on.' },
+        `container_registry_setting{${registry}}`,
       ),
     )
     .withRow(new RowBuilder('Use'))
@@ -194,6 +250,12 @@ export function operations(): Dashboard {
       table(
         { title: 'Repositories by project', description: 'As the registry counts them.', span: 6 },
         `topk(50, container_registry_project_repositories{${registry}})`,
+      ),
+    )
+    .withPanel(
+      table(
+        { title: 'Public projects', description: 'Anybody may pull from them.', span: 6 },
+        `container_registry_project_info{${registry},visibility="public"}`,
       ),
     )
     .withPanel(

@@ -128,6 +128,9 @@ export interface Replication {
   readonly up?: boolean;
   readonly pendingImages?: number;
   readonly failedImages?: number;
+  /** Of the last run, where the registry replicates in runs. */
+  readonly succeededImages?: number;
+  readonly stoppedImages?: number;
   /** End of the last replication that worked. */
   readonly lastSuccessAt?: number;
 }
@@ -145,7 +148,13 @@ export interface Task {
   readonly task: string;
   readonly up?: boolean;
   readonly lastSuccessAt?: number;
+  /** What the last run worked on, by what became of it. */
+  readonly items?: Readonly<Partial<Record<TaskResult, number>>>;
 }
+
+/** What becomes of something that a task works on. */
+export const taskResults = ['succeeded', 'failed', 'stopped', 'running', 'pending'] as const;
+export type TaskResult = (typeof taskResults)[number];
 
 /** A queue of the registry's own jobs. */
 export interface JobQueue {
@@ -153,10 +162,17 @@ export interface JobQueue {
   readonly size?: number;
   /** How long the oldest job has waited. */
   readonly latencySeconds?: number;
+  /** Jobs of the queue that are being worked on. */
+  readonly running?: number;
+  readonly paused?: boolean;
 }
 
 /** What is known of the registry as a whole. */
 export interface RegistryFacts {
+  /** Of the registry's software. */
+  readonly version?: string;
+  /** Settings of the registry as a whole that are on or off, such as `read_only`. */
+  readonly settings?: readonly { readonly setting: string; readonly on: boolean }[];
   /** As the registry itself accounts it: deduplicated, billed. */
   readonly storageBytes?: number;
   readonly quotas?: readonly Quota[];

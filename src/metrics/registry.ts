@@ -1,4 +1,5 @@
 import { failureReasons } from '../errors.ts';
+import { taskResults } from '../model.ts';
 import { prefix, type RegistryMetric, registryMetric } from './row.ts';
 
 /** Rows of the registry itself, in the order of exposition. */
@@ -10,6 +11,24 @@ export const registryMetrics: readonly RegistryMetric[] = [
     labels: ['host', 'account', 'region'],
     samples: ({ identity }, emit) =>
       emit(1, identity.host ?? '', identity.account ?? '', identity.region ?? ''),
+  }),
+  registryMetric({
+    name: `${prefix}_version_info`,
+    help: "The version of the registry's software, where it tells.",
+    type: 'gauge',
+    labels: ['version'],
+    samples: ({ facts }, emit) => {
+      if (facts?.version !== undefined) emit(1, facts.version);
+    },
+  }),
+  registryMetric({
+    name: `${prefix}_setting`,
+    help: 'Whether a setting of the registry as a whole, such as `read_only`, is on.',
+    type: 'gauge',
+    labels: ['setting'],
+    samples: ({ facts }, emit) => {
+      for (const { setting, on } of facts?.settings ?? []) emit(Number(on), setting);
+    },
   }),
   registryMetric({
     name: `${prefix}_up`,
@@ -156,6 +175,26 @@ export const registryMetrics: readonly RegistryMetric[] = [
     },
   }),
   registryMetric({
+    name: `${prefix}_replication_succeeded_images`,
+    help: 'Images that the last run of the replication to the destination copied.',
+    type: 'gauge',
+    labels: ['destination'],
+    samples: ({ facts }, emit) => {
+      for (const { destination, succeededImages } of facts?.replications ?? [])
+        emit(succeededImages, destination);
+    },
+  }),
+  registryMetric({
+    name: `${prefix}_replication_stopped_images`,
+    help: 'Images whose replication to the destination somebody stopped in the last run.',
+    type: 'gauge',
+    labels: ['destination'],
+    samples: ({ facts }, emit) => {
+      for (const { destination, stoppedImages } of facts?.replications ?? [])
+        emit(stoppedImages, destination);
+    },
+  }),
+  registryMetric({
     name: `${prefix}_replication_last_success_timestamp_seconds`,
     help: 'When the last replication to the destination that worked ended.',
     type: 'gauge',
@@ -184,6 +223,16 @@ export const registryMetrics: readonly RegistryMetric[] = [
       if (!projects || projects.some((project) => project.public === undefined)) return;
       emit(projects.filter((project) => project.public).length, 'public');
       emit(projects.filter((project) => !project.public).length, 'private');
+    },
+  }),
+  registryMetric({
+    name: `${prefix}_project_info`,
+    help: 'A project and its visibility, where that is known; joins with the other metrics of projects.',
+    type: 'gauge',
+    labels: ['project', 'visibility'],
+    samples: ({ facts }, emit) => {
+      for (const { project, public: isPublic } of facts?.projects ?? [])
+        if (isPublic !== undefined) emit(1, project, isPublic ? 'public' : 'private');
     },
   }),
   registryMetric({
@@ -223,6 +272,16 @@ export const registryMetrics: readonly RegistryMetric[] = [
     },
   }),
   registryMetric({
+    name: `${prefix}_task_items`,
+    help: 'What the last run of a job of the registry worked on, by what became of it.',
+    type: 'gauge',
+    labels: ['task', 'result'],
+    samples: ({ facts }, emit) => {
+      for (const { task, items } of facts?.tasks ?? [])
+        for (const result of taskResults) emit(items?.[result], task, result);
+    },
+  }),
+  registryMetric({
     name: `${prefix}_job_queue_jobs`,
     help: "Jobs that wait in a queue of the registry's own.",
     type: 'gauge',
@@ -238,6 +297,25 @@ export const registryMetrics: readonly RegistryMetric[] = [
     labels: ['queue'],
     samples: ({ facts }, emit) => {
       for (const { queue, latencySeconds } of facts?.jobQueues ?? []) emit(latencySeconds, queue);
+    },
+  }),
+  registryMetric({
+    name: `${prefix}_job_queue_running_jobs`,
+    help: 'Jobs of a queue that are being worked on.',
+    type: 'gauge',
+    labels: ['queue'],
+    samples: ({ facts }, emit) => {
+      for (const { queue, running } of facts?.jobQueues ?? []) emit(running, queue);
+    },
+  }),
+  registryMetric({
+    name: `${prefix}_job_queue_paused`,
+    help: 'Whether somebody paused a queue: its jobs wait until it is resumed.',
+    type: 'gauge',
+    labels: ['queue'],
+    samples: ({ facts }, emit) => {
+      for (const { queue, paused } of facts?.jobQueues ?? [])
+        emit(paused === undefined ? undefined : Number(paused), queue);
     },
   }),
   registryMetric({
