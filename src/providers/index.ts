@@ -1,11 +1,13 @@
 import type { Provider } from '../provider.ts';
 import { artifactory } from './artifactory.ts';
 import { dockerHub } from './docker-hub.ts';
+import { harbor } from './harbor.ts';
 import { oci } from './oci.ts';
 
 /** Every provider, by the `type` of the configuration. */
 export const providers: Readonly<Record<string, Provider>> = {
   artifactory,
   'docker-hub': dockerHub,
+  harbor,
   oci,
 };

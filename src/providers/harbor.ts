@@ -1,0 +1,242 @@
+import { z } from 'zod';
+import { CollectError } from '../errors.ts';
+import type { Observation } from '../model.ts';
+import { auth, duration, endpointUrl } from '../options.ts';
+import { type CollectContext, defineProvider } from '../provider.ts';
+import { isNotFound } from '../side-by-side.ts';
+import { type Caller, createHarbor, type Harbor, projectPath, repositoryPath } from './harbor/client.ts';
+import { accountFacts, anonymousFacts } from './harbor/facts.ts';
+import { createFindingsReader } from './harbor/findings.ts';
+import { type Listed, repository, type ToRead, toListed } from './harbor/listed.ts';
+import {
+  type Project,
+  type ProjectSettings,
+  practicesOf,
+  project,
+  readProjectSettings,
+} from './harbor/projects.ts';
+import { readReplications } from './harbor/replication.ts';
+import { readRepositories } from './harbor/repositories.ts';
+import { createSystem } from './harbor/system.ts';
+
+const options = z.strictObject({
+  endpoint: endpointUrl.describe('Address of Harbor, such as https://harbor.example.com'),
+  auth: auth.describe('A user or robot account; without it what is public is read').optional(),
+  pageSize: z
+    .int()
+    .min(1)
+    .max(100)
+    .describe('Entries of a page; fewer where a page takes Harbor too long (default 100)')
+    .optional(),
+  platforms: z
+    .boolean()
+    .describe('Whether the platforms of multi-platform images are listed one by one (default true)')
+    .optional(),
+  settingsInterval: duration
+    .describe("How often a project's rules, members and robot accounts are read (default 10m)")
+    .optional(),
+});
+
+/** Harbor 2.8 and later. What it is asked is in `api/v2.0/swagger.yaml` of https://github.com/goharbor/harbor */
+export const harbor = defineProvider<typeof options>({
+  type: 'harbor',
+  label: 'harbor',
+  options,
+  capabilities: {
+    repositories: 'All that the account may see; without one, those of public projects.',
+    images: 'Artifacts, tagged or not, with the platforms of multi-platform images.',
+    sizes: "Harbor's own size of each artifact: its manifest, config and layers.",
+    push_times: 'Of each artifact.',
+    pull_times: 'Of each artifact, and the number of pulls of each repository.',
+    findings: "Counts of the project's scanner; how many are fixable is one number for all severities.",
+    signatures: 'Cosign and Notation signatures and SBOMs that Harbor knows as accessories.',
+    storage: 'Total storage, which Harbor tells system administrators only and no robot account.',
+    quotas: 'Storage by project, and the volume that Harbor lies on.',
+    practices:
+      'Visibility, scan on push, retention and immutability rules, replication, `latest` tags; `no_admin_account` where the built-in admin is used to read.',
+    replication: 'The last runs of each enabled policy, and the health of the registries that they reach.',
+    credentials: 'Expiry of robot accounts, of the system and of each project.',
+    projects: 'Visibility, repositories and members of each project.',
+    health: 'Components, scanners, version and settings.',
+    tasks: 'Garbage collection, scan-all, and the queues of the job service.',
+  },
+  identity: ({ endpoint }) => ({ host: endpoint.host }),
+  async *collect(given, context) {
+    const client = createHarbor({
+      http: context.http(),
+      endpoint: given.endpoint,
+      auth: given.auth,
+      pageSize: given.pageSize ?? 100,
+    });
+    const caller: Caller = client.authenticates ? await client.whoAmI() : { robot: false };
+    const projects = await client.all(
+      { operation: 'projects', path: '/projects' },
+      project,
+      ({ name }) => name,
+    );
+    const system = createSystem(client, context);
+    const [{ version, settings }, { scanners, components: scannerHealth }] = await Promise.all([
+      system.info(),
+      client.authenticates ? system.scanners() : { scanners: 'unknown' as const, components: [] },
+    ]);
+    if (scanners === 'none') context.absent('findings');
+    if (scanners === 'unhealthy')
+      context.degraded(
+        'findings',
+        new CollectError('server_error', 'a scanner is unhealthy: Harbor leaves out what its scans found'),
+      );
+
+    const since212 = isSince(version, 12);
+    const listsAccounts = !caller.robot || since212 !== false;
+    const [settingsOf, replications, repositories] = await Promise.all([
+      client.authenticates
+        ? readProjectSettings({
+            harbor: client,
+            context,
+            projects,
+            intervalSeconds: (given.settingsInterval ?? 600_000) / 1000,
+            listsAccounts,
+          })
+        : new Map<string, ProjectSettings>(),
+      client.authenticates ? readReplications(client, context) : undefined,
+      listRepositories(client, context),
+    ]);
+    if (!context.only) {
+      const facts = client.authenticates
+        ? await accountFacts(client, context, { caller, listsAccounts, projects, settingsOf, replications })
+        : anonymousFacts(context, projects);
+      const components = (await system.components()) ?? [];
+      yield {
+        type: 'registry',
+        facts: {
+          ...facts,
+          ...(version !== undefined && { version }),
+          ...(settings && { settings }),
+          components: [...components, ...scannerHealth, ...(facts.components ?? [])],
+        },
+      };
+    }
+
+    const byName = new Map(projects.map((one) => [one.name, one]));
+    const toRead = group(repositories, context);
+    for (const name of context.only ?? [])
+      if (context.wants(name) && !repositories.some((one) => one.name === name))
+        yield { type: 'repository-gone', repository: name };
+    if (!context.only) yield* hiddenProjects(client, context, projects, repositories);
+    yield* readRepositories({
+      harbor: client,
+      context,
+      findings: createFindingsReader(context.log),
+      scanners,
+      platforms: given.platforms ?? true,
+      pageSize: given.pageSize ?? 100,
+      listsProjects: !context.only && (await listsProjects(client, since212, toRead)),
+      projects: toRead,
+      facts({ project: name, path, pulls, name: full }) {
+        const one = byName.get(name);
+        return {
+          practices: {
+            ...(one && practicesOf(one, settingsOf.get(name) ?? {}, path)),
+            ...(replications && { replicated: replications.copies(full) }),
+            ...(caller.builtInAdmin && { no_admin_account: false }),
+          },
+          ...(pulls !== undefined && { pulls }),
+          ...(one?.registry_id && { partialIndexes: true }),
+        };
+      },
+    });
+    // Credentials that expired meanwhile would have shown what is public only, without an error.
+    if (client.authenticates) await client.whoAmI();
+  },
+});
+
+/** All repositories that the account may see; after push events those that were pushed to. */
+async function listRepositories(client: Harbor, context: CollectContext): Promise<Listed[]> {
+  if (!context.only) {
+    const all = await client.all(
+      { operation: 'repositories', path: '/repositories', query: { sort: 'name' } },
+      repository,
+      ({ name }) => name,
+    );
+    return all.map(toListed);
+  }
+  const found: Listed[] = [];
+  for (const name of context.only) {
+    if (!context.wants(name)) continue;
+    const { project: of, path } = toListed({ name });
+    try {
+      const asked = { operation: 'repository', path: repositoryPath(of, path) };
+      found.push(toListed(await client.get(asked, repository)));
+    } catch (error) {
+      if (!isNotFound(error)) throw error;
+    }
+  }
+  return found;
+}
+
+/** By project: what is wanted of it, and how much a list of all of it would hold. */
+function group(repositories: readonly Listed[], context: CollectContext): Map<string, ToRead> {
+  const projects = new Map<string, { wanted: Listed[]; artifacts: number }>();
+  for (const listed of repositories) {
+    const found = projects.get(listed.project) ?? { wanted: [], artifacts: 0 };
+    found.artifacts += listed.artifacts ?? 1;
+    if (context.wants(listed.name)) found.wanted.push(listed);
+    projects.set(listed.project, found);
+  }
+  return projects;
+}
+
+/**
+ * A project that says that it has repositories, of which the list of all repositories has none: for a moment Harbor
+ * took the account for nobody, as it does when its user directory does not answer.
+ */
+async function* hiddenProjects(
+  client: Harbor,
+  context: CollectContext,
+  projects: readonly Project[],
+  repositories: readonly Listed[],
+): AsyncGenerator<Observation> {
+  const seen = new Set(repositories.map((one) => one.project));
+  for (const { name, repo_count } of projects) {
+    if (!repo_count || seen.has(name)) continue;
+    let error: unknown;
+    try {
+      const path = `${projectPath(name)}/repositories`;
+      const left = await client.count({ operation: 'project_repositories', path });
+      if (!left) continue;
+      error = new CollectError(
+        'invalid_response',
+        `the project ${name} has ${left} repositories, of which the list of all repositories has none`,
+      );
+    } catch (failure) {
+      context.signal.throwIfAborted();
+      if (isNotFound(failure)) continue;
+      error = failure;
+    }
+    yield { type: 'group-failed', prefix: `${name}/`, error };
+  }
+}
+
+/** Whether a version such as `v2.12.0-5d4e6a2` is 2.`minor` or later; undefined where it is not told. */
+function isSince(version: string | undefined, minor: number): boolean | undefined {
+  const [, first, second] = /^v?(\d+)\.(\d+)/.exec(version ?? '') ?? [];
+  if (first === undefined) return undefined;
+  return Number(first) > 2 || (Number(first) === 2 && Number(second) >= minor);
+}
+
+/** Since 2.12 the artifacts of a project can be listed together, by those who have an account. */
+async function listsProjects(
+  client: Harbor,
+  since212: boolean | undefined,
+  toRead: ReadonlyMap<string, unknown>,
+): Promise<boolean> {
+  const [first] = toRead.keys();
+  if (!client.authenticates || first === undefined) return false;
+  if (since212 !== undefined) return since212;
+  try {
+    await client.count({ operation: 'project_artifacts', path: `${projectPath(first)}/artifacts` });
+    return true;
+  } catch (error) {
+    return !(error instanceof CollectError && [404, 405].includes(error.status ?? 0));
+  }
+}

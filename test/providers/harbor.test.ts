@@ -1,0 +1,42 @@
+import { describe } from 'vitest';
+import { harbor } from '../../src/providers/harbor.ts';
+import { conformance } from '../conformance/conformance.ts';
+import { createEstate } from '../simulators/estate.ts';
+import { startHarborSimulator } from '../simulators/harbor.ts';
+import { createHarborWorld } from '../simulators/harbor-world.ts';
+import { harborFamilies, harborTruth } from '../support/harbor-truth.ts';
+
+const now = 1_795_000_000;
+
+describe.each([
+  ['2.13: one list for a project', 'v2.13.1-3e3b4f3d', 200],
+  ['2.8: one list for a repository', 'v2.8.0-89ef156d', 50],
+] as const)('conformance, Harbor %s', (_title, version, seeds) => {
+  conformance({
+    provider: harbor,
+    listing: 'repositories',
+    images: 'artifacts',
+    families: harborFamilies,
+    seeds,
+    async start({ seed, repositories = 5, pageSize = 100, endlessPaging }) {
+      const estate = createEstate({ seed, repositories, now });
+      const world = createHarborWorld(estate, now);
+      world.version = version;
+      const simulator = await startHarborSimulator({ world, ...(endlessPaging && { endlessPaging }) });
+      const auth = { username: 'robot$exporter', password: 'r0bot-S3cret-x' };
+      const wrong = 'wr0ng-S3cret-y';
+      return {
+        registry: { endpoint: simulator.url, auth, pageSize: Math.min(100, pageSize) },
+        refused: { endpoint: simulator.url, auth: { ...auth, password: wrong } },
+        secrets: [auth.password, wrong, Buffer.from(`${auth.username}:${wrong}`).toString('base64')],
+        truth: () => harborTruth(world),
+        repositories: [...estate.repositories.keys()],
+        faults: simulator.faults,
+        change: () => void estate.step(),
+        deleteRepository: simulator.deleteRepository,
+        expireTokens: () => {},
+        close: simulator.close,
+      };
+    },
+  });
+});
