@@ -14,7 +14,7 @@ const reportTypes = [
 /** A number of the digest's own, to tell things apart without another source of chance. */
 const variant = (digest: string, of: number): number => Number.parseInt(digest.slice(-6), 16) % of;
 
-export const timeText = (seconds: number | undefined): string =>
+const timeText = (seconds: number | undefined): string =>
   seconds === undefined ? '0001-01-01T00:00:00.000Z' : new Date(seconds * 1000).toISOString();
 
 /** What Harbor keeps beside an artifact and lists with it: all but images and indexes. */

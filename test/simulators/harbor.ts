@@ -19,6 +19,8 @@ export interface HarborSimulatorOptions {
   /** What a proxy in front leaves out. */
   readonly withoutHeaders?: readonly ('link' | 'x-total-count')[];
   readonly endlessPaging?: 'same' | 'cycle';
+  /** Does not tell its version, as a proxy in front may have it. */
+  readonly hidesVersion?: boolean;
   /** Ignores what is asked of the order and the base of a listing, as something that is only like Harbor may. */
   readonly ignoresQuery?: boolean;
 }
@@ -202,7 +204,7 @@ export async function startHarborSimulator(options: HarborSimulatorOptions): Pro
         primary_auth_mode: false,
         self_registration: world.settings['self_registration'],
         ...(account && {
-          harbor_version: world.version,
+          ...(!options.hidesVersion && { harbor_version: world.version }),
           ...world.settings,
           registry_storage_provider_name: 'filesystem',
         }),
