@@ -273,7 +273,9 @@ describe('who reads', () => {
   });
 
   test('credentials that expire in the middle of a poll fail it', async () => {
-    const { world, simulator, running } = await setupHarbor(12);
+    const { world, simulator, running } = await setupHarbor(12, {
+      change: (one) => Object.assign(one, older),
+    });
     await running.poll();
     const before = await exposed(running);
     simulator.faults.push({ fault: { type: 'slow', ms: 150 }, operation: 'repositories' });
@@ -282,6 +284,7 @@ describe('who reads', () => {
     for (const account of world.accounts) account.password = 'another-one-now';
     await polled;
     expect(await running.value('up')).toBe(0);
+    expect(await running.lines('poll_failures_total')).toContain('poll_failures_total{reason="auth"} 1');
     expect(await exposed(running)).toEqual(before);
   });
 

@@ -14,6 +14,7 @@ import {
 import { type Harbor, projectPath, repositoryPath } from './client.ts';
 import type { FindingsReader } from './findings.ts';
 import { cheaperTogether, type Listed, type ToRead } from './listed.ts';
+import { explained } from './permissions.ts';
 
 export interface ReadRepositories {
   readonly harbor: Harbor;
@@ -105,7 +106,8 @@ export async function* readRepositories(input: ReadRepositories): AsyncGenerator
         return;
       }
     } catch (error) {
-      if (!isNotFound(error) && !(isForbidden(error) && (await projectIsGone(listed.project)))) throw error;
+      if (!isNotFound(error) && !(isForbidden(error) && (await projectIsGone(listed.project))))
+        throw explained(error, listArtifacts);
       yield { type: 'repository-gone', repository: listed.name };
       return;
     }
@@ -178,7 +180,7 @@ export async function* readRepositories(input: ReadRepositories): AsyncGenerator
       if (gone) for (const { name } of all) yield { type: 'repository-gone', repository: name };
       // A project that is gone says 404 to an administrator, as a Harbor before 2.12 does to everybody.
       else if (!(error instanceof OutOfOrder) && !isNotFound(error))
-        yield { type: 'group-failed', prefix: `${project}/`, error };
+        yield { type: 'group-failed', prefix: `${project}/`, error: explained(error, listArtifacts) };
       if (!(error instanceof OutOfOrder) && !isNotFound(error)) return;
     }
     for (const listed of all)
@@ -199,6 +201,8 @@ export async function* readRepositories(input: ReadRepositories): AsyncGenerator
     yield* units.get(key)?.() ?? [];
   });
 }
+
+const listArtifacts = 'artifact:list (project)';
 
 class OutOfOrder extends Error {}
 
