@@ -2,6 +2,7 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import express, { type NextFunction, type Request, type RequestHandler, type Response } from 'express';
 import { readDistributionEvents } from './events/distribution.ts';
 import { readDockerHubEvents } from './events/docker-hub.ts';
+import { readHarborEvents } from './events/harbor.ts';
 import { readZotEvents } from './events/zot.ts';
 import type { RegistryLoop } from './loop.ts';
 import type { Logger } from './provider.ts';
@@ -21,6 +22,7 @@ const readers: Readonly<
   Record<string, (body: unknown, header: (name: string) => string | undefined) => PushEvent[] | undefined>
 > = {
   distribution: readDistributionEvents,
+  harbor: readHarborEvents,
   zot: readZotEvents,
   'docker-hub': readDockerHubEvents,
 };

@@ -59,6 +59,7 @@ export const harbor = defineProvider<typeof options>({
     projects: 'Visibility, repositories and members of each project.',
     health: 'Components, scanners, version and settings.',
     tasks: 'Garbage collection, scan-all, and the queues of the job service.',
+    events: 'Webhooks of each project; a push that exceeds a quota is the only failed one that Harbor tells.',
   },
   identity: ({ endpoint }) => ({ host: endpoint.host }),
   async *collect(given, context) {

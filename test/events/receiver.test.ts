@@ -218,3 +218,68 @@ describe('webhooks of Docker Hub', () => {
     expect(seen.filter((line) => line.endsWith('duplicate'))).toHaveLength(1);
   });
 });
+
+describe("Harbor's webhooks", () => {
+  const data = {
+    resources: [{ digest: 'sha256:1', tag: 'v1', resource_url: 'harbor.dev/team/deep/app:v1' }],
+    repository: {
+      date_created: 1677053165,
+      name: 'deep/app',
+      namespace: 'team',
+      repo_full_name: 'team/deep/app',
+      repo_type: 'public',
+    },
+  };
+  const own = (type: string, occur_at = 1678082303) => ({
+    type,
+    occur_at,
+    operator: 'admin',
+    event_data: data,
+  });
+  const cloud = (type: string, id = '4b2f89a6-548d-4c12-9993-a1f5790b97d2') => ({
+    specversion: '1.0',
+    requestid: '2eedfab8-61d3-4f3c-8ec3-8f82d1ec4c84',
+    id,
+    source: '/projects/1/webhook/policies/3',
+    type,
+    datacontenttype: 'application/json',
+    time: '2023-03-06T06:08:43Z',
+    data,
+    operator: 'admin',
+  });
+  const pushed = ['pushed team/deep/app', 'count harbor accepted'];
+  const looked = ['look team/deep/app', 'count harbor accepted'];
+  const refused = ['pushed team/deep/app quota', 'count harbor accepted'];
+  const ignored = ['count harbor ignored'];
+
+  test.each([
+    ['PUSH_ARTIFACT', 'harbor.artifact.pushed', pushed],
+    ['DELETE_ARTIFACT', 'harbor.artifact.deleted', looked],
+    ['SCANNING_COMPLETED', 'harbor.scan.completed', looked],
+    ['SCANNING_FAILED', 'harbor.scan.failed', looked],
+    ['SCANNING_STOPPED', 'harbor.scan.stopped', looked],
+    ['QUOTA_EXCEED', 'harbor.quota.exceeded', refused],
+    ['QUOTA_WARNING', 'harbor.quota.warned', ignored],
+    ['PULL_ARTIFACT', 'harbor.artifact.pulled', ignored],
+    ['REPLICATION', 'harbor.replication.status.changed', ignored],
+    ['TAG_RETENTION', 'harbor.tag_retention.finished', ignored],
+    ['SOMETHING_NEW', 'harbor.something.new', ignored],
+  ])('%s, and %s as a CloudEvent', async (type, cloudType, expected) => {
+    const headers = { 'content-type': 'application/cloudevents+json' };
+    expect((await post(own(type))).status).toBe(202);
+    expect((await post(cloud(cloudType), { headers })).status).toBe(202);
+    expect(seen).toEqual([...expected, ...expected]);
+  });
+
+  test('sent again count once; the same pushed again a second later counts again', async () => {
+    for (const at of [1, 1, 2]) await post(own('PUSH_ARTIFACT', at));
+    for (const id of ['a', 'a', 'b']) await post(cloud('harbor.artifact.pushed', id));
+    expect(seen.filter((line) => line.startsWith('pushed'))).toHaveLength(4);
+    expect(seen.filter((line) => line === 'count harbor duplicate')).toHaveLength(2);
+  });
+
+  test('without a repository say nothing of one', async () => {
+    expect((await post({ type: 'PUSH_ARTIFACT', occur_at: 1, operator: 'admin' })).status).toBe(202);
+    expect(seen).toEqual(ignored);
+  });
+});
