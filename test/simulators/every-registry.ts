@@ -1,10 +1,13 @@
 import { truthFamilies as artifactoryFamilies, artifactoryTruth } from '../support/artifactory-truth.ts';
+import { harborFamilies, harborTruth } from '../support/harbor-truth.ts';
 import { truthFamilies as ociFamilies, ociTruth } from '../support/oci-truth.ts';
 import { startArtifactorySimulator } from './artifactory.ts';
 import { startDockerHubSimulator } from './docker-hub.ts';
 import { truthFamilies as dockerHubFamilies, dockerHubTruth } from './docker-hub-truth.ts';
 import { createEstate } from './estate.ts';
 import type { FaultRule } from './faults.ts';
+import { startHarborSimulator } from './harbor.ts';
+import { createHarborWorld } from './harbor-world.ts';
 import { startOciSimulator } from './oci.ts';
 import { populate } from './oci-population.ts';
 import { createStore } from './oci-store.ts';
@@ -62,6 +65,23 @@ export const everyRegistry: Readonly<Record<string, (options: Options) => Promis
       truth: () => dockerHubTruth(simulator),
       step: () => estate.step(),
       ...byFaults(faults),
+      close: simulator.close,
+    };
+  },
+  async harbor(options) {
+    const estate = createEstate(options);
+    const world = createHarborWorld(estate, options.now);
+    const simulator = await startHarborSimulator({ world });
+    const robot = world.accounts.find(({ kind }) => kind === 'robot');
+    return {
+      registry: {
+        endpoint: simulator.url,
+        auth: { username: robot?.username, password: robot?.password },
+      },
+      families: harborFamilies,
+      truth: () => harborTruth(world),
+      step: () => estate.step(),
+      ...byFaults(simulator.faults),
       close: simulator.close,
     };
   },
