@@ -18,6 +18,7 @@ import {
 import { readReplications } from './harbor/replication.ts';
 import { readRepositories } from './harbor/repositories.ts';
 import { createSystem } from './harbor/system.ts';
+import { isSince, listsProjects } from './harbor/version.ts';
 
 const options = z.strictObject({
   endpoint: endpointUrl.describe('Address of Harbor, such as https://harbor.example.com'),
@@ -89,19 +90,19 @@ export const harbor = defineProvider<typeof options>({
 
     const since212 = isSince(version, 12);
     const listsAccounts = !caller.robot || since212 !== false;
-    const [settingsOf, replications, repositories] = await Promise.all([
-      client.authenticates
-        ? readProjectSettings({
+    const repositories = await listRepositories(client, context);
+    const [settingsOf, replications] = client.authenticates
+      ? await Promise.all([
+          readProjectSettings({
             harbor: client,
             context,
-            projects,
+            projects: concerned(projects, repositories, context),
             intervalSeconds: (given.settingsInterval ?? 600_000) / 1000,
             listsAccounts,
-          })
-        : new Map<string, ProjectSettings>(),
-      client.authenticates ? readReplications(client, context) : undefined,
-      listRepositories(client, context),
-    ]);
+          }),
+          readReplications(client, context),
+        ])
+      : [new Map<string, ProjectSettings>(), undefined];
     if (!context.only) {
       const facts = client.authenticates
         ? await accountFacts(client, context, { caller, listsAccounts, projects, settingsOf, replications })
@@ -169,10 +170,23 @@ async function listRepositories(client: Harbor, context: CollectContext): Promis
       const asked = { operation: 'repository', path: repositoryPath(of, path) };
       found.push(toListed(await client.get(asked, repository)));
     } catch (error) {
-      if (!isNotFound(error)) throw error;
+      context.signal.throwIfAborted();
+      // What is wrong with it will be told when its artifacts are read; the others are looked at all the same.
+      if (!isNotFound(error)) found.push(toListed({ name }));
     }
   }
   return found;
+}
+
+/** Projects whose settings matter: those without repositories too, unless only some repositories are looked at. */
+function concerned(
+  projects: readonly Project[],
+  repositories: readonly Listed[],
+  context: CollectContext,
+): Project[] {
+  const all = new Set(repositories.map((one) => one.project));
+  const wanted = new Set(repositories.filter(({ name }) => context.wants(name)).map((one) => one.project));
+  return projects.filter(({ name }) => wanted.has(name) || (!context.only && !all.has(name)));
 }
 
 /** By project: what is wanted of it, and how much a list of all of it would hold. */
@@ -215,29 +229,5 @@ async function* hiddenProjects(
       error = failure;
     }
     yield { type: 'group-failed', prefix: `${name}/`, error };
-  }
-}
-
-/** Whether a version such as `v2.12.0-5d4e6a2` is 2.`minor` or later; undefined where it is not told. */
-function isSince(version: string | undefined, minor: number): boolean | undefined {
-  const [, first, second] = /^v?(\d+)\.(\d+)/.exec(version ?? '') ?? [];
-  if (first === undefined) return undefined;
-  return Number(first) > 2 || (Number(first) === 2 && Number(second) >= minor);
-}
-
-/** Since 2.12 the artifacts of a project can be listed together, by those who have an account. */
-async function listsProjects(
-  client: Harbor,
-  since212: boolean | undefined,
-  toRead: ReadonlyMap<string, unknown>,
-): Promise<boolean> {
-  const [first] = toRead.keys();
-  if (!client.authenticates || first === undefined) return false;
-  if (since212 !== undefined) return since212;
-  try {
-    await client.count({ operation: 'project_artifacts', path: `${projectPath(first)}/artifacts` });
-    return true;
-  } catch (error) {
-    return !(error instanceof CollectError && [404, 405].includes(error.status ?? 0));
   }
 }

@@ -208,6 +208,14 @@ describe('while a list is read', () => {
   });
 });
 
+test('rules, members and robot accounts of projects that are not wanted are not asked for', async () => {
+  const { cost } = await setupHarbor(
+    estateOf({ 'team/app': images(1), 'other/app': images(1), 'third/app': images(1) }),
+    { registry: { repositories: { include: ['team/**'] } } },
+  );
+  expect(await cost()).toMatchObject({ immutable_rules: 1, members: 1, robots: 2, artifacts: 1 });
+});
+
 describe('a Harbor behind something', () => {
   test.each([
     ['under a path that Link does not know of', { pathPrefix: '/tools/harbor' }],
@@ -344,7 +352,8 @@ describe('after a push event', () => {
       'repository_tags{repository="team/web"} 1',
     ]);
     expect(simulator.requests.get('artifacts')).toBe(1);
-    expect(simulator.requests.get('repositories')).toBeUndefined();
+    for (const operation of ['repositories', 'replication_executions', 'quotas', 'members'])
+      expect(simulator.requests.get(operation)).toBeUndefined();
   });
 });
 

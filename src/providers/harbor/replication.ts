@@ -39,7 +39,7 @@ export interface Replications {
   copies(repository: string): boolean;
 }
 
-/** Enabled policies, and how their last runs ended. */
+/** Enabled policies, and how their last runs ended; after a push event the policies alone. */
 export async function readReplications(
   harbor: Harbor,
   context: CollectContext,
@@ -57,7 +57,7 @@ export async function readReplications(
   if (!policies) return undefined;
   const enabled = policies.filter((one) => one.enabled !== false);
   const replications = await pMap(
-    enabled,
+    context.only ? [] : enabled,
     async (one) => {
       const part = { capability: 'replication', permission: 'replication:list (system)' } as const;
       const runs = await optional(context, part, () => readRuns(harbor, one));
