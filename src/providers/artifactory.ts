@@ -7,9 +7,9 @@ import { type CollectContext, defineProvider } from '../provider.ts';
 import { readSideBySide } from '../side-by-side.ts';
 import { type Api, createApi, needing } from './artifactory/api.ts';
 import { createAql } from './artifactory/aql.ts';
-import { readComponents } from './artifactory/components.ts';
 import { createContents } from './artifactory/contents.ts';
 import { readCredentials } from './artifactory/credentials.ts';
+import { readHealth } from './artifactory/health.ts';
 import type { Target } from './artifactory/layout.ts';
 import { readCopies } from './artifactory/replication.ts';
 import { readTarget, type Scope } from './artifactory/repository.ts';
@@ -140,6 +140,8 @@ export const artifactory = defineProvider<typeof options>({
       '`scan_on_push`, `retention_policy` (a limit of tags), `no_anonymous_pull`, `replicated`, `no_latest_tag`.',
     replication:
       'Status of push and pull replications, lag and state of federated mirrors; administrators only.',
+    projects: 'Images of each JFrog repository.',
+    health: 'Services of the platform, nodes of a cluster, and the version.',
     credentials: "Expiry of licenses, certificates, access tokens and the exporter's own token.",
   },
   // Three searches at once are what Artifactory allows to all by default, other requests have no such limit:
@@ -165,7 +167,7 @@ export const artifactory = defineProvider<typeof options>({
     const settings = readSettings(api, context, targets);
     const others = whole
       ? {
-          components: readComponents(api, context),
+          health: readHealth(api, context),
           credentials: readCredentials(api, context, given.auth),
         }
       : undefined;
@@ -226,7 +228,7 @@ export const artifactory = defineProvider<typeof options>({
     const replications = (await copies)?.replications;
     const facts: RegistryFacts = {
       ...(await storage),
-      components: await others.components,
+      ...(await others.health),
       credentials: await others.credentials,
       ...(replications && { replications }),
       ...(violations && { violations }),

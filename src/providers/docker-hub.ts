@@ -128,6 +128,7 @@ const capabilities = {
   signatures: "cosign's tags only; an image without one may be signed in another way: unknown.",
   storage: 'The sum of what Docker Hub states for each repository.',
   practices: '`private`, `no_anonymous_pull`, `no_latest_tag`, `immutable_tags`.',
+  projects: 'Repositories of each namespace.',
   pull_limit: 'Limit and rest of the pull rate limit by a `HEAD`, which is no pull; paid plans have none.',
   events: 'Webhooks of repositories; Docker Hub tells of no push that failed.',
 } satisfies Capabilities;

@@ -50,6 +50,8 @@ describe('a user who is no administrator', () => {
     expect(capabilities).toEqual({
       repositories: '1',
       images: '1',
+      health: '1',
+      projects: '1',
       sizes: '1',
       push_times: '1',
       pull_times: '1',
@@ -338,6 +340,23 @@ describe('components', () => {
     });
     await made.running.poll();
     expect(await made.running.lines('component_up')).toEqual(['component_up{component="artifactory"} 1']);
+  });
+});
+
+describe('health', () => {
+  test('the version', async () => {
+    const made = await platform();
+    await made.running.poll();
+    expect(await made.running.lines('version_info')).toEqual(['version_info{version="7.111.4"} 1']);
+  });
+
+  test('what breaks is told, and the rest is there', async () => {
+    const made = await platform();
+    made.simulator.faults.push({ operation: 'version', fault: { type: 'body', body: '{}' } });
+    await made.running.poll();
+    expect(await made.running.lines('version_info')).toEqual([]);
+    expect(await made.running.lines('capability_up')).toContain('capability_up{capability="health"} 0');
+    expect(await made.running.lines('up')).toEqual(['up{} 1']);
   });
 });
 

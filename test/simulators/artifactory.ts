@@ -108,6 +108,7 @@ function route(method: string, path: string): Route | undefined {
     '/artifactory/api/repositories/configurations': { operation: 'configurations', admin: true },
     '/artifactory/api/storageinfo': { operation: 'storage', admin: true },
     '/artifactory/api/system/ping': { operation: 'ping' },
+    '/artifactory/api/system/version': { operation: 'version' },
     '/artifactory/api/system/licenses': { operation: 'licenses', admin: true },
     '/artifactory/api/system/license': { operation: 'license', admin: true },
     '/artifactory/api/system/security/certificates': { operation: 'certificates', admin: true },
@@ -493,6 +494,8 @@ export async function startArtifactorySimulator(
         return sendJson(response, storage());
       case 'ping':
         return send(response, 200, 'OK', 'text/plain');
+      case 'version':
+        return sendJson(response, { version: '7.111.4', revision: '81104900', addons: [], license: '5b1c' });
       case 'licenses':
       case 'license':
       case 'certificates':

@@ -1,10 +1,15 @@
 import { z } from 'zod';
+import { CollectError } from '../../errors.ts';
 import { json } from '../../http.ts';
 import type { RegistryFacts } from '../../model.ts';
 import type { CollectContext } from '../../provider.ts';
 import type { Api } from './api.ts';
 
-type Components = NonNullable<RegistryFacts['components']>;
+/** What it says of its own running. */
+type Health = Pick<RegistryFacts, 'components' | 'version'>;
+
+/** https://jfrog.com/help/r/jfrog-rest-apis/version-and-add-ons-information */
+const versionAnswer = z.object({ version: z.string().min(1) });
 
 const part = z.object({ node_id: z.string().nullish(), state: z.string() });
 /** https://jfrog.com/help/r/jfrog-rest-apis/health-check */
@@ -51,8 +56,12 @@ const nodeStates: Readonly<Record<string, boolean>> = {
   UNAVAILABLE: false,
 };
 
-/** Health of the services of the node that answers, and of the nodes of a cluster; what cannot be read is not there. */
-export async function readComponents(api: Api, context: CollectContext): Promise<Components> {
+/**
+ * Health of the services of the node that answers, of the nodes of a cluster, and the version. What a proxy hides or
+ * an edition does not have is not there; what breaks is told.
+ */
+export async function readHealth(api: Api, context: CollectContext): Promise<Health> {
+  let version: string | undefined;
   const found = new Map<string, boolean>();
   const told = new Set<string>();
   const add = (name: string, state: string, known: Readonly<Record<string, boolean>>): void => {
@@ -67,8 +76,10 @@ export async function readComponents(api: Api, context: CollectContext): Promise
     try {
       await work();
     } catch (error) {
-      context.signal.throwIfAborted();
-      context.log.debug({ err: error }, `${what} could not be read`);
+      if (context.signal.aborted) throw error;
+      if (error instanceof CollectError && [401, 403, 404, 405].includes(error.status ?? 0))
+        context.log.debug({ err: error }, `${what} is not shown here`);
+      else context.degraded('health', error);
     }
   };
   await Promise.all([
@@ -107,6 +118,13 @@ export async function readComponents(api: Api, context: CollectContext): Promise
       const ok = response.status === 200 && response.body.toString('utf8').trim() === 'OK';
       add('artifactory', ok ? 'HEALTHY' : 'UNHEALTHY', states);
     }),
+    orNothing('the version', async () => {
+      const response = await api.request({ path: 'artifactory/api/system/version', operation: 'version' });
+      version = json(response, versionAnswer).version;
+    }),
   ]);
-  return [...found].map(([component, up]) => ({ component, up }));
+  return {
+    components: [...found].map(([component, up]) => ({ component, up })),
+    ...(version !== undefined && { version }),
+  };
 }
