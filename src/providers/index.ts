@@ -1,4 +1,5 @@
 import type { Provider } from '../provider.ts';
+import { acr } from './acr.ts';
 import { artifactory } from './artifactory.ts';
 import { dockerHub } from './docker-hub.ts';
 import { harbor } from './harbor.ts';
@@ -6,6 +7,7 @@ import { oci } from './oci.ts';
 
 /** Every provider, by the `type` of the configuration. */
 export const providers: Readonly<Record<string, Provider>> = {
+  acr,
   artifactory,
   'docker-hub': dockerHub,
   harbor,

@@ -1,0 +1,194 @@
+import { z } from 'zod';
+import { CollectError } from '../errors.ts';
+import { endpointUrl, secretOf } from '../options.ts';
+import { type CollectContext, defineProvider, type Place, type PlacesContext } from '../provider.ts';
+import { fileSecret, plainSecret } from '../secret.ts';
+import { readSideBySide } from '../side-by-side.ts';
+import { type Access, createAccess, loginServerOf } from './acr/access.ts';
+import { groupedAssessments } from './acr/findings.ts';
+import { findRegistries } from './acr/management.ts';
+import { readRepository } from './acr/repository.ts';
+import { asksAzure, readSurroundings } from './acr/surroundings.ts';
+
+const text = (description: string) => z.string().min(1).describe(description);
+
+const options = z.strictObject({
+  loginServer: z
+    .string()
+    .regex(/^[A-Za-z0-9][A-Za-z0-9.-]*(:\d+)?$/, 'a login server is a host such as prod.azurecr.io')
+    .describe('Login server of the registry, such as prod.azurecr.io')
+    .optional(),
+  endpoint: endpointUrl
+    .describe('Where the registry is reached, if not at its login server: a proxy, a private endpoint')
+    .optional(),
+  subscription: text('Subscription that holds the registry; found by the login server otherwise').optional(),
+  resourceGroup: text('Resource group of the registry; found by the login server otherwise').optional(),
+  subscriptions: z
+    .union([z.literal('all'), z.array(z.string().min(1)).min(1)])
+    .describe(
+      'Instead of loginServer: all registries of these subscriptions, or `all` that the identity may see',
+    )
+    .optional(),
+  cloud: z
+    .enum(['public', 'us-government', 'china'])
+    .describe("Azure's cloud; told from the login server's name otherwise")
+    .optional(),
+  tenantId: text('Tenant of the identity; default AZURE_TENANT_ID').optional(),
+  clientId: text(
+    'Client ID of the managed identity, workload identity or app; default AZURE_CLIENT_ID',
+  ).optional(),
+  clientSecret: text('Secret of the app clientId; better from clientSecretFile or the environment')
+    .transform(plainSecret)
+    .optional(),
+  clientSecretFile: text('File that holds the secret; read again when it changes')
+    .transform(fileSecret)
+    .optional(),
+  auth: z
+    .strictObject({
+      username: text('Admin user, or name of a token of the registry'),
+      password: text('Password; better from passwordFile or the environment').optional(),
+      passwordFile: text('File that holds the password; read again when it changes').optional(),
+    })
+    .transform(({ username, password, passwordFile }, context) => {
+      const secret = secretOf(password, passwordFile);
+      if (secret && !(password !== undefined && passwordFile !== undefined))
+        return { username, password: secret };
+      const message = secret ? 'is given besides password: keep one of the two' : 'username needs a password';
+      context.addIssue({ code: 'custom', message, path: [secret ? 'passwordFile' : 'username'] });
+      return z.NEVER;
+    })
+    .describe("The registry's own credentials instead of an identity of Microsoft Entra ID")
+    .optional(),
+  anonymous: z.boolean().describe('Read without credentials, where the registry allows it').optional(),
+  names: z
+    .array(z.string().min(1))
+    .min(1)
+    .describe('Repositories to read, for credentials that may not list the catalog')
+    .optional(),
+  findings: z
+    .strictObject({
+      source: z
+        .enum(['defender', 'none'])
+        .describe('Where findings come from: Microsoft Defender for Cloud (the default), or none')
+        .optional(),
+      assessmentKeys: z
+        .array(z.guid())
+        .describe('Assessments with a sub-assessment for each finding, where they are still published')
+        .optional(),
+    })
+    .optional(),
+  managementEndpoint: endpointUrl
+    .describe('Where Azure Resource Manager is reached, if not as usual')
+    .optional(),
+  authorityHost: endpointUrl.describe('Where Microsoft Entra ID is reached, if not as usual').optional(),
+});
+type Options = z.infer<typeof options>;
+
+/** Repositories as they are found: configured, or page by page of the catalog. */
+async function* repositories(
+  given: Options,
+  access: Access,
+  context: CollectContext,
+): AsyncGenerator<string> {
+  const named = context.only ?? given.names;
+  if (named) {
+    const wanted = named.filter((name) => context.wants(name));
+    access.tokens.announce(wanted);
+    yield* wanted;
+    return;
+  }
+  const seen = new Set<string>();
+  try {
+    for await (const page of (await access.registry()).catalog()) {
+      const wanted = page.filter((name) => !seen.has(name) && context.wants(name));
+      for (const name of wanted) seen.add(name);
+      access.tokens.announce(wanted);
+      yield* wanted;
+    }
+  } catch (error) {
+    if (error instanceof CollectError && error.reason === 'forbidden')
+      throw new CollectError(
+        error.reason,
+        `${error.message}; repositories cannot be listed: assign the role, or name them under \`names\``,
+        { cause: error, ...(error.status !== undefined && { status: error.status }) },
+      );
+    throw error;
+  }
+}
+
+async function placesOf(given: Options, context: PlacesContext): Promise<readonly Place<Options>[]> {
+  const { subscriptions, ...rest } = given;
+  if (given.endpoint || given.loginServer)
+    throw new CollectError('internal', 'an entry has either subscriptions, or one loginServer or endpoint');
+  const found = await findRegistries(await createAccess(given, context).graph(), {
+    ...(Array.isArray(subscriptions) && { subscriptions }),
+  });
+  if (found.length === 0)
+    throw new CollectError(
+      'forbidden',
+      'Azure Resource Graph shows the identity no registry in these subscriptions: assign the role "Container Registry Configuration Reader and Data Access Configuration Reader" or Reader',
+    );
+  return found.map(({ subscription, resourceGroup, name, loginServer }) => ({
+    values: { subscription, registry: name },
+    options: { ...rest, loginServer, subscription, resourceGroup },
+  }));
+}
+
+/** https://learn.microsoft.com/en-us/rest/api/containerregistry/ */
+export const acr = defineProvider<typeof options>({
+  type: 'acr',
+  label: 'acr',
+  options,
+  capabilities: {
+    repositories: 'The catalog, or the names in the configuration where it may not be listed.',
+    images: 'The manifests of each repository, tagged or not; the platforms of an index, once per digest.',
+    sizes: 'As the registry states them for each manifest; unknown for a moment after the push.',
+    push_times: 'The time at which the registry created the manifest.',
+    findings:
+      'Microsoft Defender for Cloud through Azure Resource Graph. It tells of no image that is clean: one without a finding is unknown.',
+    signatures: "Notary Project's signatures by what they refer to, and cosign's tags.",
+    storage: 'The usage that Azure Resource Manager states; it lags behind.',
+    quotas: 'Storage, webhooks, copies and the other limits of the tier, from Azure Resource Manager.',
+    practices:
+      'The admin user, anonymous pull, network access, encryption, retention and copies, from Azure Resource Manager; and `no_latest_tag`.',
+    replication: 'Whether each copy in another region is provisioned; not how far it is behind.',
+  },
+  // Reads are limited to 1,000, 3,000 and 10,000 a minute by the tier, and pulls count too: the middle one is taken,
+  // and slower where the registry throttles. https://learn.microsoft.com/en-us/azure/container-registry/container-registry-skus
+  http: { maxConcurrent: 8, requestsPerSecond: 50 },
+  places: (given) => (given.subscriptions ? (context) => placesOf(given, context) : undefined),
+  identity: (given) => {
+    const host = loginServerOf(given);
+    return {
+      ...(host && { host }),
+      ...(given.subscription !== undefined && { account: given.subscription }),
+    };
+  },
+  async *collect(given, context) {
+    if (!loginServerOf(given))
+      throw new CollectError(
+        'internal',
+        'an entry of type acr needs a loginServer, an endpoint or subscriptions',
+      );
+    const access = createAccess(given, context);
+    const assessmentKeys = given.findings?.assessmentKeys ?? groupedAssessments;
+    const surroundings = asksAzure(given)
+      ? readSurroundings({ ...given, findings: { ...given.findings, assessmentKeys } }, access, context)
+      : undefined;
+    const unasked = ['storage', 'quotas', 'replication', 'findings'] as const;
+    for (const capability of unasked)
+      if (!surroundings || (capability === 'findings' && given.findings?.source === 'none'))
+        context.absent(capability);
+    // Whoever waits for it is told; nobody may.
+    surroundings?.catch(() => {});
+    const registry = await access.registry();
+    yield* readSideBySide(context, repositories(given, access, context), async function* (repository) {
+      const known = await surroundings;
+      const scope = { context, registry, practices: known?.practices ?? {}, findings: known?.findings };
+      yield* readRepository(scope, repository);
+    });
+    const known = await surroundings;
+    if (known) yield { type: 'identity', identity: { host: access.loginServer, ...known.identity } };
+    if (known && !context.only) yield { type: 'registry', facts: known.facts };
+  },
+});

@@ -1,0 +1,91 @@
+import type { ContainerRegistryManagementClient } from '@azure/arm-containerregistry';
+import { CollectError } from '../../errors.ts';
+import type { Secret } from '../../secret.ts';
+import type { Cloud } from './clouds.ts';
+import type { AzureHttpClient } from './transport.ts';
+
+/** How the SDKs ask for a token of Microsoft Entra ID. */
+export type TokenCredential = ConstructorParameters<typeof ContainerRegistryManagementClient>[0];
+
+export interface Identity {
+  readonly tenantId?: string | undefined;
+  readonly clientId?: string | undefined;
+  readonly clientSecret?: Secret | undefined;
+}
+
+/** What the identity is, for people. */
+function described({ clientId, clientSecret }: Identity): string {
+  if (clientSecret) return `the client secret of ${clientId}`;
+  if (process.env['AZURE_FEDERATED_TOKEN_FILE'])
+    return 'the federated token of Azure Workload Identity (AZURE_FEDERATED_TOKEN_FILE)';
+  return clientId === undefined
+    ? 'the default chain: environment, workload identity, managed identity, developer tools'
+    : `the managed identity ${clientId}`;
+}
+
+const firstLine = (error: unknown): string =>
+  (error instanceof Error ? error.message : String(error)).split('\n')[0]?.slice(0, 300) ?? '';
+
+/**
+ * A credential of Microsoft Entra ID; it keeps its tokens itself.
+ * @param httpClient carries the requests of each poll in turn
+ */
+export async function createCredential(
+  identity: Identity,
+  cloud: Cloud,
+  httpClient: AzureHttpClient,
+): Promise<TokenCredential> {
+  const { ClientSecretCredential, DefaultAzureCredential, WorkloadIdentityCredential } = await import(
+    '@azure/identity'
+  );
+  const { tenantId, clientId, clientSecret } = identity;
+  let failure: unknown;
+  const common = {
+    authorityHost: cloud.authority,
+    retryOptions: { maxRetries: 0 },
+    httpClient: {
+      // The identity library keeps only the message of what goes wrong.
+      async sendRequest(request: Parameters<AzureHttpClient['sendRequest']>[0]) {
+        try {
+          return await httpClient.sendRequest(request);
+        } catch (error) {
+          failure = error;
+          throw error;
+        }
+      },
+    },
+  };
+  const chain = !clientSecret && !process.env['AZURE_FEDERATED_TOKEN_FILE'];
+  const own = {
+    ...common,
+    ...(tenantId !== undefined && { tenantId }),
+    ...(clientId !== undefined && { clientId }),
+  };
+  const inner = clientSecret
+    ? new ClientSecretCredential(tenantId ?? '', clientId ?? '', await clientSecret.read(), common)
+    : chain
+      ? new DefaultAzureCredential({
+          ...common,
+          ...(tenantId !== undefined && { tenantId }),
+          ...(clientId !== undefined && { managedIdentityClientId: clientId }),
+        })
+      : new WorkloadIdentityCredential(own);
+  return {
+    async getToken(scopes) {
+      failure = undefined;
+      try {
+        const token = await inner.getToken(scopes);
+        // The SDKs renew a token that is about to expire behind our back, where a failure ends the whole process.
+        // Their clients live for one poll: they need not know when it expires.
+        return token && { token: token.token, expiresOnTimestamp: Date.now() + 86_400_000 };
+      } catch (error) {
+        if (!chain && failure instanceof CollectError) throw failure;
+        throw new CollectError(
+          'auth',
+          `Microsoft Entra ID gave no token for ${described(identity)}: ${firstLine(error)}: check tenantId, clientId and the secret or federated credential`,
+          { cause: error },
+        );
+      }
+    },
+  };
+}

@@ -1,0 +1,194 @@
+import { z } from 'zod';
+import { CollectError } from '../../errors.ts';
+import type { Findings } from '../../model.ts';
+import type { Logger } from '../../provider.ts';
+import { quoted, type ResourceGraph } from './resource-graph.ts';
+
+/** What Microsoft Defender for Cloud found in an image. */
+interface Scan {
+  readonly findings: Findings;
+  /** Absent where Defender does not tell the time of the scan. */
+  readonly scannedAt?: number;
+}
+
+/** By digest. An image that is not in here is unknown: not scanned, or scanned without a finding. */
+export type FindingsByDigest = ReadonlyMap<string, Scan>;
+
+/**
+ * The assessments that have a sub-assessment for each finding, until Microsoft retired them on 31 July 2026 in favour
+ * of one assessment for each vulnerable package of an image.
+ * https://learn.microsoft.com/en-us/azure/defender-for-cloud/transition-grouped-individual-recommendations
+ */
+export const groupedAssessments = [
+  'c0b7cfc6-3172-465a-b378-53c7ff2cc0d5',
+  '33422d8f-ab1e-42be-bc9a-38685bb567b9',
+] as const;
+
+/** Severities by the names that Defender gives them; what has another name is counted as unknown. */
+const severities = {
+  critical: ['Critical'],
+  high: ['High'],
+  medium: ['Medium'],
+  low: ['Low'],
+  negligible: ['Negligible', 'Informational', 'None'],
+  unknown: ['Unknown', ''],
+} as const;
+
+const list = (texts: readonly string[]): string => texts.map(quoted).join(', ');
+
+/**
+ * One row for each image with counts by severity. Findings are told apart by vulnerability and package, since a
+ * finding may be there in both models, and an image in several registries.
+ */
+export function findingsQuery(options: {
+  /** Only rows that name one of these, such as the login server; all rows of the subscription otherwise. */
+  readonly names?: readonly string[];
+  readonly assessmentKeys: readonly string[];
+  readonly after: string | undefined;
+}): string {
+  const { names, assessmentKeys, after } = options;
+  const named = names
+    ? `| where ${names.map((name) => `tostring(properties) contains ${quoted(name)}`).join(' or ')}`
+    : '';
+  const known = list(Object.values(severities).flat());
+  const counts = Object.entries(severities).flatMap(([column, words]) => {
+    const fits =
+      column === 'unknown'
+        ? `not(severity in~ (${list(
+            Object.values(severities)
+              .flat()
+              .filter((word) => !(words as readonly string[]).includes(word)),
+          )}))`
+        : `severity in~ (${list(words)})`;
+    return [
+      `${column} = countif(open and ${fits})`,
+      `${column}Fixable = countif(open and fixable and ${fits})`,
+    ];
+  });
+  return `securityresources
+| where type =~ 'microsoft.security/assessments'
+| where properties.metadata.recommendationCategory =~ 'SoftwareUpdate'
+| where properties.resourceDetails.ResourceType =~ '.containerimage' and properties.resourceDetails.Source =~ 'Azure'
+${named}
+| extend image = parse_json(tostring(properties.resourceAdditionalData)), data = properties.additionalData
+| extend digest = tolower(coalesce(tostring(image.Digest), tostring(image.digest), extract(@'(sha256:[0-9a-fA-F]{64})', 1, tostring(properties.resourceDetails))))
+| extend cves = parse_json(coalesce(tostring(data.CvesDetails), tostring(data.cvesDetails)))
+| mv-expand cve = iff(array_length(cves) > 0, cves, dynamic([{}])) limit 2000
+| project digest, finding = strcat(coalesce(tostring(cve.CveId), tostring(cve.cveId)), ' ', tostring(data.SoftwareName)), severity = coalesce(tostring(cve.Severity), tostring(cve.severity), tostring(properties.metadata.severity)), fixable = tostring(coalesce(tostring(cve.FixStatus), tostring(data.FixStatus))) =~ 'FixAvailable' or isnotempty(tostring(cve.FixedVersion)) or isnotempty(tostring(data.FixedVersion)), open = properties.status.code =~ 'Unhealthy', at = todatetime(properties.timeGenerated)
+| union (securityresources
+| where type =~ 'microsoft.security/assessments/subassessments'
+| where extract(@'(?i)/assessments/([^/]+)', 1, id) in~ (${list(assessmentKeys)})
+${named}
+| extend data = properties.additionalData
+| project digest = tolower(tostring(data.artifactDetails.digest)), finding = strcat(coalesce(tostring(data.vulnerabilityDetails.cveId), tostring(properties.id)), ' ', tostring(data.softwareDetails.packageName)), severity = coalesce(tostring(data.vulnerabilityDetails.severity), tostring(properties.status.severity)), fixable = tostring(data.softwareDetails.fixStatus) =~ 'FixAvailable' or isnotempty(tostring(data.softwareDetails.fixedVersion)), open = properties.status.code =~ 'Unhealthy', at = todatetime(properties.timeGenerated))
+| where isnotempty(digest)
+| summarize severity = any(severity), fixable = max(fixable), open = max(open), at = max(at) by digest, finding
+| summarize ${counts.join(', ')}, at = max(at), odd = make_set(iff(severity in~ (${known}), '', severity), 3) by id = digest
+${after === undefined ? '' : `| where id > ${quoted(after)}\n`}| order by id asc`;
+}
+
+const count = z.number().int().nonnegative();
+const row = z.object({
+  id: z.string(),
+  critical: count,
+  criticalFixable: count,
+  high: count,
+  highFixable: count,
+  medium: count,
+  mediumFixable: count,
+  low: count,
+  lowFixable: count,
+  negligible: count,
+  negligibleFixable: count,
+  unknown: count,
+  unknownFixable: count,
+  at: z.string().nullish(),
+  odd: z.array(z.string()).nullish(),
+});
+
+function toScan(found: z.infer<typeof row>): Scan {
+  const at = found.at ? Date.parse(found.at) : Number.NaN;
+  return {
+    findings: {
+      counts: {
+        CRITICAL: found.critical,
+        HIGH: found.high,
+        MEDIUM: found.medium,
+        LOW: found.low,
+        // Defender has no such severity of its own: none says nothing.
+        ...(found.negligible > 0 && { NEGLIGIBLE: found.negligible }),
+        UNKNOWN: found.unknown,
+      },
+      fixable: {
+        CRITICAL: found.criticalFixable,
+        HIGH: found.highFixable,
+        MEDIUM: found.mediumFixable,
+        LOW: found.lowFixable,
+        ...(found.negligible > 0 && { NEGLIGIBLE: found.negligibleFixable }),
+        UNKNOWN: found.unknownFixable,
+      },
+    },
+    ...(!Number.isNaN(at) && { scannedAt: Math.floor(at / 1000) }),
+  };
+}
+
+const planQuery = `securityresources
+| where type =~ 'microsoft.security/pricings' and name =~ 'Containers'
+| project id, tier = tostring(properties.pricingTier)
+| order by id asc`;
+const plan = z.object({ tier: z.string() });
+
+/**
+ * Findings of all images of a registry.
+ * @throws CollectError when there are none and nothing says that there could be: that is no clean registry
+ */
+export async function readFindings(options: {
+  readonly graph: ResourceGraph;
+  readonly loginServer: string;
+  readonly subscription: string;
+  /** Name of the registry's resource. */
+  readonly name: string;
+  readonly assessmentKeys: readonly string[];
+  readonly log: Logger;
+  /** Severities that were warned of. */
+  readonly warned: Set<string>;
+}): Promise<FindingsByDigest> {
+  const { graph, loginServer, subscription, name, assessmentKeys, log, warned } = options;
+  const found = new Map<string, Scan>();
+
+  async function read(names: readonly string[] | undefined): Promise<void> {
+    const query = (after: string | undefined): string =>
+      findingsQuery({ ...(names && { names }), assessmentKeys, after });
+    for await (const page of graph.rows(query, [subscription]))
+      for (const one of page) {
+        const parsed = row.safeParse(one);
+        if (!parsed.success)
+          throw new CollectError(
+            'invalid_response',
+            `Azure Resource Graph answered rows of another shape: ${parsed.error.issues[0]?.path.join('.')}`,
+          );
+        found.set(parsed.data.id, toScan(parsed.data));
+        for (const severity of parsed.data.odd ?? []) {
+          if (severity === '' || warned.has(severity)) continue;
+          warned.add(severity);
+          log.warn({ severity }, 'Defender has a severity that is not known here: counted as UNKNOWN');
+        }
+      }
+  }
+
+  await read([loginServer, `/registries/${name}`]);
+  // What names the registry in a row is not documented: all images of the subscription are told apart by digest.
+  if (found.size === 0) await read(undefined);
+  if (found.size > 0) return found;
+  let tier: string | undefined;
+  for await (const page of graph.rows(() => planQuery, [subscription]))
+    tier ??= plan.safeParse(page[0]).data?.tier;
+  if (tier?.toLowerCase() === 'standard') return found;
+  const scope = `the subscription ${subscription}`;
+  throw new CollectError(
+    tier === undefined ? 'forbidden' : 'not_found',
+    tier === undefined
+      ? `Azure Resource Graph shows nothing of Microsoft Defender for ${scope}, which is also what it shows without permission: assign the role "Security Reader" on ${scope}, or set findings.source to none`
+      : `Microsoft Defender for Containers is off in ${scope}: turn it on, or set findings.source to none`,
+  );
+}

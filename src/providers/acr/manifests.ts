@@ -1,0 +1,81 @@
+import { z } from 'zod';
+import { imageConfigs, indexTypes, kindOfType } from '../../media-types.ts';
+import type { Kind } from '../../model.ts';
+import { splitTags } from '../oci/attachments.ts';
+import { parseManifest } from '../oci/manifest.ts';
+import type { ManifestEntry, Reference } from './registry.ts';
+
+/** What the list of manifests tells of one. */
+export interface Listed {
+  /** Absent where the list does not tell: the manifest has to be read. */
+  readonly kind?: Kind;
+  /** Tags of images; not those that attach something to another manifest. */
+  readonly tags: readonly string[];
+  /** What a signature signs, where a tag tells it. */
+  readonly subject?: string;
+}
+
+/** What a manifest tells that the list does not; immutable, and remembered by digest. */
+export interface Detail {
+  readonly kind: Kind;
+  readonly subject?: string;
+  /** Of an index. */
+  readonly platforms?: readonly string[];
+  /** Of an index: what was built along with its platforms and describes them. */
+  readonly attestations?: readonly string[];
+}
+
+/**
+ * buildkit lists attestations as platforms of an unknown system.
+ * https://docs.docker.com/build/metadata/attestations/attestation-storage/
+ */
+const isUnknownSystem = ({ architecture, os }: Reference | ManifestEntry): boolean =>
+  architecture === 'unknown' && os === 'unknown';
+
+export function listed(entry: ManifestEntry): Listed {
+  const { mediaType, configMediaType, artifactType } = entry;
+  const { imageTags: tags, attachedTags } = splitTags(entry.tags ?? []);
+  const [attached] = attachedTags;
+  if (attached && tags.length === 0)
+    // A tag without a suffix names a list of what is attached.
+    return { kind: attached.kind ?? 'other', tags, ...(attached.kind && { subject: attached.subject }) };
+  if (indexTypes.has(mediaType ?? '')) return { kind: 'index', tags };
+  // Signatures are read all the same, for what they sign.
+  const byType = kindOfType(artifactType ?? '') ?? kindOfType(configMediaType ?? '');
+  if (byType) return byType === 'signature' ? { tags } : { kind: byType, tags };
+  if (artifactType && !imageConfigs.has(artifactType)) return { kind: 'other', tags };
+  if (imageConfigs.has(configMediaType ?? ''))
+    return { kind: isUnknownSystem(entry) ? 'attestation' : 'image', tags };
+  // https://github.com/opencontainers/image-spec/blob/v1.0/schema/defs.json knows nothing of schema 1.
+  if (/docker\.distribution\.manifest\.v1\+/.test(mediaType ?? '')) return { kind: 'other', tags };
+  // Some entries have no type of their configuration, but the system that was read from it.
+  if (!configMediaType && entry.architecture && entry.os) return { kind: 'image', tags };
+  return { tags };
+}
+
+/** The parts of an index, from what the registry says that it refers to. */
+export function detailOfReferences(references: readonly Reference[]): Detail {
+  const attestations = references.filter(isUnknownSystem).map(({ digest }) => digest);
+  return {
+    kind: 'index',
+    platforms: references.filter((one) => !isUnknownSystem(one)).map(({ digest }) => digest),
+    ...(attestations.length > 0 && { attestations }),
+  };
+}
+
+const withSubject = z.object({ subject: z.object({ digest: z.string() }).nullish() });
+
+/** @throws ZodError or SyntaxError when it is none of the documents that a registry may hold. */
+export function detailOfManifest(body: Buffer): Detail {
+  const { kind, children } = parseManifest(body);
+  const subject = withSubject.parse(JSON.parse(body.toString('utf8'))).subject?.digest;
+  const attestations = children?.filter(({ attestation }) => attestation).map(({ digest }) => digest) ?? [];
+  return {
+    kind,
+    ...(subject !== undefined && { subject }),
+    ...(children && {
+      platforms: children.filter(({ attestation }) => !attestation).map(({ digest }) => digest),
+    }),
+    ...(attestations.length > 0 && { attestations }),
+  };
+}
