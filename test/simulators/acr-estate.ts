@@ -69,14 +69,20 @@ export function manifestBytes(repository: EstateRepository, image: EstateImage):
   );
 }
 
+const digests = new WeakMap<EstateImage, string>();
+
 /** The digest that the registry knows a manifest by: what can be read has the digest of its bytes. */
 export function wireDigest(repository: EstateRepository, image: EstateImage): string {
   if (image.subject === undefined) return image.digest;
-  return `sha256:${createHash('sha256').update(manifestBytes(repository, image)).digest('hex')}`;
+  const known = digests.get(image);
+  if (known !== undefined) return known;
+  const digest = `sha256:${createHash('sha256').update(manifestBytes(repository, image)).digest('hex')}`;
+  digests.set(image, digest);
+  return digest;
 }
 
 /** .NET writes seven digits of a second. */
-export const dotnetTime = (seconds: number): string =>
+const dotnetTime = (seconds: number): string =>
   new Date(seconds * 1000).toISOString().replace(/\.\d+Z$/, '.1234567Z');
 
 export interface WireManifest {

@@ -15,6 +15,8 @@ export interface AcrSimulatorOptions {
   /** Entries per page at most, whatever is asked. */
   readonly pageSize?: number;
   readonly endlessPaging?: 'same' | 'cycle';
+  /** Where the next page is said to be; at the registry itself otherwise. */
+  readonly nextOrigin?: string;
   /** Whether a token of Microsoft Entra ID is good for the registry. */
   accepts(authorization: string | undefined): boolean;
   readonly permissions?: readonly AcrPermission[];
@@ -26,8 +28,13 @@ export interface AcrSimulatorOptions {
   /** Whether user and password are taken directly, and not in exchange for a token only. */
   readonly takesBasic?: boolean;
   readonly tokenSeconds?: number;
-  /** Manifests besides those of the estate, by repository. */
-  readonly extra?: Map<string, readonly { readonly entry: WireManifest; readonly bytes?: Buffer }[]>;
+  /** Reads that the tier allows; more are refused. */
+  readonly readsPerSecond?: number;
+  /** Manifests besides those of the estate, by repository: in the list, in a record of their own, and as bytes. */
+  readonly extra?: Map<
+    string,
+    readonly { readonly entry: WireManifest; readonly recorded?: WireManifest; readonly bytes?: Buffer }[]
+  >;
 }
 
 export interface AcrSimulator extends AzureServer {
@@ -69,6 +76,20 @@ export async function startAcrSimulator(options: AcrSimulatorOptions): Promise<A
   const tokens = new Map<string, { readonly since: number; readonly kind: 'refresh' | 'access' }>();
   let issued = 0;
   let turn = 0;
+
+  let allowance = options.readsPerSecond ?? 0;
+  let filledAt = performance.now();
+  /** A bucket that fills at the rate of the tier, and holds a tenth of a second of it. */
+  function withinQuota(): boolean {
+    const rate = options.readsPerSecond;
+    if (rate === undefined) return true;
+    const now = performance.now();
+    allowance = Math.min(Math.max(1, rate / 10), allowance + ((now - filledAt) * rate) / 1000);
+    filledAt = now;
+    if (allowance < 1) return false;
+    allowance -= 1;
+    return true;
+  }
 
   const permitted = (scope: string, anonymous: boolean): boolean => {
     if (anonymous && !options.anonymousPull) return false;
@@ -195,7 +216,9 @@ export async function startAcrSimulator(options: AcrSimulatorOptions): Promise<A
       items,
       headers:
         more || options.endlessPaging
-          ? { link: `<${encoded}?last=${encodeURIComponent(next)}&n=${size}&orderby=>; rel="next"` }
+          ? {
+              link: `<${options.nextOrigin ?? ''}${encoded}?last=${encodeURIComponent(next)}&n=${size}&orderby=>; rel="next"`,
+            }
           : {},
     };
   }
@@ -233,7 +256,8 @@ export async function startAcrSimulator(options: AcrSimulatorOptions): Promise<A
       return send(200, {
         registry: simulator.loginServer,
         imageName: repository,
-        manifest: more?.entry ?? (image && wireManifest(stored, image, references !== 'bytes')),
+        manifest:
+          more?.recorded ?? more?.entry ?? (image && wireManifest(stored, image, references !== 'bytes')),
       });
     const bytes = more?.bytes ?? (image && manifestBytes(stored, image));
     if (!bytes) return send(404, error('MANIFEST_UNKNOWN', 'manifest is not found'));
@@ -251,6 +275,10 @@ export async function startAcrSimulator(options: AcrSimulatorOptions): Promise<A
     throttleHeaders: { 'x-ms-ratelimit-remaining-calls-per-second': '0' },
     answer(exchanged, { operation, repository = '' }) {
       const { path, send } = exchanged;
+      if (!withinQuota())
+        return send(429, error('TOOMANYREQUESTS', 'too many requests'), {
+          'x-ms-ratelimit-remaining-calls-per-second': '0',
+        });
       if (operation === 'exchange') return exchange(exchanged);
       if (operation === 'token') return token(exchanged);
       if (exchanged.method !== 'GET') return send(405, error('UNSUPPORTED', 'method not allowed'));

@@ -10,7 +10,7 @@ export interface DefenderFinding {
   readonly fixable: boolean;
   readonly open: boolean;
   readonly at: string | null;
-  /** Everything that the row says, for filters by text. */
+  /** Everything that the row says, in lower case, for filters by text. */
   readonly text: string;
   /** Key of the assessment that it is a part of; only in the model that was retired. */
   readonly key?: string;
@@ -37,7 +37,8 @@ export function defenderFindings(
 ): DefenderFinding[] {
   const { loginServer, resource, model, named = true } = options;
   const rows: DefenderFinding[] = [];
-  for (const repository of estate.repositories.values())
+  for (const repository of estate.repositories.values()) {
+    const text = (named ? `${resource} ${loginServer} ${repository.name}` : repository.name).toLowerCase();
     for (const image of repository.images.values()) {
       const scan = visibleScan(image);
       for (const [severity, count] of Object.entries(scan?.counts ?? {}) as [Severity, number][])
@@ -49,10 +50,11 @@ export function defenderFindings(
             fixable: number < (scan?.fixable?.[severity] ?? 0),
             open: true,
             at: model === 'grouped' && scan?.at !== undefined ? new Date(scan.at * 1000).toISOString() : null,
-            text: named ? `${resource} ${loginServer} ${repository.name}` : repository.name,
+            text,
             ...(model === 'grouped' && { key: 'c0b7cfc6-3172-465a-b378-53c7ff2cc0d5' }),
           });
     }
+  }
   return rows;
 }
 
@@ -80,11 +82,11 @@ const literals = (text: string): string[] =>
 const lower = (texts: readonly string[]) => texts.map((text) => text.toLowerCase());
 
 /** Only rows that a text filter lets pass: `tostring(properties) contains 'a' or …`. */
-function passes(query: string, { text }: DefenderFinding): boolean {
+function filterOf(query: string): (row: DefenderFinding) => boolean {
   const filter = /\| where (tostring\(properties\) contains .*)/.exec(query)?.[1];
-  return (
-    filter === undefined || literals(filter).some((name) => text.toLowerCase().includes(name.toLowerCase()))
-  );
+  if (filter === undefined) return () => true;
+  const names = lower(literals(filter));
+  return ({ text }) => names.some((name) => text.includes(name));
 }
 
 /** Counts as the query's own last `summarize` says, so that a severity that it forgets is missed. */
@@ -102,7 +104,11 @@ function summarize(query: string, rows: readonly DefenderFinding[]): Record<stri
   const unique = new Map<string, DefenderFinding>();
   for (const row of rows) unique.set(`${row.digest} ${row.finding}`, row);
   const byDigest = new Map<string, DefenderFinding[]>();
-  for (const row of unique.values()) byDigest.set(row.digest, [...(byDigest.get(row.digest) ?? []), row]);
+  for (const row of unique.values()) {
+    const known = byDigest.get(row.digest);
+    if (known) known.push(row);
+    else byDigest.set(row.digest, [row]);
+  }
   return [...byDigest].map(([id, findings]) => ({
     id,
     ...Object.fromEntries(
@@ -151,7 +157,7 @@ function run(query: string, tables: GraphTables): Record<string, unknown>[] {
   const rows = tables
     .findings()
     .filter((row) => (row.key === undefined ? individual : keys.includes(row.key)))
-    .filter((row) => passes(query, row));
+    .filter(filterOf(query));
   return summarize(query, rows);
 }
 

@@ -74,7 +74,7 @@ ${named}
 | extend digest = tolower(coalesce(tostring(image.Digest), tostring(image.digest), extract(@'(sha256:[0-9a-fA-F]{64})', 1, tostring(properties.resourceDetails))))
 | extend cves = parse_json(coalesce(tostring(data.CvesDetails), tostring(data.cvesDetails)))
 | mv-expand cve = iff(array_length(cves) > 0, cves, dynamic([{}])) limit 2000
-| project digest, finding = strcat(coalesce(tostring(cve.CveId), tostring(cve.cveId)), ' ', tostring(data.SoftwareName)), severity = coalesce(tostring(cve.Severity), tostring(cve.severity), tostring(properties.metadata.severity)), fixable = tostring(coalesce(tostring(cve.FixStatus), tostring(data.FixStatus))) =~ 'FixAvailable' or isnotempty(tostring(cve.FixedVersion)) or isnotempty(tostring(data.FixedVersion)), open = properties.status.code =~ 'Unhealthy', at = todatetime(properties.timeGenerated)
+| project digest, finding = strcat(coalesce(tostring(cve.CveId), tostring(cve.cveId)), ' ', tostring(data.SoftwareName)), severity = coalesce(tostring(cve.Severity), tostring(cve.severity), tostring(properties.metadata.severity)), fixable = coalesce(tostring(cve.FixStatus), tostring(data.FixStatus)) =~ 'FixAvailable' or isnotempty(tostring(cve.FixedVersion)) or isnotempty(tostring(data.FixedVersion)), open = properties.status.code =~ 'Unhealthy', at = todatetime(properties.timeGenerated)
 | union (securityresources
 | where type =~ 'microsoft.security/assessments/subassessments'
 | where extract(@'(?i)/assessments/([^/]+)', 1, id) in~ (${list(assessmentKeys)})
@@ -82,7 +82,7 @@ ${named}
 | extend data = properties.additionalData
 | project digest = tolower(tostring(data.artifactDetails.digest)), finding = strcat(coalesce(tostring(data.vulnerabilityDetails.cveId), tostring(properties.id)), ' ', tostring(data.softwareDetails.packageName)), severity = coalesce(tostring(data.vulnerabilityDetails.severity), tostring(properties.status.severity)), fixable = tostring(data.softwareDetails.fixStatus) =~ 'FixAvailable' or isnotempty(tostring(data.softwareDetails.fixedVersion)), open = properties.status.code =~ 'Unhealthy', at = todatetime(properties.timeGenerated))
 | where isnotempty(digest)
-| summarize severity = any(severity), fixable = max(fixable), open = max(open), at = max(at) by digest, finding
+| summarize severity = any(severity), fixable = countif(fixable) > 0, open = countif(open) > 0, at = max(at) by digest, finding
 | summarize ${counts.join(', ')}, at = max(at), odd = make_set(iff(severity in~ (${known}), '', severity), 3) by id = digest
 ${after === undefined ? '' : `| where id > ${quoted(after)}\n`}| order by id asc`;
 }

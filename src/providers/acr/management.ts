@@ -20,7 +20,7 @@ export interface FoundRegistry extends Location {
   readonly loginServer: string;
 }
 
-export const resourceId = ({ subscription, resourceGroup, name }: Location): string =>
+const resourceId = ({ subscription, resourceGroup, name }: Location): string =>
   `/subscriptions/${subscription}/resourceGroups/${resourceGroup}/providers/Microsoft.ContainerRegistry/registries/${name}`;
 
 /** The name of the resource: the login server's first label, without what tells two of the same name apart (`name-abc123`). */

@@ -46,7 +46,7 @@ export function listed(entry: ManifestEntry): Listed {
   if (artifactType && !imageConfigs.has(artifactType)) return { kind: 'other', tags };
   if (imageConfigs.has(configMediaType ?? ''))
     return { kind: isUnknownSystem(entry) ? 'attestation' : 'image', tags };
-  // https://github.com/opencontainers/image-spec/blob/v1.0/schema/defs.json knows nothing of schema 1.
+  // Docker's schema 1 has neither sizes nor a configuration.
   if (/docker\.distribution\.manifest\.v1\+/.test(mediaType ?? '')) return { kind: 'other', tags };
   // Some entries have no type of their configuration, but the system that was read from it.
   if (!configMediaType && entry.architecture && entry.os) return { kind: 'image', tags };
@@ -65,10 +65,17 @@ export function detailOfReferences(references: readonly Reference[]): Detail {
 
 const withSubject = z.object({ subject: z.object({ digest: z.string() }).nullish() });
 
-/** @throws ZodError or SyntaxError when it is none of the documents that a registry may hold. */
+/** What a manifest is; `other` where it is none of the documents that are known. */
 export function detailOfManifest(body: Buffer): Detail {
-  const { kind, children } = parseManifest(body);
-  const subject = withSubject.parse(JSON.parse(body.toString('utf8'))).subject?.digest;
+  let manifest: ReturnType<typeof parseManifest>;
+  let subject: string | undefined;
+  try {
+    manifest = parseManifest(body);
+    subject = withSubject.parse(JSON.parse(body.toString('utf8'))).subject?.digest;
+  } catch {
+    return { kind: 'other' };
+  }
+  const { kind, children } = manifest;
   const attestations = children?.filter(({ attestation }) => attestation).map(({ digest }) => digest) ?? [];
   return {
     kind,

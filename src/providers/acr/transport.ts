@@ -44,7 +44,7 @@ const operations: readonly (readonly [RegExp, string])[] = [
   [/\/providers\/microsoft\.containerregistry\/registries$/i, 'registries'],
 ];
 
-export const operationOf = (path: string): string =>
+const operationOf = (path: string): string =>
   operations.find(([pattern]) => pattern.test(path))?.[1] ?? 'other';
 
 /** Lists are read from the bytes: the SDK drops what the kind of a manifest shows in, and is slow on large pages. */
