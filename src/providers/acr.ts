@@ -188,6 +188,7 @@ export const acr = defineProvider<typeof options>({
       yield* readRepository(scope, repository);
     });
     const known = await surroundings;
+    for (const [capability, error] of known?.failures ?? []) context.degraded(capability, error);
     if (known) yield { type: 'identity', identity: { host: access.loginServer, ...known.identity } };
     if (known && !context.only) yield { type: 'registry', facts: known.facts };
   },

@@ -1,4 +1,6 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -14,6 +16,13 @@ import { type RunningLoop, runLoop } from '../support/running-loop.ts';
 import { certificate } from '../support/web.ts';
 
 const { start } = azureFixture();
+const variables = [
+  'AZURE_FEDERATED_TOKEN_FILE',
+  'AZURE_CLIENT_ID',
+  'AZURE_TENANT_ID',
+  'IDENTITY_ENDPOINT',
+  'IDENTITY_HEADER',
+];
 const open: { close(): Promise<unknown> }[] = [];
 let folder = '';
 beforeEach(() => {
@@ -21,8 +30,7 @@ beforeEach(() => {
 });
 afterEach(async () => {
   for (const one of open.splice(0).reverse()) await one.close();
-  for (const name of ['AZURE_FEDERATED_TOKEN_FILE', 'AZURE_CLIENT_ID', 'AZURE_TENANT_ID'])
-    Reflect.deleteProperty(process.env, name);
+  for (const name of variables) Reflect.deleteProperty(process.env, name);
   rmSync(folder, { recursive: true });
 });
 const file = (name: string, content: string): string => {
@@ -151,6 +159,38 @@ describe('an identity of Microsoft Entra ID', () => {
     file('secret', azure.entra.app.clientSecret);
     await running.poll();
     expect(await running.value('up')).toBe(1);
+  });
+
+  test('a managed identity, by the variables of its host', async () => {
+    const { azure, running } = await start({ seed: 3 }, { clientSecret: undefined, tenantId: undefined });
+    const { app } = azure.entra;
+    // https://learn.microsoft.com/en-us/azure/app-service/overview-managed-identity#rest-endpoint-reference
+    const host = createServer(async (request, response) => {
+      const query = new URL(request.url ?? '', 'http://host').searchParams;
+      if (request.headers['x-identity-header'] !== 'header' || query.get('client_id') !== app.clientId)
+        return void response.writeHead(400).end('{}');
+      const answer = await fetch(`${azure.entra.url}/${app.tenantId}/oauth2/v2.0/token`, {
+        method: 'POST',
+        body: new URLSearchParams({
+          grant_type: 'client_credentials',
+          client_id: app.clientId,
+          client_secret: app.clientSecret,
+          scope: `${query.get('resource')}/.default`,
+        }),
+      });
+      const { access_token } = (await answer.json()) as { access_token: string };
+      const expires = Math.floor(Date.now() / 1000) + 3600;
+      response.end(JSON.stringify({ access_token, expires_on: String(expires), token_type: 'Bearer' }));
+    });
+    await new Promise<void>((resolve) => host.listen(0, '127.0.0.1', resolve));
+    open.push({ close: async () => host.close() });
+    process.env['IDENTITY_ENDPOINT'] = `http://127.0.0.1:${(host.address() as AddressInfo).port}/msi/token`;
+    process.env['IDENTITY_HEADER'] = 'header';
+    await running.poll();
+    expect(await failures(running)).toEqual([]);
+    expect(await running.value('repositories')).toBe(5);
+    expect(await down(running)).toEqual([]);
+    expect((await running.requests())['managed_identity 200']).toBe(2);
   });
 
   test('one that Microsoft Entra ID is too busy for is waited for', async () => {

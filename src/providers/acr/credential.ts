@@ -23,8 +23,13 @@ function described({ clientId, clientSecret }: Identity): string {
     : `the managed identity ${clientId}`;
 }
 
-const firstLine = (error: unknown): string =>
-  (error instanceof Error ? error.message : String(error)).split('\n')[0]?.slice(0, 300) ?? '';
+/** What went wrong, in one line: of a chain what each of its links says, which else is a page long. */
+function firstLine(error: unknown): string {
+  const { errors } = error as { errors?: unknown };
+  if (Array.isArray(errors) && errors.length > 0) return errors.map(firstLine).join('; ').slice(0, 500);
+  const text = error instanceof Error ? error.message : String(error);
+  return text.split('\n')[0]?.slice(0, 300) ?? '';
+}
 
 /**
  * A credential of Microsoft Entra ID; it keeps its tokens itself.
@@ -83,7 +88,8 @@ export async function createCredential(
         throw new CollectError(
           'auth',
           `Microsoft Entra ID gave no token for ${described(identity)}: ${firstLine(error)}: check tenantId, clientId and the secret or federated credential`,
-          { cause: error },
+          // A chain's own message is a page with the headers of whoever answered.
+          chain ? {} : { cause: error },
         );
       }
     },

@@ -55,7 +55,8 @@ export async function findRegistries(
           'Azure Resource Graph answered a registry of another shape',
         );
       const { name, resourceGroup, subscriptionId: subscription, loginServer } = data;
-      found.push({ name, resourceGroup, subscription, loginServer });
+      // One that is being created has none yet.
+      if (loginServer) found.push({ name, resourceGroup, subscription, loginServer });
     }
   return found;
 }

@@ -32,20 +32,30 @@ export interface Detail {
 const isUnknownSystem = ({ architecture, os }: Reference | ManifestEntry): boolean =>
   architecture === 'unknown' && os === 'unknown';
 
+const none: readonly string[] = [];
+
 export function listed(entry: ManifestEntry): Listed {
   const { mediaType, configMediaType, artifactType } = entry;
-  const { imageTags: tags, attachedTags } = splitTags(entry.tags ?? []);
-  const [attached] = attachedTags;
-  if (attached && tags.length === 0)
-    // A tag without a suffix names a list of what is attached.
-    return { kind: attached.kind ?? 'other', tags, ...(attached.kind && { subject: attached.subject }) };
+  let tags = entry.tags ?? none;
+  if (tags.some((tag) => tag.startsWith('sha256-'))) {
+    const { imageTags, attachedTags } = splitTags(tags);
+    const [attached] = attachedTags;
+    if (attached && imageTags.length === 0)
+      // A tag without a suffix names a list of what is attached.
+      return {
+        kind: attached.kind ?? 'other',
+        tags: none,
+        ...(attached.kind && { subject: attached.subject }),
+      };
+    tags = imageTags;
+  }
   if (indexTypes.has(mediaType ?? '')) return { kind: 'index', tags };
+  if (imageConfigs.has(configMediaType ?? '') && !artifactType)
+    return { kind: isUnknownSystem(entry) ? 'attestation' : 'image', tags };
   // Signatures are read all the same, for what they sign.
   const byType = kindOfType(artifactType ?? '') ?? kindOfType(configMediaType ?? '');
   if (byType) return byType === 'signature' ? { tags } : { kind: byType, tags };
-  if (artifactType && !imageConfigs.has(artifactType)) return { kind: 'other', tags };
-  if (imageConfigs.has(configMediaType ?? ''))
-    return { kind: isUnknownSystem(entry) ? 'attestation' : 'image', tags };
+  if (artifactType) return { kind: imageConfigs.has(artifactType) ? 'image' : 'other', tags };
   // Docker's schema 1 has neither sizes nor a configuration.
   if (/docker\.distribution\.manifest\.v1\+/.test(mediaType ?? '')) return { kind: 'other', tags };
   // Some entries have no type of their configuration, but the system that was read from it.

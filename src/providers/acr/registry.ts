@@ -17,29 +17,64 @@ const renewals = 3;
 
 const catalogPage = z.object({ repositories: z.array(z.string()).nullable() });
 
+/** A platform that an index lists. */
+export interface Reference {
+  readonly digest: string;
+  readonly architecture?: string | null | undefined;
+  readonly os?: string | null | undefined;
+}
+
 /**
  * Only what is used. `mediaType`, `configMediaType` and `artifactType` are what the service sends and its published
  * model leaves out.
  * https://github.com/Azure/azure-rest-api-specs/blob/main/specification/containerregistry/data-plane/Azure.ContainerRegistry/stable/2021-07-01/containerregistry.json
  */
-const manifestEntry = z.object({
-  digest: z.string().min(1),
-  imageSize: z.number().nonnegative().optional(),
-  createdTime: z.string(),
-  architecture: z.string().nullish(),
-  os: z.string().nullish(),
-  mediaType: z.string().nullish(),
-  configMediaType: z.string().nullish(),
-  artifactType: z.string().nullish(),
-  tags: z.array(z.string()).nullish(),
-  references: z
-    .array(z.object({ digest: z.string(), architecture: z.string().nullish(), os: z.string().nullish() }))
-    .nullish(),
-});
-const manifestsPage = z.object({ manifests: z.array(manifestEntry).nullable() });
+export interface ManifestEntry {
+  readonly digest: string;
+  readonly createdTime: string;
+  readonly imageSize?: number;
+  readonly architecture?: string | null;
+  readonly os?: string | null;
+  readonly mediaType?: string | null;
+  readonly configMediaType?: string | null;
+  readonly artifactType?: string | null;
+  readonly tags?: readonly string[] | null;
+  readonly references?: readonly Reference[] | null;
+}
 
-export type ManifestEntry = z.infer<typeof manifestEntry>;
-export type Reference = NonNullable<ManifestEntry['references']>[number];
+const isText = (value: unknown): boolean => typeof value === 'string';
+const isTextOrNone = (value: unknown): boolean => value === undefined || value === null || isText(value);
+const isListOrNone = (value: unknown, is: (one: unknown) => boolean): boolean =>
+  value === undefined || value === null || (Array.isArray(value) && value.every(is));
+const isReference = (value: unknown): boolean =>
+  typeof value === 'object' && value !== null && isText((value as Reference).digest);
+
+/** By hand, and without a copy: there may be millions in a poll. */
+function isManifestEntry(value: unknown): value is ManifestEntry {
+  if (typeof value !== 'object' || value === null) return false;
+  const entry = value as Record<keyof ManifestEntry, unknown>;
+  return (
+    isText(entry.digest) &&
+    isText(entry.createdTime) &&
+    (entry.imageSize === undefined || (typeof entry.imageSize === 'number' && entry.imageSize >= 0)) &&
+    isTextOrNone(entry.architecture) &&
+    isTextOrNone(entry.os) &&
+    isTextOrNone(entry.mediaType) &&
+    isTextOrNone(entry.configMediaType) &&
+    isTextOrNone(entry.artifactType) &&
+    isListOrNone(entry.tags, isText) &&
+    isListOrNone(entry.references, isReference)
+  );
+}
+
+const manifestsPage = z.object({
+  manifests: z
+    .custom<readonly ManifestEntry[] | null>(
+      (value) => value === null || (Array.isArray(value) && value.every(isManifestEntry)),
+      'no list of manifests with digest and createdTime',
+    )
+    .nullable(),
+});
 
 /** What is read of a registry's contents; through its SDK, which knows the addresses, the paging and the tokens. */
 export interface Registry {

@@ -11,6 +11,8 @@ export interface Surroundings {
   readonly facts: RegistryFacts;
   readonly practices: Readonly<Partial<Record<Practice, boolean>>>;
   readonly findings: FindingsByDigest | undefined;
+  /** What could not be read. To be told when the contents can be: else the poll fails, for the same reason perhaps. */
+  readonly failures: readonly (readonly [Capability, unknown])[];
 }
 
 export interface SurroundingsSettings extends AccessSettings {
@@ -63,9 +65,10 @@ export async function readSurroundings(
   // A look at a few repositories after a push: what surrounds them is the same as a moment ago.
   if (context.only && kept.last) return kept.last;
   const wantsFindings = given.findings?.source !== 'none';
+  const failures: [Capability, unknown][] = [];
   const fail = (capabilities: readonly Capability[], error: unknown): void => {
     signal.throwIfAborted();
-    for (const capability of capabilities) context.degraded(capability, error);
+    for (const capability of capabilities) failures.push([capability, error]);
   };
   let identity: RegistryIdentity = {};
   let facts: RegistryFacts = {};
@@ -127,6 +130,6 @@ export async function readSurroundings(
   } catch (error) {
     fail([...fromManagement, ...(wantsFindings ? (['findings'] as const) : [])], error);
   }
-  kept.last = { identity, facts, practices, findings };
+  kept.last = { identity, facts, practices, findings, failures };
   return kept.last;
 }

@@ -28,7 +28,7 @@ export type Send = (changes?: {
   readonly body?: string;
 }) => Promise<HttpResponse>;
 
-/** The word that a request is counted under, by its path. */
+/** The word that a request is counted under, by its path. What is left are the many addresses of managed identities. */
 const operations: readonly (readonly [RegExp, string])[] = [
   [/^\/acr\/v1\/_catalog$/, 'catalog'],
   [/^\/acr\/v1\/.+\/_manifests$/, 'manifests'],
@@ -36,7 +36,7 @@ const operations: readonly (readonly [RegExp, string])[] = [
   [/^\/v2\/.+\/manifests\/[^/]+$/, 'manifest'],
   [/^\/oauth2\/exchange$/, 'exchange'],
   [/^\/oauth2\/token$/, 'token'],
-  [/\/oauth2\/(v2\.0\/)?token$|\/metadata\/identity\//, 'entra_token'],
+  [/\/oauth2\/v2\.0\/token$/, 'entra_token'],
   [/\/providers\/microsoft\.resourcegraph\/resources$/i, 'resource_graph'],
   [/\/registries\/[^/]+\/listUsages$/i, 'usages'],
   [/\/registries\/[^/]+\/replications$/i, 'replications'],
@@ -45,7 +45,7 @@ const operations: readonly (readonly [RegExp, string])[] = [
 ];
 
 const operationOf = (path: string): string =>
-  operations.find(([pattern]) => pattern.test(path))?.[1] ?? 'other';
+  operations.find(([pattern]) => pattern.test(path))?.[1] ?? 'managed_identity';
 
 /** Lists are read from the bytes: the SDK drops what the kind of a manifest shows in, and is slow on large pages. */
 const emptyLists: Readonly<Record<string, string>> = {
@@ -56,7 +56,7 @@ const emptyLists: Readonly<Record<string, string>> = {
 /** Statuses that an SDK has to see itself. */
 function seenBySdk(operation: string): readonly number[] {
   // Microsoft Entra ID explains refusals in the body, https://learn.microsoft.com/en-us/entra/identity-platform/reference-error-codes
-  if (operation === 'entra_token' || operation === 'other') return [400, 401, 403, 404];
+  if (operation === 'entra_token' || operation === 'managed_identity') return [400, 401, 403, 404];
   return [401];
 }
 
