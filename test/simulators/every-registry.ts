@@ -1,7 +1,9 @@
 import { truthFamilies as artifactoryFamilies, artifactoryTruth } from '../support/artifactory-truth.ts';
 import { harborFamilies, harborTruth } from '../support/harbor-truth.ts';
 import { truthFamilies as ociFamilies, ociTruth } from '../support/oci-truth.ts';
+import { truthFamilies as acrFamilies } from './acr-estate.ts';
 import { startArtifactorySimulator } from './artifactory.ts';
+import { startAzure } from './azure.ts';
 import { startDockerHubSimulator } from './docker-hub.ts';
 import { truthFamilies as dockerHubFamilies, dockerHubTruth } from './docker-hub-truth.ts';
 import { createEstate } from './estate.ts';
@@ -43,6 +45,17 @@ const byFaults = (faults: FaultRule[]): Pick<SimulatedRegistry, 'break' | 'mend'
 
 /** One entry per provider, by its type. */
 export const everyRegistry: Readonly<Record<string, (options: Options) => Promise<SimulatedRegistry>>> = {
+  async acr(options) {
+    const azure = await startAzure(options);
+    return {
+      registry: azure.settings,
+      families: acrFamilies,
+      truth: () => azure.truth(),
+      step: () => azure.step(),
+      ...byFaults(azure.registry.faults),
+      close: () => azure.close(),
+    };
+  },
   async artifactory(options) {
     const estate = createEstate(options);
     const simulator = await startArtifactorySimulator({ estate });
