@@ -106,7 +106,7 @@ async function* repositories(
       yield* wanted;
     }
   } catch (error) {
-    if (error instanceof CollectError && error.reason === 'forbidden')
+    if (error instanceof CollectError && error.reason === 'forbidden' && error.status === 401)
       throw new CollectError(
         error.reason,
         `${error.message}; repositories cannot be listed: assign the role, or name them under \`names\``,

@@ -171,7 +171,7 @@ describe('single findings', () => {
 });
 
 test('Resource Graph says in a header of its own how long to wait', async () => {
-  const { azure, running } = await start({ seed: 7 });
+  const { azure, running } = await start({ seed: 7 }, { http: { timeout: '2s' } });
   azure.arm.faults.push({ fault: { type: 'throttle' }, operation: 'resource_graph', times: 1 });
   const began = performance.now();
   await running.poll();

@@ -170,6 +170,29 @@ describe('faults of Azure Resource Manager cost details only', () => {
   });
 });
 
+test('an Azure Resource Manager that never answers does not hold up the contents', async () => {
+  const { azure, running } = await start(
+    { seed: 3 },
+    { timeout: '10s', http: { timeout: '400ms', retries: 9 } },
+  );
+  azure.arm.faults.push({ fault: { type: 'stall', at: 'before-headers' } });
+  const began = performance.now();
+  await running.poll();
+  expect(performance.now() - began).toBeLessThan(3000);
+  expect(await running.value('up')).toBe(1);
+  expect(await running.value('repositories')).toBe(5);
+  expect((await down(running)).toSorted()).toEqual([
+    'findings',
+    'practices',
+    'quotas',
+    'replication',
+    'storage',
+  ]);
+  azure.arm.faults.length = 0;
+  await running.poll();
+  expect(await down(running)).toEqual([]);
+});
+
 test('a replication that failed is down; a state that nobody knows is unknown, and told once', async () => {
   const { azure, running } = await start({ seed: 3 });
   azure.resource.replications = [

@@ -24,7 +24,7 @@ export interface AcrSimulatorOptions {
   /** Where an index tells of its platforms: in the list, in its own record (the service's way), or in its bytes only. */
   readonly references?: 'list' | 'record' | 'bytes';
   /** How a request for a token with several scopes is answered. */
-  readonly severalScopes?: 'all' | 'first' | 'refused';
+  readonly severalScopes?: 'all' | 'first' | 'last' | 'refused';
   /** Whether user and password are taken directly, and not in exchange for a token only. */
   readonly takesBasic?: boolean;
   readonly tokenSeconds?: number;
@@ -180,7 +180,8 @@ export async function startAcrSimulator(options: AcrSimulatorOptions): Promise<A
       return send(401, error('UNAUTHORIZED', 'anonymous access is not enabled'));
     if (scopes.length > 1 && severalScopes === 'refused')
       return send(400, error('BAD_REQUEST', 'scope may be given once'));
-    const granted = severalScopes === 'all' ? scopes : scopes.slice(0, 1);
+    const granted =
+      severalScopes === 'all' ? scopes : severalScopes === 'last' ? scopes.slice(-1) : scopes.slice(0, 1);
     send(200, { access_token: accessToken(granted, anonymous) });
   }
 

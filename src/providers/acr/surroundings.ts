@@ -1,6 +1,7 @@
 import { CollectError } from '../../errors.ts';
 import type { Practice, RegistryFacts, RegistryIdentity } from '../../model.ts';
 import type { Capability, CollectContext } from '../../provider.ts';
+import { isNotFound } from '../../side-by-side.ts';
 import { type Access, type AccessSettings, keptOf } from './access.ts';
 import { type FindingsByDigest, readFindings } from './findings.ts';
 import { findRegistries, type Location, resourceName } from './management.ts';
@@ -64,72 +65,77 @@ export async function readSurroundings(
   }));
   // A look at a few repositories after a push: what surrounds them is the same as a moment ago.
   if (context.only && kept.last) return kept.last;
-  const wantsFindings = given.findings?.source !== 'none';
+  const pending = new Set<Capability>(fromManagement);
+  if (given.findings?.source !== 'none') pending.add('findings');
   const failures: [Capability, unknown][] = [];
-  const fail = (capabilities: readonly Capability[], error: unknown): void => {
-    signal.throwIfAborted();
-    for (const capability of capabilities) failures.push([capability, error]);
-  };
   let identity: RegistryIdentity = {};
   let facts: RegistryFacts = {};
   let practices: Partial<Record<Practice, boolean>> = {};
   let findings: FindingsByDigest | undefined;
 
-  async function readManagement(location: Location): Promise<void> {
-    const management = await access.management(location);
-    async function readUsages(): Promise<void> {
-      try {
-        const read = await management.usages();
-        facts = { ...facts, ...read };
-      } catch (error) {
-        fail(['storage', 'quotas'], error);
-      }
-    }
-    async function readSettings(): Promise<void> {
-      let region: string | undefined;
-      try {
-        const settings = await management.settings();
-        region = settings.region;
-        practices = { ...practices, ...settings.practices };
-        identity = { account: location.subscription, ...(region !== undefined && { region }) };
-      } catch (error) {
-        // Without the home region, a copy cannot be told from it.
-        return fail(['practices', 'replication'], error);
-      }
-      try {
-        const replications = await management.replications(region);
-        facts = { ...facts, replications };
-        practices = { ...practices, replicated: replications.length > 0 };
-      } catch (error) {
-        fail(['replication'], error);
-      }
-    }
-    await Promise.all([readUsages(), readSettings()]);
-  }
-
-  async function readDefender({ subscription, name }: Location): Promise<void> {
+  /** Reads something; its capabilities are down where that fails. */
+  async function read(capabilities: readonly Capability[], what: () => Promise<void>): Promise<void> {
     try {
-      findings = await readFindings({
-        graph: await access.graph(),
-        loginServer: access.loginServer,
-        subscription,
-        name,
-        assessmentKeys: given.findings?.assessmentKeys ?? [],
-        log,
-        warned: keptOf(context).warned,
-      });
+      await what();
     } catch (error) {
-      fail(['findings'], error);
+      signal.throwIfAborted();
+      // It may have been moved.
+      if (isNotFound(error)) kept.location = undefined;
+      for (const capability of capabilities) if (pending.has(capability)) failures.push([capability, error]);
     }
+    for (const capability of capabilities) pending.delete(capability);
   }
 
-  try {
-    const location = kept.location ?? (await locate(given, access));
-    kept.location = location;
-    await Promise.all([readManagement(location), ...(wantsFindings ? [readDefender(location)] : [])]);
-  } catch (error) {
-    fail([...fromManagement, ...(wantsFindings ? (['findings'] as const) : [])], error);
-  }
-  kept.last = { identity, facts, practices, findings, failures };
+  const readManagement = async (location: Location): Promise<void> => {
+    const management = await access.management(location);
+    const usages = read(['storage', 'quotas'], async () => {
+      facts = { ...facts, ...(await management.usages()) };
+    });
+    const settings = read(['practices', 'replication'], async () => {
+      // Without the home region, a copy cannot be told from it.
+      const { region, practices: known } = await management.settings();
+      practices = { ...practices, ...known };
+      identity = { account: location.subscription, ...(region !== undefined && { region }) };
+      pending.delete('practices');
+      const replications = await management.replications(region);
+      facts = { ...facts, replications };
+      practices = { ...practices, replicated: replications.length > 0 };
+    });
+    await Promise.all([usages, settings]);
+  };
+
+  const readDefender = async ({ subscription, name }: Location): Promise<void> => {
+    findings = await readFindings({
+      graph: await access.graph(),
+      loginServer: access.loginServer,
+      subscription,
+      name,
+      assessmentKeys: given.findings?.assessmentKeys ?? [],
+      log,
+      warned: keptOf(context).warned,
+    });
+  };
+
+  const all = read([...pending], async () => {
+    kept.location ??= await locate(given, access);
+    const { location } = kept;
+    await Promise.all([
+      readManagement(location),
+      ...(pending.has('findings') ? [read(['findings'], () => readDefender(location))] : []),
+    ]);
+  });
+  await Promise.race([all, patience(3 * context.connection.timeoutMs, all)]);
+  // The contents do not wait for what does not answer: it is down.
+  for (const capability of pending)
+    failures.push([capability, new CollectError('timeout', 'Azure Resource Manager did not answer in time')]);
+  kept.last = { identity, facts, practices, findings, failures: [...failures] };
   return kept.last;
+}
+
+/** Ends after so long, or with what is waited for. */
+function patience(milliseconds: number, awaited: Promise<void>): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, milliseconds);
+    awaited.then(resolve, resolve).finally(() => clearTimeout(timer));
+  });
 }

@@ -137,20 +137,19 @@ export function createTokens(options: {
     return batch;
   }
 
-  function store(token: string, batch: readonly string[]): void {
+  /** @returns whether the token is for what was asked first; of a single scope the registry is asked when it is used */
+  function store(token: string, batch: readonly string[]): boolean {
     const kept = { value: token, validUntil: validUntil(token) };
     const granted = new Set(
       (claimsOf(token)?.access ?? []).flatMap(({ type, name, actions }) =>
         actions.map((action) => `${type}:${name}:${action}`),
       ),
     );
-    const [first, ...others] = batch;
-    // What the first one is good for, the registry may say itself when it is used.
-    if (first !== undefined) tokens.set(first, kept);
-    const more = others.filter((scope) => granted.has(scope));
-    for (const scope of more) tokens.set(scope, kept);
-    // Either the identity may read none of them, or the registry gives a token for one scope only.
-    if (others.length > 0 && more.length === 0) batching = false;
+    const good = batch.length === 1 ? batch : batch.filter((scope) => granted.has(scope));
+    for (const scope of good) tokens.set(scope, kept);
+    // Either the identity may read no more, or the registry gives a token for one scope only.
+    if (batch.length > 1 && good.length < 2) batching = false;
+    return good[0] === batch[0];
   }
 
   /** Asks for one token. @returns undefined when several scopes were asked for and the registry does not like that. */
@@ -197,7 +196,7 @@ export function createTokens(options: {
     const batch = batchOf(scope);
     const fetching = (async () => {
       const token = await ask(batch, form, send);
-      if (token !== undefined) return store(token, batch);
+      if (token !== undefined && store(token, batch)) return;
       batching = false;
       const single = await ask([scope], form, send);
       if (single !== undefined) store(single, [scope]);
