@@ -29,6 +29,8 @@ export interface CycleResult {
   readonly failed: ReadonlyMap<string, unknown>;
   /** Prefixes below which not all repositories were listed, with the error: how many there are is unknown. */
   readonly failedGroups: ReadonlyMap<string, unknown>;
+  /** Prefixes below which a complete listing showed no repository. */
+  readonly emptyGroups: ReadonlySet<string>;
 }
 
 /** Turns a cycle's observations into small per-repository totals; an image is forgotten once it is counted. */
@@ -54,6 +56,7 @@ export function createFold(options: FoldOptions): Fold {
   const gone = new Set<string>();
   const failed = new Map<string, unknown>();
   const failedGroups = new Map<string, unknown>();
+  const emptyGroups = new Set<string>();
   let identity: RegistryIdentity = {};
   let facts: RegistryFacts = {};
 
@@ -106,6 +109,9 @@ export function createFold(options: FoldOptions): Fold {
           failedGroups.set(observation.prefix, observation.error);
           for (const repository of open.keys())
             if (repository.startsWith(observation.prefix)) open.delete(repository);
+          return;
+        case 'group-empty':
+          emptyGroups.add(observation.prefix);
       }
     },
     finish() {
@@ -116,7 +122,7 @@ export function createFold(options: FoldOptions): Fold {
       const [unfinished] = open.keys();
       if (unfinished !== undefined)
         throw new Error(`the provider's listing ended in the middle of ${JSON.stringify(unfinished)}`);
-      return { identity, facts, complete, gone, failed, failedGroups };
+      return { identity, facts, complete, gone, failed, failedGroups, emptyGroups };
     },
   };
 }

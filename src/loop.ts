@@ -60,7 +60,7 @@ export function createRegistryLoop(input: {
   );
   const state = initialState(provider.identity(settings.options));
   const publisher = createPublisher({ provider: provider.label, settings, state, exposition });
-  const empty: EmptyListings = { registry: false, repositories: new Set() };
+  const empty: EmptyListings = { registry: false, repositories: new Set(), groups: new Set() };
   const troubles = createTroubles(log);
   const stopping = new AbortController();
   const session = createSession();

@@ -209,7 +209,7 @@ export interface RegistryIdentity {
  * `repository-complete` (all images were listed), `repository-gone` (a definite "not found") or
  * `repository-failed`. Repositories may interleave. Where one listing holds many repositories, such as all packages of
  * a place, `group-failed` says that it broke: every repository below the prefix that did not end before keeps its last
- * values.
+ * values; `group-empty` says that it was complete and showed none, which is believed when it is so twice.
  */
 export type Observation =
   | { readonly type: 'identity'; readonly identity: RegistryIdentity }
@@ -220,7 +220,8 @@ export type Observation =
   | { readonly type: 'repository-complete'; readonly repository: string; readonly facts?: RepositoryFacts }
   | { readonly type: 'repository-gone'; readonly repository: string }
   | { readonly type: 'repository-failed'; readonly repository: string; readonly error: unknown }
-  | { readonly type: 'group-failed'; readonly prefix: string; readonly error: unknown };
+  | { readonly type: 'group-failed'; readonly prefix: string; readonly error: unknown }
+  | { readonly type: 'group-empty'; readonly prefix: string };
 
 /** One image that is exported by itself: a member of the bounded set. One entry per digest and tag. */
 export interface ImageTotals {

@@ -11,6 +11,8 @@ import { createYielder } from '../yielding.ts';
 export interface EmptyListings {
   registry: boolean;
   readonly repositories: Set<string>;
+  /** Prefixes of listings that hold many repositories. */
+  readonly groups: Set<string>;
 }
 
 export interface CommitInput {
@@ -45,7 +47,7 @@ const becameEmpty = (before: PackedTotals, now: PackedTotals): boolean =>
 /** Merges what a cycle learned into the last good snapshot. The previous snapshot is left as it was. */
 export async function commit(input: CommitInput): Promise<CommitOutput> {
   const { previous, result, empty, now, scoped, listsRepositories } = input;
-  const { complete, failed, failedGroups, gone } = result;
+  const { complete, failed, failedGroups, emptyGroups, gone } = result;
   const partial = failed.size > 0 || failedGroups.size > 0;
   const pause = createYielder();
   const doubted: string[] = [];
@@ -59,6 +61,7 @@ export async function commit(input: CommitInput): Promise<CommitOutput> {
     (previous?.repositories.size ?? 0) > 0;
   if (suddenlyNothing && previous && !empty.registry) {
     empty.registry = true;
+    for (const prefix of emptyGroups) empty.groups.add(prefix);
     return { snapshot: { ...previous, observedAt: now }, doubted: ['the list of repositories'] };
   }
   if (!scoped) empty.registry = false;
@@ -83,6 +86,18 @@ export async function commit(input: CommitInput): Promise<CommitOutput> {
     if (before) repositories.set(name, before);
   }
   for (const name of empty.repositories) if (!repositories.has(name)) empty.repositories.delete(name);
+  let heldBack = 0;
+  for (const prefix of emptyGroups) {
+    if (scoped || empty.groups.delete(prefix)) continue;
+    for (const [name, before] of previous?.repositories ?? []) {
+      if (!name.startsWith(prefix) || gone.has(name) || repositories.has(name)) continue;
+      repositories.set(name, before);
+      empty.groups.add(prefix);
+      heldBack += 1;
+    }
+    if (empty.groups.has(prefix)) doubted.push(`everything below ${JSON.stringify(prefix)}`);
+  }
+  if (!scoped) for (const prefix of empty.groups) if (!emptyGroups.has(prefix)) empty.groups.delete(prefix);
 
   if (scoped && previous) {
     const count = previous.repositoryCount;
@@ -107,7 +122,7 @@ export async function commit(input: CommitInput): Promise<CommitOutput> {
   // Below a prefix that failed there may be repositories that nobody knows of yet.
   const countOf = () => {
     if (!listsRepositories) return {};
-    if (failedGroups.size === 0) return { repositoryCount: complete.size + failed.size };
+    if (failedGroups.size === 0) return { repositoryCount: complete.size + failed.size + heldBack };
     const known = previous?.repositoryCount;
     return held === previous?.facts && known !== undefined ? { repositoryCount: known } : {};
   };

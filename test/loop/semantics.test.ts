@@ -331,3 +331,31 @@ test('a registry that is not asked for repositories has no number of them, and n
     'pull_remaining{source=""} 5',
   ]);
 });
+
+test('a listing of many repositories that suddenly shows none is believed when the next one shows none too', async () => {
+  const { provider, say } = scripted(holding('here/app', 'there/app', 'there/web'));
+  const loop = await started(provider, {});
+  await loop.poll();
+  const empty = () => [
+    ...listed('here/app', imageOf('v2')),
+    { type: 'group-empty', prefix: 'there/' } as const,
+  ];
+  say(empty);
+  await loop.poll();
+  expect(await tagged(loop)).toEqual([
+    '{repository="here/app"} 1',
+    '{repository="there/app"} 1',
+    '{repository="there/web"} 1',
+  ]);
+  expect(await loop.lines('repositories')).toEqual(['repositories{} 3']);
+  expect(loop.log()).toContain('came back empty all of a sudden');
+  await loop.poll();
+  expect(await tagged(loop)).toEqual(['{repository="here/app"} 1']);
+  expect(await loop.lines('repositories')).toEqual(['repositories{} 1']);
+  // Full again in between, it has to be empty twice again.
+  say(holding('here/app', 'there/app'));
+  await loop.poll();
+  say(empty);
+  await loop.poll();
+  expect(await tagged(loop)).toEqual(['{repository="here/app"} 1', '{repository="there/app"} 1']);
+});
