@@ -101,9 +101,15 @@ function explanation(body: Buffer): string {
   try {
     const parsed = JSON.parse(body.toString('utf8')) as {
       errors?: { code?: unknown; message?: unknown }[];
+      error?: { status?: unknown; code?: unknown; message?: unknown };
       message?: unknown;
     };
-    const [first] = parsed.errors ?? [];
+    // Google's APIs and Azure Resource Manager have one `error`, registries have a list of them.
+    const single =
+      typeof parsed.error === 'object' && parsed.error
+        ? { code: parsed.error.status ?? parsed.error.code, message: parsed.error.message }
+        : undefined;
+    const first = parsed.errors?.[0] ?? single;
     said = first ? [first.code, first.message].filter(Boolean).join(' ') : String(parsed.message ?? text);
   } catch {
     if (/^\s*</.test(text)) said = 'an HTML page';
