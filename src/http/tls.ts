@@ -4,7 +4,7 @@ import { Agent, type Dispatcher, EnvHttpProxyAgent } from 'undici';
 import { CollectError } from '../errors.ts';
 
 /** The certificates to trust: the system's and Node's own, and those of the file. Read anew for every client. */
-function certificates(caFile: string): string[] {
+export function certificates(caFile: string): string[] {
   try {
     return [...getCACertificates('default'), readFileSync(caFile, 'utf8')];
   } catch (error) {

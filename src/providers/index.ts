@@ -1,5 +1,6 @@
 import type { Provider } from '../provider.ts';
 import { acr } from './acr.ts';
+import { artifactRegistry } from './artifact-registry.ts';
 import { artifactory } from './artifactory.ts';
 import { dockerHub } from './docker-hub.ts';
 import { harbor } from './harbor.ts';
@@ -8,6 +9,7 @@ import { oci } from './oci.ts';
 /** Every provider, by the `type` of the configuration. */
 export const providers: Readonly<Record<string, Provider>> = {
   acr,
+  'artifact-registry': artifactRegistry,
   artifactory,
   'docker-hub': dockerHub,
   harbor,

@@ -1,0 +1,180 @@
+import { z } from 'zod';
+import { CollectError } from '../errors.ts';
+import { endpointUrl } from '../options.ts';
+import { type CollectContext, defineProvider, type Place, type PlacesContext } from '../provider.ts';
+import { isNotFound, readSideBySide } from '../side-by-side.ts';
+import { type Api, openApi, type Repository } from './artifact-registry/api.ts';
+import { once } from './artifact-registry/once.ts';
+import { idOf, type Location, readPackages, type Scope } from './artifact-registry/repository.ts';
+
+const options = z.strictObject({
+  projects: z
+    .array(z.string().regex(/^([a-z0-9.-]+:)?[a-z0-9-]+$/, 'a project id looks like my-project-123'))
+    .min(1)
+    .describe('Ids of the projects to watch; more than one becomes a registry each'),
+  locations: z
+    .union([
+      z.literal('all'),
+      z.array(z.string().regex(/^[a-z0-9-]+$/, 'a location looks like europe-west3')).min(1),
+    ])
+    .describe('Locations such as europe-west3 or us, or `all` that have a Docker repository (the default)')
+    .optional(),
+  credentialsFile: z
+    .string()
+    .min(1)
+    .describe('Key or workload identity file; default: application default credentials')
+    .optional(),
+  impersonatedServiceAccount: z
+    .string()
+    .regex(
+      /^[^@\s]+@[^@\s]+$/,
+      'a service account is an address such as name@project.iam.gserviceaccount.com',
+    )
+    .describe('Service account to act as')
+    .optional(),
+  transport: z
+    .enum(['grpc', 'rest'])
+    .describe('rest for proxies that let only plain HTTP through (default grpc)')
+    .optional(),
+  endpoint: endpointUrl.describe('Address of Artifact Registry instead of its own').optional(),
+  containerAnalysisEndpoint: endpointUrl
+    .describe('Address of Container Analysis instead of its own')
+    .optional(),
+  iamCredentialsEndpoint: endpointUrl
+    .describe('Address of the service account credentials API instead of its own')
+    .optional(),
+});
+type Options = z.infer<typeof options>;
+
+/** The one place that options name, once an entry of several was narrowed. */
+function placeOf({ projects, locations = 'all' }: Options): Location | undefined {
+  const [project, ...moreProjects] = projects;
+  const [location, ...moreLocations] = locations === 'all' ? [] : locations;
+  const single = moreProjects.length === 0 && moreLocations.length === 0;
+  return single && project !== undefined && location !== undefined ? { project, location } : undefined;
+}
+
+const parentOf = ({ project, location }: Location): string => `projects/${project}/locations/${location}`;
+const isDocker = ({ format }: Repository): boolean => format === 'DOCKER';
+
+/** Locations of a project in which there is a Docker repository. */
+async function usedLocations(api: Api, project: string): Promise<string[]> {
+  const used: string[] = [];
+  for await (const locations of api.locations(project))
+    await Promise.all(
+      locations.map(async (location) => {
+        for await (const repositories of api.repositories(parentOf({ project, location })))
+          if (repositories.some(isDocker)) {
+            used.push(location);
+            return;
+          }
+      }),
+    );
+  return used.sort();
+}
+
+async function findPlaces(given: Options, context: PlacesContext): Promise<Place<Options>[]> {
+  const api = await openApi(given, context);
+  try {
+    const places: Place<Options>[] = [];
+    const { locations = 'all' } = given;
+    for (const project of given.projects)
+      for (const location of locations === 'all' ? await usedLocations(api, project) : locations)
+        places.push({
+          values: { project, location },
+          options: { ...given, projects: [project], locations: [location] },
+        });
+    return places;
+  } finally {
+    api.close();
+  }
+}
+
+/** Of a listing, those whose images are to be read; the others are told of once. */
+function toRead(repositories: readonly Repository[], context: CollectContext): Repository[] {
+  return repositories.filter((repository) => {
+    const { mode, name } = repository;
+    if (!/^projects\/[^/]+\/locations\/[^/]+\/repositories\/[^/]+$/.test(name ?? ''))
+      throw new CollectError('invalid_response', 'Artifact Registry listed a repository without a name');
+    if (!isDocker(repository)) return false;
+    const virtual = mode === 'VIRTUAL_REPOSITORY';
+    if (virtual)
+      once(context.session, `virtual ${name}`, () =>
+        context.log.info(
+          { repository: idOf(repository) },
+          'a virtual repository shows the images of others, which are counted there: it is not read',
+        ),
+      );
+    else if (typeof mode === 'number')
+      once(context.session, `mode ${mode}`, () =>
+        context.log.warn(
+          { mode },
+          'a repository has a mode that this version does not know: it is read like others',
+        ),
+      );
+    return !virtual;
+  });
+}
+
+/** https://cloud.google.com/artifact-registry/docs */
+export const artifactRegistry = defineProvider<typeof options>({
+  type: 'artifact-registry',
+  label: 'artifact_registry',
+  options,
+  capabilities: {
+    repositories:
+      'Packages of the Docker repositories of a project and location, standard and remote; virtual ones show what others hold.',
+    images: 'All manifests, tagged or not; one listing per repository gives those of all its packages.',
+    sizes: "Each image's size as the registry states it; of an index the sum of its platforms.",
+    push_times: 'Upload times.',
+    findings:
+      'Container Analysis: counts by severity from its summary, scan status from its discoveries; two calls per repository and none per image.',
+    storage: "Sum of the repositories' own sizes, as billed.",
+    practices:
+      '`immutable_tags`, `retention_policy`, `scan_on_push` and `customer_managed_key` from the settings of the repository.',
+  },
+  // A project may make 60,000 requests per minute and region, more than so many places use:
+  // https://cloud.google.com/artifact-registry/quotas
+  http: { maxConcurrent: 16 },
+  identity(given) {
+    const at = placeOf(given);
+    if (!at) return {};
+    return { host: `${at.location}-docker.pkg.dev`, account: at.project, region: at.location };
+  },
+  places: (given) => (placeOf(given) ? undefined : (context) => findPlaces(given, context)),
+  async *collect(given, context) {
+    const at = placeOf(given);
+    if (!at) throw new CollectError('internal', 'an entry of several places was read as one');
+    const api = await openApi(given, context);
+    try {
+      const scope: Scope = { api, context, at };
+      const only = context.only && new Set(context.only.map((name) => name.split('/')[0]));
+      const found = new Map<string, Repository>();
+      let storageBytes = 0;
+      const names = async function* () {
+        for await (const repositories of api.repositories(parentOf(at)))
+          for (const repository of toRead(repositories, context)) {
+            storageBytes += Number(repository.sizeBytes ?? 0);
+            const id = idOf(repository);
+            if (only && !only.has(id)) continue;
+            found.set(id, repository);
+            yield id;
+          }
+      };
+      yield* readSideBySide(context, names(), (id) => readPackages(scope, found.get(id) ?? {}));
+      if (!context.only) yield { type: 'registry', facts: { storageBytes } };
+      else
+        for (const repository of context.only)
+          if (!found.has(repository.split('/')[0] ?? '')) yield { type: 'repository-gone', repository };
+    } catch (error) {
+      if (!isNotFound(error)) throw error;
+      throw new CollectError(
+        'not_found',
+        `${(error as Error).message}: check the project and location, and that the Artifact Registry API is enabled`,
+        { cause: error },
+      );
+    } finally {
+      api.close();
+    }
+  },
+});

@@ -1,0 +1,148 @@
+import { CollectError, type FailureReason, reasonOf } from '../../errors.ts';
+
+/** What the SDK throws: a status of gRPC, and what `google.rpc.Status` had in its details. */
+interface ServiceError extends Error {
+  readonly code?: number;
+  readonly details?: string;
+  readonly reason?: string;
+  readonly errorInfoMetadata?: Readonly<Record<string, string>>;
+  readonly statusDetails?: readonly unknown[];
+}
+
+/** https://github.com/grpc/grpc/blob/master/doc/statuscodes.md */
+export const statusNames = [
+  'OK',
+  'CANCELLED',
+  'UNKNOWN',
+  'INVALID_ARGUMENT',
+  'DEADLINE_EXCEEDED',
+  'NOT_FOUND',
+  'ALREADY_EXISTS',
+  'PERMISSION_DENIED',
+  'RESOURCE_EXHAUSTED',
+  'FAILED_PRECONDITION',
+  'ABORTED',
+  'OUT_OF_RANGE',
+  'UNIMPLEMENTED',
+  'INTERNAL',
+  'UNAVAILABLE',
+  'DATA_LOSS',
+  'UNAUTHENTICATED',
+] as const;
+export type StatusName = (typeof statusNames)[number];
+
+const reasons: Readonly<Record<StatusName, FailureReason>> = {
+  OK: 'invalid_response',
+  CANCELLED: 'server_error',
+  UNKNOWN: 'server_error',
+  INVALID_ARGUMENT: 'invalid_response',
+  DEADLINE_EXCEEDED: 'timeout',
+  NOT_FOUND: 'not_found',
+  ALREADY_EXISTS: 'invalid_response',
+  PERMISSION_DENIED: 'forbidden',
+  RESOURCE_EXHAUSTED: 'throttled',
+  FAILED_PRECONDITION: 'invalid_response',
+  ABORTED: 'server_error',
+  OUT_OF_RANGE: 'invalid_response',
+  UNIMPLEMENTED: 'invalid_response',
+  INTERNAL: 'server_error',
+  UNAVAILABLE: 'server_error',
+  DATA_LOSS: 'server_error',
+  UNAUTHENTICATED: 'auth',
+};
+
+/** No answer of the API is so large: the first bytes of something that is no gRPC were taken for a length. */
+const implausibleBytes = 2 ** 29;
+
+/**
+ * What grpc-js itself says of connections and answers, with statuses that servers use too.
+ * https://github.com/grpc/grpc-node/tree/master/packages/grpc-js/src (subchannel-call.ts, stream-decoder.ts)
+ */
+function reasonOfTransport(details: string): FailureReason | undefined {
+  const larger = /^Received message larger than max \((\d+) vs/.exec(details);
+  if (larger) return Number(larger[1]) >= implausibleBytes ? 'invalid_response' : 'too_large';
+  if (details.startsWith('Received message that decompresses to a size larger')) return 'too_large';
+  if (/^(Response message parsing error|Failed to decompress|No message received)/.test(details))
+    return 'invalid_response';
+  if (details.includes('Call ended without gRPC status')) return 'invalid_response';
+  const http = /^Received HTTP status code (\d+)/.exec(details);
+  if (http) {
+    const status = Number(http[1]);
+    if (status === 429) return 'throttled';
+    if (status >= 500) return 'server_error';
+    return status === 401 ? 'auth' : status === 403 ? 'forbidden' : 'invalid_response';
+  }
+  if (/^Name resolution failed/.test(details)) return 'dns';
+  if (/^No connection established/.test(details))
+    return /certificate|CERT_|\bSSL|TLS/i.test(details)
+      ? 'tls'
+      : /ENOTFOUND|EAI_AGAIN/.test(details)
+        ? 'dns'
+        : 'connect';
+  if (/^(Connection dropped|Received RST_STREAM|Write |The pending stream|Stream closed)/.test(details))
+    return 'connect';
+  return undefined;
+}
+
+/** google.rpc.RetryInfo: https://github.com/googleapis/googleapis/blob/master/google/rpc/error_details.proto */
+function retryAfterMs(details: readonly unknown[] | undefined): number | undefined {
+  for (const detail of details ?? []) {
+    const { retryDelay } = detail as { retryDelay?: { seconds?: unknown; nanos?: unknown } | null };
+    if (!retryDelay || typeof retryDelay !== 'object') continue;
+    const ms = Number(retryDelay.seconds ?? 0) * 1000 + Number(retryDelay.nanos ?? 0) / 1e6;
+    if (Number.isFinite(ms) && ms >= 0) return ms;
+  }
+  return undefined;
+}
+
+/** Roles that hold a permission and not much else; https://cloud.google.com/iam/docs/roles-permissions */
+const roles: Readonly<Record<string, string>> = {
+  artifactregistry: 'roles/artifactregistry.reader',
+  containeranalysis: 'roles/containeranalysis.occurrences.viewer',
+};
+
+function hint(reason: FailureReason, error: ServiceError): string {
+  if (reason === 'tls')
+    return ': give the certificate of its authority as tls.caFile, if it is to be trusted';
+  if (reason === 'auth') return ': check the credentials, see docs/providers/artifact-registry.md';
+  if (reason !== 'forbidden') return '';
+  const about = error.errorInfoMetadata ?? {};
+  if (error.reason === 'SERVICE_DISABLED') return `: enable ${about['service'] ?? 'the API'} in the project`;
+  const permission =
+    about['permission'] ?? /[Pp]ermission ['"]?([a-z]+\.[a-zA-Z.]+)['"]?/.exec(error.details ?? '')?.[1];
+  if (permission === undefined) return ': the account lacks a permission, or a service perimeter forbids it';
+  const role = roles[permission.split('.')[0] ?? ''];
+  return `: the account lacks ${permission}${role ? `, which ${role} gives` : ''}`;
+}
+
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what has to go
+const controls = /[\u0000-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]+/g;
+
+/** An error of the SDK as one whose reason is known; one that is such already stays. */
+export function toCollectError(operation: string, host: string, thrown: unknown): unknown {
+  if (thrown instanceof CollectError || !(thrown instanceof Error)) return thrown;
+  const error = thrown as ServiceError;
+  if (error.cause instanceof CollectError) return error.cause;
+  const status = statusNames[typeof error.code === 'number' ? error.code : -1];
+  const details = error.details ?? error.message;
+  const known = reasonOf(error);
+  const reason =
+    // The SDK takes an answer that is no JSON for one that did not come.
+    (error.cause instanceof SyntaxError ? 'invalid_response' : reasonOfTransport(details)) ??
+    (status ? reasons[status] : known === 'internal' ? 'invalid_response' : known);
+  const said = details.replace(controls, ' ').slice(0, 300);
+  const asked = retryAfterMs(error.statusDetails);
+  return new CollectError(
+    reason,
+    `${operation} of ${host}: ${status ? `${status} ` : ''}${said}${hint(reason, error)}`,
+    { cause: thrown, ...(asked !== undefined && reason === 'throttled' && { retryAfterMs: asked }) },
+  );
+}
+
+/** The word that a failed call is counted under: the status where the server gave one. */
+export function codeOf(error: unknown): string {
+  const cause = error instanceof CollectError ? (error.cause as ServiceError | undefined) : undefined;
+  const status = typeof cause?.code === 'number' ? statusNames[cause.code] : undefined;
+  const details = cause?.details ?? '';
+  return status !== undefined && reasonOfTransport(details) === undefined ? status : reasonOf(error);
+}

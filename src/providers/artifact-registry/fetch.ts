@@ -1,0 +1,46 @@
+import type { HttpClient } from '../../http.ts';
+
+/** Statuses are judged by whoever asked, not here. */
+const anyStatus = Array.from({ length: 300 }, (_, at) => 300 + at);
+
+/** The part of a request that Google's libraries give to `fetch`. */
+interface FetchRequest {
+  readonly method?: string | undefined;
+  readonly headers?: ConstructorParameters<typeof Headers>[0];
+  readonly body?: unknown;
+}
+
+/** Google's libraries over this exporter's own connections: its proxy, certificates, limits, deadlines and counts. */
+export function createFetch(options: {
+  /** That of the cycle. */
+  http(): HttpClient;
+  operationOf(url: URL): string;
+  /** An address in place of another. */
+  rewrite?(url: string): string;
+  /** Whether statuses of errors are for the HTTP client, which repeats what may pass, or for the library. */
+  readonly strict?: boolean;
+}): typeof fetch {
+  const { http, operationOf, rewrite, strict = false } = options;
+  return async (input, init) => {
+    const { method = 'GET', headers, body } = (init ?? {}) as FetchRequest;
+    const asked = input instanceof Request ? input.url : String(input);
+    const url = new URL(rewrite?.(asked) ?? asked);
+    const response = await http().request({
+      method: method.toUpperCase() === 'POST' ? 'POST' : 'GET',
+      url,
+      headers: Object.fromEntries(new Headers(headers)),
+      operation: operationOf(url),
+      ...(!strict && { accept: anyStatus }),
+      ...(body !== undefined && body !== null && { body: String(body) }),
+    });
+    const answered = new Headers();
+    for (const [name, value] of Object.entries(response.headers))
+      if (value !== undefined && name !== 'content-encoding' && name !== 'content-length')
+        answered.set(name, String(value));
+    const empty = response.status === 204 || response.status === 304;
+    return new Response(empty ? null : new Uint8Array(response.body), {
+      status: response.status,
+      headers: answered,
+    });
+  };
+}
