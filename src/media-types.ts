@@ -18,6 +18,7 @@ export const indexTypes: ReadonlySet<string> = new Set([
  * The kind that one media type stands for, or undefined where it says nothing. Types as of:
  * https://helm.sh/docs/topics/registries/ (chart), https://github.com/notaryproject/specifications (notation),
  * https://github.com/sigstore/cosign/blob/main/specs/SIGNATURE_SPEC.md (cosign),
+ * https://docs.docker.com/build/metadata/attestations/attestation-storage/ (buildx),
  * https://spdx.dev and https://cyclonedx.org media types as registered with IANA.
  */
 export function kindOfType(type: string): Kind | undefined {
@@ -25,7 +26,7 @@ export function kindOfType(type: string): Kind | undefined {
   if (type === 'application/vnd.cncf.notary.signature') return 'signature';
   if (/^application\/vnd\.dev\.cosign\.(artifact\.sig|simplesigning)\b/.test(type)) return 'signature';
   if (/spdx|cyclonedx|\bsyft\b|cosign\.artifact\.sbom/.test(type)) return 'sbom';
-  if (/in-toto|sigstore\.bundle|dsse\.envelope|sarif/.test(type)) return 'attestation';
+  if (/in-toto|sigstore\.bundle|dsse\.envelope|sarif|docker\.attestation/.test(type)) return 'attestation';
   return undefined;
 }
 

@@ -131,7 +131,7 @@ export const artifactRegistry = defineProvider<typeof options>({
       'Container Analysis: counts by severity from its summary, scan status from its discoveries; two calls per repository and none per image.',
     storage: "Sum of the repositories' own sizes, as billed.",
     practices:
-      '`immutable_tags`, `retention_policy`, `scan_on_push` and `customer_managed_key` from the settings of the repository.',
+      '`immutable_tags`, `retention_policy`, `scan_on_push` and `customer_managed_key` from the settings of the repository, `no_latest_tag` from its tags.',
   },
   // A project may make 60,000 requests per minute and region, more than so many places use:
   // https://cloud.google.com/artifact-registry/quotas

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { createRequire } from 'node:module';
-import { containerAnalysisMethods, occurrencesOf } from './container-analysis.ts';
+import { containerAnalysisMethods, type Occurrence, occurrencesOf } from './container-analysis.ts';
 import type { Estate, EstateImage, EstateRepository } from './estate.ts';
 import { type GoogleServer, type Method, rootOf, StatusError, startGoogleServer } from './google-wire.ts';
 
@@ -55,6 +55,9 @@ export interface SimulatorOptions {
   readonly endlessPaging?: 'same' | 'cycle';
   readonly tls?: { readonly key: string; readonly cert: string };
   readonly plain?: 'grpc' | 'rest';
+  readonly quota?: { readonly burst: number; readonly perSecond: number };
+  /** What scans left of the images, in place of what the estate says. */
+  occurrences?(prefix: string): readonly Occurrence[];
   /** Whom a token belongs to; without it nobody is asked who they are. */
   principalOf?(token: string): string | undefined;
 }
@@ -182,12 +185,15 @@ export async function startArtifactRegistry(options: SimulatorOptions): Promise<
             : 'application/vnd.oci.image.manifest.v1+json',
       artifactType: artifactTypes[kind] ?? '',
       ...(platforms && {
-        imageManifests: platforms.map((platform) => ({
-          architecture: repository.images.get(platform)?.architecture ?? 'amd64',
-          os: 'linux',
-          digest: platform,
-          mediaType: 'application/vnd.oci.image.manifest.v1+json',
-        })),
+        imageManifests: platforms.map((platform) => {
+          const architecture: string = repository.images.get(platform)?.architecture ?? 'amd64';
+          return {
+            architecture,
+            os: architecture === 'unknown' ? 'unknown' : 'linux',
+            digest: platform,
+            mediaType: 'application/vnd.oci.image.manifest.v1+json',
+          };
+        }),
       }),
     };
   }
@@ -270,6 +276,7 @@ export async function startArtifactRegistry(options: SimulatorOptions): Promise<
       permit,
       page,
       occurrences: () =>
+        options.occurrences?.(`https://${location}-docker.pkg.dev/${project}/`) ??
         [...estate.repositories.values()].flatMap((repository) =>
           occurrencesOf(repository, `https://${location}-docker.pkg.dev/${project}/`),
         ),
@@ -280,6 +287,7 @@ export async function startArtifactRegistry(options: SimulatorOptions): Promise<
     methods,
     ...(options.tls && { tls: options.tls }),
     ...(options.plain && { plain: options.plain }),
+    ...(options.quota && { quota: options.quota }),
     authorize(headers) {
       if (!principalOf) return;
       const [, token = ''] = /^Bearer (\S+)$/.exec(String(headers['authorization'] ?? '')) ?? [];

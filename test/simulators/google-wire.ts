@@ -132,10 +132,14 @@ export async function startGoogleServer(options: {
   /** PEM; without it the server is plain: gRPC without TLS, or REST without TLS. */
   readonly tls?: { readonly key: string; readonly cert: string };
   readonly plain?: 'grpc' | 'rest';
+  /** Requests that a bucket holds, which fills at so many per second; more are refused. */
+  readonly quota?: { readonly burst: number; readonly perSecond: number };
   /** @throws StatusError */
   authorize(headers: Readonly<Record<string, unknown>>): void;
 }): Promise<GoogleServer> {
-  const { methods, tls, plain, authorize } = options;
+  const { methods, tls, plain, quota, authorize } = options;
+  let left = quota?.burst ?? 0;
+  let filledAt = performance.now();
   const faults: FaultRule[] = [];
   const calls = new Map<string, number>();
   const lastHeaders: Record<string, unknown> = {};
@@ -162,6 +166,13 @@ export async function startGoogleServer(options: {
     calls.set(method.operation, (calls.get(method.operation) ?? 0) + 1);
     Object.assign(lastHeaders, headers);
     authorize(headers);
+    if (quota) {
+      const now = performance.now();
+      left = Math.min(quota.burst, left + ((now - filledAt) / 1000) * quota.perSecond);
+      filledAt = now;
+      if (left < 1) throw new StatusError('RESOURCE_EXHAUSTED', 'Quota exceeded for quota metric Requests');
+      left -= 1;
+    }
     return method.handle(request);
   }
 

@@ -8,7 +8,13 @@ import {
   type SimulatorOptions,
   startArtifactRegistry,
 } from '../simulators/artifact-registry.ts';
-import { createEstate, type Estate } from '../simulators/estate.ts';
+import {
+  createEstate,
+  digestOf,
+  type Estate,
+  type EstateImage,
+  type EstateRepository,
+} from '../simulators/estate.ts';
 import { line, lines, repositoryTruth } from '../simulators/estate-truth.ts';
 import { type GoogleIdentity, startGoogleIdentity } from '../simulators/google-identity.ts';
 
@@ -130,6 +136,7 @@ export function artifactRegistryTruth({ estate, simulator }: GoogleProject): str
           immutable_tags: Number(settings.immutableTags === true),
           retention_policy: Number(settings.cleanup === 'policies'),
           customer_managed_key: Number(settings.kmsKeyName !== undefined),
+          no_latest_tag: Number(!images.some(({ tags }) => tags.includes('latest'))),
         }),
         ...truth.newest.slice(0, perRepository).flatMap((image) => {
           const platforms = image.platforms?.flatMap((digest) => repository.images.get(digest) ?? []) ?? [
@@ -160,4 +167,37 @@ export function artifactRegistryTruth({ estate, simulator }: GoogleProject): str
       ];
     }),
   ];
+}
+
+/** A digest that is easily told from others. */
+export const digest = (name: string): string => digestOf(name);
+
+/** An estate of the images given, by the names of their repositories. */
+export function estateOf(
+  repositories: Readonly<Record<string, readonly (Partial<EstateImage> & { readonly digest: string })[]>>,
+): Estate {
+  const all = Object.entries(repositories).map(([name, images]): [string, EstateRepository] => [
+    name,
+    {
+      name,
+      createdAt: 0,
+      pulls: 0,
+      images: new Map(
+        images.map((image, at) => [
+          image.digest,
+          {
+            kind: 'image',
+            tags: [],
+            sizeBytes: 100,
+            pushedAt: 1000 + at,
+            scan: { status: 'none' },
+            archived: false,
+            inUse: 0,
+            ...image,
+          },
+        ]),
+      ),
+    },
+  ]);
+  return { repositories: new Map(all), step: () => 'nothing' };
 }

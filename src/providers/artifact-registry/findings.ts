@@ -177,7 +177,8 @@ export async function readFindings(
   try {
     await readSummary();
   } catch (error) {
-    if (!['too_large', 'invalid_response'].includes(reasonOf(error))) throw error;
+    const refused = error instanceof CollectError && error.status === 501;
+    if (!refused && !['too_large', 'invalid_response', 'not_found'].includes(reasonOf(error))) throw error;
     await readOccurrences();
   }
   for await (const rows of api.occurrences(project, filter('DISCOVERY'))) {

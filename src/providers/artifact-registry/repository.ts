@@ -41,6 +41,8 @@ export function factsOf(repository: Repository): RepositoryFacts {
   }[String(scanning ?? 'ENABLEMENT_STATE_UNSPECIFIED')];
   return {
     listsUntagged: true,
+    // A remote repository holds what was pulled through it.
+    ...(mode === 'REMOTE_REPOSITORY' && { partialIndexes: true }),
     practices: {
       ...(scan !== undefined && { scan_on_push: scan }),
       // Tags of a remote repository are those of the registry that it stands for.
@@ -84,7 +86,8 @@ export async function* readPackages(scope: Scope, repository: Repository): Async
   const facts = factsOf(repository);
   const wanted = new Map<string, boolean>();
   const only = context.only && new Set(context.only);
-  const opened = new Set<string>();
+  /** Packages that were seen, and whether one of their tags is `latest`. */
+  const opened = new Map<string, boolean>();
   let seen = 0;
 
   function* observe(
@@ -107,9 +110,10 @@ export async function* readPackages(scope: Scope, repository: Repository): Async
     }
     for (const [name, images] of pages) {
       if (!opened.has(name)) {
-        opened.add(name);
+        opened.set(name, false);
         yield { type: 'repository', repository: name, facts };
       }
+      if (images.some(({ tags }) => tags?.includes('latest'))) opened.set(name, true);
       yield { type: 'images', repository: name, images };
     }
   }
@@ -129,12 +133,15 @@ export async function* readPackages(scope: Scope, repository: Repository): Async
       return;
     }
     // Deleted since it was listed, and everything in it.
-    for (const name of opened) yield { type: 'repository-gone', repository: name };
+    for (const name of opened.keys()) yield { type: 'repository-gone', repository: name };
     for (const name of only ?? [])
       if (name.startsWith(prefix) && !opened.has(name)) yield { type: 'repository-gone', repository: name };
     return;
   }
-  for (const name of opened) yield { type: 'repository-complete', repository: name };
+  for (const [name, latest] of opened) {
+    const practices = { ...facts.practices, no_latest_tag: !latest };
+    yield { type: 'repository-complete', repository: name, facts: { practices } };
+  }
   if (seen === 0) yield { type: 'group-empty', prefix };
   else
     for (const name of only ?? [])
