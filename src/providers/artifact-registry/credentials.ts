@@ -86,8 +86,9 @@ function explained(error: unknown): CollectError {
   if (error instanceof CollectError) return error;
   const { message = String(error), status, cause } = error as Error & { status?: unknown };
   if (cause instanceof CollectError) return cause;
-  // V8 quotes the text that it cannot parse.
-  const said = error instanceof SyntaxError ? 'the credentials file is no JSON' : message.slice(0, 300);
+  // V8 quotes the text that it cannot parse: neither its message nor the error itself goes further.
+  const unparsed = error instanceof SyntaxError;
+  const said = unparsed ? 'the credentials file is no JSON' : message.slice(0, 300);
   const known = reasonOf(error);
   const reason =
     typeof status === 'number' && status >= 500
@@ -100,7 +101,7 @@ function explained(error: unknown): CollectError {
   return new CollectError(
     reason,
     `no credentials for Google: ${said}: set credentialsFile, GOOGLE_APPLICATION_CREDENTIALS or workload identity, see docs/providers/artifact-registry.md`,
-    { cause: error },
+    unparsed ? {} : { cause: error },
   );
 }
 
