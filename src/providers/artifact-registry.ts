@@ -133,9 +133,6 @@ export const artifactRegistry = defineProvider<typeof options>({
     practices:
       '`immutable_tags`, `retention_policy`, `scan_on_push` and `customer_managed_key` from the settings of the repository, `no_latest_tag` from its tags.',
   },
-  // A project may make 60,000 requests per minute and region, more than so many places use:
-  // https://cloud.google.com/artifact-registry/quotas
-  http: { maxConcurrent: 16 },
   identity(given) {
     const at = placeOf(given);
     if (!at) return {};

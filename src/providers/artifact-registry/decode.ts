@@ -8,11 +8,12 @@
 import type { protobuf } from 'google-gax';
 import {
   type DockerImageRow,
-  imageOf,
+  imagesFolder,
   isAttestation,
   type OccurrenceRow,
   type Page,
   type SummaryRow,
+  unescaped,
 } from './rows.ts';
 
 type Reader = protobuf.Reader;
@@ -33,18 +34,52 @@ const embedded = (reader: Reader): number => {
   return end;
 };
 
-/** A long integer as a number: sizes and times are below 2^53. */
-const long = (reader: Reader): number => Number(reader.int64());
+/** A long integer as a number, without an object in between: sizes and times are below 2^53. */
+function long(reader: Reader): number {
+  let value = 0;
+  for (let scale = 1; ; scale *= 128) {
+    const byte = reader.buf[reader.pos];
+    if (byte === undefined || scale > 2 ** 63) throw new RangeError('a number that does not end');
+    reader.pos += 1;
+    value += (byte & 127) * scale;
+    if (byte < 128) return value < 2 ** 63 ? value : value - 2 ** 64;
+  }
+}
 
 /** Whole seconds of google.protobuf.Timestamp. */
 function timestamp(reader: Reader): number {
   let seconds = 0;
-  fields(reader, embedded(reader), (number) => {
-    if (number !== 1) return false;
-    seconds = long(reader);
-    return true;
-  });
+  const end = embedded(reader);
+  while (reader.pos < end) {
+    const tag = reader.uint32();
+    if (tag >>> 3 === 1) seconds = long(reader);
+    else reader.skipType(tag & 7);
+  }
   return seconds;
+}
+
+/** A string of ASCII letters, as digests are: a copy, which keeps nothing else in memory. */
+const ascii = ({ buf }: Reader, start: number, end: number): string =>
+  (buf as Buffer).toString('latin1', start, end);
+
+/** Where the digest of an image's resource name starts, and its package; mostly where they did in the one before. */
+let usualPackage = 0;
+const usualDigest = 71;
+
+function nameParts(reader: Reader, end: number): { readonly package: number; readonly at: number } {
+  const buffer = reader.buf as Buffer;
+  const start = reader.pos;
+  const at =
+    buffer[end - usualDigest - 1] === 0x40 ? end - usualDigest - 1 : buffer.lastIndexOf(0x40, end - 1);
+  const usual = start + usualPackage;
+  // `s/`, and the slash before `dockerImages`
+  const asUsual =
+    usual < at && buffer[usual - 1] === 0x2f && buffer[usual - 2] === 0x73 && buffer[usual - 14] === 0x2f;
+  const from = asUsual ? usual : buffer.lastIndexOf(imagesFolder, at, 'latin1') + imagesFolder.length;
+  if (at < start || from < start + imagesFolder.length || from > at)
+    throw new RangeError('an image without a name');
+  usualPackage = from - start;
+  return { package: from, at };
 }
 
 const none: readonly never[] = [];
@@ -66,7 +101,8 @@ function imageManifest(reader: Reader): DockerImageRow['manifests'][number] {
 
 /** DockerImage */
 function dockerImage(reader: Reader): DockerImageRow {
-  let name = '';
+  let packageName = '';
+  let digest = '';
   let tags: string[] | undefined;
   let sizeBytes = 0;
   let uploadedAt = 0;
@@ -77,9 +113,14 @@ function dockerImage(reader: Reader): DockerImageRow {
   while (reader.pos < end) {
     const tag = reader.uint32();
     switch (tag >>> 3) {
-      case 1:
-        name = reader.string();
+      case 1: {
+        const until = embedded(reader);
+        const parts = nameParts(reader, until);
+        packageName = unescaped(ascii(reader, parts.package, parts.at));
+        digest = ascii(reader, parts.at + 1, until);
+        reader.pos = until;
         break;
+      }
       case 3:
         tags ??= [];
         tags.push(reader.string());
@@ -105,7 +146,8 @@ function dockerImage(reader: Reader): DockerImageRow {
     }
   }
   return {
-    image: imageOf(name),
+    packageName,
+    digest,
     tags: tags ?? none,
     sizeBytes,
     uploadedAt,

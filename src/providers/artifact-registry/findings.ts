@@ -68,6 +68,9 @@ function complete(
   return hasRows && counts.UNKNOWN === undefined ? named : { ...named, UNKNOWN: counts.UNKNOWN ?? 0 };
 }
 
+const unsaid: Partial<Image> = {};
+const unscanned: Partial<Image> = { scanStatus: 'none' };
+
 /** Vulnerabilities and scans of everything below some resource prefixes of a project, in bulk. */
 export async function readFindings(
   api: Api,
@@ -187,9 +190,9 @@ export async function readFindings(
   }
 
   return (digest, kind) => {
-    const entry = entries.get(digest);
+    const entry = entries.size > 0 ? entries.get(digest) : undefined;
     // An index is scanned through its platforms: without a word of its own it has theirs.
-    if (!entry) return kind === 'index' ? {} : { scanStatus: 'none' };
+    if (!entry) return kind === 'index' ? unsaid : unscanned;
     const { status, scannedAt, archived, hasRows, counts, fixable, total, fixableTotal, rank } = entry;
     const time = scannedAt === undefined ? {} : { scannedAt };
     // Its findings are no longer kept: that none are counted does not make it clean.

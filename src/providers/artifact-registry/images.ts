@@ -32,18 +32,20 @@ function listed(manifests: DockerImageRow['manifests']): Partial<Image> {
 }
 
 /** What the registry shows of a manifest, and what is known of its vulnerabilities. */
-export function toImage(row: DockerImageRow, digest: string, findingsOf: FindingsOf | undefined): Image {
+export function toImage(row: DockerImageRow, findingsOf: FindingsOf | undefined): Image {
   const kind = kindOf(row);
-  const { tags, sizeBytes, uploadedAt, manifests } = row;
+  const { digest, tags, sizeBytes, uploadedAt } = row;
   const isImage = kind === 'image' || kind === 'index';
-  return {
+  // Filled in step by step: there may be millions, and each spread would be an object more.
+  const image: { -readonly [Key in keyof Image]: Image[Key] } = {
     digest,
     kind,
     // A tag that only attaches something is no version of an image.
     tags: isImage || !tags.some(isAttached) ? tags : [],
-    ...(sizeBytes > 0 && { sizeBytes }),
-    ...(uploadedAt > 0 && { pushedAt: uploadedAt }),
-    ...(kind === 'index' && listed(manifests)),
-    ...(isImage && findingsOf?.(digest, kind)),
   };
+  if (sizeBytes > 0) image.sizeBytes = sizeBytes;
+  if (uploadedAt > 0) image.pushedAt = uploadedAt;
+  if (kind === 'index') Object.assign(image, listed(row.manifests));
+  if (isImage && findingsOf) Object.assign(image, findingsOf(digest, kind));
+  return image;
 }

@@ -76,6 +76,16 @@ async function findingsOf(scope: Scope, repository: Repository): Promise<Finding
   }
 }
 
+/** A package while its repository is listed. */
+interface Package {
+  readonly name: string;
+  /** Its images of the page at hand. */
+  page: Image[];
+  opened: boolean;
+  /** Whether one of its tags is `latest`. */
+  latest: boolean;
+}
+
 /**
  * All packages of one repository, each a repository in the exporter's sense. One listing holds them all: where it
  * breaks, none of them is known to be whole.
@@ -84,38 +94,50 @@ export async function* readPackages(scope: Scope, repository: Repository): Async
   const { api, context } = scope;
   const prefix = `${idOf(repository)}/`;
   const facts = factsOf(repository);
-  const wanted = new Map<string, boolean>();
   const only = context.only && new Set(context.only);
-  /** Packages that were seen, and whether one of their tags is `latest`. */
-  const opened = new Map<string, boolean>();
+  /** By the package's name; undefined for one that is not wanted. */
+  const packages = new Map<string, Package | undefined>();
   let seen = 0;
+
+  function packageOf(packageName: string): Package | undefined {
+    if (packages.has(packageName)) return packages.get(packageName);
+    const name = prefix + packageName;
+    const wanted = context.wants(name) && (only?.has(name) ?? true);
+    const found: Package | undefined = wanted ? { name, page: [], opened: false, latest: false } : undefined;
+    packages.set(packageName, found);
+    return found;
+  }
 
   function* observe(
     rows: readonly DockerImageRow[],
     findings: FindingsOf | undefined,
   ): Generator<Observation> {
-    const pages = new Map<string, Image[]>();
+    const touched = new Set<Package>();
+    let last: string | undefined;
+    let into: Package | undefined;
     for (const row of rows) {
-      const cut = row.image.lastIndexOf('@');
-      const name = prefix + row.image.slice(0, cut);
-      let wants = wanted.get(name);
-      if (wants === undefined) {
-        wants = context.wants(name) && (only?.has(name) ?? true);
-        wanted.set(name, wants);
+      if (row.packageName !== last) {
+        last = row.packageName;
+        into = packageOf(last);
+        if (into) touched.add(into);
       }
-      if (!wants) continue;
-      const images = pages.get(name) ?? [];
-      if (images.length === 0) pages.set(name, images);
-      images.push(toImage(row, row.image.slice(cut + 1), findings));
+      if (!into) continue;
+      const image = toImage(row, findings);
+      into.page.push(image);
+      if (image.tags?.includes('latest')) into.latest = true;
     }
-    for (const [name, images] of pages) {
-      if (!opened.has(name)) {
-        opened.set(name, false);
-        yield { type: 'repository', repository: name, facts };
-      }
-      if (images.some(({ tags }) => tags?.includes('latest'))) opened.set(name, true);
-      yield { type: 'images', repository: name, images };
+    for (const one of touched) {
+      if (!one.opened) yield { type: 'repository', repository: one.name, facts };
+      one.opened = true;
+      yield { type: 'images', repository: one.name, images: one.page };
+      one.page = [];
     }
+  }
+  const opened = () => [...packages.values()].filter((one) => one !== undefined);
+  function* goneOfOnly(): Generator<Observation> {
+    for (const repository of only ?? [])
+      if (repository.startsWith(prefix) && !packages.has(repository.slice(prefix.length)))
+        yield { type: 'repository-gone', repository };
   }
 
   try {
@@ -133,17 +155,14 @@ export async function* readPackages(scope: Scope, repository: Repository): Async
       return;
     }
     // Deleted since it was listed, and everything in it.
-    for (const name of opened.keys()) yield { type: 'repository-gone', repository: name };
-    for (const name of only ?? [])
-      if (name.startsWith(prefix) && !opened.has(name)) yield { type: 'repository-gone', repository: name };
+    for (const { name } of opened()) yield { type: 'repository-gone', repository: name };
+    yield* goneOfOnly();
     return;
   }
-  for (const [name, latest] of opened) {
+  for (const { name, latest } of opened()) {
     const practices = { ...facts.practices, no_latest_tag: !latest };
     yield { type: 'repository-complete', repository: name, facts: { practices } };
   }
   if (seen === 0) yield { type: 'group-empty', prefix };
-  else
-    for (const name of only ?? [])
-      if (name.startsWith(prefix) && !opened.has(name)) yield { type: 'repository-gone', repository: name };
+  else yield* goneOfOnly();
 }

@@ -1,8 +1,9 @@
 /** What of Google's messages is used, whichever transport they came by. Enums are their numbers. */
 
 export interface DockerImageRow {
-  /** The name's last part: `PACKAGE@sha256:…`, slashes of the package as they are. */
-  readonly image: string;
+  /** Slashes are as they are. */
+  readonly packageName: string;
+  readonly digest: string;
   readonly tags: readonly string[];
   /** 0: not said. */
   readonly sizeBytes: number;
@@ -44,8 +45,8 @@ export interface Page<T> {
 export const isAttestation = (architecture: string, os: string): boolean =>
   architecture === 'unknown' && os === 'unknown';
 
-/** `PACKAGE@DIGEST` of a resource name; packages with slashes are escaped in it. */
-export function imageOf(name: string): string {
-  const image = name.slice(name.lastIndexOf('/dockerImages/') + '/dockerImages/'.length);
-  return image.includes('%') ? decodeURIComponent(image) : image;
-}
+/** What stands before the image in a resource name. */
+export const imagesFolder = '/dockerImages/';
+
+/** A package as people write it: slashes are escaped in resource names. */
+export const unescaped = (name: string): string => (name.includes('%') ? decodeURIComponent(name) : name);

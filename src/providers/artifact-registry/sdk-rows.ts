@@ -1,7 +1,14 @@
 import type { protos as registryProtos } from '@google-cloud/artifact-registry';
 import type { protos as analysisProtos } from '@google-cloud/containeranalysis';
 import type { protos as grafeasProtos } from '@google-cloud/grafeas';
-import { type DockerImageRow, imageOf, isAttestation, type OccurrenceRow, type SummaryRow } from './rows.ts';
+import {
+  type DockerImageRow,
+  imagesFolder,
+  isAttestation,
+  type OccurrenceRow,
+  type SummaryRow,
+  unescaped,
+} from './rows.ts';
 
 /** Rows of the SDK's own objects, which the REST transport gives: enums by name, long integers as text. */
 
@@ -32,8 +39,11 @@ function numberOf(value: unknown, names: readonly string[]): number {
 export function dockerImageRow(
   image: registryProtos.google.devtools.artifactregistry.v1.IDockerImage,
 ): DockerImageRow {
+  const name = image.name ?? '';
+  const at = name.lastIndexOf('@');
   return {
-    image: imageOf(image.name ?? ''),
+    packageName: unescaped(name.slice(name.lastIndexOf(imagesFolder) + imagesFolder.length, at)),
+    digest: name.slice(at + 1),
     tags: image.tags ?? [],
     sizeBytes: Number(image.imageSizeBytes ?? 0),
     uploadedAt: seconds(image.uploadTime),
