@@ -1,3 +1,8 @@
+import {
+  truthFamilies as artifactRegistryFamilies,
+  artifactRegistryTruth,
+  startProject,
+} from '../support/artifact-registry.ts';
 import { truthFamilies as artifactoryFamilies, artifactoryTruth } from '../support/artifactory-truth.ts';
 import { harborFamilies, harborTruth } from '../support/harbor-truth.ts';
 import { truthFamilies as ociFamilies, ociTruth } from '../support/oci-truth.ts';
@@ -54,6 +59,24 @@ export const everyRegistry: Readonly<Record<string, (options: Options) => Promis
       step: () => azure.step(),
       ...byFaults(azure.registry.faults),
       close: () => azure.close(),
+    };
+  },
+  async 'artifact-registry'(options) {
+    const estate = createEstate(options);
+    const project = await startProject({ estate });
+    for (const id of project.simulator.ids())
+      project.simulator.settings.set(id, {
+        scanning: 'SCANNING_ACTIVE',
+        immutableTags: id.length % 2 === 0,
+        ...(id.length % 3 > 0 && { cleanup: id.length % 3 === 1 ? 'policies' : 'dry run' }),
+      });
+    return {
+      registry: project.registry,
+      families: artifactRegistryFamilies,
+      truth: () => artifactRegistryTruth(project),
+      step: () => estate.step(),
+      ...byFaults(project.simulator.faults),
+      close: project.close,
     };
   },
   async artifactory(options) {

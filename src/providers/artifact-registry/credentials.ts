@@ -149,7 +149,10 @@ export function openCredentials(
       }
     },
     refused(headers) {
-      if (headers['authorization'] === kept.last?.['authorization']) kept.source = undefined;
+      // Others that were refused with the same token find it gone already.
+      if (headers['authorization'] !== kept.last?.['authorization']) return;
+      kept.source = undefined;
+      kept.last = undefined;
     },
   };
 }
