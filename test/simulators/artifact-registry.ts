@@ -73,7 +73,7 @@ const artifactTypes: Readonly<Record<string, string>> = {
   other: 'application/vnd.example.thing.v1+json',
 };
 
-export const seconds = (time: number): object => ({ seconds: Math.floor(time), nanos: 123_000_000 });
+const seconds = (time: number): object => ({ seconds: Math.floor(time), nanos: 123_000_000 });
 
 export async function startArtifactRegistry(options: SimulatorOptions): Promise<ArtifactRegistrySimulator> {
   const { estate, project = 'tests', location = 'europe-west3', principalOf, endlessPaging } = options;

@@ -32,7 +32,7 @@ export interface GoogleIdentity {
   close(): Promise<void>;
 }
 
-export const account = 'exporter@tests.iam.gserviceaccount.com';
+const account = 'exporter@tests.iam.gserviceaccount.com';
 const usualTokenUrl = 'https://oauth2.googleapis.com/token';
 const cloudPlatform = 'https://www.googleapis.com/auth/cloud-platform';
 

@@ -71,7 +71,10 @@ function complete(
 const unsaid: Partial<Image> = {};
 const unscanned: Partial<Image> = { scanStatus: 'none' };
 
-/** Vulnerabilities and scans of everything below some resource prefixes of a project, in bulk. */
+/**
+ * Vulnerabilities and scans of everything below some resource prefixes of a project, in bulk. Filters as of
+ * https://cloud.google.com/artifact-analysis/docs/investigate-vulnerabilities
+ */
 export async function readFindings(
   api: Api,
   project: string,

@@ -30,7 +30,7 @@ function resourcePrefixes({ project, location }: Location, repository: Repositor
 }
 
 /** Practices that the repository's own settings tell. */
-export function factsOf(repository: Repository): RepositoryFacts {
+function factsOf(repository: Repository): RepositoryFacts {
   const { dockerConfig, cleanupPolicies, cleanupPolicyDryRun, kmsKeyName, mode } = repository;
   const scanning = repository.vulnerabilityScanningConfig?.enablementState;
   const scan = {
