@@ -4,11 +4,11 @@ import { type Amount, type Reading, type Subject, type Way, ways } from './colle
 import { conclude, median, mib, ms, ratio, table, target } from './report.ts';
 
 /**
- * `npm run bench:collect` or `node bench/collect.ts [acr …] [--full] [--assert]`: what reading a registry costs the
+ * `npm run bench:collect` or `node bench/collect.ts [acr artifact-registry …] [--full] [--assert]`: what reading a registry costs the
  * exporter, against the same pages by undici and JSON.parse and against the vendor's SDK used plainly; and its memory
  * with few and with many images. `--full` reads ten million images instead of one.
  */
-const all = ['acr'];
+const all = ['acr', 'artifact-registry'];
 const asked = all.filter((name) => process.argv.includes(name));
 const full = process.argv.includes('--full');
 const rounds = 5;
