@@ -5,7 +5,6 @@
  * https://github.com/googleapis/googleapis/tree/master/google/devtools/containeranalysis/v1 and
  * https://github.com/googleapis/googleapis/tree/master/grafeas/v1
  */
-import type { protobuf } from 'google-gax';
 import {
   type DockerImageRow,
   imagesFolder,
@@ -15,48 +14,7 @@ import {
   type SummaryRow,
   unescaped,
 } from './rows.ts';
-
-type Reader = protobuf.Reader;
-
-/** Calls `field` for each field up to `end`; what it does not read is passed over. */
-function fields(reader: Reader, end: number, field: (number: number) => boolean): void {
-  while (reader.pos < end) {
-    const tag = reader.uint32();
-    if (!field(tag >>> 3)) reader.skipType(tag & 7);
-  }
-}
-
-/** The end of an embedded message. */
-const embedded = (reader: Reader): number => {
-  const length = reader.uint32();
-  const end = reader.pos + length;
-  if (end > reader.len) throw new RangeError('an embedded message is longer than the one around it');
-  return end;
-};
-
-/** A long integer as a number, without an object in between: sizes and times are below 2^53. */
-function long(reader: Reader): number {
-  let value = 0;
-  for (let scale = 1; ; scale *= 128) {
-    const byte = reader.buf[reader.pos];
-    if (byte === undefined || scale > 2 ** 63) throw new RangeError('a number that does not end');
-    reader.pos += 1;
-    value += (byte & 127) * scale;
-    if (byte < 128) return value < 2 ** 63 ? value : value - 2 ** 64;
-  }
-}
-
-/** Whole seconds of google.protobuf.Timestamp. */
-function timestamp(reader: Reader): number {
-  let seconds = 0;
-  const end = embedded(reader);
-  while (reader.pos < end) {
-    const tag = reader.uint32();
-    if (tag >>> 3 === 1) seconds = long(reader);
-    else reader.skipType(tag & 7);
-  }
-  return seconds;
-}
+import { embedded, fields, long, type Reader, text, timestamp } from './wire.ts';
 
 /** A string of ASCII letters, as digests are: a copy, which keeps nothing else in memory. */
 const ascii = ({ buf }: Reader, start: number, end: number): string =>
@@ -90,9 +48,9 @@ function imageManifest(reader: Reader): DockerImageRow['manifests'][number] {
   let os = '';
   let digest = '';
   fields(reader, embedded(reader), (number) => {
-    if (number === 1) architecture = reader.string();
-    else if (number === 2) os = reader.string();
-    else if (number === 3) digest = reader.string();
+    if (number === 1) architecture = text(reader);
+    else if (number === 2) os = text(reader);
+    else if (number === 3) digest = text(reader);
     else return false;
     return true;
   });
@@ -123,7 +81,7 @@ function dockerImage(reader: Reader): DockerImageRow {
       }
       case 3:
         tags ??= [];
-        tags.push(reader.string());
+        tags.push(text(reader));
         break;
       case 4:
         sizeBytes = long(reader);
@@ -132,10 +90,10 @@ function dockerImage(reader: Reader): DockerImageRow {
         uploadedAt = timestamp(reader);
         break;
       case 6:
-        mediaType = reader.string();
+        mediaType = text(reader);
         break;
       case 9:
-        artifactType = reader.string();
+        artifactType = text(reader);
         break;
       case 11:
         manifests ??= [];
@@ -162,7 +120,7 @@ function page<T>(reader: Reader, row: (reader: Reader) => T): Page<T> {
   let next = '';
   fields(reader, reader.len, (number) => {
     if (number === 1) rows.push(row(reader));
-    else if (number === 2) next = reader.string();
+    else if (number === 2) next = text(reader);
     else return false;
     return true;
   });
@@ -180,8 +138,8 @@ function occurrence(reader: Reader): OccurrenceRow {
   let discovery: OccurrenceRow['discovery'];
   let vulnerability: OccurrenceRow['vulnerability'];
   fields(reader, embedded(reader), (number) => {
-    if (number === 2) resource = reader.string();
-    else if (number === 3) note = reader.string();
+    if (number === 2) resource = text(reader);
+    else if (number === 3) note = text(reader);
     else if (number === 7) updatedAt = timestamp(reader);
     else if (number === 8) vulnerability = vulnerabilityOccurrence(reader);
     else if (number === 13) discovery = discoveryOccurrence(reader);
@@ -244,7 +202,7 @@ export function* summaryRows(reader: Reader): Generator<SummaryRow> {
     let fixable = 0;
     let total = 0;
     fields(reader, embedded(reader), (number) => {
-      if (number === 1) resource = reader.string();
+      if (number === 1) resource = text(reader);
       else if (number === 2) severity = reader.int32();
       else if (number === 3) fixable = long(reader);
       else if (number === 4) total = long(reader);
