@@ -2,10 +2,13 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { stringify } from 'yaml';
+import { dashboards } from '../../grafana/index.ts';
 import { providers } from '../../src/providers/index.ts';
 import { everyRegistry, type SimulatedRegistry } from '../simulators/every-registry.ts';
-import { eventually, freePort, type RunningProgram, tempDir } from '../support/programs.ts';
-import { startExporter } from '../support/real-programs.ts';
+import { dashboardPanels } from '../support/dashboards.ts';
+import { eventually, freePort, programs, type RunningProgram, tempDir } from '../support/programs.ts';
+import { startExporter, startPrometheus } from '../support/real-programs.ts';
+import { queryPrometheus } from './reading.ts';
 
 /**
  * One exporter process that reads a registry of every provider at once. Each is broken in turn: it alone fails, keeps
@@ -82,6 +85,32 @@ test('one poll of each shows everything that is there, side by side', async () =
     expect(await failures(type), type).toEqual([]);
   }
 }, 60_000);
+
+describe.skipIf(!programs('prometheus'))('a real Prometheus', () => {
+  let prometheus: RunningProgram;
+  let url = '';
+  beforeAll(async () => {
+    const own = await freePort();
+    url = `http://127.0.0.1:${own}`;
+    const folder = join(dir.path, 'prometheus');
+    prometheus = await startPrometheus({ folder, port: own, target: `127.0.0.1:${port}` });
+  });
+  afterAll(() => prometheus?.stop());
+
+  // The overview has its data in the test of the whole path, with events and a retention expectation.
+  const operations = [...dashboards.values()].filter(({ uid }) => uid === 'container-registry-operations');
+  test.each(
+    operations.flatMap((dashboard) =>
+      dashboardPanels(dashboard).map(({ title, queries }) => [title, queries] as const),
+    ),
+  )('has data for each query of %s', async (_title, queries) => {
+    await eventually(async () => {
+      const empty: string[] = [];
+      for (const one of queries) if ((await queryPrometheus(url, one)).length === 0) empty.push(one);
+      expect(empty).toEqual([]);
+    }, 30_000);
+  });
+});
 
 describe.each(types)('%s broken', (broken) => {
   const others = types.filter((type) => type !== broken);

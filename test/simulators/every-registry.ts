@@ -82,6 +82,11 @@ export const everyRegistry: Readonly<Record<string, (options: Options) => Promis
   async artifactory(options) {
     const estate = createEstate(options);
     const simulator = await startArtifactorySimulator({ estate });
+    simulator.settings.watches = [{ name: 'production', active: true }];
+    simulator.settings.violations = [
+      { watch: 'production', severity: 'Critical' },
+      { watch: 'production', severity: 'High' },
+    ];
     return {
       registry: { endpoint: simulator.url, auth: { token: simulator.token() } },
       families: artifactoryFamilies,
@@ -107,6 +112,9 @@ export const everyRegistry: Readonly<Record<string, (options: Options) => Promis
   async harbor(options) {
     const estate = createEstate(options);
     const world = createHarborWorld(estate, options.now);
+    // Somebody paused a queue, and stopped the last replication.
+    world.queues.push({ job_type: 'SCAN_DATA_EXPORT', count: 1, latency: 5, paused: true });
+    for (const { executions } of world.policies) for (const run of executions) run.stopped += 1;
     const simulator = await startHarborSimulator({ world });
     const robot = world.accounts.find(({ kind }) => kind === 'robot');
     return {

@@ -79,8 +79,8 @@ export function startPrometheus(options: {
   readonly folder: string;
   readonly port: number;
   readonly target: string;
-  readonly rules: string;
-  readonly alertmanager: string;
+  readonly rules?: string;
+  readonly alertmanager?: string;
 }): Promise<RunningProgram> {
   const { folder, port, target, rules, alertmanager } = options;
   mkdirSync(folder, { recursive: true });
@@ -89,8 +89,10 @@ export function startPrometheus(options: {
     file,
     JSON.stringify({
       global: { scrape_interval: '1s', evaluation_interval: '1s' },
-      rule_files: [rules],
-      alerting: { alertmanagers: [{ static_configs: [{ targets: [alertmanager] }] }] },
+      ...(rules && { rule_files: [rules] }),
+      ...(alertmanager && {
+        alerting: { alertmanagers: [{ static_configs: [{ targets: [alertmanager] }] }] },
+      }),
       scrape_configs: [{ job_name: 'container-registry-exporter', static_configs: [{ targets: [target] }] }],
     }),
   );
