@@ -3,19 +3,11 @@ import express, { type NextFunction, type Request, type RequestHandler, type Res
 import { readDistributionEvents } from './events/distribution.ts';
 import { readDockerHubEvents } from './events/docker-hub.ts';
 import { readHarborEvents } from './events/harbor.ts';
+import type { PushEvent } from './events/push-event.ts';
 import { readZotEvents } from './events/zot.ts';
 import type { RegistryLoop } from './loop.ts';
 import type { Logger } from './provider.ts';
 import type { Secret } from './secret.ts';
-
-/**
- * What a registry told. An event is a hint: it counts, and makes the loop look at the repository; nothing else of it
- * becomes a value, so a forged or repeated one can cost a poll at most.
- */
-export type PushEvent =
-  | { readonly id: string; readonly type: 'pushed' | 'changed'; readonly repository: string }
-  | { readonly id: string; readonly type: 'failed'; readonly repository: string; readonly reason: string }
-  | { readonly id: string; readonly type: 'other' };
 
 /** Readers by the source's name; the first that understands a body has it. */
 const readers: Readonly<

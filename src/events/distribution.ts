@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { PushEvent } from '../events.ts';
+import type { PushEvent } from './push-event.ts';
 
 /**
  * Notifications of the distribution registry. Pushes of blobs are events too and do not count; a failed push sends

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { PushEvent } from '../events.ts';
+import type { PushEvent } from './push-event.ts';
 
 /**
  * Docker Hub's webhook, which is sent for pushes only and has neither an id nor a kind.

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
-import type { PushEvent } from '../events.ts';
+import type { PushEvent } from './push-event.ts';
 
 /**
  * Harbor's webhooks, in its own format and as CloudEvents:

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { PushEvent } from '../events.ts';
+import type { PushEvent } from './push-event.ts';
 
 /**
  * CloudEvents of zot's events extension; `lint_failed` is a push that zot refused.

@@ -2,10 +2,7 @@ import { CollectError, reasonOf } from '../../errors.ts';
 import type { HttpClient } from '../../http.ts';
 import type { CollectContext } from '../../provider.ts';
 import { createFetch } from './fetch.ts';
-import { impersonate } from './impersonation.ts';
-
-/** Headers that authorize a request. */
-export type AuthHeaders = Readonly<Record<string, string>>;
+import { type AuthHeaders, type HeaderSource, impersonate } from './impersonation.ts';
 
 /** Whoever asks Google's APIs; tokens are renewed before they end. */
 export interface Credentials {
@@ -21,9 +18,6 @@ export interface CredentialOptions {
 }
 
 export type CredentialContext = Pick<CollectContext, 'session' | 'signal' | 'connection'>;
-
-/** A source of headers, as `google-auth-library` has many. */
-export type HeaderSource = () => Promise<AuthHeaders>;
 
 /** Kept as long as the registry's loop runs. */
 interface Kept {

@@ -1,7 +1,12 @@
 import { z } from 'zod';
 import { CollectError } from '../../errors.ts';
 import { type HttpClient, json } from '../../http.ts';
-import type { AuthHeaders, HeaderSource } from './credentials.ts';
+
+/** Headers that authorize a request. */
+export type AuthHeaders = Readonly<Record<string, string>>;
+
+/** A source of headers, as `google-auth-library` has many. */
+export type HeaderSource = () => Promise<AuthHeaders>;
 
 const answer = z.object({ accessToken: z.string().min(1), expireTime: z.string() });
 

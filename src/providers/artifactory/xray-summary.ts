@@ -1,11 +1,13 @@
 import { z } from 'zod';
 import { CollectError } from '../../errors.ts';
 import { json } from '../../http.ts';
-import { type Findings, type Severity, type SeverityCounts, severities } from '../../model.ts';
+import { type Findings, type Image, type Severity, type SeverityCounts, severities } from '../../model.ts';
 import type { CollectContext } from '../../provider.ts';
 import { type Api, needing } from './api.ts';
 import type { Manifest, Target } from './layout.ts';
-import type { Scan } from './xray.ts';
+
+/** What Xray says of one manifest. */
+export type Scan = Pick<Image, 'findings' | 'scanStatus' | 'scannedAt'>;
 
 /** Findings of images by the summary of artifacts: for an Xray that has no list of scans (before 3.54). */
 export interface Summaries {

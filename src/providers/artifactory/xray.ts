@@ -2,15 +2,12 @@ import pMap from 'p-map';
 import { z } from 'zod';
 import { CollectError } from '../../errors.ts';
 import { json } from '../../http.ts';
-import type { Findings, Image, ScanStatus } from '../../model.ts';
+import type { Findings, ScanStatus } from '../../model.ts';
 import type { CollectContext } from '../../provider.ts';
 import { type Api, needing } from './api.ts';
 import { secondsOf } from './aql.ts';
 import type { Manifest, Target } from './layout.ts';
-import { type Summaries, summariesOf } from './xray-summary.ts';
-
-/** What Xray says of one manifest. */
-export type Scan = Pick<Image, 'findings' | 'scanStatus' | 'scannedAt'>;
+import { type Scan, type Summaries, summariesOf } from './xray-summary.ts';
 
 export interface Xray {
   /** Scans of manifests by digest; undefined where Xray could not be asked. */
