@@ -34,7 +34,8 @@ export interface Judgement {
 export interface HttpRequest {
   readonly method?: 'GET' | 'HEAD' | 'POST';
   readonly url: string | URL;
-  readonly headers?: Readonly<Record<string, string>>;
+  /** A function makes them anew for each attempt: signatures are good for some minutes, and an attempt may wait longer. */
+  readonly headers?: Readonly<Record<string, string>> | (() => Promise<Readonly<Record<string, string>>>);
   readonly body?: string | Uint8Array;
   /** What is asked, for the metrics: a fixed word such as `catalog`. */
   readonly operation: string;
@@ -173,7 +174,7 @@ export function createHttpClient(options: HttpClientOptions): HttpClient {
   async function exchange(
     request: HttpRequest,
     url: URL,
-    headers: Record<string, string>,
+    headers: Readonly<Record<string, string>>,
     limit: AbortSignal,
   ) {
     const started = performance.now();
@@ -229,16 +230,17 @@ export function createHttpClient(options: HttpClientOptions): HttpClient {
   async function follow(request: HttpRequest, limit: () => Deadline): Promise<HttpResponse> {
     const method = request.method ?? 'GET';
     let url = new URL(request.url);
-    let headers: Record<string, string> = { ...request.headers };
+    let headers: Readonly<Record<string, string>> | undefined;
     for (let redirects = 0; ; redirects += 1) {
       const release = await limiterOf(url.host).acquire(signal);
       const deadline = limit();
       let response: HttpResponse;
       try {
+        headers ??= typeof request.headers === 'function' ? await request.headers() : (request.headers ?? {});
         response = await exchange(request, url, headers, deadline.signal);
       } catch (error) {
         if (signal.aborted) throw signal.reason;
-        if (error instanceof CollectError) throw error;
+        if (error instanceof CollectError || headers === undefined) throw error;
         const late = deadline.passed();
         const reason = late ? 'timeout' : reasonOf(error);
         const why = late ? `no complete answer within ${timeoutMs} ms` : explained(reason, error as Error);

@@ -155,6 +155,24 @@ describe('an attempt that failed is made again', () => {
     expect(seen.length).toBe(1);
   });
 
+  test('with headers made anew, for signatures that grow old', async () => {
+    const { url, seen } = await site((_, response) => {
+      response.statusCode = seen.length < 3 ? 503 : 200;
+      response.end('{}');
+    });
+    let signed = 0;
+    const headers = async () => {
+      signed += 1;
+      return { authorization: `signature ${signed}` };
+    };
+    await client().http.request({ url, operation: 'x', headers });
+    expect(seen.map((request) => request.headers.authorization)).toEqual([
+      'signature 1',
+      'signature 2',
+      'signature 3',
+    ]);
+  });
+
   test('as late as Retry-After says', async () => {
     let count = 0;
     const { url } = await site((_request, response) => {
