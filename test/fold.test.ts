@@ -70,6 +70,15 @@ describe('kinds', () => {
   });
 });
 
+test('archived images are not counted where some may be platforms of an archived index', () => {
+  const old: Image = { digest: 'old', kind: 'image', tags: [], archived: true, sizeBytes: 5 };
+  const { platforms: _, ...unread } = { ...index, archived: true };
+  expect(fold([old])).toMatchObject({ archived: 1, archivedBytes: 5 });
+  expect(fold([{ ...index, platforms: ['old'], archived: true }, old])).toMatchObject({ archived: 1 });
+  expect(fold([unread, old])).not.toHaveProperty('archived');
+  expect(fold([unread, old])).toMatchObject({ archivedBytes: 5, untagged: 0 });
+});
+
 describe('signatures', () => {
   const signature: Image = { digest: 's', kind: 'signature', subject: 'index' };
   test('make what they are about signed, where all of them are listed', () => {

@@ -1,4 +1,4 @@
-import { type Findings, type ScanStatus, type SeverityCounts, severities } from '../model.ts';
+import { type Findings, type ScanStatus, type Severity, type SeverityCounts, severities } from '../model.ts';
 
 function maximumCounts(all: readonly (SeverityCounts | undefined)[]): SeverityCounts | undefined {
   let any = false;
@@ -47,18 +47,25 @@ export function worstStatus(all: readonly (ScanStatus | undefined)[]): ScanStatu
  * Images with at least one finding, by severity. Images without findings data count nowhere. A severity that one of
  * the others was not counted for is absent: the number would be too small.
  */
-export function vulnerableCounts(all: readonly (Findings | undefined)[]): SeverityCounts | undefined {
-  const known = all.filter((findings) => findings !== undefined);
-  if (known.length === 0) return undefined;
-  const images: Partial<Record<(typeof severities)[number], number>> = {};
-  for (const severity of severities) {
-    let some: number | undefined = 0;
-    for (const { counts } of known) {
-      const count: number | undefined = counts[severity];
-      some = count === undefined ? undefined : some + Number(count > 0);
-      if (some === undefined) break;
+export function vulnerableCounts(
+  images: Iterable<{ readonly findings?: Findings }>,
+): SeverityCounts | undefined {
+  let known = 0;
+  const counted = severities.map(() => 0);
+  const vulnerable = severities.map(() => 0);
+  for (const { findings } of images) {
+    if (!findings) continue;
+    known += 1;
+    for (let at = 0; at < severities.length; at += 1) {
+      const count = findings.counts[severities[at] as Severity];
+      if (count === undefined) continue;
+      counted[at] = (counted[at] ?? 0) + 1;
+      if (count > 0) vulnerable[at] = (vulnerable[at] ?? 0) + 1;
     }
-    if (some !== undefined) images[severity] = some;
   }
-  return images;
+  if (known === 0) return undefined;
+  const result: Partial<Record<Severity, number>> = {};
+  for (const [at, severity] of severities.entries())
+    if (counted[at] === known) result[severity] = vulnerable[at] ?? 0;
+  return result;
 }

@@ -1,12 +1,4 @@
-import type {
-  Findings,
-  Image,
-  ImageTotals,
-  Kind,
-  RepositoryFacts,
-  RepositoryTotals,
-  ScanStatus,
-} from '../model.ts';
+import type { Image, ImageTotals, Kind, RepositoryFacts, RepositoryTotals, ScanStatus } from '../model.ts';
 import { maximumFindings, vulnerableCounts, worstStatus } from './findings.ts';
 
 /** Which images are exported one by one. */
@@ -70,20 +62,6 @@ function newest(rows: Iterable<ImageRow>, time: (row: ImageRow) => number | unde
   return latest;
 }
 
-/** An image as it counts: an index carries what its platforms say. */
-interface Effective {
-  readonly row: ImageRow;
-  readonly sizeBytes: number | undefined;
-  readonly findings: Findings | undefined;
-  readonly scanStatus: ScanStatus | undefined;
-  readonly scannedAt: number | undefined;
-  readonly pushedAt: number | undefined;
-  readonly signed: boolean | undefined;
-  readonly inUse: number | undefined;
-  /** Of an index whose platforms are not listed: what they take, as the registry states it. */
-  readonly unlistedBytes?: number | undefined;
-}
-
 /** All manifests of the repository, and what is told of them by others. */
 interface Listing {
   readonly rows: ReadonlyMap<string, ImageRow>;
@@ -92,57 +70,65 @@ interface Listing {
   readonly signed: ReadonlySet<string>;
 }
 
-function effective(row: ImageRow, listing: Listing): Effective {
-  const { sizeBytes, findings, scanStatus, scannedAt, pushedAt, inUse } = row;
-  const { rows, facts } = listing;
-  const signed = row.signed ?? (facts.listsSignatures ? listing.signed.has(row.digest) : undefined);
-  if (row.kind !== 'index')
-    return { row, sizeBytes, findings, scanStatus, scannedAt, pushedAt, signed, inUse };
-  const platforms = (row.platforms ?? []).map((digest) => rows.get(digest));
+/** A row as it counts: an index carries what its platforms say; any other row is itself. */
+function effective(row: ImageRow, { rows, facts }: Listing): ImageRow {
+  if (row.kind !== 'index') return row;
+  const platforms = (row.platforms ?? none).map((digest) => rows.get(digest));
   const present = platforms.filter((platform) => platform !== undefined);
-  const ofPlatforms = maximumFindings(present.map((platform) => platform.findings));
-  const unlistedBytes = present.length === 0 ? row.sizeWithPlatforms : undefined;
+  const { sizeBytes: _, sizeWithPlatforms, ...own } = row;
+  // Of an index whose platforms are not listed: what they take, as the registry states it.
+  const unlistedBytes = present.length === 0 ? sizeWithPlatforms : undefined;
+  // The sum of the platforms, whatever the vendor says of the index; unknown when one of them is.
+  const sizeBytes =
+    unlistedBytes ??
+    (row.platforms &&
+      sumKnown(facts.partialIndexes ? present : platforms, (platform) => platform?.sizeBytes));
+  // Registries that scan indexes say it of the index itself; most scan its platforms.
+  const findings = row.findings ?? maximumFindings(present.map((platform) => platform.findings));
+  const scanStatus = row.scanStatus ?? worstStatus(present.map((platform) => platform.scanStatus));
+  const scannedAt = row.scannedAt ?? newest(present, (platform) => platform.scannedAt);
+  const pushedAt = row.pushedAt ?? newest(present, (platform) => platform.pushedAt);
+  // What runs an index runs one of its platforms.
+  const inUse = row.inUse ?? sumSome(present, (platform) => platform.inUse);
   return {
-    row,
-    // The sum of the platforms, whatever the vendor says of the index; unknown when one of them is.
-    sizeBytes:
-      unlistedBytes ??
-      (row.platforms &&
-        sumKnown(facts.partialIndexes ? present : platforms, (platform) => platform?.sizeBytes)),
-    unlistedBytes,
-    // Registries that scan indexes say it of the index itself; most scan its platforms.
-    findings: findings ?? ofPlatforms,
-    scanStatus: scanStatus ?? worstStatus(present.map((platform) => platform.scanStatus)),
-    scannedAt: scannedAt ?? newest(present, (platform) => platform.scannedAt),
-    pushedAt: pushedAt ?? newest(present, (platform) => platform.pushedAt),
-    signed,
-    // What runs an index runs one of its platforms.
-    inUse: inUse ?? sumSome(present, (platform) => platform.inUse),
+    ...own,
+    ...(sizeBytes !== undefined && { sizeBytes }),
+    ...(unlistedBytes !== undefined && { sizeWithPlatforms: unlistedBytes }),
+    ...(findings && { findings }),
+    ...(scanStatus && { scanStatus }),
+    ...(scannedAt !== undefined && { scannedAt }),
+    ...(pushedAt !== undefined && { pushedAt }),
+    ...(inUse !== undefined && { inUse }),
   };
 }
 
+const isSigned = ({ digest, signed }: ImageRow, listing: Listing): boolean | undefined =>
+  signed ?? (listing.facts.listsSignatures ? listing.signed.has(digest) : undefined);
+
 /** Newest first; those of unknown time last; then by digest, so that the order never depends on the listing. */
-function byAge(a: Effective, b: Effective): number {
+function byAge(a: ImageRow, b: ImageRow): number {
   const [left, right] = [a.pushedAt ?? Number.NEGATIVE_INFINITY, b.pushedAt ?? Number.NEGATIVE_INFINITY];
   if (left !== right) return right > left ? 1 : -1;
-  return a.row.digest < b.row.digest ? -1 : 1;
+  return a.digest < b.digest ? -1 : 1;
 }
 
-function boundedSet(tagged: readonly Effective[], selection: ImageSelection): ImageTotals[] {
+function boundedSet(tagged: readonly ImageRow[], selection: ImageSelection, listing: Listing): ImageTotals[] {
   const images: ImageTotals[] = [];
-  for (const [place, image] of tagged.entries()) {
-    const { row } = image;
+  for (const [place, row] of tagged.entries()) {
+    const isNew = place < selection.perRepository;
+    if (!isNew && !row.tags.some((tag) => selection.matches(tag))) continue;
+    const signed = isSigned(row, listing);
     for (const tag of [...row.tags].sort()) {
-      if (place >= selection.perRepository && !selection.matches(tag)) continue;
+      if (!isNew && !selection.matches(tag)) continue;
       images.push({
         tag,
         digest: row.digest,
-        ...(image.sizeBytes !== undefined && { sizeBytes: image.sizeBytes }),
-        ...(image.pushedAt !== undefined && { pushedAt: image.pushedAt }),
-        ...(image.scannedAt !== undefined && { scannedAt: image.scannedAt }),
-        ...(image.signed !== undefined && { signed: image.signed }),
-        ...(image.inUse !== undefined && { inUse: image.inUse }),
-        ...(image.findings !== undefined && { findings: image.findings }),
+        ...(row.sizeBytes !== undefined && { sizeBytes: row.sizeBytes }),
+        ...(row.pushedAt !== undefined && { pushedAt: row.pushedAt }),
+        ...(row.scannedAt !== undefined && { scannedAt: row.scannedAt }),
+        ...(signed !== undefined && { signed }),
+        ...(row.inUse !== undefined && { inUse: row.inUse }),
+        ...(row.findings !== undefined && { findings: row.findings }),
       });
     }
   }
@@ -151,16 +137,16 @@ function boundedSet(tagged: readonly Effective[], selection: ImageSelection): Im
 
 /** What the expectation would remove; undefined while it cannot be told (no expectation, or an unknown time). */
 function staleOf(
-  tagged: readonly Effective[],
+  tagged: readonly ImageRow[],
   /** Undefined where they cannot be told from other things. */
-  untagged: readonly Effective[] | undefined,
+  untagged: readonly ImageRow[] | undefined,
   retention: Retention | undefined,
   now: number,
-): Effective[] | undefined {
+): ImageRow[] | undefined {
   if (!retention) return undefined;
   const { keepLast = 0, maxAgeSeconds, untaggedMaxAgeSeconds } = retention;
-  const stale: Effective[] = [];
-  const judge = (image: Effective, maxAge: number): boolean => {
+  const stale: ImageRow[] = [];
+  const judge = (image: ImageRow, maxAge: number): boolean => {
     if (image.pushedAt === undefined) return false;
     if (now - image.pushedAt > maxAge) stale.push(image);
     return true;
@@ -192,10 +178,10 @@ export function foldImages(
   const listing: Listing = { rows, facts, signed };
   const unknown = new Set(facts.unknownKinds);
 
-  const tagged: Effective[] = [];
-  const untagged: Effective[] = [];
+  const tagged: ImageRow[] = [];
+  const untagged: ImageRow[] = [];
   const sized: ImageRow[] = [];
-  const archived: Effective[] = [];
+  const archived: ImageRow[] = [];
   const archivedSized: ImageRow[] = [];
   const artifacts: Partial<Record<Kind, number>> = {};
   let tags = 0;
@@ -230,22 +216,29 @@ export function foldImages(
   // A platform that two indexes share is one row, hence counted once; an index adds nothing of its own. An index
   // whose platforms are not all there makes the sum unknown.
   const whole = [...tagged, ...untagged].every(
-    (image) => image.row.kind !== 'index' || image.sizeBytes !== undefined,
+    (image) => image.kind !== 'index' || image.sizeBytes !== undefined,
   );
   const listedBytes = whole ? sumKnown(sized, (row) => row.sizeBytes) : undefined;
-  const unlistedBytes = sumSome([...tagged, ...untagged], (image) => image.unlistedBytes) ?? 0;
+  const unlistedBytes =
+    sumSome([...tagged, ...untagged], (image) =>
+      image.kind === 'index' ? image.sizeWithPlatforms : undefined,
+    ) ?? 0;
   const sizeBytes = listedBytes === undefined ? undefined : listedBytes + unlistedBytes;
   const archivedBytes = sumKnown(archivedSized, (row) => row.sizeBytes);
   const lastPushAt = newest(rows.values(), (row) => row.pushedAt) ?? facts.pushedAt;
   const lastPullAt = newest(rows.values(), (row) => row.pulledAt) ?? facts.pulledAt;
-  const signedImages = sumKnown(images, (image) =>
-    image.signed === undefined ? undefined : Number(image.signed),
-  );
+  const signedImages = sumKnown(images, (image) => {
+    const signed = isSigned(image, listing);
+    return signed === undefined ? undefined : Number(signed);
+  });
   const scans = countScans(images);
-  const vulnerableImages = vulnerableCounts(images.map((image) => image.findings));
+  const vulnerableImages = vulnerableCounts(images);
   const stale = staleOf(tagged, doubtful ? undefined : untagged, options.retention, options.now);
   const reclaimable = stale && sumKnown(stale, (image) => image.sizeBytes);
-  const showsArchived = archived.length > 0 && !doubtful;
+  // An archived index may not be read any more: then nobody knows which of the others are its platforms.
+  const unread = archived.some((row) => row.kind === 'index' && !row.platforms);
+  const showsArchived =
+    archived.length > 0 && !(unread && archived.some((row) => row.kind === 'image' && row.tags.length === 0));
 
   return {
     repository,
@@ -267,12 +260,12 @@ export function foldImages(
     ...(scans && { scans }),
     ...(signedImages !== undefined && { signedImages }),
     practices: facts.practices ?? {},
-    images: boundedSet(tagged, options.images),
+    images: boundedSet(tagged, options.images, listing),
   };
 }
 
 /** Images by scan status, or undefined where no image has one: the registry does not tell. */
-function countScans(images: readonly Effective[]): Partial<Record<ScanStatus, number>> | undefined {
+function countScans(images: readonly ImageRow[]): Partial<Record<ScanStatus, number>> | undefined {
   const scans: Record<ScanStatus, number> = { complete: 0, pending: 0, failed: 0, unsupported: 0, none: 0 };
   let known = false;
   for (const { scanStatus } of images) {
