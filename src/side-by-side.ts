@@ -3,6 +3,12 @@ import type { Observation } from './model.ts';
 import type { CollectContext } from './provider.ts';
 
 /**
+ * Whoever counts a repository's images holds them until all are seen: about 0.4 KB each. While more than so many are
+ * held, only the repository that was begun first goes on, besides those that begin.
+ */
+const heldAtMost = 40_000;
+
+/**
  * Reads repositories side by side and yields what is seen as it comes, so that a slow repository holds up no other
  * and no page waits in memory for its turn. A repository whose reading throws is a `repository-failed`; the listing
  * itself fails the whole.
@@ -19,6 +25,7 @@ export async function* readSideBySide(
   interface Reading {
     readonly repository: string;
     readonly iterator: AsyncIterator<Observation>;
+    held: number;
   }
   type Step =
     | { readonly reading: Reading; readonly next: IteratorResult<Observation> | { readonly error: unknown } }
@@ -61,6 +68,17 @@ export async function* readSideBySide(
       ),
     );
 
+  let held = 0;
+  const parked = new Set<Reading>();
+  const mayGoOn = (reading: Reading): boolean => held <= heldAtMost || open.values().next().value === reading;
+  const resume = (): void => {
+    for (const reading of parked) {
+      if (!mayGoOn(reading)) continue;
+      parked.delete(reading);
+      advance(reading);
+    }
+  };
+
   try {
     ask();
     while (steps.size > 0 || ready.length > 0) {
@@ -79,7 +97,7 @@ export async function* readSideBySide(
         else {
           listed += 1;
           const repository = step.listed.value;
-          const reading = { repository, iterator: read(repository)[Symbol.asyncIterator]() };
+          const reading = { repository, iterator: read(repository)[Symbol.asyncIterator](), held: 0 };
           open.add(reading);
           advance(reading);
         }
@@ -92,12 +110,19 @@ export async function* readSideBySide(
         if (signal.aborted) throw next.error;
         yield { type: 'repository-failed', repository: reading.repository, error: next.error };
       } else if (!next.done) {
+        if (next.value.type === 'images') {
+          reading.held += next.value.images.length;
+          held += next.value.images.length;
+        }
         // Asked for before the consumer has taken this one: the next page is on its way meanwhile.
-        advance(reading);
+        if (mayGoOn(reading)) advance(reading);
+        else parked.add(reading);
         yield next.value;
         continue;
       }
       open.delete(reading);
+      held -= reading.held;
+      resume();
       done += 1;
       progress(done, listed);
       ask();
