@@ -194,7 +194,14 @@ export function createHttpClient(options: HttpClientOptions): HttpClient {
         const value = answer.headers[name];
         return value === undefined ? [] : Array.isArray(value) ? value : [value];
       };
-      const body = await readBody(answer.body, lines('content-encoding')[0], maxBytes, shown(url));
+      const announced = Number(lines('content-length')[0] ?? Number.NaN);
+      const body = await readBody(
+        answer.body,
+        lines('content-encoding')[0],
+        maxBytes,
+        shown(url),
+        Number.isSafeInteger(announced) ? announced : undefined,
+      );
       code = String(answer.statusCode);
       return {
         status: answer.statusCode,
