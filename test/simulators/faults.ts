@@ -32,20 +32,30 @@ export interface FaultRule {
   times?: number;
 }
 
-/** Applies the first rule that fits. @returns whether the request was answered (or is to stay without an answer) */
-export async function applyFault(
-  rules: FaultRule[],
-  request: { readonly operation: string; readonly repository: string | undefined },
-  incoming: IncomingMessage,
-  response: ServerResponse,
-  throttleBody: string,
-): Promise<boolean> {
-  const rule = rules.find(
+/** What a request is, as far as rules ask. */
+export interface Faulty {
+  readonly operation: string;
+  readonly repository: string | undefined;
+}
+
+/** The first rule that fits. */
+export const matchingRule = (rules: readonly FaultRule[], request: Faulty): FaultRule | undefined =>
+  rules.find(
     (one) =>
       (one.times === undefined || one.times > 0) &&
       (one.operation === undefined || one.operation === request.operation) &&
       (one.repository === undefined || one.repository === request.repository),
   );
+
+/** Applies the first rule that fits. @returns whether the request was answered (or is to stay without an answer) */
+export async function applyFault(
+  rules: FaultRule[],
+  request: Faulty,
+  incoming: IncomingMessage,
+  response: ServerResponse,
+  throttleBody: string,
+): Promise<boolean> {
+  const rule = matchingRule(rules, request);
   if (!rule) return false;
   if (rule.times !== undefined) rule.times -= 1;
   const { fault } = rule;
