@@ -3,6 +3,7 @@ import { acr } from './acr.ts';
 import { artifactRegistry } from './artifact-registry.ts';
 import { artifactory } from './artifactory.ts';
 import { dockerHub } from './docker-hub.ts';
+import { ecr } from './ecr.ts';
 import { harbor } from './harbor.ts';
 import { oci } from './oci.ts';
 
@@ -12,6 +13,7 @@ export const providers: Readonly<Record<string, Provider>> = {
   'artifact-registry': artifactRegistry,
   artifactory,
   'docker-hub': dockerHub,
+  ecr,
   harbor,
   oci,
 };

@@ -1,0 +1,144 @@
+import type { Observation } from '../model.ts';
+import { type CollectContext, defineProvider } from '../provider.ts';
+import { readSideBySide } from '../side-by-side.ts';
+import { type Aws, awsOf } from './ecr/client.ts';
+import { createImageFindings } from './ecr/findings.ts';
+import { inspect } from './ecr/inspector.ts';
+import { createManifests } from './ecr/manifests.ts';
+import { accountOf, type EcrOptions, options, placesOf } from './ecr/options.ts';
+import { readLimits } from './ecr/quotas.ts';
+import { createFullest, findRepositories, listRepositories, type Repository } from './ecr/repositories.ts';
+import { readRepository, type Scope } from './ecr/repository.ts';
+import { readScanning } from './ecr/scanning.ts';
+import { createWords } from './ecr/words.ts';
+
+const defaultFindingsMs = 6 * 3_600_000;
+
+async function scopeOf(given: EcrOptions, aws: Aws, context: CollectContext): Promise<Scope> {
+  const words = createWords(context);
+  const [scanning, manifests, { DescribeImagesCommand }] = await Promise.all([
+    readScanning(aws, context),
+    given.readIndexes === false ? undefined : createManifests(aws, context),
+    import('@aws-sdk/client-ecr'),
+  ]);
+  const { account } = scanning;
+  return {
+    context,
+    aws,
+    words,
+    scanning,
+    inspection: scanning.type === 'ENHANCED' ? await inspect(aws, context, { account, words }) : undefined,
+    manifests,
+    findings: await createImageFindings(aws, context, {
+      words,
+      intervalSeconds: (given.findingsInterval ?? defaultFindingsMs) / 1000,
+    }),
+    fullest: createFullest(context),
+    describeImages: (input) =>
+      // Pages are of 100 unless asked for more, and archived images are left out unless asked for.
+      new DescribeImagesCommand({ ...input, maxResults: 1000, filter: { imageStatus: 'ANY' } }),
+  };
+}
+
+/** Amazon Elastic Container Registry: https://docs.aws.amazon.com/AmazonECR/latest/APIReference/Welcome.html */
+export const ecr = defineProvider<typeof options>({
+  type: 'ecr',
+  label: 'ecr',
+  options,
+  capabilities: {
+    repositories: '`DescribeRepositories`.',
+    images:
+      '`DescribeImages`, archived images apart; `BatchGetImage` once for each index, to tell its platforms from untagged images.',
+    sizes: 'As ECR states them; of a multi-platform image the sum of its platforms.',
+    push_times: '`DescribeImages`.',
+    pull_times: 'The last recorded pull, which ECR refreshes once in 24 hours.',
+    findings:
+      "Enhanced scanning: Inspector's aggregations and coverage in bulk, in full for the bounded set. Basic scanning: from the listing (classic), or for the bounded set (AWS's own).",
+    signatures: 'Notation signatures and cosign signatures, by what ECR lists beside the images.',
+    quotas: "The account's limits from Service Quotas; the documented ones where that may not be read.",
+    practices: '`scan_on_push`, `immutable_tags` and `customer_managed_key`.',
+  },
+  // AWS publishes no limit for its Describe operations: the rate is learned from throttling.
+  // https://docs.aws.amazon.com/AmazonECR/latest/userguide/service-quotas.html
+  http: { maxConcurrent: 32 },
+  places: (given) => {
+    const places = placesOf(given);
+    return places && (async () => places);
+  },
+  identity: ({ region, assumeRoleArn }) => {
+    const account = accountOf(assumeRoleArn);
+    return { ...(region !== undefined && { region }), ...(account !== undefined && { account }) };
+  },
+  async *collect(given, context): AsyncGenerator<Observation> {
+    const { only } = context;
+    const aws = await awsOf(given, context);
+    const found =
+      only &&
+      (await findRepositories(
+        aws,
+        only.filter((name) => context.wants(name)),
+      ));
+    const listing = found ? [found.found][Symbol.iterator]() : listRepositories(aws);
+    // Nothing else is asked of a registry that does not list its repositories.
+    const first = await listing.next();
+    const limits = only ? undefined : readLimits(aws, context);
+    // It ends with the poll, whoever waits for it then.
+    limits?.catch(() => {});
+    const scope = await scopeOf(given, aws, context);
+    if (!first.done) yield* identityOf(aws, first.value);
+
+    let listed = 0;
+    const waiting = new Map<string, Repository>();
+    async function* names(): AsyncGenerator<string> {
+      for (let page = first; !page.done; page = await listing.next())
+        for (const repository of page.value) {
+          listed += 1;
+          if (!context.wants(repository.repositoryName)) continue;
+          waiting.set(repository.repositoryName, repository);
+          yield repository.repositoryName;
+        }
+    }
+    const read = (repositoryName: string) => {
+      const repository = waiting.get(repositoryName) ?? { repositoryName };
+      waiting.delete(repositoryName);
+      return readRepository(scope, repository);
+    };
+    for (const repository of found?.gone ?? []) yield { type: 'repository-gone', repository };
+    for await (const observation of readSideBySide(context, names(), read)) {
+      if (observation.type === 'repository-failed') scope.fullest.failed(observation.repository);
+      if (observation.type === 'repository-gone') listed -= 1;
+      yield observation;
+    }
+    if (!limits) return;
+    const { repositories, imagesPerRepository } = await limits;
+    const images = scope.fullest.images();
+    yield {
+      type: 'registry',
+      facts: {
+        quotas: [
+          { quota: 'repositories', used: listed, limit: repositories },
+          {
+            quota: 'images_per_repository',
+            ...(images !== undefined && { used: images }),
+            limit: imagesPerRepository,
+          },
+        ],
+      },
+    };
+  },
+});
+
+/** Where the registry is, from any of its repositories. */
+async function* identityOf(aws: Aws, repositories: readonly Repository[]): AsyncGenerator<Observation> {
+  const [first] = repositories;
+  if (!first) return;
+  const host = first.repositoryUri?.split('/')[0];
+  yield {
+    type: 'identity',
+    identity: {
+      region: await aws.region(),
+      ...(first.registryId && { account: first.registryId }),
+      ...(host && { host }),
+    },
+  };
+}

@@ -1,0 +1,101 @@
+import { z } from 'zod';
+import { indexTypes, isSigningBundle } from '../../media-types.ts';
+import type { CollectContext } from '../../provider.ts';
+import { createGate, parsed } from './answers.ts';
+import type { Aws } from './client.ts';
+
+/** What a manifest says that `DescribeImages` does not. Immutable, hence remembered by digest. */
+export interface ManifestRecord {
+  /** Of an index: digests of what it lists. */
+  readonly platforms?: readonly string[];
+  readonly attestations?: readonly string[];
+  /** Of a Sigstore bundle: whether it is a signature. */
+  readonly signature?: boolean;
+}
+
+export interface Manifests {
+  /** What is remembered. */
+  known(digest: string): ManifestRecord | undefined;
+  /**
+   * Reads manifests of one repository, those that can be had.
+   * @throws CollectError
+   */
+  read(repository: string, digests: readonly string[]): Promise<ReadonlyMap<string, ManifestRecord>>;
+}
+
+/** https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_BatchGetImage.html */
+const batch = 100;
+
+const response = z.object({
+  images: z.array(
+    z.object({
+      imageId: z.object({ imageDigest: z.string() }),
+      imageManifest: z.string(),
+      imageManifestMediaType: z.string().nullish(),
+    }),
+  ),
+});
+
+const annotations = z.record(z.string(), z.string()).nullish();
+const document = z.object({
+  manifests: z
+    .array(z.object({ digest: z.string(), mediaType: z.string().nullish(), annotations }))
+    .nullish(),
+  annotations,
+});
+
+function recordOf(text: string): ManifestRecord | undefined {
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+  const manifest = document.safeParse(json);
+  if (!manifest.success) return undefined;
+  const { manifests, annotations: notes } = manifest.data;
+  if (!manifests) return { signature: isSigningBundle(notes) };
+  // https://docs.docker.com/build/metadata/attestations/attestation-storage/
+  const isAttestation = (child: (typeof manifests)[number]) =>
+    child.annotations?.['vnd.docker.reference.type'] === 'attestation-manifest';
+  const attestations = manifests.filter(isAttestation).map(({ digest }) => digest);
+  return {
+    platforms: manifests.filter((child) => !isAttestation(child)).map(({ digest }) => digest),
+    ...(attestations.length > 0 && { attestations }),
+  };
+}
+
+const acceptedMediaTypes = [
+  ...indexTypes,
+  'application/vnd.oci.image.manifest.v1+json',
+  'application/vnd.docker.distribution.manifest.v2+json',
+];
+
+export async function createManifests(aws: Aws, context: CollectContext): Promise<Manifests> {
+  const { memory } = context;
+  const { BatchGetImageCommand } = await import('@aws-sdk/client-ecr');
+  const gate = createGate();
+  const keyOf = (digest: string) => `manifest ${digest}`;
+  return {
+    known: (digest) => memory.get<ManifestRecord>(keyOf(digest))?.value,
+    async read(repositoryName, digests) {
+      const records = new Map<string, ManifestRecord>();
+      for (let at = 0; at < digests.length; at += batch) {
+        const imageIds = digests.slice(at, at + batch).map((imageDigest) => ({ imageDigest }));
+        const answer = await gate(() =>
+          aws.ecr.ask(
+            () => new BatchGetImageCommand({ repositoryName, imageIds, acceptedMediaTypes }),
+            'BatchGetImage',
+          ),
+        );
+        for (const { imageId, imageManifest } of parsed(answer, response, 'BatchGetImage').images) {
+          const record = recordOf(imageManifest);
+          if (!record) continue;
+          memory.set(keyOf(imageId.imageDigest), record);
+          records.set(imageId.imageDigest, record);
+        }
+      }
+      return records;
+    },
+  };
+}

@@ -1,0 +1,29 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+/**
+ * Configuration files of the AWS CLI with these profiles, and nothing else that the SDK would take credentials, regions or
+ * addresses from: a person's own are none of the tests' business.
+ */
+export function useAwsFiles(
+  folder: string,
+  profiles: Readonly<Record<string, { readonly id: string; readonly secret: string }>>,
+): void {
+  for (const name of Object.keys(process.env)) if (name.startsWith('AWS_')) delete process.env[name];
+  const credentials = join(folder, 'credentials');
+  const config = join(folder, 'config');
+  writeFileSync(
+    credentials,
+    Object.entries(profiles)
+      .map(
+        ([name, { id, secret }]) => `[${name}]\naws_access_key_id=${id}\naws_secret_access_key=${secret}\n`,
+      )
+      .join('\n'),
+  );
+  writeFileSync(config, '');
+  Object.assign(process.env, {
+    AWS_SHARED_CREDENTIALS_FILE: credentials,
+    AWS_CONFIG_FILE: config,
+    AWS_EC2_METADATA_DISABLED: 'true',
+  });
+}
