@@ -8,7 +8,7 @@ import { conclude, median, mib, ms, ratio, table, target } from './report.ts';
  * exporter, against the same pages by undici and JSON.parse and against the vendor's SDK used plainly; and its memory
  * with few and with many images. `--full` reads ten million images instead of one.
  */
-const all = ['acr', 'artifact-registry'];
+const all = ['acr', 'artifact-registry', 'ecr'];
 const asked = all.filter((name) => process.argv.includes(name));
 const full = process.argv.includes('--full');
 const rounds = 5;

@@ -7,7 +7,11 @@ import type { Amount, Reading, Subject, Way } from './subject.ts';
  */
 const [subjectName = '', role = '', repositories, images, url = '', warm] = process.argv.slice(2);
 const { subject } = (await import(`./${subjectName}.ts`)) as { subject: Subject };
-const amount: Amount = { repositories: Number(repositories), imagesPerRepository: Number(images) };
+const amount: Amount = {
+  repositories: Number(repositories),
+  imagesPerRepository: Number(images),
+  compared: Boolean(warm),
+};
 
 if (role === 'serve') process.send?.(await subject.serve(amount));
 else {

@@ -2,6 +2,8 @@
 export interface Amount {
   readonly repositories: number;
   readonly imagesPerRepository: number;
+  /** Whether ways are compared: all of them make the same number of requests at once. */
+  readonly compared?: boolean;
 }
 
 /** One vendor's listing of images, and the ways to read it that are compared. */
@@ -20,7 +22,7 @@ export interface Subject {
 export const ways = ['exporter', 'bare', 'sdk'] as const;
 export type Way = (typeof ways)[number];
 
-/** Repositories at once, for all. */
+/** Repositories at once, for all who are compared. */
 export const concurrency = 8;
 
 /** What a process that read everything says of itself. */
