@@ -4,13 +4,17 @@ import {
   startProject,
 } from '../support/artifact-registry.ts';
 import { truthFamilies as artifactoryFamilies, artifactoryTruth } from '../support/artifactory-truth.ts';
+import { useAwsFiles } from '../support/aws.ts';
 import { harborFamilies, harborTruth } from '../support/harbor-truth.ts';
 import { truthFamilies as ociFamilies, ociTruth } from '../support/oci-truth.ts';
+import { tempDir } from '../support/programs.ts';
 import { truthFamilies as acrFamilies } from './acr-estate.ts';
 import { startArtifactorySimulator } from './artifactory.ts';
 import { startAzure } from './azure.ts';
 import { startDockerHubSimulator } from './docker-hub.ts';
 import { truthFamilies as dockerHubFamilies, dockerHubTruth } from './docker-hub-truth.ts';
+import { startEcrSimulator } from './ecr.ts';
+import { truthFamilies as ecrFamilies, ecrTruth } from './ecr-truth.ts';
 import { createEstate } from './estate.ts';
 import type { FaultRule } from './faults.ts';
 import { startHarborSimulator } from './harbor.ts';
@@ -107,6 +111,32 @@ export const everyRegistry: Readonly<Record<string, (options: Options) => Promis
       step: () => estate.step(),
       ...byFaults(faults),
       close: simulator.close,
+    };
+  },
+  async ecr(options) {
+    const estate = createEstate({ ...options, archived: true });
+    const simulator = await startEcrSimulator({ estate, mode: 'enhanced' });
+    const folder = tempDir();
+    // The exporter's process takes them from here, as it does in a shell.
+    useAwsFiles(folder.path, {
+      demo: { id: simulator.key.accessKeyId, secret: simulator.key.secretAccessKey },
+    });
+    return {
+      registry: {
+        endpoint: simulator.url,
+        region: simulator.region,
+        profile: 'demo',
+        assumeRoleArn: simulator.roleArn,
+        findingsInterval: '1ms',
+      },
+      families: ecrFamilies,
+      truth: () => ecrTruth(simulator),
+      step: () => estate.step(),
+      ...byFaults(simulator.faults),
+      async close() {
+        await simulator.close();
+        folder.remove();
+      },
     };
   },
   async harbor(options) {
