@@ -4,9 +4,11 @@ import type { CollectContext } from './provider.ts';
 
 /**
  * Whoever counts a repository's images holds them until all are seen: about 0.4 KB each. While more than so many are
- * held, only the repository that was begun first goes on, besides those that begin.
+ * held, only the repositories that were begun first go on, and none begins.
  */
 const heldAtMost = 40_000;
+/** So many go on all the same: one after the other, the pages of a large registry would take an hour. */
+const leaders = 4;
 
 /**
  * Reads repositories side by side and yields what is seen as it comes, so that a slow repository holds up no other
@@ -51,12 +53,13 @@ export async function* readSideBySide(
   let failure: { readonly error: unknown } | undefined;
   const listing = Symbol.asyncIterator in names ? names[Symbol.asyncIterator]() : names[Symbol.iterator]();
   const open = new Set<Reading>();
+  let held = 0;
   let asking = false;
   let ended = false;
   let listed = 0;
   let done = 0;
   const ask = (): void => {
-    if (asking || ended || open.size >= concurrency) return;
+    if (asking || ended || open.size >= concurrency || (held > heldAtMost && open.size >= leaders)) return;
     asking = true;
     start(Promise.resolve(listing.next()).then((next) => ({ listed: next })));
   };
@@ -68,9 +71,13 @@ export async function* readSideBySide(
       ),
     );
 
-  let held = 0;
   const parked = new Set<Reading>();
-  const mayGoOn = (reading: Reading): boolean => held <= heldAtMost || open.values().next().value === reading;
+  const isLeader = (reading: Reading): boolean =>
+    open
+      .values()
+      .take(leaders)
+      .some((one) => one === reading);
+  const mayGoOn = (reading: Reading): boolean => held <= heldAtMost || isLeader(reading);
   const resume = (): void => {
     for (const reading of parked) {
       if (!mayGoOn(reading)) continue;

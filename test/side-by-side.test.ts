@@ -48,5 +48,6 @@ test('of large ones no more are held than fit, and all come to their end', async
   // 16 repositories of 20,000 images: at once they would be 320,000.
   const { most, done } = await read(16, 20, 16);
   expect(done).toBe(16);
-  expect(most).toBeLessThan(40_000 + 20_000 + 2 * 16_000);
+  // Four go on when the others wait, each with up to a page more than it had.
+  expect(most).toBeLessThan(40_000 + 4 * 20_000 + 16_000);
 });
