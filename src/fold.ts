@@ -1,9 +1,12 @@
-import { foldImages, type ImageRow, type ImageSelection, type Retention, toRow } from './fold/images.ts';
+import { foldImages, type ImageSelection } from './fold/images.ts';
+import type { Retention } from './fold/retention.ts';
+import { type ImageRow, toRow } from './fold/rows.ts';
 import type { Observation, PackedTotals, RegistryFacts, RegistryIdentity, RepositoryFacts } from './model.ts';
 
 import { repackTotals } from './totals.ts';
 
-export type { ImageSelection, Retention } from './fold/images.ts';
+export type { ImageSelection } from './fold/images.ts';
+export type { Retention } from './fold/retention.ts';
 
 /** What the fold needs to know of the configuration. */
 export interface FoldOptions {
