@@ -1,7 +1,16 @@
 import { createHash } from 'node:crypto';
 import { type Severity, severities } from '../../src/model.ts';
 import type { Estate, EstateImage, EstateRepository, EstateScan } from './estate.ts';
-import { line, lines, repositoryTruth } from './estate-truth.ts';
+import {
+  contentFamilies,
+  contentLines,
+  imageFamilies,
+  imageLines,
+  line,
+  lines,
+  partsOf,
+  repositoryTruth,
+} from './estate-truth.ts';
 
 /**
  * An estate as Azure shows it: manifests in the shape that `_manifests` answers, their bytes, and what of the truth
@@ -169,21 +178,15 @@ export function visibleScan({ scan }: EstateImage): EstateScan | undefined {
 
 /** Families that {@link estateTruth} covers. */
 export const truthFamilies = [
-  'repositories',
+  ...contentFamilies,
+  ...imageFamilies,
   'storage_bytes',
-  'repository_images',
-  'repository_tags',
-  'repository_artifacts',
-  'repository_size_bytes',
-  'repository_last_push_timestamp_seconds',
   'repository_signed_images',
   'repository_findings',
   'repository_fixable_findings',
   'repository_vulnerable_images',
   'repository_image_scans',
   'repository_practice',
-  'image_size_bytes',
-  'image_pushed_timestamp_seconds',
   'image_findings',
 ] as const;
 
@@ -210,20 +213,14 @@ export function estateTruth(
     const seen = { ...repository, images };
     const truth = repositoryTruth(seen);
     const labels = { repository: repository.name };
-    const parts = (image: EstateImage) =>
-      image.platforms ? image.platforms.flatMap((digest) => images.get(digest) ?? []) : [image];
     const scanned = [...images.values()].filter(
       (image) =>
         (image.kind === 'image' || image.kind === 'index') &&
-        parts(image).every(({ scan }) => scan.status === 'complete'),
+        partsOf(seen, image).every(({ scan }) => scan.status === 'complete'),
     ).length;
     const latest = [...images.values()].some(({ tags }) => tags.includes('latest'));
     out.push(
-      ...lines('repository_images', labels, 'state', { tagged: truth.tagged, untagged: truth.untagged }),
-      ...line('repository_tags', labels, truth.tags),
-      ...lines('repository_artifacts', labels, 'kind', truth.artifacts),
-      ...line('repository_size_bytes', labels, truth.sizeBytes),
-      ...line('repository_last_push_timestamp_seconds', labels, truth.lastPushAt),
+      ...contentLines(labels, truth),
       ...line('repository_signed_images', labels, truth.signed),
       ...lines('repository_findings', labels, 'severity', bySeverity(truth.findings)),
       ...lines('repository_fixable_findings', labels, 'severity', bySeverity(truth.fixable)),
@@ -241,30 +238,13 @@ export function estateTruth(
         line('repository_practice', { ...labels, practice }, Number(followed)),
       ),
     );
-    for (const image of truth.newest.slice(0, 3))
-      for (const tag of image.tags) {
-        const one = { ...labels, tag, digest: image.digest };
-        const known = parts(image);
-        const counts = known.flatMap(({ scan }) => scan.counts ?? []);
-        out.push(
-          ...line(
-            'image_size_bytes',
-            one,
-            known.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
-          ),
-          ...line('image_pushed_timestamp_seconds', one, image.pushedAt),
-          ...(counts.length > 0
-            ? lines(
-                'image_findings',
-                one,
-                'severity',
-                Object.fromEntries(
-                  shown.map((severity) => [severity, Math.max(...counts.map((each) => each[severity]))]),
-                ),
-              )
-            : []),
-        );
-      }
+    out.push(
+      ...imageLines(labels, seen, truth, (own, image) => {
+        const counts = partsOf(seen, image).flatMap(({ scan }) => scan.counts ?? []);
+        const most = shown.map((severity) => [severity, Math.max(...counts.map((each) => each[severity]))]);
+        return counts.length > 0 ? lines('image_findings', own, 'severity', Object.fromEntries(most)) : [];
+      }),
+    );
   }
   return out;
 }

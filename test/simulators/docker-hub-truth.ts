@@ -1,33 +1,32 @@
 import type { DockerHubSimulator } from './docker-hub.ts';
 import { extrasOf, hubName, visible } from './docker-hub-estate.ts';
 import type { EstateRepository } from './estate.ts';
-import { line, lines, repositoryTruth } from './estate-truth.ts';
+import {
+  contentFamilies,
+  contentLines,
+  imageFamilies,
+  imageLines,
+  line,
+  lines,
+  repositoryTruth,
+} from './estate-truth.ts';
 
 /** Families that {@link dockerHubTruth} covers. */
 export const truthFamilies = [
-  'repositories',
+  ...contentFamilies,
+  ...imageFamilies,
   'storage_bytes',
   'project_repositories',
   'pull_limit',
   'pull_remaining',
   'pull_limit_window_seconds',
-  'repository_images',
-  'repository_tags',
-  'repository_artifacts',
-  'repository_size_bytes',
-  'repository_last_push_timestamp_seconds',
   'repository_last_pull_timestamp_seconds',
   'repository_pulls_total',
   'repository_stars',
   'repository_signed_images',
   'repository_practice',
-  'image_size_bytes',
-  'image_pushed_timestamp_seconds',
   'image_signed',
 ] as const;
-
-/** Images of the bounded set as the configuration has it by itself. */
-const perRepository = 3;
 
 function repositoryLines(namespace: string, whole: EstateRepository): string[] {
   const repository = visible(whole);
@@ -37,16 +36,8 @@ function repositoryLines(namespace: string, whole: EstateRepository): string[] {
   const images = [...repository.images.values()];
   const isSigned = (digest: string) =>
     images.some(({ kind, subject }) => kind === 'signature' && subject === digest);
-  const sizeOf = (digest: string): number => {
-    const image = repository.images.get(digest);
-    return image?.platforms?.reduce((sum, one) => sum + sizeOf(one), 0) ?? image?.sizeBytes ?? 0;
-  };
   return [
-    ...line('repository_images', { ...label, state: 'tagged' }, truth.tagged),
-    ...line('repository_tags', label, truth.tags),
-    ...lines('repository_artifacts', label, 'kind', truth.artifacts),
-    ...line('repository_size_bytes', label, truth.sizeBytes),
-    ...line('repository_last_push_timestamp_seconds', label, truth.lastPushAt),
+    ...contentLines(label, truth, {}),
     ...line('repository_last_pull_timestamp_seconds', label, truth.lastPullAt),
     ...line('repository_pulls_total', label, whole.pulls),
     ...line('repository_stars', label, stars),
@@ -58,15 +49,9 @@ function repositoryLines(namespace: string, whole: EstateRepository): string[] {
       no_anonymous_pull: Number(isPrivate),
       no_latest_tag: Number(!images.some(({ tags }) => tags.includes('latest'))),
     }),
-    ...truth.newest
-      .slice(0, perRepository)
-      .flatMap(({ digest, tags, pushedAt }) =>
-        tags.flatMap((tag) => [
-          ...line('image_size_bytes', { ...label, tag, digest }, sizeOf(digest)),
-          ...line('image_pushed_timestamp_seconds', { ...label, tag, digest }, pushedAt),
-          ...line('image_signed', { ...label, tag, digest }, isSigned(digest) ? 1 : undefined),
-        ]),
-      ),
+    ...imageLines(label, repository, truth, (own, { digest }) =>
+      line('image_signed', own, isSigned(digest) ? 1 : undefined),
+    ),
   ];
 }
 

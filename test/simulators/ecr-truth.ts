@@ -3,19 +3,25 @@ import type { EcrSimulator } from './ecr.ts';
 import { settingsOf } from './ecr-actions.ts';
 import { inUseOf } from './ecr-wire.ts';
 import type { EstateImage, EstateRepository } from './estate.ts';
-import { line, lines, repositoryTruth } from './estate-truth.ts';
+import {
+  boundedImages,
+  contentFamilies,
+  contentLines,
+  imageFamilies,
+  imageLines,
+  line,
+  lines,
+  partsOf,
+  repositoryTruth,
+} from './estate-truth.ts';
 
 /** What has to be exposed of a simulated ECR, counted from its population alone. */
 export const truthFamilies: readonly string[] = [
-  'repositories',
+  ...contentFamilies,
+  ...imageFamilies,
   'quota_used',
   'quota_limit',
-  'repository_images',
-  'repository_tags',
-  'repository_artifacts',
-  'repository_size_bytes',
   'repository_archived_size_bytes',
-  'repository_last_push_timestamp_seconds',
   'repository_last_pull_timestamp_seconds',
   'repository_findings',
   'repository_fixable_findings',
@@ -25,15 +31,10 @@ export const truthFamilies: readonly string[] = [
   'repository_practice',
   'image_findings',
   'image_fixable_findings',
-  'image_size_bytes',
-  'image_pushed_timestamp_seconds',
   'image_scanned_timestamp_seconds',
   'image_signed',
   'image_in_use',
 ];
-
-/** Images that are exported one by one. */
-const perRepository = 3;
 
 type Counts = Partial<Record<Severity, number>>;
 
@@ -77,9 +78,7 @@ function effective(
   image: EstateImage,
   boundedParts: Set<string>,
 ) {
-  const parts = image.platforms
-    ? image.platforms.flatMap((digest) => repository.images.get(digest) ?? [])
-    : [image];
+  const parts = partsOf(repository, image);
   const seen = parts.map((part) => seenOf(simulator, part, boundedParts.has(part.digest)));
   const times = seen.flatMap(({ at }) => at ?? []);
   return {
@@ -89,7 +88,6 @@ function effective(
       ? undefined
       : worst.find((one) => seen.some(({ status }) => status === one)),
     at: times.length > 0 ? Math.max(...times) : undefined,
-    sizeBytes: parts.reduce((sum, part) => sum + part.sizeBytes, 0),
     inUse: parts.filter(isCovered).reduce((sum, part) => sum + inUseOf(repository, part), 0),
     /** Whether Inspector covers a part of it. */
     covered: parts.some((part) => isCovered(part)),
@@ -115,7 +113,7 @@ function repositoryLines(simulator: EcrSimulator, repository: EstateRepository):
   const truth = repositoryTruth(repository);
   const labels = { repository: repository.name };
   const all = [...repository.images.values()];
-  const bounded = truth.newest.slice(0, perRepository);
+  const bounded = boundedImages(truth);
   const boundedParts = new Set(bounded.flatMap(({ digest, platforms }) => platforms ?? [digest]));
   const images = all.filter(({ kind, archived }) => !archived && (kind === 'image' || kind === 'index'));
   const of = (image: EstateImage) => effective(simulator, repository, image, boundedParts);
@@ -138,17 +136,12 @@ function repositoryLines(simulator: EcrSimulator, repository: EstateRepository):
   );
 
   return [
-    ...lines('repository_images', labels, 'state', {
-      tagged: truth.tagged,
+    ...contentLines(labels, truth, {
       untagged: truth.untagged,
       // What is archived cannot be read: which of them an archived index lists is unknown.
       ...(truth.archived > 0 && !archivedIndex && { archived: truth.archived }),
     }),
-    ...line('repository_tags', labels, truth.tags),
-    ...lines('repository_artifacts', labels, 'kind', truth.artifacts),
-    ...line('repository_size_bytes', labels, truth.sizeBytes),
     ...(truth.archived > 0 ? line('repository_archived_size_bytes', labels, truth.archivedBytes) : []),
-    ...line('repository_last_push_timestamp_seconds', labels, truth.lastPushAt),
     ...line('repository_last_pull_timestamp_seconds', labels, truth.lastPullAt),
     ...lines('repository_findings', labels, 'severity', first?.counts),
     ...lines('repository_fixable_findings', labels, 'severity', first?.fixable),
@@ -158,21 +151,16 @@ function repositoryLines(simulator: EcrSimulator, repository: EstateRepository):
       : []),
     ...line('repository_signed_images', labels, truth.signed),
     ...lines('repository_practice', labels, 'practice', practicesOf(simulator, repository.name)),
-    ...bounded.flatMap((image) =>
-      image.tags.flatMap((tag) => {
-        const one = { ...labels, tag, digest: image.digest };
-        const { counts, fixable, sizeBytes, at, inUse, covered } = of(image);
-        return [
-          ...lines('image_findings', one, 'severity', counts),
-          ...lines('image_fixable_findings', one, 'severity', fixable),
-          ...line('image_size_bytes', one, sizeBytes),
-          ...line('image_pushed_timestamp_seconds', one, image.pushedAt),
-          ...line('image_scanned_timestamp_seconds', one, at),
-          ...line('image_signed', one, Number(signed.has(image.digest))),
-          ...(simulator.mode === 'enhanced' && covered ? line('image_in_use', one, inUse) : []),
-        ];
-      }),
-    ),
+    ...imageLines(labels, repository, truth, (own, image) => {
+      const { counts, fixable, at, inUse, covered } = of(image);
+      return [
+        ...lines('image_findings', own, 'severity', counts),
+        ...lines('image_fixable_findings', own, 'severity', fixable),
+        ...line('image_scanned_timestamp_seconds', own, at),
+        ...line('image_signed', own, Number(signed.has(image.digest))),
+        ...(simulator.mode === 'enhanced' && covered ? line('image_in_use', own, inUse) : []),
+      ];
+    }),
   ];
 }
 

@@ -106,3 +106,59 @@ export const lines = (
   values: Readonly<Partial<Record<string, number>>> | undefined,
 ): string[] =>
   Object.entries(values ?? {}).flatMap(([key, value]) => line(family, { ...labels, [label]: key }, value));
+
+/** Families of {@link contentLines} and of the registry's own count: what every vendor tells. */
+export const contentFamilies = [
+  'repositories',
+  'repository_images',
+  'repository_tags',
+  'repository_artifacts',
+  'repository_size_bytes',
+  'repository_last_push_timestamp_seconds',
+] as const;
+
+/** What every vendor tells of a repository's contents; `untagged` and `archived` where it lists such images. */
+export const contentLines = (
+  labels: Readonly<Record<string, string>>,
+  truth: RepositoryTruth,
+  states: { readonly untagged?: number; readonly archived?: number } = { untagged: truth.untagged },
+): string[] => [
+  ...lines('repository_images', labels, 'state', { tagged: truth.tagged, ...states }),
+  ...line('repository_tags', labels, truth.tags),
+  ...lines('repository_artifacts', labels, 'kind', truth.artifacts),
+  ...line('repository_size_bytes', labels, truth.sizeBytes),
+  ...line('repository_last_push_timestamp_seconds', labels, truth.lastPushAt),
+];
+
+/** Families of {@link imageLines}. */
+export const imageFamilies = ['image_size_bytes', 'image_pushed_timestamp_seconds'] as const;
+
+/** So many of the newest images are exported one by one, unless the configuration says otherwise. */
+const perRepository = 3;
+
+/** The manifests that an image is made of: the platforms of an index, or the image itself. */
+export const partsOf = ({ images }: EstateRepository, image: EstateImage): EstateImage[] =>
+  image.platforms ? image.platforms.flatMap((digest) => images.get(digest) ?? []) : [image];
+
+/** The images that are exported one by one. */
+export const boundedImages = ({ newest }: RepositoryTruth): readonly EstateImage[] =>
+  newest.slice(0, perRepository);
+
+/** What every vendor tells of the images that are exported one by one, and what `more` adds to it, tag by tag. */
+export const imageLines = (
+  labels: Readonly<Record<string, string>>,
+  repository: EstateRepository,
+  truth: RepositoryTruth,
+  more: (own: Readonly<Record<string, string>>, image: EstateImage) => readonly string[],
+): string[] =>
+  boundedImages(truth).flatMap((image) =>
+    image.tags.flatMap((tag) => {
+      const own = { ...labels, tag, digest: image.digest };
+      const sizeBytes = sum(partsOf(repository, image).map((part) => part.sizeBytes));
+      return [
+        ...line('image_size_bytes', own, sizeBytes),
+        ...line('image_pushed_timestamp_seconds', own, image.pushedAt),
+        ...more(own, image),
+      ];
+    }),
+  );

@@ -15,7 +15,16 @@ import {
   type EstateImage,
   type EstateRepository,
 } from '../simulators/estate.ts';
-import { line, lines, repositoryTruth } from '../simulators/estate-truth.ts';
+import {
+  contentFamilies,
+  contentLines,
+  imageFamilies,
+  imageLines,
+  line,
+  lines,
+  partsOf,
+  repositoryTruth,
+} from '../simulators/estate-truth.ts';
 import { type GoogleIdentity, startGoogleIdentity } from '../simulators/google-identity.ts';
 
 /** A simulated project with its token servers, and the configuration that reads it. */
@@ -86,12 +95,9 @@ export async function startProject(options: ProjectOptions = {}): Promise<Google
 }
 
 export const truthFamilies = [
+  ...contentFamilies.filter((family) => family !== 'repositories'),
+  ...imageFamilies,
   'storage_bytes',
-  'repository_images',
-  'repository_tags',
-  'repository_artifacts',
-  'repository_size_bytes',
-  'repository_last_push_timestamp_seconds',
   'repository_findings',
   'repository_fixable_findings',
   'repository_vulnerable_images',
@@ -99,13 +105,8 @@ export const truthFamilies = [
   'repository_practice',
   'image_findings',
   'image_fixable_findings',
-  'image_size_bytes',
-  'image_pushed_timestamp_seconds',
   'image_scanned_timestamp_seconds',
 ] as const;
-
-/** So many of the newest images are exported one by one, unless the configuration says otherwise. */
-const perRepository = 3;
 
 /** What has to be exposed of a project, counted from what it holds. */
 export function artifactRegistryTruth({ estate, simulator }: GoogleProject): string[] {
@@ -120,11 +121,7 @@ export function artifactRegistryTruth({ estate, simulator }: GoogleProject): str
       const images = [...repository.images.values()];
       const anyScan = Object.values(truth.scans).some((count) => count > 0);
       return [
-        ...lines('repository_images', labels, 'state', { tagged: truth.tagged, untagged: truth.untagged }),
-        ...line('repository_tags', labels, truth.tags),
-        ...lines('repository_artifacts', labels, 'kind', truth.artifacts),
-        ...line('repository_size_bytes', labels, truth.sizeBytes),
-        ...line('repository_last_push_timestamp_seconds', labels, truth.lastPushAt),
+        ...contentLines(labels, truth),
         ...lines('repository_findings', labels, 'severity', truth.findings),
         ...lines('repository_fixable_findings', labels, 'severity', truth.fixable),
         ...lines('repository_vulnerable_images', labels, 'severity', truth.vulnerable),
@@ -138,31 +135,16 @@ export function artifactRegistryTruth({ estate, simulator }: GoogleProject): str
           customer_managed_key: Number(settings.kmsKeyName !== undefined),
           no_latest_tag: Number(!images.some(({ tags }) => tags.includes('latest'))),
         }),
-        ...truth.newest.slice(0, perRepository).flatMap((image) => {
-          const platforms = image.platforms?.flatMap((digest) => repository.images.get(digest) ?? []) ?? [
-            image,
+        ...imageLines(labels, repository, truth, (own, image) => {
+          const parts = partsOf(repository, image);
+          const alone = new Map([...parts, image].map((one) => [one.digest, one]));
+          const { findings, fixable } = repositoryTruth({ ...repository, images: alone });
+          const scannedAt = Math.max(...parts.map(({ scan }) => scan.at ?? 0));
+          return [
+            ...lines('image_findings', own, 'severity', findings),
+            ...lines('image_fixable_findings', own, 'severity', fixable),
+            ...line('image_scanned_timestamp_seconds', own, scannedAt || undefined),
           ];
-          const scans = platforms.map(({ scan }) => scan);
-          const one = { ...repository, images: new Map(images.map((each) => [each.digest, each])) };
-          const only = repositoryTruth({
-            ...one,
-            images: new Map([...platforms, image].map((each) => [each.digest, each])),
-          });
-          const scannedAt = Math.max(...scans.map(({ at }) => at ?? 0));
-          return image.tags.flatMap((tag) => {
-            const own = { ...labels, tag, digest: image.digest };
-            return [
-              ...lines('image_findings', own, 'severity', only.findings),
-              ...lines('image_fixable_findings', own, 'severity', only.fixable),
-              ...line(
-                'image_size_bytes',
-                own,
-                platforms.reduce((total, { sizeBytes }) => total + sizeBytes, 0),
-              ),
-              ...line('image_pushed_timestamp_seconds', own, image.pushedAt),
-              ...line('image_scanned_timestamp_seconds', own, scannedAt || undefined),
-            ];
-          });
         }),
       ];
     }),

@@ -1,30 +1,31 @@
 import type { ArtifactorySimulator } from '../simulators/artifactory.ts';
 import { downloadsOf, keyOf } from '../simulators/artifactory-layout.ts';
-import type { Estate } from '../simulators/estate.ts';
-import { line, lines, repositoryTruth } from '../simulators/estate-truth.ts';
+import type { Estate, EstateImage, EstateRepository } from '../simulators/estate.ts';
+import {
+  contentFamilies,
+  contentLines,
+  imageFamilies,
+  imageLines,
+  line,
+  lines,
+  partsOf,
+  repositoryTruth,
+} from '../simulators/estate-truth.ts';
 
 /** Families that {@link artifactoryTruth} covers. */
 export const truthFamilies = [
-  'repositories',
+  ...contentFamilies,
+  ...imageFamilies,
   'project_repositories',
-  'repository_images',
-  'repository_tags',
-  'repository_artifacts',
-  'repository_size_bytes',
-  'repository_last_push_timestamp_seconds',
   'repository_last_pull_timestamp_seconds',
   'repository_pulls_total',
   'repository_findings',
   'repository_vulnerable_images',
   'repository_image_scans',
   'repository_signed_images',
-  'image_size_bytes',
-  'image_pushed_timestamp_seconds',
   'image_findings',
   'image_signed',
 ] as const;
-
-const perRepository = 3;
 
 /** The samples that a platform has to lead to, as `RunningLoop.lines` gives them. */
 export function artifactoryTruth(estate: Estate, simulator: ArtifactorySimulator): string[] {
@@ -42,11 +43,7 @@ export function artifactoryTruth(estate: Estate, simulator: ArtifactorySimulator
     const all = [...repository.images.values()];
     const anyScan = truth.tagged + truth.untagged > 0;
     out.push(
-      ...lines('repository_images', labels, 'state', { tagged: truth.tagged, untagged: truth.untagged }),
-      ...line('repository_tags', labels, truth.tags),
-      ...lines('repository_artifacts', labels, 'kind', truth.artifacts),
-      ...line('repository_size_bytes', labels, truth.sizeBytes),
-      ...line('repository_last_push_timestamp_seconds', labels, truth.lastPushAt),
+      ...contentLines(labels, truth),
       ...line('repository_last_pull_timestamp_seconds', labels, truth.lastPullAt),
       ...line(
         'repository_pulls_total',
@@ -63,34 +60,18 @@ export function artifactoryTruth(estate: Estate, simulator: ArtifactorySimulator
     const signatures = new Set(
       all.filter(({ kind }) => kind === 'signature').map(({ subject }) => subject as string),
     );
-    for (const image of truth.newest.slice(0, perRepository)) {
-      const platforms = (image.platforms ?? [image.digest]).flatMap(
-        (one) => repository.images.get(one) ?? [],
-      );
-      for (const tag of image.tags) {
-        const named = { ...labels, tag, digest: image.digest };
-        const counts = repositoryTruth({ ...repository, images: only(repository.images, image) }).findings;
-        out.push(
-          ...line(
-            'image_size_bytes',
-            named,
-            platforms.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
-          ),
-          ...line('image_pushed_timestamp_seconds', named, image.pushedAt),
-          ...lines('image_findings', named, 'severity', counts),
-          ...line('image_signed', named, Number(signatures.has(image.digest))),
-        );
-      }
-    }
+    out.push(
+      ...imageLines(labels, repository, truth, (own, image) => [
+        ...lines('image_findings', own, 'severity', findingsOf(repository, image)),
+        ...line('image_signed', own, Number(signatures.has(image.digest))),
+      ]),
+    );
   }
   return out;
 }
 
-/** The image with its platforms, alone. */
-function only<T extends { readonly digest: string; readonly platforms?: readonly string[] }>(
-  images: ReadonlyMap<string, T>,
-  image: T,
-): Map<string, T> {
-  const kept = [image.digest, ...(image.platforms ?? [])];
-  return new Map([...images].filter(([digest]) => kept.includes(digest)));
+/** Of the image with its platforms, alone. */
+function findingsOf(repository: EstateRepository, image: EstateImage) {
+  const alone = [image, ...partsOf(repository, image)].map((one) => [one.digest, one] as const);
+  return repositoryTruth({ ...repository, images: new Map(alone) }).findings;
 }

@@ -1,15 +1,18 @@
 import type { EstateRepository } from '../simulators/estate.ts';
-import { line, lines, type RepositoryTruth, repositoryTruth } from '../simulators/estate-truth.ts';
+import {
+  contentFamilies,
+  contentLines,
+  line,
+  lines,
+  partsOf,
+  type RepositoryTruth,
+  repositoryTruth,
+} from '../simulators/estate-truth.ts';
 import type { HarborWorld } from '../simulators/harbor-world.ts';
 
 /** Families that {@link harborTruth} covers. */
 export const harborFamilies = [
-  'repositories',
-  'repository_images',
-  'repository_tags',
-  'repository_artifacts',
-  'repository_size_bytes',
-  'repository_last_push_timestamp_seconds',
+  ...contentFamilies,
   'repository_last_pull_timestamp_seconds',
   'repository_pulls_total',
   'repository_findings',
@@ -35,8 +38,8 @@ function asHarborKnows(repository: EstateRepository): EstateRepository {
 }
 
 /** Of an index the most that one of its platforms has. */
-function fixableOf({ newest: [first] }: RepositoryTruth, { images }: EstateRepository): number | undefined {
-  const scanned = first?.platforms?.flatMap((digest) => images.get(digest) ?? []) ?? (first ? [first] : []);
+function fixableOf({ newest: [first] }: RepositoryTruth, repository: EstateRepository): number | undefined {
+  const scanned = first ? partsOf(repository, first) : [];
   const totals = scanned.flatMap(({ scan }) => sum(scan.fixable) ?? []);
   return totals.length > 0 ? Math.max(...totals) : undefined;
 }
@@ -47,11 +50,7 @@ function repositoryLines(given: EstateRepository): string[] {
   const labels = { repository: repository.name };
   const some = truth.tagged + truth.untagged > 0;
   return [
-    ...lines('repository_images', labels, 'state', { tagged: truth.tagged, untagged: truth.untagged }),
-    ...line('repository_tags', labels, truth.tags),
-    ...lines('repository_artifacts', labels, 'kind', truth.artifacts),
-    ...line('repository_size_bytes', labels, truth.sizeBytes),
-    ...line('repository_last_push_timestamp_seconds', labels, truth.lastPushAt),
+    ...contentLines(labels, truth),
     ...line('repository_last_pull_timestamp_seconds', labels, truth.lastPullAt),
     ...line('repository_pulls_total', labels, repository.pulls),
     ...lines('repository_findings', labels, 'severity', truth.findings),
