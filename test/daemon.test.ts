@@ -5,11 +5,8 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
-import { createDaemon } from '../src/daemon.ts';
-import { createExposition } from '../src/exposition.ts';
-import { createSelfMetrics } from '../src/self-metrics.ts';
 import { holding, scripted, until } from './loop/scripted.ts';
-import { recordingLog } from './support/web.ts';
+import { startDaemon } from './support/running-daemon.ts';
 
 const open: (() => unknown)[] = [];
 afterEach(async () => {
@@ -24,37 +21,13 @@ const registries = (...lines: string[]) =>
   `registries:\n${lines.map((line) => `  - { type: scripted, schedule: 24h, ${line} }\n`).join('')}`;
 
 async function start(config: string) {
-  const configFile = join(await folder(), 'config.yaml');
-  await writeFile(configFile, config);
-  const { log } = recordingLog();
-  const { provider } = scripted(holding('app'));
-  const exposition = createExposition();
-  const self = createSelfMetrics({ version: '0', revision: 'test' });
-  const daemon = createDaemon({
-    configFile,
-    storagePath: undefined,
-    providers: { scripted: provider },
-    exposition,
-    self,
-    log: Object.assign(log, { child: () => log }) as never,
-    userAgent: 'test',
-  });
-  open.push(() => daemon.stop());
-  const text = async () => {
-    const pieces: Buffer[] = [];
-    for await (const piece of exposition.body('text', 'identity', '').buffers()) pieces.push(piece);
-    return Buffer.concat(pieces).toString();
-  };
-  const reload = async (next: string) => {
-    await writeFile(configFile, next);
-    await daemon.reload();
-  };
-  const successful = async () =>
-    (await self.registry.metrics()).match(/config_last_reload_successful (\d)$/m)?.[1];
-  await daemon.reload();
+  const running = await startDaemon({ scripted: scripted(holding('app')).provider }, config);
+  open.push(() => running.stop());
+  const { daemon, text, reload } = running;
+  const successful = async () => (await running.own()).match(/config_last_reload_successful (\d)$/m)?.[1];
   // Polled and published: nothing changes by itself from here on.
   await until(() => daemon.loops().every((loop) => loop.status().series > 0));
-  await until(async () => (await text()).split('repository_tags{').length - 1 === daemon.loops().length);
+  await until(async () => (await running.labels('repository_tags')).length === daemon.loops().length);
   return { daemon, text, reload, successful };
 }
 

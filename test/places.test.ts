@@ -1,16 +1,10 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
 import { z } from 'zod';
-import { createDaemon } from '../src/daemon.ts';
 import { CollectError } from '../src/errors.ts';
-import { createExposition } from '../src/exposition.ts';
 import { placeName } from '../src/places.ts';
 import { defineProvider } from '../src/provider.ts';
-import { createSelfMetrics } from '../src/self-metrics.ts';
 import { imageOf, listed, until } from './loop/scripted.ts';
-import { recordingLog } from './support/web.ts';
+import { startDaemon } from './support/running-daemon.ts';
 
 /** Entries that cover several registries, such as all regions of an account. */
 
@@ -20,10 +14,6 @@ afterEach(async () => {
 });
 
 async function start(config: string, regions: () => readonly string[]) {
-  const folder = await mkdtemp(join(tmpdir(), 'places-'));
-  open.push(() => rm(folder, { recursive: true, force: true }));
-  const configFile = join(folder, 'config.yaml');
-  await writeFile(configFile, config);
   const provider = defineProvider({
     type: 'cloud',
     label: 'cloud',
@@ -39,38 +29,12 @@ async function start(config: string, regions: () => readonly string[]) {
       yield* listed(`app-${region}`, imageOf('v1'));
     },
   });
-  const { log, lines } = recordingLog();
-  const exposition = createExposition();
-  const self = createSelfMetrics({ version: '0', revision: 'test' });
-  const daemon = createDaemon({
-    configFile,
-    storagePath: undefined,
-    providers: { cloud: provider },
-    exposition,
-    self,
-    log: Object.assign(log, { child: () => log }) as never,
-    userAgent: 'test',
-  });
-  open.push(() => daemon.stop());
-  await daemon.reload();
-  const repositories = async () => {
-    const pieces: Buffer[] = [];
-    for await (const piece of exposition.body('text', 'identity', '').buffers()) pieces.push(piece);
-    return Buffer.concat(pieces)
-      .toString()
-      .split('\n')
-      .flatMap((line) => /^container_registry_repository_tags\{(.*)\}/.exec(line)?.[1] ?? [])
-      .sort();
-  };
+  const { stop, labels, own, ...running } = await startDaemon({ cloud: provider }, config);
+  open.push(stop);
   return {
-    daemon,
-    lines,
-    repositories,
-    placesUp: async () => (await self.registry.metrics()).match(/places_up\{.*\} \d/g) ?? [],
-    reload: async (next: string) => {
-      await writeFile(configFile, next);
-      await daemon.reload();
-    },
+    ...running,
+    repositories: () => labels('repository_tags'),
+    placesUp: async () => (await own()).match(/places_up\{.*\} \d/g) ?? [],
   };
 }
 
