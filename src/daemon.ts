@@ -96,16 +96,21 @@ export function createDaemon(input: {
       [...running].flatMap(([name, other]) => (other === entry ? [] : [name, ...other.loops.keys()])),
     );
     let started = 0;
+    let conflict: string | undefined;
     for (const [name, config] of registries) {
       if (entry.loops.has(name)) continue;
-      if (taken.has(name))
-        throw new CollectError(
-          'internal',
-          `a place of ${entry.config.name} would be named ${JSON.stringify(name)}, which another registry is: change nameTemplate`,
-        );
+      if (taken.has(name)) {
+        conflict = name;
+        continue;
+      }
       entry.loops.set(name, { config, loop: await startLoop(config, started * startGapMs) });
       started += 1;
     }
+    if (conflict !== undefined)
+      throw new CollectError(
+        'internal',
+        `a place of ${entry.config.name} would be named ${JSON.stringify(conflict)}, which another registry is: change nameTemplate`,
+      );
   }
 
   function startFinder(config: RegistryConfig): Running {
@@ -166,6 +171,11 @@ export function createDaemon(input: {
         next.set(config.name, entry);
         entry.finder?.start();
         continue;
+      }
+      // What the configuration names outright goes before a place that happens to have the name.
+      for (const { loops } of next.values()) {
+        const place = loops.get(config.name);
+        if (place && loops.delete(config.name)) await stopLoop(config.name, place.loop, true);
       }
       const loop = await startLoop(config, started * startGapMs);
       next.set(config.name, { config, loops: new Map([[config.name, { config, loop }]]) });

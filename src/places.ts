@@ -73,6 +73,25 @@ function placeConfigs(
   return configs;
 }
 
+/**
+ * What was found, and what was there before and is missing for the first time: an answer with less in it is also what
+ * a lost permission looks like, so it is believed when the next one says the same.
+ */
+function withMissing(
+  found: ReadonlyMap<string, RegistryConfig>,
+  before: ReadonlyMap<string, RegistryConfig>,
+  missing: Set<string>,
+): Map<string, RegistryConfig> {
+  const kept = new Map(found);
+  for (const [name, config] of before) {
+    if (found.has(name) || missing.delete(name)) continue;
+    kept.set(name, config);
+    missing.add(name);
+  }
+  for (const name of found.keys()) missing.delete(name);
+  return kept;
+}
+
 export function createPlaceFinder(input: {
   readonly config: RegistryConfig;
   readonly provider: Provider;
@@ -90,6 +109,9 @@ export function createPlaceFinder(input: {
   const troubles = createTroubles(log);
   const find = provider.places?.(config.options);
   const intervalMs = config.places?.intervalMs ?? 600_000;
+  /** Registries that were missing in the last search. */
+  const missing = new Set<string>();
+  let known: ReadonlyMap<string, RegistryConfig> = new Map();
   let up: boolean | undefined;
   let lastAttemptAt: number | undefined;
   let error: EntryStatus['error'];
@@ -110,7 +132,20 @@ export function createPlaceFinder(input: {
       progress: () => {},
     });
     try {
-      await found(placeConfigs(config, (await find?.(context)) ?? []));
+      const configs = placeConfigs(config, (await find?.(context)) ?? []);
+      // Nothing at all is no answer for somebody who asked for registries to be watched.
+      if (configs.size === 0)
+        throw new CollectError(
+          'not_found',
+          `no registries were found for ${config.name}: check what the entry names, and the permission to list it`,
+        );
+      known = withMissing(configs, known, missing);
+      for (const name of missing)
+        log.warn(
+          { place: name },
+          'a registry of the entry was not found: it goes on until the next search says so too',
+        );
+      await found(known);
       up = true;
       error = undefined;
       troubles.over('the search for registries');
@@ -143,7 +178,8 @@ export function createPlaceFinder(input: {
       void (async () => {
         while (!stopping.signal.aborted) {
           await search();
-          const pauseMs = Math.min(up ? intervalMs : Math.min(intervalMs, retryMs), longestDelayMs);
+          const settled = up && missing.size === 0;
+          const pauseMs = Math.min(settled ? intervalMs : Math.min(intervalMs, retryMs), longestDelayMs);
           await sleep(pauseMs, undefined, { signal: stopping.signal, ref: false }).catch(() => {});
         }
       })();

@@ -3,11 +3,11 @@ import type { Observation } from './model.ts';
 import type { CollectContext } from './provider.ts';
 
 /**
- * Whoever counts a repository's images holds them until all are seen: about 0.4 KB each. While more than so many are
- * held, only the repositories that were begun first go on, and none begins.
+ * Whoever counts a repository's images holds them until all are seen. While more than so many are held, only the
+ * repositories that were begun first go on, and none begins.
  */
 const heldAtMost = 40_000;
-/** So many go on all the same: one after the other, the pages of a large registry would take an hour. */
+/** So many go on all the same: one after the other, a poll of a large registry would wait for each of its pages. */
 const leaders = 4;
 
 /**

@@ -52,13 +52,63 @@ test('each place is a registry of its own, named by all that tells it apart', as
   expect(daemon.entries()).toMatchObject([{ name: 'prod', type: 'cloud', up: true, registries: 2 }]);
 });
 
+test('a place that is missing once goes on: it is believed to be gone when the next search says so too', async () => {
+  let regions = ['eu', 'us'];
+  let searches = 0;
+  const { repositories, lines } = await start(entry(), () => {
+    searches += 1;
+    return regions;
+  });
+  await until(async () => (await repositories()).length === 2);
+  regions = ['us'];
+  const before = searches;
+  await until(() => searches > before);
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  expect(await repositories()).toHaveLength(2);
+  expect(lines.filter((line) => line.startsWith('warn a registry of the entry was not found'))).toHaveLength(
+    1,
+  );
+  await until(async () => (await repositories()).length === 1);
+  expect(searches).toBeGreaterThanOrEqual(before + 2);
+});
+
+test('no place at all is a failed search, and no entry without registries', async () => {
+  let regions: string[] = [];
+  const { daemon, repositories, placesUp } = await start(entry(), () => regions);
+  await until(() => daemon.entries()[0]?.up === false);
+  expect(daemon.entries()[0]?.error?.message).toContain('no registries were found for prod');
+  regions = ['eu'];
+  await until(async () => (await repositories()).length === 1);
+  regions = [];
+  await until(async () => (await placesUp())[0]?.endsWith(' 0') ?? false);
+  expect(await repositories()).toHaveLength(1);
+});
+
+test('a place whose name another registry has leaves the others be; what is configured outright goes first', async () => {
+  const { daemon, repositories, reload } = await start(entry(', nameTemplate: "{region}"'), () => [
+    'eu',
+    'us',
+  ]);
+  await until(async () => (await repositories()).length === 2);
+  await reload(
+    'registries: [{ name: prod, type: cloud, all: true, schedule: 24h, placesInterval: 1s, nameTemplate: "{region}" }, { name: eu, type: cloud, region: own, schedule: 24h }]',
+  );
+  await until(async () => (await repositories()).join().includes('app-own'));
+  await until(() => daemon.entries()[0]?.up === false);
+  expect(await repositories()).toEqual([
+    'registry="eu",provider="cloud",repository="app-own"',
+    'registry="us",provider="cloud",repository="app-us"',
+  ]);
+  expect(daemon.entries()[0]?.error?.message).toContain('would be named "eu"');
+});
+
 test('places that come and go are noticed; what stays is not disturbed', async () => {
   let regions = ['eu', 'us'];
   const { daemon, repositories } = await start(entry(', nameTemplate: "{region}.{name}"'), () => regions);
   await until(async () => (await repositories()).length === 2);
   const stays = daemon.loops().find(({ name }) => name === 'us.prod');
   regions = ['us', 'asia'];
-  await until(async () => (await repositories()).join().includes('asia.prod'));
+  await until(async () => !(await repositories()).join().includes('eu.prod'));
   expect(await repositories()).toEqual([
     'registry="asia.prod",provider="cloud",repository="app-asia"',
     'registry="us.prod",provider="cloud",repository="app-us"',
