@@ -1,13 +1,18 @@
 import { type Dispatcher, request as undiciRequest } from 'undici';
-import type { z } from 'zod';
 import { type Deadline, startDeadline } from './deadline.ts';
 import { CollectError, type FailureReason, reasonOf } from './errors.ts';
 import { type AttemptOptions, createAttempts, type Observe } from './http/attempts.ts';
-import { readBody } from './http/body.ts';
-import { explained, explanation, failedStatus, type Judgement, shown } from './http/failure.ts';
+import { largestAnswer, readBody } from './http/body.ts';
+import { explained, failedStatus, type Judgement, shown } from './http/failure.ts';
+import { parseLarge } from './http/json.ts';
 import { createDispatcher } from './http/tls.ts';
+import type { Oddity } from './wire.ts';
 
+/** @public */
+export { largestAnswer } from './http/body.ts';
 export { type Judgement, retryAfterMs, shown } from './http/failure.ts';
+/** @public */
+export { json, shaped } from './http/json.ts';
 export { createPageGuard, parseLinkNext } from './http/link.ts';
 
 export interface HttpClientOptions extends AttemptOptions {
@@ -25,6 +30,8 @@ export interface HttpClientOptions extends AttemptOptions {
    * asks to wait where it does not say so in `Retry-After`. Such an answer is an error whatever the request accepts.
    */
   judge?(response: HttpResponse): FailureReason | Judgement | undefined;
+  /** Told of what is odd in an answer that is read as JSON, see `wire.ts`. */
+  onOddity?(operation: string, oddity: Oddity): void;
 }
 
 export interface HttpRequest {
@@ -39,6 +46,10 @@ export interface HttpRequest {
   readonly accept?: readonly number[];
   /** Whether a POST may be sent again. */
   readonly idempotent?: boolean;
+  /** Largest answer, where it is smaller than the client's; see `largestAnswer`. */
+  readonly maxBytes?: number;
+  /** The bytes are wanted as they are, not what JSON they hold. */
+  readonly raw?: boolean;
 }
 
 export interface HttpResponse {
@@ -50,6 +61,9 @@ export interface HttpResponse {
   /** All headers, by lower-case name. */
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
   readonly body: Buffer;
+  /** The JSON of a large body, which was parsed in pieces; use `json()`. */
+  readonly parsed?: { readonly value: unknown };
+  readonly onOddity?: (oddity: Oddity) => void;
   /** Where the answer came from, after redirects. */
   readonly url: URL;
 }
@@ -85,9 +99,14 @@ function answered(
 
 /** A client for one cycle of one registry. */
 export function createHttpClient(options: HttpClientOptions): HttpClient {
-  const { signal, timeoutMs, maxBytes, userAgent, observe, judge } = options;
+  const { signal, timeoutMs, maxBytes, userAgent, observe, judge, onOddity } = options;
   const dispatcher: Dispatcher = createDispatcher(options);
   const { limiterOf, repeat } = createAttempts(options);
+
+  const limitOf = (request: HttpRequest) =>
+    request.maxBytes !== undefined && request.maxBytes < maxBytes
+      ? { maxBytes: request.maxBytes }
+      : { maxBytes, advice: 'raise http.maxBytes if that is right' };
 
   /** One request to one address, counted; throws what the network says. */
   async function exchange(
@@ -114,22 +133,26 @@ export function createHttpClient(options: HttpClientOptions): HttpClient {
         return value === undefined ? [] : Array.isArray(value) ? value : [value];
       };
       const announced = Number(lines('content-length')[0] ?? Number.NaN);
+      const failed = answer.statusCode >= 400;
       const body = await readBody(
         answer.body,
         lines('content-encoding')[0],
-        maxBytes,
+        failed ? { maxBytes: largestAnswer.error, cut: true } : limitOf(request),
         shown(url),
         Number.isSafeInteger(announced) ? announced : undefined,
       );
       code = String(answer.statusCode);
-      return {
+      const response = {
         status: answer.statusCode,
         header: (name: string) => lines(name)[0],
         headerLines: lines,
         headers: answer.headers,
         body,
         url,
+        ...(onOddity && { onOddity: (oddity: Oddity) => onOddity(request.operation, oddity) }),
       };
+      const parsed = request.raw || failed ? undefined : await parseLarge(response);
+      return parsed ? { ...response, parsed } : response;
     } catch (error) {
       code = reasonOf(error);
       throw error;
@@ -215,30 +238,4 @@ export function createHttpClient(options: HttpClientOptions): HttpClient {
     },
     close: () => dispatcher.destroy(),
   };
-}
-
-/**
- * Parses a JSON body with a schema.
- * @throws CollectError `invalid_response` saying what was wrong: an answer without its list is an error, not empty.
- */
-export function json<Schema extends z.ZodType>(response: HttpResponse, schema: Schema): z.infer<Schema> {
-  let value: unknown;
-  try {
-    value = JSON.parse(response.body.toString('utf8'));
-  } catch (error) {
-    throw new CollectError(
-      'invalid_response',
-      `${shown(response.url)} answered no JSON${explanation(response.body)}`,
-      {
-        cause: error,
-      },
-    );
-  }
-  const parsed = schema.safeParse(value);
-  if (parsed.success) return parsed.data;
-  const [issue] = parsed.error.issues;
-  throw new CollectError(
-    'invalid_response',
-    `${shown(response.url)} answered JSON of another shape: ${issue?.path.join('.') || 'the answer'}: ${issue?.message}`,
-  );
 }

@@ -4,6 +4,7 @@ import type { Exposition } from './exposition.ts';
 import { createCycleContext, createSession } from './loop/context.ts';
 import { createCounting } from './loop/counting.ts';
 import { foldStream } from './loop/cycle.ts';
+import { createNotices } from './loop/notices.ts';
 import { createPublisher } from './loop/publish.ts';
 import { createSaving } from './loop/saving.ts';
 import type { RegistrySettings } from './loop/settings.ts';
@@ -56,6 +57,7 @@ export function createRegistryLoop(input: {
   const stopping = new AbortController();
   const session = createSession();
   const troubles = createTroubles(log);
+  const notices = createNotices(log);
   const publisher = createPublisher({ provider: provider.label, settings, state, exposition });
   const counting = createCounting(state, self, { registry: settings.name, provider: provider.label });
   const settling = createSettling({
@@ -114,6 +116,7 @@ export function createRegistryLoop(input: {
   /** Reads the registry, or these repositories of it, and takes over what was learned. */
   async function read(only: readonly string[] | undefined, startedAt: number) {
     const deadline = startDeadline(stopping.signal, settings.timeoutMs);
+    const poll = notices.begin();
     const { context, failing, absent, close } = createCycleContext({
       settings,
       signal: deadline.signal,
@@ -122,6 +125,7 @@ export function createRegistryLoop(input: {
       session,
       log,
       troubles,
+      notices: poll,
       userAgent,
       observe: counting.request,
       progress(done, total) {
@@ -148,6 +152,7 @@ export function createRegistryLoop(input: {
     } catch (error) {
       failure = error ?? new CollectError('internal', 'the provider failed without an error');
     } finally {
+      poll.end(only === undefined && failure === undefined);
       close();
       deadline.clear();
     }

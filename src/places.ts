@@ -3,6 +3,7 @@ import type { RegistryConfig } from './config.ts';
 import { startDeadline } from './deadline.ts';
 import { CollectError, type FailureReason, reasonOf } from './errors.ts';
 import { createCycleContext, createSession } from './loop/context.ts';
+import { createNotices } from './loop/notices.ts';
 import { createTroubles } from './loop/troubles.ts';
 import { openMemory } from './memory.ts';
 import type { Logger, Place, Provider } from './provider.ts';
@@ -107,6 +108,7 @@ export function createPlaceFinder(input: {
   const stopping = new AbortController();
   const session = createSession();
   const troubles = createTroubles(log);
+  const notices = createNotices(log);
   const find = provider.places?.(config.options);
   const intervalMs = config.places?.intervalMs ?? 600_000;
   /** Registries that were missing in the last search. */
@@ -127,6 +129,7 @@ export function createPlaceFinder(input: {
       session,
       log,
       troubles,
+      notices: notices.begin(),
       userAgent,
       observe,
       progress: () => {},

@@ -90,6 +90,12 @@ export interface CollectContext {
   /** A detail could not be read: its capability reads 0, the rest is published. */
   degraded(capability: Capability, error: unknown): void;
   /**
+   * Says what is odd without being a failure, such as a tag without a manifest: one line of the log while it lasts.
+   * @param key tells one notice from another
+   * @param message what it is, what follows from it, and what to do
+   */
+  tell(key: string, fields: object, message: string): void;
+  /**
    * This registry does not have it at all, such as a scanner that is not installed, or is not asked for it: it neither
    * works nor fails. Without `repositories` there is no number of repositories either.
    */

@@ -1,5 +1,6 @@
 import { createCycleContext, createSession } from '../../src/loop/context.ts';
 import { foldStream } from '../../src/loop/cycle.ts';
+import { createNotices } from '../../src/loop/notices.ts';
 import type { RegistrySettings } from '../../src/loop/settings.ts';
 import { createTroubles } from '../../src/loop/troubles.ts';
 import type { Memory, Provider } from '../../src/provider.ts';
@@ -36,6 +37,7 @@ export async function runCycle(
     session: createSession(),
     log,
     troubles: createTroubles(log),
+    notices: createNotices(log).begin(),
     userAgent: 'bench',
     observe() {},
     progress() {},

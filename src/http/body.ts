@@ -13,13 +13,64 @@ const decoders = {
 const largePiece = 65_536;
 
 /**
+ * The largest answers of each kind, in bytes after decompression. Pages of lists follow the setting `http.maxBytes`.
+ * A registry has to take manifests of up to 4 MiB:
+ * https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#pushing-manifests
+ */
+export const largestAnswer = {
+  token: 2 ** 20,
+  manifest: 4 * 2 ** 20,
+  /** Of an error only the beginning is read: that is enough to say what it was. */
+  error: 64 * 2 ** 10,
+} as const;
+
+/** A body unfolds to at most so many times its compressed size; pages of real registries stay below 30. */
+const largestRatio = 200;
+/** The ratio is judged from this unpacked size on: a short text may be as uniform as it likes. */
+const ratioFrom = 2 ** 20;
+
+/** How much of a body is read. */
+export interface BodyLimit {
+  readonly maxBytes: number;
+  /** What to do where more is right, for the error. */
+  readonly advice?: string;
+  /** Keeps the beginning of a larger body instead of refusing it: of errors. */
+  readonly cut?: boolean;
+}
+
+/** Counts what arrives and refuses what honest answers never have. */
+function createMeter(where: string, { maxBytes, advice, cut }: BodyLimit, packed: () => number | undefined) {
+  let length = 0;
+  return {
+    /** @returns how much of the piece is kept; less than its length ends the body */
+    take(piece: number): number {
+      length += piece;
+      if (length > maxBytes) {
+        if (cut) return Math.max(0, piece - (length - maxBytes));
+        throw new CollectError(
+          'too_large',
+          `${where} answered with more than ${maxBytes} bytes${advice ? `: ${advice}` : ''}`,
+        );
+      }
+      const compressed = packed();
+      if (compressed !== undefined && length > ratioFrom && length > largestRatio * compressed)
+        throw new CollectError(
+          'too_large',
+          `${where} answered with a body that unfolds to more than ${largestRatio} times its size: no registry's answer does`,
+        );
+      return piece;
+    },
+  };
+}
+
+/**
  * Reads a body whole, decompressed.
- * @throws CollectError `too_large` beyond `maxBytes` after decompression: a small answer may unfold to gigabytes.
+ * @throws CollectError `too_large` beyond the limit after decompression: a small answer may unfold to gigabytes.
  */
 export async function readBody(
   stream: Readable,
   encoding: string | undefined,
-  maxBytes: number,
+  limit: BodyLimit,
   where: string,
   /** As Content-Length says: then there is one buffer from the start, and no pieces and their copy beside each other. */
   announced?: number,
@@ -29,37 +80,35 @@ export async function readBody(
   if (decoder) stream.once('error', (error) => decoder.destroy(error));
   const pieces: Buffer[] = [];
   const whole =
-    !decoder && announced !== undefined && announced > largePiece && announced <= maxBytes
+    !decoder && announced !== undefined && announced > largePiece && announced <= limit.maxBytes
       ? Buffer.allocUnsafeSlow(announced)
       : undefined;
+  const meter = createMeter(where, limit, () => decoder?.bytesWritten);
   let length = 0;
   try {
-    for await (const piece of source) {
-      length += (piece as Buffer).length;
-      if (length > maxBytes)
-        throw new CollectError(
-          'too_large',
-          `${where} answered with more than ${maxBytes} bytes: raise http.maxBytes if that is right`,
-        );
-      if (whole && length <= whole.length) (piece as Buffer).copy(whole, length - (piece as Buffer).length);
-      else pieces.push(piece as Buffer);
+    for await (const piece of source as AsyncIterable<Buffer>) {
+      const kept = meter.take(piece.length);
+      if (whole && length + kept <= whole.length) piece.copy(whole, length);
+      else pieces.push(kept < piece.length ? piece.subarray(0, kept) : piece);
+      length += kept;
+      if (kept < piece.length) break;
     }
   } catch (error) {
-    if (
-      decoder &&
-      !(error instanceof CollectError) &&
-      String((error as NodeJS.ErrnoException).code ?? '').startsWith('Z_')
-    )
-      throw new CollectError(
-        'invalid_response',
-        `${where} answered with a body that cannot be decompressed`,
-        { cause: error },
-      );
-    throw error;
+    throw decoder ? explainedDecoding(error, where) : error;
   } finally {
     stream.destroy();
+    decoder?.destroy();
   }
   if (whole)
     return length === whole.length ? whole : Buffer.concat([whole.subarray(0, length), ...pieces], length);
   return pieces.length === 1 && pieces[0] ? pieces[0] : Buffer.concat(pieces, length);
+}
+
+/** What zlib could not read is an invalid answer; everything else stays what it is. */
+function explainedDecoding(error: unknown, where: string): unknown {
+  if (error instanceof CollectError) return error;
+  if (!String((error as NodeJS.ErrnoException).code ?? '').startsWith('Z_')) return error;
+  return new CollectError('invalid_response', `${where} answered with a body that cannot be decompressed`, {
+    cause: error,
+  });
 }

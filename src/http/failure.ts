@@ -1,4 +1,5 @@
 import { CollectError, type FailureReason } from '../errors.ts';
+import { largestAnswer } from './body.ts';
 
 /** An answer that is an error, and how long the vendor asked to wait. */
 export interface Judgement {
@@ -43,10 +44,11 @@ const credential = /\b(basic|bearer)\s+(?=\S*[\d=])[^\s"',;]{8,}/gi;
 
 /** What the server said, for people: one short line without control characters and credentials. */
 export function explanation(body: Buffer): string {
+  // The bodies of errors are small; a larger one is not parsed for the sake of a message.
   const text = body.subarray(0, 4096).toString('utf8');
   let said = text;
   try {
-    const parsed = JSON.parse(body.toString('utf8')) as {
+    const parsed = JSON.parse(body.subarray(0, largestAnswer.error).toString('utf8')) as {
       errors?: { code?: unknown; message?: unknown }[];
       error?: { status?: unknown; code?: unknown; message?: unknown };
       message?: unknown;
@@ -62,6 +64,7 @@ export function explanation(body: Buffer): string {
     if (/^\s*</.test(text)) said = 'an HTML page';
   }
   const line = said
+    .slice(0, 2_000)
     // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what has to go
     .replace(/[\u0000-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]+/g, ' ')
     .replace(credential, '$1 …')

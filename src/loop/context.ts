@@ -1,6 +1,7 @@
 import { createCalls } from '../http/calls.ts';
 import { createHttpClient, type HttpClient } from '../http.ts';
 import type { Capability, CollectContext, Logger, Memory, Session } from '../provider.ts';
+import type { PollNotices } from './notices.ts';
 import type { RegistrySettings } from './settings.ts';
 import type { Troubles } from './troubles.ts';
 
@@ -36,11 +37,13 @@ export function createCycleContext(input: {
   readonly session: Session;
   readonly log: Logger;
   readonly troubles: Troubles;
+  readonly notices: PollNotices;
   readonly userAgent: string;
   observe(operation: string, code: string, seconds: number): void;
   progress(done: number, total: number): void;
 }): CycleContext {
-  const { settings, signal, only, memory, session, log, troubles, userAgent, observe, progress } = input;
+  const { settings, signal, only, memory, session, log, troubles, notices, userAgent, observe, progress } =
+    input;
   const { timeoutMs, maxBytes, caFile, insecureSkipVerify } = settings.http;
   const clients: HttpClient[] = [];
   const failing = new Set<Capability>();
@@ -54,7 +57,19 @@ export function createCycleContext(input: {
     context: {
       signal,
       http(options) {
-        const client = createHttpClient({ ...settings.http, ...options, signal, userAgent, observe });
+        const client = createHttpClient({
+          ...settings.http,
+          ...options,
+          signal,
+          userAgent,
+          observe,
+          onOddity: (operation, { at, problem }) =>
+            notices.tell(
+              `odd ${operation} ${at}`,
+              { operation, at, problem },
+              'a part of an answer could not be understood and was left out',
+            ),
+        });
         clients.push(client);
         return client;
       },
@@ -83,6 +98,7 @@ export function createCycleContext(input: {
           { capability },
         );
       },
+      tell: notices.tell,
       absent: (capability) => void absent.add(capability),
       progress,
       now: () => Date.now() / 1000,

@@ -273,6 +273,7 @@ describe('one entry for all registries of subscriptions', () => {
       session: createSession(),
       log: { debug() {}, info() {}, warn() {}, error() {} },
       troubles: {} as never,
+      notices: { tell() {}, end() {} },
       userAgent: 'test',
       observe() {},
       progress() {},

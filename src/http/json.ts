@@ -1,0 +1,69 @@
+import type { z } from 'zod';
+import { CollectError } from '../errors.ts';
+import { type Oddity, parseWire } from '../wire.ts';
+import { explanation, shown } from './failure.ts';
+import { parsedAtOnce, parseInPieces } from './parse.ts';
+
+/** What of an answer is needed to read it as JSON. */
+export interface JsonAnswer {
+  readonly body: Buffer;
+  readonly url: URL;
+  /** The body's JSON, where it was large and has been parsed in pieces already. */
+  readonly parsed?: { readonly value: unknown };
+  /** Told of what is odd in it. */
+  readonly onOddity?: (oddity: Oddity) => void;
+}
+
+const noJson = ({ url, body }: JsonAnswer, cause: unknown): CollectError =>
+  new CollectError('invalid_response', `${shown(url)} answered no JSON${explanation(body)}`, { cause });
+
+/**
+ * Parses a JSON body with a schema; see `wire.ts` for schemas that leave out what is odd.
+ * @throws CollectError `invalid_response` saying what was wrong: an answer without its list is an error, not empty.
+ */
+export function json<Schema extends z.ZodType>(response: JsonAnswer, schema: Schema): z.infer<Schema> {
+  let value: unknown;
+  try {
+    value = response.parsed ? response.parsed.value : JSON.parse(response.body.toString('utf8'));
+  } catch (error) {
+    throw noJson(response, error);
+  }
+  return shaped(value, schema, shown(response.url), response.onOddity);
+}
+
+/**
+ * A parsed answer in its form, whoever parsed it.
+ * @public
+ * @param what names the answer in the error: an address or an operation
+ * @throws CollectError `invalid_response`
+ */
+export function shaped<Schema extends z.ZodType>(
+  value: unknown,
+  schema: Schema,
+  what: string,
+  onOddity?: (oddity: Oddity) => void,
+): z.infer<Schema> {
+  const result = parseWire(value, schema, onOddity);
+  if (result.success) return result.data;
+  const [issue] = result.error.issues;
+  const path = issue?.path.join('.').slice(0, 200) || 'the answer';
+  throw new CollectError(
+    'invalid_response',
+    `${what} answered JSON of another shape: ${path}: ${issue?.message.slice(0, 200)}`,
+  );
+}
+
+const opensJson = (body: Buffer): boolean => /^\s*[{[]/.test(body.subarray(0, 64).toString('latin1'));
+
+/**
+ * Parses a large body in pieces, since it would hold the event loop; a small one is left to {@link json}.
+ * @throws CollectError as {@link json} does, and `too_large`
+ */
+export async function parseLarge(answer: JsonAnswer): Promise<{ readonly value: unknown } | undefined> {
+  if (answer.body.length <= parsedAtOnce || !opensJson(answer.body)) return undefined;
+  try {
+    return { value: await parseInPieces(answer.body, shown(answer.url)) };
+  } catch (error) {
+    throw error instanceof CollectError ? error : noJson(answer, error);
+  }
+}

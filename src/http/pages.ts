@@ -1,0 +1,160 @@
+import { CollectError } from '../errors.ts';
+import { createYielder } from '../yielding.ts';
+import { parseLinkNext } from './link.ts';
+
+/** One page of a list: what it shows, and where the next one is. */
+export interface Page<Item, Cursor> {
+  readonly items: readonly Item[];
+  /** Absent at the end of the list. */
+  readonly next?: Cursor | undefined;
+}
+
+export interface Walk<Item, Cursor> {
+  /** Names the list in errors, such as `https://registry.example.com/v2/_catalog`. */
+  readonly what: string;
+  /** Where the first page is. */
+  readonly first: Cursor;
+  read(cursor: Cursor): Promise<Page<Item, Cursor>>;
+  /** What tells one page's place from another's; default: its text. */
+  placeOf?(cursor: Cursor): string;
+  /** What tells one item from another. Items that were seen before are left out. */
+  keyOf?(item: Item): unknown;
+}
+
+const mostPages = 100_000;
+/** So many pages in a row may show nothing new: of lists that are filtered or change while they are read. */
+const mostIdlePages = 20;
+/** Consumers work on so many items at once, so that a page of any size does not hold the event loop. */
+const itemsAtOnce = 1_000;
+
+/**
+ * Reads a list page by page, whatever its pages are found by: an address, a token or a number. The list ends where the
+ * server says so.
+ * @returns new items, at most 1,000 at once; an empty page is an empty array
+ * @throws CollectError `pagination` for a place that was read before, for too many pages, and for too many in a row
+ * that show nothing new: such a list never ends
+ */
+export async function* walkPages<Item, Cursor>(walk: Walk<Item, Cursor>): AsyncGenerator<readonly Item[]> {
+  const { what, read, placeOf = String, keyOf } = walk;
+  const pause = createYielder();
+  const places = new Set<string>([placeOf(walk.first)]);
+  const seen = new Set<unknown>();
+  const isNew = (item: Item): boolean => {
+    const key = keyOf?.(item);
+    return !seen.has(key) && seen.add(key) !== undefined;
+  };
+  let idle = 0;
+  for (let cursor = walk.first; ; ) {
+    const { items, next } = await read(cursor);
+    let found = 0;
+    for (let start = 0; start === 0 || start < items.length; start += itemsAtOnce) {
+      const some = items.slice(start, start + itemsAtOnce);
+      const fresh = keyOf ? some.filter(isNew) : some;
+      found += fresh.length;
+      yield fresh;
+      await pause();
+    }
+    if (next === undefined) return;
+    idle = found > 0 ? 0 : idle + 1;
+    if (idle >= mostIdlePages)
+      throw new CollectError(
+        'pagination',
+        `${what}: ${idle} pages in a row show nothing new: the list never ends`,
+      );
+    if (places.size >= mostPages)
+      throw new CollectError('pagination', `${what}: more than ${mostPages} pages: the list never ends`);
+    if (places.has(placeOf(next)))
+      throw new CollectError(
+        'pagination',
+        `${what}: the server names a next page that was read before: the list never ends`,
+      );
+    places.add(placeOf(next));
+    cursor = next;
+  }
+}
+
+/** What of an answer tells where the next page is. */
+interface Linked {
+  readonly url: URL;
+  headerLines(name: string): readonly string[];
+}
+
+/**
+ * The next page by the `Link` header. Only its query is used: servers behind a proxy name inner addresses, other
+ * schemes and paths, and what was asked is the one address that is known to work. So it never leaves our origin.
+ * @param asked the address of this page, as it was asked for
+ * @throws CollectError `pagination` for a link that is no address
+ */
+export function nextByLink(response: Linked, asked: URL): URL | undefined {
+  const link = parseLinkNext(response.headerLines('link'), response.url);
+  if (!link) return undefined;
+  const next = new URL(asked);
+  next.search = link.search;
+  return next;
+}
+
+/** Servers cut pages at round numbers, whatever was asked for. */
+const smallestCut = 100;
+const looksCut = (length: number): boolean => length >= smallestCut && length % smallestCut === 0;
+
+/**
+ * A list of names of the registry protocol, with `n` and `last`. A page without a link that is as full as was asked
+ * for, or as servers are known to cut pages, goes on after its last name, until a page is empty or short.
+ *
+ * Some registries know neither a link nor `last`: they answer the same page again. A page that was as full as was asked
+ * for is then not known to be the whole list.
+ * https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#listing-tags
+ */
+export interface NameList<Response extends Linked> {
+  /** The first page, with `n` if the registry takes it. */
+  readonly first: URL;
+  /** The first answer, where it has been read already. */
+  readonly answer?: Response;
+  /**
+   * @param url the page
+   * @param tentative whether the page is asked for without a link: `undefined` says that the registry refuses that
+   */
+  request(url: URL, tentative: boolean): Promise<Response | undefined>;
+  namesOf(response: Response): readonly string[];
+}
+
+/** @throws CollectError `pagination` where the list cannot be read to its end */
+export async function* walkNames<Response extends Linked>(
+  list: NameList<Response>,
+): AsyncGenerator<readonly string[]> {
+  const { first, request, namesOf } = list;
+  const what = `${first.origin}${first.pathname}`;
+  const seen = new Set<string>();
+  const unproved = () =>
+    new CollectError(
+      'pagination',
+      `${what} shows as many names as were asked for and no next page, and the same again when asked to go on: how many there are is unknown`,
+    );
+  interface Place {
+    readonly url: URL;
+    /** How many names the page before showed, where this page is asked for without a link. */
+    readonly after?: number;
+  }
+  const read = async ({ url, after }: Place): Promise<Page<string, Place>> => {
+    const tentative = after !== undefined;
+    const given = url === first ? list.answer : undefined;
+    const response = given ?? (await request(url, tentative));
+    const asked = Number(url.searchParams.get('n') ?? Number.NaN);
+    const names = response ? namesOf(response) : [];
+    const fresh = names.filter((name) => !seen.has(name));
+    for (const name of fresh) seen.add(name);
+    if (tentative && (!response || (names.length > 0 && fresh.length === 0))) {
+      // It knows no `last`. A page shorter or longer than asked for is all that there is.
+      if (after === asked) throw unproved();
+      return { items: [] };
+    }
+    const link = response && nextByLink(response, url);
+    if (link) return { items: fresh, next: { url: link } };
+    const last = names.at(-1);
+    if (last === undefined || !(names.length === asked || looksCut(names.length))) return { items: fresh };
+    const next = new URL(url);
+    next.searchParams.set('last', last);
+    return { items: fresh, next: { url: next, after: names.length } };
+  };
+  yield* walkPages({ what, first: { url: first }, read, placeOf: ({ url }) => url.href });
+}

@@ -1,0 +1,152 @@
+import { z } from 'zod';
+
+/**
+ * Schemas for what comes from outside. A server that is odd in one place is read in all others: an element of a list
+ * that cannot be understood is left out, an optional field of another type is unknown. Both are reported to whoever
+ * parses (see {@link parseWire}), so that nothing is missing silently. Only what an answer cannot do without, such as
+ * the list itself, makes it an invalid answer.
+ */
+
+/** Something in an answer that could not be understood and was left out. */
+export interface Oddity {
+  /** Where it stood, such as `imageDetails[3]` or `sizeBytes`. */
+  readonly at: string;
+  /** What was wrong, without the value itself: it is untrusted and may be large or secret. */
+  readonly problem: string;
+}
+
+/** Lists are cut short nowhere: a longer one is refused as a whole. Registries' largest pages have some 10,000. */
+const longestList = 1_000_000;
+/** Names, digests, tags and addresses are shorter; longer texts are no such thing. */
+const longestText = 4_096;
+
+/** Set while an answer is parsed. Parsing is synchronous, so there is one at a time. */
+let report: ((oddity: Oddity) => void) | undefined;
+
+const problemOf = (error: z.ZodError): string => {
+  const [issue] = error.issues;
+  const path = issue?.path.join('.') ?? '';
+  return `${path && `${path}: `}${(issue?.message ?? 'invalid').slice(0, 120)}`;
+};
+
+/**
+ * Parses with a schema and tells of everything that was left out.
+ * @returns zod's result: a failure only where the answer as a whole cannot be understood
+ */
+export function parseWire<Schema extends z.ZodType>(
+  value: unknown,
+  schema: Schema,
+  onOddity: ((oddity: Oddity) => void) | undefined,
+): z.ZodSafeParseResult<z.infer<Schema>> {
+  const outer = report;
+  report = onOddity;
+  try {
+    return schema.safeParse(value);
+  } finally {
+    report = outer;
+  }
+}
+
+/** A whole number of things or bytes: 0 to 2^53 - 1; also as text, as JSON of 64-bit integers is written. */
+export const count = z.preprocess(
+  (value) => (typeof value === 'string' && /^\d{1,16}$/.test(value) ? Number(value) : value),
+  z.number().int().min(0).max(Number.MAX_SAFE_INTEGER),
+);
+
+/** Text that is neither empty nor longer than any name, tag, digest or address. */
+export const text = z.string().min(1).max(longestText);
+
+/** Longer than a name, such as a description: cut, not refused. */
+export const longText = (length = 1_000) => z.string().transform((value) => value.slice(0, length));
+
+/** Earlier times are zero values of programs, such as Go's year 1 and Unix' 1970. */
+const firstRealTime = Date.UTC(1990, 0, 1) / 1000;
+/** Clocks differ by minutes; what lies further ahead than a day is no time. */
+const aheadSeconds = 86_400;
+
+/** Whether a time in Unix seconds can be one at which something happened. */
+export const isPastTime = (seconds: number, now = Date.now() / 1000): boolean =>
+  Number.isFinite(seconds) && seconds >= firstRealTime && seconds <= now + aheadSeconds;
+
+/**
+ * A moment that has passed, from RFC 3339 text: Unix seconds. Zero values such as Go's year 1 are `undefined` without
+ * a word: they say that there was no such moment.
+ */
+export const pastTime = z.string().transform((value, context) => {
+  const seconds = Date.parse(value) / 1000;
+  if (Number.isFinite(seconds) && seconds < firstRealTime) return undefined;
+  if (isPastTime(seconds)) return Math.floor(seconds);
+  context.addIssue({
+    code: 'custom',
+    message: Number.isFinite(seconds) ? 'a time in the future' : 'no time',
+  });
+  return z.NEVER;
+});
+
+/**
+ * A field that may be absent, null, or of a type that cannot be understood: `undefined` then, and in the last case
+ * reported.
+ * @param at the field's name, for the report
+ */
+export function optional<Schema extends z.ZodType>(at: string, schema: Schema) {
+  return z
+    .unknown()
+    .optional()
+    .transform((value): z.output<Schema> | undefined => {
+      if (value === undefined || value === null) return undefined;
+      const parsed = schema.safeParse(value);
+      if (parsed.success) return parsed.data;
+      report?.({ at, problem: problemOf(parsed.error) });
+      return undefined;
+    });
+}
+
+/** So many odd elements without hardly a good one, and the rest is not looked at. */
+const oddAtMost = 1_000;
+
+/**
+ * A list whose odd elements are left out and reported. What is no list is an invalid answer, and so is a list without
+ * one element that can be understood: it must not pass for an empty one.
+ * @param at the list's name, for the report
+ */
+export function list<Schema extends z.ZodType>(at: string, of: Schema) {
+  return z
+    .array(z.unknown())
+    .max(longestList)
+    .transform((values, context) => {
+      const { good, odd, problem } = readable(of, values);
+      if (odd > 0 && (good.length === 0 || odd > oddAtMost)) {
+        context.addIssue({ code: 'custom', message: `its elements cannot be understood: ${problem}` });
+        return z.NEVER;
+      }
+      if (odd > 0)
+        report?.({ at: `${at}[]`, problem: odd > 1 ? `${problem} (and ${odd - 1} more)` : problem });
+      return good;
+    });
+}
+
+/** The values of an object, without the odd ones, which are reported. Keys may be any text. */
+export function dictionary<Schema extends z.ZodType>(at: string, of: Schema) {
+  return z.record(z.string(), z.unknown()).transform((entries) => {
+    const values = new Map<string, z.output<Schema>>();
+    for (const [key, value] of Object.entries(entries)) {
+      const parsed = of.safeParse(value);
+      if (parsed.success && key.length <= longestText) values.set(key, parsed.data);
+      else report?.({ at: `${at}.*`, problem: parsed.error ? problemOf(parsed.error) : 'a key is too long' });
+    }
+    return values;
+  });
+}
+
+function readable<Schema extends z.ZodType>(of: Schema, values: readonly unknown[]) {
+  const good: z.output<Schema>[] = [];
+  let odd = 0;
+  let problem = '';
+  for (const value of values) {
+    const parsed = of.safeParse(value);
+    if (parsed.success) good.push(parsed.data);
+    else if (odd++ === 0) problem = problemOf(parsed.error);
+    if (odd > oddAtMost) break;
+  }
+  return { good, odd, problem };
+}

@@ -1,0 +1,120 @@
+import { describe, expect, test } from 'vitest';
+import { nextByLink, walkNames, walkPages } from '../../src/http/pages.ts';
+
+const first = new URL('https://registry.example.com/prefix/v2/_catalog?n=3');
+
+interface Answer {
+  readonly url: URL;
+  readonly names: readonly string[];
+  headerLines(name: string): readonly string[];
+}
+
+const answer = (url: URL, names: readonly string[], link?: string): Answer => ({
+  url,
+  names,
+  headerLines: (name) => (name === 'link' && link ? [`<${link}>; rel="next"`] : []),
+});
+
+/** Walks a list of names. @returns the names, or the error, and the queries that were asked */
+async function walk(server: (url: URL) => Answer | undefined, from = first) {
+  const asked: string[] = [];
+  const names: string[] = [];
+  try {
+    const request = async (url: URL) => {
+      asked.push(url.search);
+      if (asked.length > 60) throw new Error('never ends');
+      return server(url);
+    };
+    for await (const some of walkNames({ first: from, request, namesOf: (one: Answer) => one.names }))
+      names.push(...some);
+    return { names, asked };
+  } catch (error) {
+    return { error: (error as Error).message, asked };
+  }
+}
+
+const all = ['a', 'b', 'c', 'd', 'e', 'f'];
+const namesAfter = (url: URL) => all.slice(all.indexOf(url.searchParams.get('last') ?? '') + 1).slice(0, 3);
+
+describe('a list of names', () => {
+  test('a full page without a link goes on after its last name, until an empty page', async () => {
+    expect(await walk((url) => answer(url, namesAfter(url)))).toEqual({
+      names: all,
+      asked: ['?n=3', '?n=3&last=c', '?n=3&last=f'],
+    });
+  });
+
+  test('a short page without a link is the end', async () => {
+    expect(await walk((url) => answer(url, ['a', 'b']))).toEqual({ names: ['a', 'b'], asked: ['?n=3'] });
+  });
+
+  test('a full page that comes again is not known to be all', async () => {
+    const { error, asked } = await walk((url) => answer(url, ['a', 'b', 'c']));
+    expect(error).toContain('how many there are is unknown');
+    expect(asked).toEqual(['?n=3', '?n=3&last=c']);
+  });
+
+  test('a page that is longer than was asked for is all there is, though it comes again', async () => {
+    const many = Array.from({ length: 200 }, (_, index) => `n${index}`);
+    expect(await walk((url) => answer(url, many))).toEqual({
+      names: many,
+      asked: ['?n=3', '?n=3&last=n199'],
+    });
+  });
+
+  test('a page that is cut at a round number goes on', async () => {
+    const many = Array.from({ length: 250 }, (_, index) => `n${index}`);
+    const from = new URL('https://registry.example.com/v2/_catalog?n=1000');
+    const server = (url: URL) =>
+      answer(url, many.slice(many.indexOf(url.searchParams.get('last') ?? '') + 1).slice(0, 100));
+    expect((await walk(server, from)).names).toEqual(many);
+  });
+
+  test('a link is followed by its query, at the address that was asked', async () => {
+    const link = (url: URL) =>
+      url.searchParams.has('last') ? undefined : 'http://10.0.0.7:5000/v2/_catalog?last=c&n=3';
+    expect(await walk((url) => answer(url, namesAfter(url), link(url)))).toEqual({
+      names: all,
+      asked: ['?n=3', '?last=c&n=3', '?last=f&n=3'],
+    });
+  });
+
+  test('a link to a page that was read before is an error', async () => {
+    expect((await walk((url) => answer(url, namesAfter(url), '/v2/_catalog?n=3'))).error).toContain(
+      'read before',
+    );
+  });
+
+  test('links to ever new pages that show nothing new are an error', async () => {
+    let page = 0;
+    const { error } = await walk((url) => answer(url, ['a'], `?page=${++page}`));
+    expect(error).toContain('20 pages in a row show nothing new');
+  });
+});
+
+test('a link never leaves the origin', () => {
+  const linked = { url: first, headerLines: () => ['<https://evil.example/steal?last=b>; rel="next"'] };
+  expect(nextByLink(linked, first)?.href).toBe('https://registry.example.com/prefix/v2/_catalog?last=b');
+});
+
+test('large pages are handed on in pieces, and an item that comes again is left out', async () => {
+  const items = Array.from({ length: 2_500 }, (_, index) => index % 2_400);
+  const sizes: number[] = [];
+  for await (const some of walkPages({
+    what: 'x',
+    first: '',
+    read: async () => ({ items }),
+    keyOf: (item) => item,
+  }))
+    sizes.push(some.length);
+  expect(sizes).toEqual([1000, 1000, 400]);
+});
+
+test('a token that comes again is an error', async () => {
+  const read = async (token: string) => ({ items: [token], next: token === 'b' ? 'a' : 'b' });
+  const pages = async () => {
+    for await (const _ of walkPages({ what: 'ListThings', first: 'a', read })) {
+    }
+  };
+  await expect(pages()).rejects.toThrow('ListThings: the server names a next page that was read before');
+});

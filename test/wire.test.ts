@@ -1,0 +1,108 @@
+import { describe, expect, test } from 'vitest';
+import { z } from 'zod';
+import {
+  count,
+  dictionary,
+  isPastTime,
+  list,
+  longText,
+  type Oddity,
+  optional,
+  parseWire,
+  pastTime,
+  text,
+} from '../src/wire.ts';
+
+/** What is read of a value, and what is said to be odd about it. */
+function read(schema: z.ZodType, value: unknown) {
+  const odd: Oddity[] = [];
+  const result = parseWire(value, schema, (oddity) => odd.push(oddity));
+  return {
+    value: result.success ? result.data : 'refused',
+    odd: odd.map(({ at, problem }) => `${at}: ${problem}`),
+  };
+}
+
+const image = z.object({
+  digest: text,
+  size: optional('size', count),
+  tags: optional('tags', list('tags', text)),
+});
+const page = z.object({ images: list('images', image) });
+
+test('one odd element is left out and told; the others are read', () => {
+  expect(
+    read(page, { images: [{ digest: 'a', size: 1 }, null, 7, { digest: '' }, { digest: 'b', size: '2' }] }),
+  ).toEqual({
+    value: {
+      images: [
+        { digest: 'a', size: 1, tags: undefined },
+        { digest: 'b', size: 2, tags: undefined },
+      ],
+    },
+    odd: ['images[]: Invalid input: expected object, received null (and 2 more)'],
+  });
+});
+
+test.each([-1, 1e308, 2 ** 53 + 2, 0.5, 'many', {}, [], true, '-1', ''])(
+  'a size of %j is unknown, and told',
+  (size) => {
+    const { value, odd } = read(page, { images: [{ digest: 'a', size }] });
+    expect(value).toEqual({ images: [{ digest: 'a', size: undefined, tags: undefined }] });
+    expect(odd).toHaveLength(1);
+  },
+);
+
+test.each([undefined, null])('a size of %j is unknown without a word', (size) => {
+  expect(read(page, { images: [{ digest: 'a', size }] }).odd).toEqual([]);
+});
+
+test.each([undefined, null, 7, {}, 'x'])('an answer whose list is %j is refused', (images) => {
+  expect(read(page, { images }).value).toBe('refused');
+});
+
+test.each([[[null]], [new Array(1_000_000).fill(1)]])(
+  'a list without one good element is refused',
+  (images) => {
+    expect(read(page, { images })).toEqual({ value: 'refused', odd: [] });
+  },
+);
+
+test('an object of things is read like a list', () => {
+  expect(read(dictionary('parts', count), { a: 1, b: -1, c: '3' })).toEqual({
+    value: new Map([
+      ['a', 1],
+      ['c', 3],
+    ]),
+    odd: ['parts.*: Too small: expected number to be >=0'],
+  });
+});
+
+test('a name has a bound, a description is cut', () => {
+  expect(read(text, 'x'.repeat(5_000)).value).toBe('refused');
+  expect(read(longText(3), 'abcdef').value).toBe('abc');
+});
+
+describe('times', () => {
+  const soon = new Date(Date.now() + 3_600_000).toISOString();
+  test.each<[string, unknown]>([
+    ['2026-01-02T03:04:05Z', 1_767_323_045],
+    ['2026-01-02T03:04:05.999999999+01:00', 1_767_319_445],
+    ['0001-01-01T00:00:00Z', undefined],
+    ['1970-01-01T00:00:00Z', undefined],
+    ['2099-01-01T00:00:00Z', 'refused'],
+    ['yesterday', 'refused'],
+    [soon, Math.floor(Date.parse(soon) / 1000)],
+  ])('%s', (value, expected) => {
+    expect(read(pastTime, value).value).toEqual(expected);
+  });
+  test('numbers', () => {
+    expect([1e18, Number.NaN, -1, 0, 1_700_000_000].map((seconds) => isPastTime(seconds))).toEqual([
+      false,
+      false,
+      false,
+      false,
+      true,
+    ]);
+  });
+});
