@@ -104,6 +104,13 @@ export interface RepositoryFacts {
    * cannot be told from untagged images, the number of those is unknown too.
    */
   readonly unknownKinds?: readonly Kind[];
+  /**
+   * Tags of which could not be read what they name: what counts or sums all images is then unknown. `all`: neither tags
+   * nor images were read.
+   */
+  readonly unreadTags?: number | 'all';
+  /** The time of an image could not be read: which of them is the newest is unknown. */
+  readonly newestUnknown?: boolean;
   /** Newest pull of anything in the repository, where it is known for the repository only. */
   readonly pulledAt?: number;
   /** Newest push, where it is known for the repository only. */
@@ -238,13 +245,15 @@ export interface ImageTotals {
 /** Everything that is exported of one repository; no image is kept besides the bounded set. Frozen. */
 export interface RepositoryTotals {
   readonly repository: string;
-  readonly tagged: number;
+  /** Absent where not all images could be read. */
+  readonly tagged?: number;
   /** Absent where the registry does not list untagged manifests. */
   readonly untagged?: number;
   /** Images in archive storage, which none of the other numbers include; absent where the registry has none such. */
   readonly archived?: number;
   readonly archivedBytes?: number;
-  readonly tags: number;
+  /** Absent where they were not read. */
+  readonly tags?: number;
   /** Artifacts that are not images, by kind. */
   readonly artifacts: Readonly<Partial<Record<Kind, number>>>;
   /** Absent as soon as one image's size is unknown. */

@@ -185,6 +185,43 @@ describe('retention', () => {
   });
 });
 
+describe('what could not be read', () => {
+  const signed: Image = {
+    digest: 'one',
+    kind: 'image',
+    tags: ['v1'],
+    sizeBytes: 5,
+    pushedAt: 900,
+    signed: true,
+  };
+  const findings = { counts: { CRITICAL: 1 } };
+
+  test('of a tag: nothing counts or sums all images; what does not depend on it stays', () => {
+    const facts = { unreadTags: 2, practices: { no_latest_tag: true }, pulls: 7 };
+    expect(fold([{ ...signed, findings }], undefined, facts)).toEqual({
+      repository: 'app',
+      tags: 3,
+      artifacts: {},
+      pulls: 7,
+      practices: { no_latest_tag: true },
+      images: [{ tag: 'v1', digest: 'one', sizeBytes: 5, pushedAt: 900, signed: true, findings }],
+    });
+  });
+  test('is all: there is no number of tags either', () => {
+    expect(fold([], undefined, { unreadTags: 'all' })).toEqual({
+      repository: 'app',
+      artifacts: {},
+      practices: {},
+      images: [],
+    });
+  });
+  test('of the time of an image: there are no findings of the newest', () => {
+    const totals = fold([{ ...signed, findings }], undefined, { newestUnknown: true });
+    expect(totals).toMatchObject({ tagged: 1, tags: 1, sizeBytes: 5 });
+    expect(totals.findings).toBeUndefined();
+  });
+});
+
 test('a listing that ends in the middle of a repository is an error, never a short list', () => {
   const one = createFold({ images: { perRepository: 1, matches: () => false }, now });
   one.add({ type: 'repository', repository: 'app' });

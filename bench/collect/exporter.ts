@@ -53,7 +53,7 @@ export async function runCycle(
   for (const error of failed.values()) throw error;
   let counted = 0;
   for (const packed of complete.values()) {
-    const { tagged, untagged = 0 } = unpackTotals(packed);
+    const { tagged = 0, untagged = 0 } = unpackTotals(packed);
     counted += tagged + untagged;
   }
   return counted;

@@ -103,6 +103,20 @@ function sortOut(rows: ReadonlyMap<string, ImageRow>, facts: RepositoryFacts): S
   return { listing, tagged, untagged, sized, archived, archivedSized, artifacts, tags };
 }
 
+/** The totals of a repository of which some images could not be read: nothing that counts or sums them all. */
+function withUnread(totals: RepositoryTotals, unread: number | 'all'): RepositoryTotals {
+  const { repository, tags = 0, pulls, stars, practices, images } = totals;
+  return {
+    repository,
+    ...(unread !== 'all' && { tags: tags + unread }),
+    artifacts: {},
+    ...(pulls !== undefined && { pulls }),
+    ...(stars !== undefined && { stars }),
+    practices,
+    images,
+  };
+}
+
 /** The totals of one repository, from all of its manifests. */
 export function foldImages(
   repository: string,
@@ -142,7 +156,7 @@ export function foldImages(
   const showsArchived =
     archived.length > 0 && !(unread && archived.some((row) => row.kind === 'image' && row.tags.length === 0));
 
-  return {
+  const totals: RepositoryTotals = {
     repository,
     tagged: tagged.length,
     ...(facts.listsUntagged && !doubtful && { untagged: untagged.length }),
@@ -153,17 +167,20 @@ export function foldImages(
     ...(sizeBytes !== undefined && { sizeBytes }),
     ...(reclaimable !== undefined && { reclaimableBytes: reclaimable }),
     ...(stale && { staleImages: stale.length }),
-    ...(lastPushAt !== undefined && { lastPushAt }),
+    ...(lastPushAt !== undefined && !facts.newestUnknown && { lastPushAt }),
     ...(lastPullAt !== undefined && { lastPullAt }),
     ...(facts.pulls !== undefined && { pulls: facts.pulls }),
     ...(facts.stars !== undefined && { stars: facts.stars }),
-    ...(tagged[0]?.findings && { findings: tagged[0].findings }),
+    ...(tagged[0]?.findings && !facts.newestUnknown && { findings: tagged[0].findings }),
     ...(vulnerableImages && { vulnerableImages }),
     ...(scans && { scans }),
     ...(signedImages !== undefined && { signedImages }),
     practices: facts.practices ?? {},
     images: boundedSet(tagged, options.images, listing),
   };
+  return facts.unreadTags === undefined || facts.unreadTags === 0
+    ? totals
+    : withUnread(totals, facts.unreadTags);
 }
 
 /** Images by scan status, or undefined where no image has one: the registry does not tell. */
