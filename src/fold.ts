@@ -1,3 +1,4 @@
+import type { CollectError } from './errors.ts';
 import { foldImages, type ImageSelection } from './fold/images.ts';
 import type { Retention } from './fold/retention.ts';
 import { type ImageRow, toRow } from './fold/rows.ts';
@@ -34,6 +35,11 @@ export interface CycleResult {
   readonly failedGroups: ReadonlyMap<string, unknown>;
   /** Prefixes below which a complete listing showed no repository. */
   readonly emptyGroups: ReadonlySet<string>;
+  /** Present when the cycle ran out of time: of what is named nowhere else nothing is known. */
+  readonly cut?: {
+    /** What the provider itself says of it, such as that it was throttled. */
+    readonly reason?: CollectError;
+  };
 }
 
 /** Turns a cycle's observations into small per-repository totals; an image is forgotten once it is counted. */
@@ -45,6 +51,8 @@ export interface Fold {
    * one that listed everything.
    */
   finish(): CycleResult;
+  /** What is complete when the time is up. */
+  cut(reason?: CollectError): CycleResult;
 }
 
 interface OpenRepository {
@@ -68,6 +76,14 @@ export function createFold(options: FoldOptions): Fold {
     if (!found)
       throw new Error(`the provider sent images of ${JSON.stringify(repository)} before opening it`);
     return found;
+  };
+
+  const result = (): CycleResult => {
+    for (const [prefix, error] of failedGroups)
+      for (const repository of options.known?.() ?? [])
+        if (repository.startsWith(prefix) && !complete.has(repository) && !gone.has(repository))
+          failed.set(repository, error);
+    return { identity, facts, complete, gone, failed, failedGroups, emptyGroups };
   };
 
   return {
@@ -117,15 +133,12 @@ export function createFold(options: FoldOptions): Fold {
           emptyGroups.add(observation.prefix);
       }
     },
+    cut: (reason) => ({ ...result(), cut: reason ? { reason } : {} }),
     finish() {
-      for (const [prefix, error] of failedGroups)
-        for (const repository of options.known?.() ?? [])
-          if (repository.startsWith(prefix) && !complete.has(repository) && !gone.has(repository))
-            failed.set(repository, error);
       const [unfinished] = open.keys();
       if (unfinished !== undefined)
         throw new Error(`the provider's listing ended in the middle of ${JSON.stringify(unfinished)}`);
-      return { identity, facts, complete, gone, failed, failedGroups, emptyGroups };
+      return result();
     },
   };
 }

@@ -1,14 +1,16 @@
 import { startDeadline } from './deadline.ts';
 import { CollectError } from './errors.ts';
 import type { Exposition } from './exposition.ts';
+import type { CycleResult } from './fold.ts';
 import { createCycleContext, createSession } from './loop/context.ts';
 import { createCounting } from './loop/counting.ts';
-import { foldStream } from './loop/cycle.ts';
+import { cutShort, foldStream } from './loop/cycle.ts';
 import { createNotices } from './loop/notices.ts';
 import { createPublisher } from './loop/publish.ts';
+import { createReadingOrders } from './loop/reading-order.ts';
 import { createSaving } from './loop/saving.ts';
 import type { RegistrySettings } from './loop/settings.ts';
-import { createSettling } from './loop/settle.ts';
+import { createSettling, learnedNothing } from './loop/settle.ts';
 import { countPush, initialState } from './loop/state.ts';
 import { type Progress, type RegistryStatus, statusOf } from './loop/status.ts';
 import { createTroubles } from './loop/troubles.ts';
@@ -85,16 +87,20 @@ export function createRegistryLoop(input: {
     canLook: () => state.snapshot !== undefined,
     cannotLook: publishAside,
   });
+  const orders = createReadingOrders();
   let publishing: Promise<void> | undefined;
   let polling: Progress | undefined;
   let schedule: Schedule | undefined;
   let series = 0;
+  /** Whether the last publish had data that is not too old. */
+  let fresh = false;
   let staleTimer: NodeJS.Timeout | undefined;
 
   async function publish(): Promise<void> {
     const now = unixNow();
     const published = await publisher.publish(now);
     series = published.series;
+    fresh = published.staleAt !== undefined;
     // `seriesDropped` is settled by the publish itself.
     publisher.refresh(now);
     clearTimeout(staleTimer);
@@ -127,14 +133,17 @@ export function createRegistryLoop(input: {
       troubles,
       notices: poll,
       userAgent,
+      order: only ? undefined : orders.begin(state.snapshot, startedAt),
       observe: counting.request,
       progress(done, total) {
         if (polling) polling = { ...polling, done, total };
       },
     });
     let failure: unknown;
+    let learned = false;
+    let result: CycleResult | undefined;
     try {
-      const result = await foldStream(
+      result = await foldStream(
         provider.collect(settings.options, context),
         {
           images: settings.images,
@@ -143,12 +152,17 @@ export function createRegistryLoop(input: {
           previous: (name) => state.snapshot?.repositories.get(name)?.totals,
           known: () => state.snapshot?.repositories.keys() ?? [],
         },
-        deadline.signal,
+        deadline,
       );
-      await settling.merge(result, {
-        scoped: only !== undefined,
-        listsRepositories: !absent.has('repositories'),
-      });
+      if (result.cut)
+        failure = cutShort(result, { listed: polling?.total ?? 0, seconds: settings.timeoutMs / 1000 });
+      if (!result.cut || !learnedNothing(result)) {
+        await settling.merge(result, {
+          scoped: only !== undefined,
+          listsRepositories: !absent.has('repositories'),
+        });
+        learned = true;
+      }
     } catch (error) {
       failure = error ?? new CollectError('internal', 'the provider failed without an error');
     } finally {
@@ -156,21 +170,21 @@ export function createRegistryLoop(input: {
       close();
       deadline.clear();
     }
-    return { failure, failing, absent };
+    if (!only) orders.end(result?.cut !== undefined);
+    return { failure, learned, failing, absent };
   }
 
   async function cycle(only: readonly string[] | undefined): Promise<void> {
     const startedAt = unixNow();
     polling = { startedAt, done: 0, total: 0 };
-    const { failure, ...capabilities } = await read(only, startedAt);
+    const { failure, learned, ...capabilities } = await read(only, startedAt);
     polling = undefined;
     if (stopping.signal.aborted) return;
     if (only) settling.lookEnded(only, failure);
     else settling.pollEnded(startedAt, capabilities, failure);
     await publish();
     const { snapshot } = state;
-    if (failure === undefined && snapshot)
-      await saving.keep('the snapshot', () => storage.saveSnapshot(snapshot));
+    if (learned && snapshot) await saving.keep('the snapshot', () => storage.saveSnapshot(snapshot));
     await saving.keep('the memory', () => memory.flush());
     await saving.counters();
     if (!only && failure === undefined)
@@ -226,6 +240,6 @@ export function createRegistryLoop(input: {
     },
     ready: () => state.lastAttemptAt !== undefined || state.snapshot !== undefined,
     status: () =>
-      statusOf({ settings, provider, state, series, polling, nextPollAt: schedule?.next(), now: unixNow() }),
+      statusOf({ settings, provider, state, series, fresh, polling, nextPollAt: schedule?.next() }),
   };
 }

@@ -294,6 +294,8 @@ export interface RegistrySnapshot {
   /** Repositories that a complete listing named; absent before the first complete one. */
   readonly repositoryCount?: number;
   readonly repositories: ReadonlyMap<string, RepositoryEntry>;
-  /** End of the last successful cycle, Unix seconds. */
-  readonly observedAt: number;
+  /** End of the last successful cycle, Unix seconds; absent while each ran out of time. */
+  readonly observedAt?: number;
+  /** The last cycle ran out of time: the next begins with what it did not come to. */
+  readonly cut?: boolean;
 }

@@ -67,6 +67,14 @@ export interface ConnectionSettings {
   readonly insecureSkipVerify?: boolean;
 }
 
+/** In which order repositories are read. */
+export interface ReadingOrder {
+  /** To be told when the reading of a repository begins. */
+  begins(name: string): void;
+  /** Present after a poll that ran out of time: when a repository was last tried, Unix seconds; 0 is never. */
+  lastTried?(name: string): number;
+}
+
 /** What the daemon lends a provider for one cycle. The provider neither sleeps, retries nor keeps state. */
 export interface CollectContext {
   /** Ends at the cycle's deadline, and when the daemon stops. */
@@ -87,6 +95,8 @@ export interface CollectContext {
   readonly images: { readonly perRepository: number; matches(tag: string): boolean };
   /** How many repositories may be read at once. */
   readonly concurrency: number;
+  /** For `readSideBySide`; absent when single repositories are looked at. */
+  readonly order?: ReadingOrder;
   /** A detail could not be read: its capability reads 0, the rest is published. */
   degraded(capability: Capability, error: unknown): void;
   /**

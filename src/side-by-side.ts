@@ -9,21 +9,34 @@ import type { CollectContext } from './provider.ts';
 const heldAtMost = 40_000;
 /** So many go on all the same: one after the other, a poll of a large registry would wait for each of its pages. */
 const leaders = 4;
+/** So many names are listed ahead of the reading, so that people see early how many repositories there are. */
+const listedAhead = 10_000;
+
+/** All names, with those first that no poll has tried, or that were tried longest ago. */
+async function oldestFirst(
+  names: Iterable<string> | AsyncIterable<string>,
+  lastTried: (name: string) => number,
+): Promise<string[]> {
+  const aged: { readonly name: string; readonly at: number }[] = [];
+  for await (const name of names) aged.push({ name, at: lastTried(name) });
+  return aged.sort((a, b) => a.at - b.at).map(({ name }) => name);
+}
 
 /**
  * Reads repositories side by side and yields what is seen as it comes, so that a slow repository holds up no other
  * and no page waits in memory for its turn. A repository whose reading throws is a `repository-failed`; the listing
- * itself fails the whole.
- * @param names as they are found: repositories are read while the listing goes on
+ * itself fails the whole. After a poll that ran out of time those are read first that it did not come to: else the
+ * same ones would be left over each time.
+ * @param found names as they are found: repositories are read while the listing goes on
  * @param read all observations of one repository, its end included
- * @throws whatever `names` throws, and the signal's reason when it ends
+ * @throws whatever `found` throws, and the signal's reason when it ends
  */
 export async function* readSideBySide(
-  context: Pick<CollectContext, 'signal' | 'concurrency' | 'progress'>,
-  names: Iterable<string> | AsyncIterable<string>,
+  context: Pick<CollectContext, 'signal' | 'concurrency' | 'progress' | 'order'>,
+  found: Iterable<string> | AsyncIterable<string>,
   read: (repository: string) => AsyncIterable<Observation>,
 ): AsyncGenerator<Observation> {
-  const { signal, concurrency, progress } = context;
+  const { signal, concurrency, progress, order } = context;
   interface Reading {
     readonly repository: string;
     readonly iterator: AsyncIterator<Observation>;
@@ -51,7 +64,9 @@ export async function* readSideBySide(
     );
   };
   let failure: { readonly error: unknown } | undefined;
+  const names = order?.lastTried ? await oldestFirst(found, order.lastTried) : found;
   const listing = Symbol.asyncIterator in names ? names[Symbol.asyncIterator]() : names[Symbol.iterator]();
+  const waiting: string[] = [];
   const open = new Set<Reading>();
   let held = 0;
   let asking = false;
@@ -59,9 +74,19 @@ export async function* readSideBySide(
   let listed = 0;
   let done = 0;
   const ask = (): void => {
-    if (asking || ended || open.size >= concurrency || (held > heldAtMost && open.size >= leaders)) return;
+    if (asking || ended || waiting.length >= listedAhead) return;
     asking = true;
     start(Promise.resolve(listing.next()).then((next) => ({ listed: next })));
+  };
+  const begin = (): void => {
+    while (waiting.length > 0 && open.size < concurrency && (held <= heldAtMost || open.size < leaders)) {
+      const repository = waiting.shift() as string;
+      const reading = { repository, iterator: read(repository)[Symbol.asyncIterator](), held: 0 };
+      open.add(reading);
+      order?.begins(repository);
+      advance(reading);
+    }
+    ask();
   };
   const advance = (reading: Reading): void =>
     start(
@@ -103,12 +128,10 @@ export async function* readSideBySide(
         if (step.listed.done) ended = true;
         else {
           listed += 1;
-          const repository = step.listed.value;
-          const reading = { repository, iterator: read(repository)[Symbol.asyncIterator](), held: 0 };
-          open.add(reading);
-          advance(reading);
+          waiting.push(step.listed.value);
+          progress(done, listed);
         }
-        ask();
+        begin();
         continue;
       }
       const { reading, next } = step;
@@ -132,7 +155,7 @@ export async function* readSideBySide(
       resume();
       done += 1;
       progress(done, listed);
-      ask();
+      begin();
     }
     if (failure) throw failure.error;
   } finally {

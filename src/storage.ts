@@ -37,7 +37,8 @@ interface Header {
   readonly facts: RegistrySnapshot['facts'];
   readonly factsAt?: number;
   readonly repositoryCount?: number;
-  readonly observedAt: number;
+  readonly observedAt?: number;
+  readonly cut?: boolean;
 }
 
 function* snapshotLines(target: string, snapshot: RegistrySnapshot): Iterable<string> {

@@ -47,7 +47,7 @@ export async function runCycle(
   const { complete, failed } = await foldStream(
     provider.collect(settings.options, context),
     { images, now },
-    signal,
+    { signal, passed: () => false },
   );
   close();
   for (const error of failed.values()) throw error;

@@ -48,7 +48,8 @@ const becameEmpty = (before: PackedTotals, now: PackedTotals): boolean =>
 export async function commit(input: CommitInput): Promise<CommitOutput> {
   const { previous, result, empty, now, scoped, listsRepositories } = input;
   const { complete, failed, failedGroups, emptyGroups, gone } = result;
-  const partial = failed.size > 0 || failedGroups.size > 0;
+  const cut = result.cut !== undefined;
+  const partial = cut || failed.size > 0 || failedGroups.size > 0;
   const pause = createYielder();
   const doubted: string[] = [];
 
@@ -64,9 +65,10 @@ export async function commit(input: CommitInput): Promise<CommitOutput> {
     for (const prefix of emptyGroups) empty.groups.add(prefix);
     return { snapshot: { ...previous, observedAt: now }, doubted: ['the list of repositories'] };
   }
-  if (!scoped) empty.registry = false;
+  if (!scoped && !cut) empty.registry = false;
 
-  const repositories = new Map<string, RepositoryEntry>(scoped ? previous?.repositories : undefined);
+  // What was not looked at, or not before the time was up, stays as it was.
+  const repositories = new Map<string, RepositoryEntry>(scoped || cut ? previous?.repositories : undefined);
   for (const name of gone) repositories.delete(name);
   for (const [name, totals] of complete) {
     const before = previous?.repositories.get(name);
@@ -88,7 +90,7 @@ export async function commit(input: CommitInput): Promise<CommitOutput> {
   for (const name of empty.repositories) if (!repositories.has(name)) empty.repositories.delete(name);
   let heldBack = 0;
   for (const prefix of emptyGroups) {
-    if (scoped || empty.groups.delete(prefix)) continue;
+    if (scoped || cut || empty.groups.delete(prefix)) continue;
     for (const [name, before] of previous?.repositories ?? []) {
       if (!name.startsWith(prefix) || gone.has(name) || repositories.has(name)) continue;
       repositories.set(name, before);
@@ -97,7 +99,8 @@ export async function commit(input: CommitInput): Promise<CommitOutput> {
     }
     if (empty.groups.has(prefix)) doubted.push(`everything below ${JSON.stringify(prefix)}`);
   }
-  if (!scoped) for (const prefix of empty.groups) if (!emptyGroups.has(prefix)) empty.groups.delete(prefix);
+  if (!scoped && !cut)
+    for (const prefix of empty.groups) if (!emptyGroups.has(prefix)) empty.groups.delete(prefix);
 
   if (scoped && previous) {
     const count = previous.repositoryCount;
@@ -114,17 +117,17 @@ export async function commit(input: CommitInput): Promise<CommitOutput> {
   }
 
   // Sums over the registry come from complete sets only: after a partial cycle the last complete ones are held.
-  const held =
-    partial && previous && now - (previous.factsAt ?? previous.observedAt) <= input.staleAfterSeconds
-      ? previous.facts
-      : {};
-  const factsAt = partial ? (previous?.factsAt ?? previous?.observedAt ?? now) : now;
-  // Below a prefix that failed there may be repositories that nobody knows of yet.
+  const heldSince = partial ? (previous?.factsAt ?? previous?.observedAt) : undefined;
+  const holds = heldSince !== undefined && now - heldSince <= input.staleAfterSeconds;
+  const held = holds ? previous?.facts : {};
+  // When nothing is held any more, all that is known is of this cycle.
+  const factsAt = holds ? heldSince : now;
+  // After the time was up, and below a prefix that failed, there may be repositories that nobody knows of yet.
   const countOf = () => {
     if (!listsRepositories) return {};
-    if (failedGroups.size === 0) return { repositoryCount: complete.size + failed.size + heldBack };
+    if (!cut && failedGroups.size === 0) return { repositoryCount: complete.size + failed.size + heldBack };
     const known = previous?.repositoryCount;
-    return held === previous?.facts && known !== undefined ? { repositoryCount: known } : {};
+    return holds && known !== undefined ? { repositoryCount: known } : {};
   };
   return {
     snapshot: {
@@ -133,7 +136,9 @@ export async function commit(input: CommitInput): Promise<CommitOutput> {
       factsAt,
       ...countOf(),
       repositories,
-      observedAt: now,
+      ...(!cut
+        ? { observedAt: now }
+        : { cut, ...(previous?.observedAt && { observedAt: previous.observedAt }) }),
     },
     doubted,
   };

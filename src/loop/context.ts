@@ -1,6 +1,6 @@
 import { createCalls } from '../http/calls.ts';
 import { createHttpClient, type HttpClient } from '../http.ts';
-import type { Capability, CollectContext, Logger, Memory, Session } from '../provider.ts';
+import type { Capability, CollectContext, Logger, Memory, ReadingOrder, Session } from '../provider.ts';
 import type { PollNotices } from './notices.ts';
 import type { RegistrySettings } from './settings.ts';
 import type { Troubles } from './troubles.ts';
@@ -39,11 +39,12 @@ export function createCycleContext(input: {
   readonly troubles: Troubles;
   readonly notices: PollNotices;
   readonly userAgent: string;
+  readonly order?: ReadingOrder | undefined;
   observe(operation: string, code: string, seconds: number): void;
   progress(done: number, total: number): void;
 }): CycleContext {
-  const { settings, signal, only, memory, session, log, troubles, notices, userAgent, observe, progress } =
-    input;
+  const { settings, signal, only, memory, session, log, troubles, notices, userAgent } = input;
+  const { order, observe, progress } = input;
   const { timeoutMs, maxBytes, caFile, insecureSkipVerify } = settings.http;
   const clients: HttpClient[] = [];
   const failing = new Set<Capability>();
@@ -85,6 +86,7 @@ export function createCycleContext(input: {
       memory,
       wants: settings.wants,
       ...(only && { only }),
+      ...(order && { order }),
       images: settings.images,
       concurrency: settings.http.maxConcurrent,
       degraded(capability, error) {

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Deadline } from '../deadline.ts';
 import { CollectError } from '../errors.ts';
 import { type CycleResult, createFold, type FoldOptions } from '../fold.ts';
 import type { Observation } from '../model.ts';
@@ -29,16 +30,16 @@ async function lastWord(pending: Promise<unknown> | undefined): Promise<CollectE
 }
 
 /**
- * Folds a provider's whole stream.
- * @throws CollectError at the cycle's deadline, even when the provider does not heed its signal: with the provider's
- * own reason where it has one at once, else `timeout`; and
- * whatever the provider throws.
+ * Folds a provider's whole stream, or what is complete of it at the cycle's deadline, even when the provider does not
+ * heed its signal.
+ * @throws whatever the provider throws before the deadline, and the signal's reason when the daemon stops
  */
 export async function foldStream(
   stream: AsyncIterable<Observation>,
   options: FoldOptions,
-  signal: AbortSignal,
+  deadline: Pick<Deadline, 'signal' | 'passed'>,
 ): Promise<CycleResult> {
+  const { signal } = deadline;
   const fold = createFold(options);
   const iterator = stream[Symbol.asyncIterator]();
   const end = ended(signal);
@@ -51,18 +52,32 @@ export async function foldStream(
       fold.add(next.value);
     }
   } catch (error) {
-    const own = error === signal.reason ? await lastWord(pending) : undefined;
+    const atEnd = error === signal.reason;
+    const own = atEnd ? await lastWord(pending) : error instanceof CollectError ? error : undefined;
     // Not awaited: a provider that hangs would hold the loop for ever.
     void Promise.resolve(iterator.return?.()).catch(() => {});
-    if (own) throw own;
-    if (signal.aborted && (error === signal.reason || (error as Error)?.name === 'AbortError'))
-      throw new CollectError(
-        'timeout',
-        'the poll did not end within its deadline: raise `timeout`, or lower what is read per poll',
-        { cause: error },
-      );
-    throw error;
+    const isBroken = !atEnd && own === undefined && (error as Error)?.name !== 'AbortError';
+    if (deadline.passed() && !isBroken) return fold.cut(own);
+    throw own ?? error;
   } finally {
     end.release();
   }
+}
+
+/** Why a cycle that was cut short counts as failed, how far it came, and what to change. */
+export function cutShort(
+  { complete, cut }: CycleResult,
+  progress: { readonly listed: number; readonly seconds: number },
+): CollectError {
+  const { listed, seconds } = progress;
+  const reason = cut?.reason;
+  const read =
+    complete.size === 0
+      ? `none of ${listed} repositories that were listed was read`
+      : `${complete.size} of ${Math.max(listed, complete.size)} repositories that were listed were read and are published, the others keep their last data`;
+  return new CollectError(
+    reason?.reason ?? 'timeout',
+    `the poll did not end within its deadline of ${seconds} s: ${read}. Raise \`timeout\` and the time between polls in \`schedule\`, ask for fewer repositories with \`repositories.include\`, or raise \`http.maxConcurrent\` where the registry bears it${reason ? ` (${reason.message})` : ''}`,
+    { cause: reason },
+  );
 }

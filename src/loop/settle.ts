@@ -29,6 +29,9 @@ export interface Settling {
 const unixNow = (): number => Date.now() / 1000;
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
+/** Whether a cycle read no repository to its end. */
+export const learnedNothing = ({ complete, gone }: CycleResult): boolean => complete.size + gone.size === 0;
+
 export function createSettling(input: {
   readonly state: RegistryState;
   /** Those that the provider has and the configuration uses. */
@@ -45,7 +48,7 @@ export function createSettling(input: {
     async merge(result, options) {
       const failures = [...result.failed, ...result.failedGroups];
       const [firstFailure] = failures;
-      if (firstFailure && result.complete.size === 0 && result.gone.size === 0) throw firstFailure[1];
+      if (!result.cut && firstFailure && learnedNothing(result)) throw firstFailure[1];
       const now = unixNow();
       const previous = state.snapshot;
       const { snapshot, doubted } = await commit({
@@ -65,7 +68,8 @@ export function createSettling(input: {
           `${what} came back empty all of a sudden: the last data stays until the next poll confirms it`,
         );
       if (firstFailure) {
-        state.failures.set('partial', (state.failures.get('partial') ?? 0) + 1);
+        // A poll that was cut short counts as failed already.
+        if (!result.cut) state.failures.set('partial', (state.failures.get('partial') ?? 0) + 1);
         for (const [repository, error] of failures.slice(-5))
           recordError(state, {
             at: now,
@@ -73,7 +77,10 @@ export function createSettling(input: {
             message: `${repository}: ${messageOf(error)}`,
           });
       }
-      tellOfRepositories(result, (name) => snapshot.repositories.has(name));
+      tellOfRepositories(result, {
+        whole: !options.scoped && !result.cut,
+        isKnown: (name) => snapshot.repositories.has(name),
+      });
     },
     pollEnded(startedAt, { failing, absent }, failure) {
       const now = unixNow();

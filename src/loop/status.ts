@@ -36,17 +36,16 @@ export function statusOf(input: {
   readonly provider: Provider;
   readonly state: RegistryState;
   readonly series: number;
+  /** Whether there is data that is not too old. */
+  readonly fresh: boolean;
   readonly polling: Progress | undefined;
   /** Unix milliseconds. */
   readonly nextPollAt: number | undefined;
-  /** Unix seconds. */
-  readonly now: number;
 }): RegistryStatus {
-  const { settings, provider, state, series, polling, nextPollAt, now } = input;
-  const observedAt = state.snapshot?.observedAt;
-  const stale = observedAt !== undefined && now - observedAt >= settings.staleAfterMs / 1000;
+  const { settings, provider, state, series, fresh, polling, nextPollAt } = input;
+  const stale = state.snapshot !== undefined && !fresh;
   const { host } = { ...state.identity, ...state.snapshot?.identity };
-  const waiting = state.up === undefined && observedAt === undefined;
+  const waiting = state.up === undefined && state.snapshot === undefined;
   return {
     name: settings.name,
     type: provider.type,

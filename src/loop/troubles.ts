@@ -45,16 +45,17 @@ const namedAtMost = 20;
 
 /**
  * Tells which repositories could not be read, one by one and once each.
- * @returns what to call with each cycle's result, and with whether a repository is still known
+ * @returns what to call with each cycle's result, with whether it came to all repositories, and with which of them are
+ * still known
  */
 export function createRepositoryTroubles(
   troubles: Troubles,
-): (result: CycleResult, isKnown: (repository: string) => boolean) => void {
+): (result: CycleResult, of: { readonly whole: boolean; isKnown(repository: string): boolean }) => void {
   const broken = new Set<string>();
   const brokenGroups = new Set<string>();
   const groupName = (prefix: string) => `the repositories below ${JSON.stringify(prefix)}`;
   const nameOf = (repository: string) => `the repository ${JSON.stringify(repository)}`;
-  return ({ complete, failed, failedGroups, gone }, isKnown) => {
+  return ({ complete, failed, failedGroups, gone }, { whole, isKnown }) => {
     for (const [prefix, error] of failedGroups) {
       const message =
         'repositories could not be listed: the last data of all below the prefix stays and ages';
@@ -62,7 +63,7 @@ export function createRepositoryTroubles(
       brokenGroups.add(prefix);
     }
     for (const prefix of brokenGroups) {
-      if (failedGroups.has(prefix)) continue;
+      if (!whole || failedGroups.has(prefix)) continue;
       troubles.over(groupName(prefix), { prefix });
       brokenGroups.delete(prefix);
     }
@@ -81,7 +82,7 @@ export function createRepositoryTroubles(
       troubles.tell('warn', 'the rest of the repositories', last, 'more repositories could not be read', {
         more: told - namedAtMost,
       });
-    else troubles.over('the rest of the repositories');
+    else if (whole) troubles.over('the rest of the repositories');
     for (const repository of broken) {
       if (failed.has(repository)) continue;
       if (complete.has(repository)) troubles.over(nameOf(repository), { repository });

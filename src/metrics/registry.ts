@@ -67,7 +67,7 @@ export const registryMetrics: readonly RegistryMetric[] = [
   }),
   registryMetric({
     name: `${prefix}_poll_failures_total`,
-    help: 'Polls that failed, by reason; `partial` counts polls in which single repositories failed. At 0 from the start.',
+    help: 'Polls that failed, by reason; `partial` counts polls in which single repositories failed, and after `timeout` what was read by then is shown. At 0 from the start.',
     type: 'counter',
     labels: ['reason'],
     samples: ({ failures }, emit) => {

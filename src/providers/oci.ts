@@ -1,10 +1,9 @@
-import { pMapIterable } from 'p-map';
 import { z } from 'zod';
 import { CollectError } from '../errors.ts';
-import type { Observation } from '../model.ts';
 import { auth, duration, endpointUrl } from '../options.ts';
 import { type CollectContext, defineProvider } from '../provider.ts';
 import { createRegistryClient, credentialsOf } from '../registry-auth.ts';
+import { readSideBySide } from '../side-by-side.ts';
 import { createAttachments } from './oci/attachments.ts';
 import { createDistribution, type Distribution } from './oci/client.ts';
 import { createDigests } from './oci/digests.ts';
@@ -63,16 +62,6 @@ async function* repositories(
   }
 }
 
-async function observe(scope: Scope, repository: string): Promise<readonly Observation[]> {
-  try {
-    return await readRepository(scope, repository);
-  } catch (error) {
-    if (scope.context.signal.aborted) throw error;
-    scope.digests.incomplete();
-    return [{ type: 'repository-failed', repository, error }];
-  }
-}
-
 /** Any registry that speaks https://github.com/opencontainers/distribution-spec/blob/v1.1.0/spec.md */
 export const oci = defineProvider<typeof options>({
   type: 'oci',
@@ -113,20 +102,13 @@ export const oci = defineProvider<typeof options>({
       referrersSeconds: (given.referrersInterval ?? 21_600_000) / 1000,
     });
     const scope: Scope = { context, client, digests, tags, attachments };
-    let listed = 0;
-    let done = 0;
-    const names = (async function* () {
-      for await (const name of repositories(client, given.names, context)) {
-        listed += 1;
-        yield name;
-      }
-    })();
-    for await (const observations of pMapIterable(names, (name) => observe(scope, name), {
-      concurrency: context.concurrency,
-    })) {
-      yield* observations;
-      done += 1;
-      context.progress(done, listed);
+    const names = repositories(client, given.names, context);
+    const read = async function* (name: string) {
+      yield* await readRepository(scope, name);
+    };
+    for await (const observation of readSideBySide(context, names, read)) {
+      if (observation.type === 'repository-failed') digests.incomplete();
+      yield observation;
     }
     const storageBytes = digests.storageBytes();
     if (!context.only && storageBytes !== undefined) yield { type: 'registry', facts: { storageBytes } };

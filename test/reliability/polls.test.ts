@@ -89,7 +89,9 @@ async function life(number: number, turns: number) {
     const up = await running.value('up');
     expect([0, 1], where).toContain(up);
     const after = await running.lines(...truthFamilies);
-    if (up === 0) expect(after, `${where}: a poll that failed changes nothing`).toEqual(before);
+    // One that ran out of time has read some repositories: they are held to the truth below.
+    const cut = running.loop.status().errors[0]?.message.startsWith('the poll did not end');
+    if (up === 0 && !cut) expect(after, `${where}: a poll that failed changes nothing`).toEqual(before);
     for (const [subject, seen] of grouped(after)) {
       const states = history.get(subject) ?? [];
       // What could not be read is not there; all that is there belongs to one state, and not to an older one than before.
