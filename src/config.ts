@@ -71,7 +71,8 @@ function longestGap(expression: string): number {
     .slice(-4)
     .every((field) => field === '*');
   const horizon = Date.now() + (everyHour ? 2 * hourMs : 8 * 24 * hourMs);
-  const task = cron.createTask(expression, () => {});
+  // In a zone without daylight saving time: the hour that comes twice would count as one long gap.
+  const task = cron.createTask(expression, () => {}, everyHour ? { timezone: 'UTC' } : {});
   try {
     // Asked for more and more, since node-cron takes about 40 µs for each; 5000 are enough for all but seconds.
     for (let count = 16; ; count *= 4) {
