@@ -60,7 +60,7 @@ export function createRegistryLoop(input: {
   const session = createSession();
   const troubles = createTroubles(log);
   const notices = createNotices(log);
-  const publisher = createPublisher({ provider: provider.label, settings, state, exposition });
+  const publisher = createPublisher({ provider: provider.label, settings, state, exposition, troubles });
   const counting = createCounting(state, self, { registry: settings.name, provider: provider.label });
   const settling = createSettling({
     state,

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import express, { type Express, type NextFunction, type Request, type Response } from 'express';
-import { type Exposition, negotiate, renderSelf, takeTurn, writeBody } from './exposition.ts';
+import { type Exposition, negotiate, type Refused, renderSelf, takeTurn, writeBody } from './exposition.ts';
 import type { RegistryLoop } from './loop.ts';
 import type { EntryStatus } from './places.ts';
 import type { Logger } from './provider.ts';
@@ -35,12 +35,23 @@ export function createApp(options: AppOptions): Express {
   const startedAt = Date.now() / 1000;
   let scraping = 0;
   /** Gathering them reads files of /proc: scrapes at the same time share it. */
-  let gathering: ReturnType<typeof self.registry.getMetricsAsJSON> | undefined;
+  let gathering: ReturnType<typeof self.gather> | undefined;
   const gather = () => {
-    gathering ??= self.registry.getMetricsAsJSON().finally(() => {
+    gathering ??= self.gather().finally(() => {
       gathering = undefined;
     });
     return gathering;
+  };
+  /** Each reason once: what is refused of the exporter's own metrics is refused at every scrape. */
+  const told = new Set<string>();
+  const tellOfRefused = (refused: Refused) => {
+    for (const [reason, { count, example }] of refused) {
+      log[told.has(reason) ? 'debug' : 'warn'](
+        { reason, dropped: count, example },
+        "series of the exporter's own metrics are left out",
+      );
+      told.add(reason);
+    }
   };
   const app = express();
   app.disable('x-powered-by');
@@ -61,7 +72,8 @@ export function createApp(options: AppOptions): Express {
       await takeTurn();
       const { format, encoding } = negotiate(request.get('accept'), request.get('accept-encoding'));
       const own = renderSelf(await gather(), format);
-      await writeBody(response, exposition.body(format, encoding, own));
+      tellOfRefused(own.refused);
+      await writeBody(response, exposition.body(format, encoding, own.text));
     } finally {
       scraping -= 1;
     }

@@ -89,7 +89,7 @@ export function viewOf(
     ...(state.lastSuccessAt !== undefined && { lastSuccessAt: state.lastSuccessAt }),
     ...(state.lastAttemptAt !== undefined && { lastAttemptAt: state.lastAttemptAt }),
     ...(state.pollDurationSeconds !== undefined && { pollDurationSeconds: state.pollDurationSeconds }),
-    ...(facts && { facts }),
+    ...(facts && { facts, lists: facts }),
     ...(fresh.registry &&
       snapshot?.repositoryCount !== undefined && { repositoryCount: snapshot.repositoryCount }),
   };

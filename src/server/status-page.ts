@@ -102,7 +102,7 @@ function row(status: RegistryStatus, now: number): string {
       : `<dt>Last poll took</dt><dd>${humanDuration(status.pollDurationSeconds)}</dd>`;
   const dropped =
     status.seriesDropped > 0
-      ? ` <span class="failing">(${grouped(status.seriesDropped)} left out: maxSeries)</span>`
+      ? ` <span class="failing">(${grouped(status.seriesDropped)} series left out)</span>`
       : '';
   return `<section class="registry ${status.state}">
 <h2><span class="badge">${stateWords[status.state]}</span> <bdi>${escapeHtml(status.name)}</bdi></h2>

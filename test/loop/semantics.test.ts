@@ -209,24 +209,6 @@ test('damaged files are set aside with a warning, and the start goes on', async 
   expect(await loop.value('up')).toBe(1);
 });
 
-test('beyond maxSeries single images go first, then repositories from the end; how many is told', async () => {
-  const { provider } = scripted(holding('a', 'b', 'c', 'd'));
-  const all = await started(provider, {});
-  await all.poll();
-  expect(await all.lines('series_dropped')).toEqual([
-    'series_dropped{reason="image_cap"} 0',
-    'series_dropped{reason="repository_cap"} 0',
-  ]);
-  const few = await started(provider, { maxSeries: 12 });
-  await few.poll();
-  const kept = await tagged(few);
-  expect(kept.length).toBeGreaterThan(0);
-  expect(kept.length).toBeLessThan(4);
-  expect(kept[0]).toBe('{repository="a"} 1');
-  expect(await few.lines('image_size_bytes')).toEqual([]);
-  expect((await few.lines('series_dropped')).every((line) => Number(line.split(' ').at(-1)) > 0)).toBe(true);
-});
-
 test('single images are the newest so many, and those whose tag matches', async () => {
   const { provider } = scripted(() =>
     listed('app', ...['old', 'keep-1', 'mid', 'new'].map((tag, at) => imageOf(tag, { pushedAt: 1000 + at }))),

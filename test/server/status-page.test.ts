@@ -112,7 +112,7 @@ test('what is wrong is told: errors with their reason, what cannot be read, what
   expect(text).toContain('Not readable: storage usage');
   expect(text).toMatch(/timeout no answer within 30 s 2\d s ago 1 earlier connect ECONNREFUSED/);
   expect(text).toMatch(/Stale old .*its series are left out/);
-  expect(text).toContain('(5,120 left out: maxSeries)');
+  expect(text).toContain('(5,120 series left out)');
 });
 
 test('hostile names are text and nothing else', async () => {
