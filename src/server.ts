@@ -5,6 +5,7 @@ import type { RegistryLoop } from './loop.ts';
 import type { EntryStatus } from './places.ts';
 import type { Logger } from './provider.ts';
 import type { SelfMetrics } from './self-metrics.ts';
+import { createPipelineGate, createScrapeSlots } from './server/connections.ts';
 import { statusPage, style } from './server/status-page.ts';
 
 export interface AppOptions {
@@ -33,7 +34,8 @@ const styleHash = createHash('sha256').update(style).digest('base64');
 export function createApp(options: AppOptions): Express {
   const { exposition, self, log, telemetryPath, maxRequests } = options;
   const startedAt = Date.now() / 1000;
-  let scraping = 0;
+  const slots = createScrapeSlots(maxRequests);
+  const gate = createPipelineGate();
   /** Gathering them reads files of /proc: scrapes at the same time share it. */
   let gathering: ReturnType<typeof self.gather> | undefined;
   const gather = () => {
@@ -56,17 +58,21 @@ export function createApp(options: AppOptions): Express {
   const app = express();
   app.disable('x-powered-by');
   app.disable('etag');
+  app.enable('case sensitive routing');
+  app.use(async (request, response, next) => {
+    if (await gate(request, response)) next();
+  });
   app.use(options.web);
 
   app.get(telemetryPath, async (request, response) => {
-    if (maxRequests > 0 && scraping >= maxRequests) {
+    const release = slots.take(request.socket.remoteAddress ?? '');
+    if (!release) {
       response
         .status(503)
         .type('text')
         .send(`more than ${maxRequests} scrapes at once (--web.max-requests)\n`);
       return;
     }
-    scraping += 1;
     try {
       // Many scrapes that arrive together are prepared one after the other, with the event loop free in between.
       await takeTurn();
@@ -75,7 +81,7 @@ export function createApp(options: AppOptions): Express {
       tellOfRefused(own.refused);
       await writeBody(response, exposition.body(format, encoding, own.text));
     } finally {
-      scraping -= 1;
+      release();
     }
   });
 
