@@ -240,6 +240,15 @@ export function createRegistryLoop(input: {
     },
     ready: () => state.lastAttemptAt !== undefined || state.snapshot !== undefined,
     status: () =>
-      statusOf({ settings, provider, state, series, fresh, polling, nextPollAt: schedule?.next() }),
+      statusOf({
+        settings,
+        provider,
+        state,
+        series,
+        fresh,
+        notices: notices.current(),
+        polling,
+        nextPollAt: schedule?.next(),
+      }),
   };
 }

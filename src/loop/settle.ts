@@ -32,6 +32,19 @@ const messageOf = (error: unknown): string => (error instanceof Error ? error.me
 /** Whether a cycle read no repository to its end. */
 export const learnedNothing = ({ complete, gone }: CycleResult): boolean => complete.size + gone.size === 0;
 
+/** Failing capabilities with their reasons, each since when it fails. */
+const failingNow = (
+  before: RegistryState['failing'],
+  failing: CycleContext['failing'],
+  now: number,
+): RegistryState['failing'] =>
+  new Map(
+    [...failing].map(([capability, error]) => [
+      capability,
+      { at: before.get(capability)?.at ?? now, reason: reasonOf(error), message: messageOf(error) },
+    ]),
+  );
+
 export function createSettling(input: {
   readonly state: RegistryState;
   /** Those that the provider has and the configuration uses. */
@@ -62,6 +75,7 @@ export function createSettling(input: {
       const isGone = (name: string) => previous?.repositories.has(name) && !snapshot.repositories.has(name);
       for (const name of state.pushes.keys()) if (isGone(name)) state.pushes.delete(name);
       state.snapshot = snapshot;
+      if (!options.scoped) state.failedRepositories = result.failed.size;
       for (const what of doubted)
         log.warn(
           {},
@@ -89,6 +103,7 @@ export function createSettling(input: {
       // Milliseconds are as fine as anybody reads it.
       state.pollDurationSeconds = Math.round((now - startedAt) * 1000) / 1000;
       state.up = failure === undefined;
+      state.failing = failingNow(state.failing, failing, now);
       if (failure === undefined) {
         troubles.over('the poll');
         for (const capability of capabilities)
@@ -103,7 +118,7 @@ export function createSettling(input: {
         return;
       }
       // What a poll did not come to is unknown: neither did it work, nor did it fail.
-      state.capabilities = new Map([...failing].map((capability) => [capability, false]));
+      state.capabilities = new Map([...failing.keys()].map((capability) => [capability, false]));
       const reason = reasonOf(failure);
       state.failures.set(reason, (state.failures.get(reason) ?? 0) + 1);
       recordError(state, { at: now, reason, message: messageOf(failure) });

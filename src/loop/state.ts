@@ -21,6 +21,10 @@ export interface RegistryState {
   polls: number;
   readonly failures: Map<FailureReason, number>;
   capabilities: Map<string, boolean>;
+  /** Why capabilities fail, and since when. */
+  failing: ReadonlyMap<string, RecordedError>;
+  /** Repositories that the last poll could not read. */
+  failedRepositories: number;
   snapshot: RegistrySnapshot | undefined;
   readonly pushes: Map<string, PushCounts>;
   readonly requests: Map<string, number>;
@@ -41,6 +45,8 @@ export const initialState = (identity: RegistryIdentity): RegistryState => ({
   polls: 0,
   failures: new Map(),
   capabilities: new Map(),
+  failing: new Map(),
+  failedRepositories: 0,
   snapshot: undefined,
   pushes: new Map(),
   requests: new Map(),

@@ -27,6 +27,9 @@ export const statusOf = (name: string, more: Partial<RegistryStatus> = {}): Regi
   series: 0,
   seriesDropped: 0,
   capabilities: {},
+  failing: [],
+  failedRepositories: 0,
+  notices: [],
   errors: [],
   ...more,
 });
