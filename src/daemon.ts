@@ -9,6 +9,7 @@ import { createPlaceFinder, type EntryStatus, type PlaceFinder } from './places.
 import type { Provider } from './provider.ts';
 import type { SelfMetrics } from './self-metrics.ts';
 import { createStorage } from './storage.ts';
+import { targetOf } from './target.ts';
 
 /** All loops, and how a new configuration changes them. */
 export interface Daemon {
@@ -56,13 +57,10 @@ export function createDaemon(input: {
   async function startLoop(config: RegistryConfig, delayMs: number): Promise<RegistryLoop> {
     const provider = providerOf(config);
     const bound = log.child({ registry: config.name });
-    const storage = createStorage({
-      path: storagePath,
-      registry: config.name,
-      target: JSON.stringify([config.type, provider.identity(config.options)]),
-      log: bound,
-    });
-    const memory = await openMemory({ path: storage.memoryPath, log: bound });
+    const { type, options } = config;
+    const target = targetOf({ type, options, identity: provider.identity(options) });
+    const storage = createStorage({ path: storagePath, registry: config.name, target, log: bound });
+    const memory = await openMemory({ path: storage.memoryPath, target, log: bound });
     const loop = createRegistryLoop({
       settings: config,
       provider,

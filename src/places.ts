@@ -125,7 +125,7 @@ export function createPlaceFinder(input: {
       settings: config,
       signal,
       only: undefined,
-      memory: await openMemory({ path: undefined, log }),
+      memory: await openMemory({ path: undefined, target: '', log }),
       session,
       log,
       troubles,

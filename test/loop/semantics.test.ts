@@ -203,7 +203,7 @@ test('damaged files are set aside with a warning, and the start goes on', async 
   for (const kind of ['snapshot', 'counters', 'memory.ndjson'])
     await writeFile(join(storagePath, `edge.${kind}`), '{"half a li');
   const loop = await started(scripted(holding('app')).provider, {}, { storagePath });
-  expect(loop.log().match(/level=warn .*damaged/g)).toHaveLength(2);
+  expect(loop.log().match(/level=warn .*damaged/g)).toHaveLength(3);
   expect(await readdir(storagePath)).toContain('edge.snapshot.damaged');
   await loop.poll();
   expect(await loop.value('up')).toBe(1);
