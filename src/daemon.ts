@@ -106,7 +106,7 @@ export function createDaemon(input: {
     }
     if (conflict !== undefined)
       throw new CollectError(
-        'internal',
+        'configuration',
         `a place of ${entry.config.name} would be named ${JSON.stringify(conflict)}, which another registry is: change nameTemplate`,
       );
   }
