@@ -13,6 +13,7 @@ import type { RegistrySettings } from './loop/settings.ts';
 import { createSettling, learnedNothing } from './loop/settle.ts';
 import { countPush, initialState } from './loop/state.ts';
 import { type Progress, type RegistryStatus, statusOf } from './loop/status.ts';
+import { createTimes } from './loop/times.ts';
 import { createTroubles } from './loop/troubles.ts';
 import { createTurns } from './loop/turns.ts';
 import type { PersistentMemory } from './memory.ts';
@@ -30,7 +31,7 @@ export interface RegistryLoop {
   start(firstPollDelayMs: number): Promise<void>;
   /** Ends the cycle in progress and saves. */
   stop(): Promise<void>;
-  /** Runs a cycle now; does nothing but wait for it when one is running. */
+  /** Runs a cycle now, or waits for the one that is running, until what it learned is saved. */
   poll(): Promise<void>;
   /** Counts a push that an event told of, and looks at that repository again soon. */
   pushed(repository: string, failure?: string): void;
@@ -41,8 +42,6 @@ export interface RegistryLoop {
   /** Whether a first cycle ended, good or bad, or a snapshot was read back. */
   ready(): boolean;
 }
-
-const unixNow = (): number => Date.now() / 1000;
 
 export function createRegistryLoop(input: {
   readonly settings: RegistrySettings;
@@ -56,6 +55,7 @@ export function createRegistryLoop(input: {
 }): RegistryLoop {
   const { settings, provider, storage, memory, exposition, self, log, userAgent } = input;
   const state = initialState(provider.identity(settings.options));
+  const now = createTimes(state, log);
   const stopping = new AbortController();
   const session = createSession();
   const troubles = createTroubles(log);
@@ -77,7 +77,7 @@ export function createRegistryLoop(input: {
     storage,
     troubles,
     changed() {
-      if (!stopping.signal.aborted) publisher.refresh(unixNow());
+      if (!stopping.signal.aborted) publisher.refresh(now());
     },
   });
   const turns = createTurns({
@@ -89,6 +89,7 @@ export function createRegistryLoop(input: {
   });
   const orders = createReadingOrders();
   let publishing: Promise<void> | undefined;
+  let saved: Promise<unknown> | undefined;
   let polling: Progress | undefined;
   let schedule: Schedule | undefined;
   let series = 0;
@@ -97,18 +98,18 @@ export function createRegistryLoop(input: {
   let staleTimer: NodeJS.Timeout | undefined;
 
   async function publish(): Promise<void> {
-    const now = unixNow();
-    const published = await publisher.publish(now);
+    const at = now();
+    const published = await publisher.publish(at);
     series = published.series;
     fresh = published.staleAt !== undefined;
     // `seriesDropped` is settled by the publish itself.
-    publisher.refresh(now);
+    publisher.refresh(at);
     clearTimeout(staleTimer);
     if (published.staleAt !== undefined && !stopping.signal.aborted)
       staleTimer = setTimeout(
         publishAside,
         // A longer delay would overflow and fire at once: what is due later is looked at again before.
-        Math.min(Math.max(0, published.staleAt - now) * 1000 + 50, longestDelayMs),
+        Math.min(Math.max(0, published.staleAt - at) * 1000 + 50, longestDelayMs),
       );
   }
 
@@ -157,6 +158,8 @@ export function createRegistryLoop(input: {
       if (result.cut)
         failure = cutShort(result, { listed: polling?.total ?? 0, seconds: settings.timeoutMs / 1000 });
       if (!result.cut || !learnedNothing(result)) {
+        // Before the times of this poll are stored: those of earlier ones may have to be moved.
+        now();
         await settling.merge(result, {
           scoped: only !== undefined,
           listsRepositories: !absent.has('repositories'),
@@ -175,23 +178,31 @@ export function createRegistryLoop(input: {
   }
 
   async function cycle(only: readonly string[] | undefined): Promise<void> {
-    const startedAt = unixNow();
+    const startedAt = now();
+    const begunAt = performance.now();
     polling = { startedAt, done: 0, total: 0 };
     const { failure, learned, ...capabilities } = await read(only, startedAt);
     polling = undefined;
     if (stopping.signal.aborted) return;
     if (only) settling.lookEnded(only, failure);
-    else settling.pollEnded(startedAt, capabilities, failure);
+    else settling.pollEnded((performance.now() - begunAt) / 1000, capabilities, failure);
     await publish();
-    const { snapshot } = state;
-    if (learned && snapshot) await saving.keep('the snapshot', () => storage.saveSnapshot(snapshot));
-    await saving.keep('the memory', () => memory.flush());
-    await saving.counters();
+    save(learned);
     if (!only && failure === undefined)
       log.info(
-        { seconds: state.pollDurationSeconds, repositories: snapshot?.repositories.size, series },
+        { seconds: state.pollDurationSeconds, repositories: state.snapshot?.repositories.size, series },
         'polled',
       );
+  }
+
+  /** Begins to save what a cycle learned: a disk that is slow, or hangs, does not hold up the next cycle. */
+  function save(learned: boolean): void {
+    const { snapshot } = state;
+    saved = Promise.all([
+      learned && snapshot && saving.keep('the snapshot', () => storage.saveSnapshot(snapshot)),
+      saving.keep('the memory', () => memory.flush()),
+      saving.counters(),
+    ]);
   }
 
   return {
@@ -221,10 +232,14 @@ export function createRegistryLoop(input: {
       saving.stop();
       await turns.stop();
       await publishing;
+      await saved;
       await saving.keep('the memory', () => memory.flush());
       await saving.counters();
     },
-    poll: turns.poll,
+    async poll() {
+      await turns.poll();
+      await saved;
+    },
     pushed(repository, failure) {
       if (!settings.wants(repository)) return;
       countPush(state, repository, failure);

@@ -16,12 +16,8 @@ export interface Settling {
     result: CycleResult,
     options: { readonly scoped: boolean; readonly listsRepositories: boolean },
   ): Promise<void>;
-  /** Counts a poll of the whole registry, with its failure when it failed. */
-  pollEnded(
-    startedAt: number,
-    capabilities: Pick<CycleContext, 'failing' | 'absent'>,
-    failure: unknown,
-  ): void;
+  /** Counts a poll of the whole registry, how long it took, and its failure when it failed. */
+  pollEnded(seconds: number, capabilities: Pick<CycleContext, 'failing' | 'absent'>, failure: unknown): void;
   /** Tells how a look at single repositories ended. */
   lookEnded(repositories: readonly string[], failure: unknown): void;
 }
@@ -96,12 +92,12 @@ export function createSettling(input: {
         isKnown: (name) => snapshot.repositories.has(name),
       });
     },
-    pollEnded(startedAt, { failing, absent }, failure) {
+    pollEnded(seconds, { failing, absent }, failure) {
       const now = unixNow();
       state.polls += 1;
       state.lastAttemptAt = now;
       // Milliseconds are as fine as anybody reads it.
-      state.pollDurationSeconds = Math.round((now - startedAt) * 1000) / 1000;
+      state.pollDurationSeconds = Math.round(seconds * 1000) / 1000;
       state.up = failure === undefined;
       state.failing = failingNow(state.failing, failing, now);
       if (failure === undefined) {
