@@ -24,6 +24,7 @@ const publish = async () => {
   const { renderedBuckets } = await exposition.publish('production', {
     view: registryView,
     repositories,
+    perImage: true,
   });
   return { ms: performance.now() - started, renderedBuckets };
 };

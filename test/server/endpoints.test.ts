@@ -44,6 +44,7 @@ describe('/metrics', () => {
     await app.exposition.publish('edge', {
       view: viewOf('edge'),
       repositories: new Map([['team/app', { totals: packTotals(totalsOf('team/app', { tags: 7 })) }]]),
+      perImage: true,
     });
   });
   afterAll(() => app.close());
@@ -127,7 +128,7 @@ async function publishMuch(app: App) {
       return [name, { totals: packTotals(totalsOf(name)) }];
     }),
   );
-  await app.exposition.publish('edge', { view: viewOf('edge'), repositories });
+  await app.exposition.publish('edge', { view: viewOf('edge'), repositories, perImage: true });
 }
 
 test('more scrapes at once than --web.max-requests are refused, and have their turn later', async () => {
