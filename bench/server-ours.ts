@@ -24,7 +24,6 @@ const publish = async () => {
   const { renderedBuckets } = await exposition.publish('production', {
     view: registryView,
     repositories,
-    perImage: true,
   });
   return { ms: performance.now() - started, renderedBuckets };
 };

@@ -24,7 +24,7 @@ export class UsageError extends Error {
 export const usage = `Usage: container-registry-exporter [flags]
 
   --config.file=exporter.yaml       Configuration file.
-  --config.check                    Check the configuration, and --web.config.file if given, and leave.
+  --config.check                    Check the configuration, the files that it names, and --web.config.file, and leave.
   --web.listen-address=:10056       Address to listen on; may be given several times.
   --web.telemetry-path=/metrics     Path of the metrics.
   --web.max-requests=40             Scrapes at once at most; 0 for no limit.

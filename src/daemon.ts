@@ -9,6 +9,7 @@ import { createPlaceFinder, type EntryStatus, type PlaceFinder } from './places.
 import type { Provider } from './provider.ts';
 import type { SelfMetrics } from './self-metrics.ts';
 import { createStorage } from './storage.ts';
+import { targetOf } from './target.ts';
 
 /** All loops, and how a new configuration changes them. */
 export interface Daemon {
@@ -16,8 +17,6 @@ export interface Daemon {
   /** Entries that cover several registries. */
   entries(): readonly EntryStatus[];
   eventTarget(registry: string): EventTarget | undefined;
-  /** Whether registries are being started, or those of an entry have not been looked for yet. */
-  starting(): boolean;
   /**
    * Reads the configuration and starts, stops and leaves loops accordingly; a registry whose part did not change is
    * left running. @throws ConfigError, in which case everything runs on as before.
@@ -48,7 +47,6 @@ export function createDaemon(input: {
   const { configFile, storagePath, providers, exposition, self, log, userAgent } = input;
   let running = new Map<string, Running>();
   let turn: Promise<void> = Promise.resolve();
-  let changes = 0;
 
   const providerOf = ({ type }: RegistryConfig): Provider => {
     const provider = providers[type];
@@ -59,13 +57,10 @@ export function createDaemon(input: {
   async function startLoop(config: RegistryConfig, delayMs: number): Promise<RegistryLoop> {
     const provider = providerOf(config);
     const bound = log.child({ registry: config.name });
-    const storage = createStorage({
-      path: storagePath,
-      registry: config.name,
-      target: JSON.stringify([config.type, provider.identity(config.options)]),
-      log: bound,
-    });
-    const memory = await openMemory({ path: storage.memoryPath, log: bound });
+    const { type, options } = config;
+    const target = targetOf({ type, options, identity: provider.identity(options) });
+    const storage = createStorage({ path: storagePath, registry: config.name, target, log: bound });
+    const memory = await openMemory({ path: storage.memoryPath, target, log: bound });
     const loop = createRegistryLoop({
       settings: config,
       provider,
@@ -111,7 +106,7 @@ export function createDaemon(input: {
     }
     if (conflict !== undefined)
       throw new CollectError(
-        'internal',
+        'configuration',
         `a place of ${entry.config.name} would be named ${JSON.stringify(conflict)}, which another registry is: change nameTemplate`,
       );
   }
@@ -145,13 +140,7 @@ export function createDaemon(input: {
 
   /** One change at a time. */
   function inTurn(change: () => Promise<void>): Promise<void> {
-    changes += 1;
-    turn = turn
-      .catch(() => {})
-      .then(change)
-      .finally(() => {
-        changes -= 1;
-      });
+    turn = turn.catch(() => {}).then(change);
     return turn;
   }
 
@@ -204,8 +193,6 @@ export function createDaemon(input: {
       const found = allLoops().find(({ config }) => config.name === registry);
       return found?.config.eventsToken && { loop: found.loop, token: found.config.eventsToken };
     },
-    starting: () =>
-      changes > 0 || [...running.values()].some(({ finder }) => finder && finder.status().up === undefined),
     reload() {
       // With the file as it is when its turn comes.
       return inTurn(async () => {

@@ -13,6 +13,8 @@ export const failureReasons = [
   'pagination',
   'too_large',
   'partial',
+  /** What the user configured cannot be done. */
+  'configuration',
   'internal',
 ] as const;
 export type FailureReason = (typeof failureReasons)[number];

@@ -14,11 +14,12 @@ import {
   type Joined,
   join,
   joinAll,
-  pack,
   plainOf,
 } from './exposition/chunk.ts';
 import { contentTypes, type Encoding } from './exposition/negotiate.ts';
-import { escapeLabel, type Format, formatValue, header } from './exposition/text.ts';
+import { collidingNames, labelsOf, type OwnRows, renderOwnRows } from './exposition/own.ts';
+import { createSampleWriter, mergeRefused, type Refused } from './exposition/samples.ts';
+import { type Format, header } from './exposition/text.ts';
 import type { ExpositionBody } from './exposition/write.ts';
 import {
   type PackedView,
@@ -31,6 +32,7 @@ import { createYielder } from './yielding.ts';
 
 export { unpackView } from './exposition/buckets.ts';
 export { negotiate } from './exposition/negotiate.ts';
+export { type Refused, refusals } from './exposition/samples.ts';
 export { renderSelf } from './exposition/self.ts';
 export { takeTurn, writeBody } from './exposition/write.ts';
 
@@ -38,17 +40,20 @@ export { takeTurn, writeBody } from './exposition/write.ts';
 export interface RegistryPublication {
   readonly view: RegistryView;
   readonly repositories: ReadonlyMap<string, PackedView>;
-  /** Whether single images are exposed. */
-  readonly perImage: boolean;
+}
+
+/** What a publish did. */
+export interface Publication {
+  readonly series: number;
+  readonly renderedBuckets: number;
+  /** Series that were left out, since they would have made the body unreadable. */
+  readonly refused: Refused;
 }
 
 /** Ready buffers of all registries. Rendering happens when data changes, never when it is scraped. */
 export interface Exposition {
   /** Renders what changed, in slices, and then swaps one reference: a scrape sees the old or the new data whole. */
-  publish(
-    registry: string,
-    publication: RegistryPublication,
-  ): Promise<{ readonly series: number; readonly renderedBuckets: number }>;
+  publish(registry: string, publication: RegistryPublication): Promise<Publication>;
   /** Renders the rows of the registry itself, at once. */
   updateView(registry: string, view: RegistryView): void;
   remove(registry: string): void;
@@ -57,9 +62,7 @@ export interface Exposition {
 }
 
 interface Published {
-  readonly ownRows: readonly (Joined | undefined)[];
-  readonly ownSeries: number;
-  readonly perImage: boolean;
+  readonly own: OwnRows;
   readonly buckets: readonly Bucket[];
   readonly repositoryRows: readonly (Joined | undefined)[];
 }
@@ -67,25 +70,14 @@ interface Published {
 /** Plain buffers are dropped when nobody asked for them for so long; Prometheus asks for gzip. */
 const plainIdleMs = 600_000;
 
-const labelsOf = ({ registry, provider }: RegistryView): string =>
-  `registry="${escapeLabel(registry)}",provider="${escapeLabel(provider)}"`;
-
-function renderView(view: RegistryView, keepPlain: boolean) {
-  const labels = labelsOf(view);
-  let series = 0;
-  const rows = registryMetrics.map((row) => {
-    let text = '';
-    row.samples(view, (value, ...values) => {
-      if (value === undefined) return;
-      const own = row.labels
-        .map((label, index) => `,${label}="${escapeLabel(values[index] ?? '')}"`)
-        .join('');
-      text += `${row.name}{${labels}${own}} ${formatValue(value)}\n`;
-      series += 1;
+/** Series that a registry has besides those of its repositories. */
+export function countOwnSeries(view: RegistryView): number {
+  let count = 0;
+  for (const row of registryMetrics)
+    row.samples(view, (value) => {
+      if (value !== undefined) count += 1;
     });
-    return text === '' ? undefined : createChunk(text, keepPlain);
-  });
-  return { rows: pack(rows).map((chunk) => chunk && join([chunk])), series };
+  return count;
 }
 
 /** Series that a repository would have, those of its single images apart. */
@@ -133,7 +125,7 @@ export function createExposition(): Exposition {
     for (const [index, row] of registryMetrics.entries())
       family(
         row.name,
-        all.map(({ ownRows }) => ownRows[index]),
+        all.map(({ own }) => own.rows[index]),
       );
     for (const [index, row] of repositoryMetrics.entries())
       family(
@@ -145,17 +137,21 @@ export function createExposition(): Exposition {
     return whole;
   }
 
-  async function render(registry: string, publication: RegistryPublication) {
-    const { view, repositories, perImage } = publication;
+  async function render(registry: string, publication: RegistryPublication): Promise<Publication> {
+    const { view } = publication;
+    const colliding = collidingNames(publication.repositories);
+    const repositories =
+      colliding.size === 0
+        ? publication.repositories
+        : new Map([...publication.repositories].filter(([name]) => !colliding.has(name)));
     const previous = registries.get(registry);
     const pause = createYielder();
     const keepPlain = plainWanted();
     const count = bucketCount(repositories.size, previous?.buckets.length ?? 1);
-    const reusable = previous?.buckets.length === count && previous.perImage === perImage;
     const labels = labelsOf(view);
     const buckets: Bucket[] = [];
     let renderedBuckets = 0;
-    const known = reusable && previous ? previous.buckets : [];
+    const known = previous?.buckets.length === count ? previous.buckets : [];
     // As a rule the names are those of last time: then they need not be sorted again.
     const sorted = (await sameNames(known, repositories, pause))
       ? known.map(({ members }) => [...members.keys()])
@@ -167,7 +163,7 @@ export function createExposition(): Exposition {
         buckets.push(before);
       } else {
         const members = new Map(names.map((name) => [name, repositories.get(name) as PackedView]));
-        buckets.push(await renderBucket(members, labels, perImage, keepPlain, pause));
+        buckets.push(await renderBucket(members, labels, keepPlain, pause));
         renderedBuckets += 1;
       }
       await pause();
@@ -180,12 +176,15 @@ export function createExposition(): Exposition {
       repositoryRows.push(chunks.length > 0 ? join(chunks) : undefined);
       await pause();
     }
-    const own = renderView(view, keepPlain);
-    registries.set(registry, { ownRows: own.rows, ownSeries: own.series, perImage, buckets, repositoryRows });
+    const own = renderOwnRows(view, keepPlain);
+    registries.set(registry, { own, buckets, repositoryRows });
     assembled.clear();
+    const refusals = createSampleWriter();
+    for (const name of colliding) refusals.refuse('duplicate', `the repository ${JSON.stringify(name)}`);
     return {
       series: own.series + buckets.reduce((sum, bucket) => sum + bucket.series, 0),
       renderedBuckets,
+      refused: mergeRefused([own.refused, ...buckets.map(({ refused }) => refused), refusals.refused]),
     };
   }
 
@@ -201,8 +200,7 @@ export function createExposition(): Exposition {
     updateView(registry, view) {
       const previous = registries.get(registry);
       if (!previous) return;
-      const own = renderView(view, plainWanted());
-      registries.set(registry, { ...previous, ownRows: own.rows, ownSeries: own.series });
+      registries.set(registry, { ...previous, own: renderOwnRows(view, plainWanted()) });
       assembled.clear();
     },
     remove(registry) {

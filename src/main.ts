@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 import { build } from './build.ts';
 import { type Flags, parseFlags, UsageError, usage } from './cli.ts';
-import { ConfigError, loadConfig } from './config.ts';
+import { ConfigError, checkConfig } from './config.ts';
 import { createDaemon } from './daemon.ts';
 import { createEventReceiver } from './events.ts';
 import { createExposition } from './exposition.ts';
@@ -43,11 +43,7 @@ async function run(flags: Flags): Promise<void> {
         loops: () => (configured ? daemon.loops() : undefined),
         entries: daemon.entries,
         reload: daemon.reload,
-        events: createEventReceiver({
-          log,
-          target: daemon.eventTarget,
-          starting: () => !configured || daemon.starting(),
-        }),
+        events: createEventReceiver(daemon.eventTarget, log),
       }),
   });
   // Before the first poll is set up: whoever ends a start that takes long gets an orderly end as well.
@@ -76,7 +72,7 @@ try {
       `container-registry-exporter ${build.version} (revision ${build.revision}, node ${process.version})\n`,
     );
   else if (flags.checkOnly) {
-    const { registries } = await loadConfig(flags.configFile, providers);
+    const { registries } = await checkConfig(flags.configFile, providers);
     if (flags.webConfigFile !== undefined) loadWebConfig(flags.webConfigFile);
     process.stdout.write(`${flags.configFile}: ${registries.length} registries, no mistakes\n`);
   } else await run(flags);

@@ -1,100 +1,106 @@
-import { createReadStream } from 'node:fs';
-import { appendFile, mkdir, rename, writeFile } from 'node:fs/promises';
-import { dirname } from 'node:path';
-import { createInterface } from 'node:readline';
 import type { Logger, Memory } from './provider.ts';
-import { createYielder } from './yielding.ts';
-
-interface Remembered {
-  readonly value: unknown;
-  readonly storedAt: number;
-}
+import { disk } from './storage/disk.ts';
+import { isMissing } from './storage/files.ts';
+import { createLatest } from './storage/latest.ts';
+import { appendLog, type Remembered, readLog, writeLog } from './storage/memory-log.ts';
 
 /** A {@link Memory} that lives in a log file: what was learned is appended, and the file is rewritten when mostly stale. */
 export interface PersistentMemory extends Memory {
-  /** Appends what was learned since the last call; at most this is lost by a `kill -9`. */
+  /**
+   * Appends what was learned since the last call; at most this is lost by a `kill -9`. Fails when the disk hangs: what
+   * was begun goes on.
+   */
   flush(): Promise<void>;
   readonly size: number;
 }
 
 /** Least recently used entries go first beyond so many; about 300 bytes each. */
 const defaultEntries = 200_000;
-
-/** One line of the log. Node's readline ends lines at U+2028 and U+2029 too, which JSON leaves as they are. */
-const lineOf = (key: string, storedAt: number, value: unknown): string =>
-  JSON.stringify([key, storedAt, value]).replace(/[\u2028\u2029]/g, (character) =>
-    character === '\u2028' ? '\\u2028' : '\\u2029',
-  );
+/** Clocks of two machines differ by less. */
+const aheadSeconds = 60;
 
 /**
- * Opens a memory, reading its log when there is one. A line cut short by a crash is passed over: everything in
- * here can be asked of the registry again.
+ * Opens a memory, reading its log when there is one. A line that is not as it was written is passed over: everything
+ * in here can be asked of the registry again.
+ * @param target of which registry it is ({@link targetOf}): what was learned of another one under this name is left out
  */
 export async function openMemory(input: {
   readonly path: string | undefined;
+  readonly target: string;
   readonly log: Logger;
   readonly maxEntries?: number;
   readonly now?: () => number;
 }): Promise<PersistentMemory> {
-  const { path, log, maxEntries = defaultEntries, now = () => Math.floor(Date.now() / 1000) } = input;
-  const entries = new Map<string, Remembered>();
-  let pending: string[] = [];
+  const { path, target, log, maxEntries = defaultEntries, now = () => Math.floor(Date.now() / 1000) } = input;
+  const entries = new Map<string, { readonly value: unknown; readonly storedAt: number }>();
+  let pending: Remembered[] = [];
   let lines = 0;
-  let damaged = 0;
-  /** Whether an append failed: the file lacks what is remembered, so that it has to be written anew. */
+  /** Whether the file lacks some of what is remembered, or holds what is not: it has to be written anew. */
   let behind = false;
 
-  const remember = (key: string, remembered: Remembered): void => {
+  const remember = ([key, storedAt, value]: Remembered): void => {
     entries.delete(key);
-    entries.set(key, remembered);
+    entries.set(key, { value, storedAt });
     if (entries.size <= maxEntries) return;
     const oldest = entries.keys().next();
     if (!oldest.done) entries.delete(oldest.value);
   };
 
   if (path !== undefined) {
+    let isReading = true;
+    // What comes when the disk answers after all would be older than what was learned meanwhile.
+    const take = (remembered: Remembered) => isReading && remember(remembered);
     try {
-      for await (const line of createInterface({
-        input: createReadStream(path),
-        crlfDelay: Number.POSITIVE_INFINITY,
-      })) {
-        lines += 1;
-        try {
-          if (line === '') continue;
-          const [key, storedAt, value] = JSON.parse(line) as [string, number, unknown];
-          remember(key, { value, storedAt });
-        } catch {
-          damaged += 1;
-        }
-      }
-      // One may be what a crash cut short; more are not.
-      if (damaged > 0)
-        log[damaged > 1 ? 'warn' : 'debug'](
-          { path, damaged, lines },
+      const read = await disk.unlessItHangs(readLog(path, target, take));
+      lines = read.lines;
+      behind = read.foreign || read.damaged > 0;
+      if (read.foreign && read.damaged === 0)
+        log.info({ file: path }, 'the memory is of another version or another registry: starting without it');
+      // One line may be what a crash cut short; more are not.
+      else if (read.damaged > 0)
+        log[read.damaged > 1 || read.foreign ? 'warn' : 'debug'](
+          { file: path, damaged: read.damaged, lines },
           'lines of the memory are damaged and were passed over: what they held is asked of the registry again',
         );
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT')
-        log.warn({ err: error, path }, 'the memory cannot be read: immutable things are fetched once more');
+      behind = true;
+      if (!isMissing(error))
+        log.warn(
+          { err: error, file: path },
+          'the memory cannot be read: immutable things are fetched once more',
+        );
+    } finally {
+      isReading = false;
     }
   }
 
-  const compact = async (file: string): Promise<void> => {
-    const pause = createYielder();
-    let text = '';
-    await writeFile(`${file}.tmp`, '', { mode: 0o600 });
-    for (const [key, { value, storedAt }] of entries) {
-      text += `${lineOf(key, storedAt, value)}\n`;
-      if (text.length > 1_000_000) {
-        await appendFile(`${file}.tmp`, text);
-        text = '';
-      }
-      await pause();
+  const all = (): Remembered[] => [...entries].map(([key, { value, storedAt }]) => [key, storedAt, value]);
+
+  const write = createLatest<string>(async (file) => {
+    if (pending.length === 0 && !(behind && entries.size > 0)) return;
+    const batch = pending;
+    pending = [];
+    const mostlyStale = lines + batch.length > 2 * entries.size + 10_000;
+    const isWhole = !behind && !mostlyStale;
+    behind = true;
+    // A file that somebody removed meanwhile would lack everything before this batch.
+    if (!isWhole || !(await appended(file, batch))) {
+      const kept = all();
+      await writeLog(file, target, kept);
+      lines = kept.length + 1;
+    } else lines += batch.length;
+    behind = false;
+  });
+
+  async function appended(file: string, batch: readonly Remembered[]): Promise<boolean> {
+    try {
+      await appendLog(file, batch);
+      return true;
+    } catch (error) {
+      if (isMissing(error)) return false;
+      throw error;
     }
-    await appendFile(`${file}.tmp`, text);
-    await rename(`${file}.tmp`, file);
-    lines = entries.size;
-  };
+  }
 
   return {
     get size() {
@@ -105,28 +111,17 @@ export async function openMemory(input: {
       if (!found) return undefined;
       entries.delete(key);
       entries.set(key, found);
-      return found as { value: T; storedAt: number };
+      // Of the future, since the clock went back: its age is unknown, and it must not be fresh until then.
+      const isAhead = found.storedAt > now() + aheadSeconds;
+      return { value: found.value as T, storedAt: isAhead ? 0 : found.storedAt };
     },
     set(key, value) {
       const storedAt = now();
-      remember(key, { value, storedAt });
-      if (path !== undefined) pending.push(lineOf(key, storedAt, value));
+      remember([key, storedAt, value]);
+      if (path !== undefined) pending.push([key, storedAt, value]);
     },
     async flush() {
-      if (path === undefined || (pending.length === 0 && !behind)) return;
-      const batch = pending;
-      pending = [];
-      const mostlyStale = lines + batch.length > 2 * entries.size + 10_000;
-      const rewrite = behind || mostlyStale;
-      behind = true;
-      await mkdir(dirname(path), { recursive: true });
-      if (rewrite) await compact(path);
-      else {
-        // A line that a crash cut short must not swallow the first one of this batch.
-        await appendFile(path, `\n${batch.join('\n')}\n`, { mode: 0o600 });
-        lines += batch.length;
-      }
-      behind = false;
+      if (path !== undefined && (pending.length > 0 || behind)) await disk.unlessItHangs(write(path));
     },
   };
 }

@@ -8,9 +8,12 @@ export type {
   MetricRow,
   PackedView,
   PushCounts,
+  RegistryList,
+  RegistryLists,
   RegistryView,
   RepositoryView,
 } from './metrics/row.ts';
+export { registryLists } from './metrics/row.ts';
 
 const processMetric = <const L extends readonly string[]>(
   name: string,

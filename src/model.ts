@@ -111,6 +111,11 @@ export interface RepositoryFacts {
   readonly unreadTags?: number | 'all';
   /** The time of an image could not be read: which of them is the newest is unknown. */
   readonly newestUnknown?: boolean;
+  /**
+   * The findings or the scan statuses of some images could not be read: how many images have which is then unknown, and
+   * no smaller number takes its place.
+   */
+  readonly findingsUnknown?: boolean;
   /** Newest pull of anything in the repository, where it is known for the repository only. */
   readonly pulledAt?: number;
   /** Newest push, where it is known for the repository only. */

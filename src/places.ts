@@ -32,7 +32,7 @@ const retryMs = 60_000;
 
 /**
  * The name of the registry that a place becomes.
- * @throws CollectError `internal` when the template names something that the places do not have
+ * @throws CollectError `configuration` when the template names something that the places do not have
  */
 export function placeName(
   entry: string,
@@ -45,7 +45,7 @@ export function placeName(
     const value = known[key];
     if (value === undefined)
       throw new CollectError(
-        'internal',
+        'configuration',
         `nameTemplate names {${key}}, which places of ${entry} do not have: use ${Object.keys(known)
           .map((one) => `{${one}}`)
           .join(', ')}`,
@@ -65,7 +65,7 @@ function placeConfigs(
     const name = placeName(config.name, config.places?.nameTemplate, values);
     if (configs.has(name))
       throw new CollectError(
-        'internal',
+        'configuration',
         `two places of ${config.name} are both named ${JSON.stringify(name)}: tell them apart in nameTemplate`,
       );
     const { places: _, ...rest } = config;
@@ -125,7 +125,7 @@ export function createPlaceFinder(input: {
       settings: config,
       signal,
       only: undefined,
-      memory: await openMemory({ path: undefined, log }),
+      memory: await openMemory({ path: undefined, target: '', log }),
       session,
       log,
       troubles,

@@ -146,6 +146,12 @@ export interface Provider<Options = unknown> {
    * place as it stands. Asked again from time to time, so that new places are found.
    */
   places?(options: Options): ((context: PlacesContext) => Promise<readonly Place<Options>[]>) | undefined;
+  /** The keys of a place's `values`, for names of registries that are made of them. */
+  readonly placeValues?: readonly string[];
+  /** What is wrong with options of which each by itself is right: those that exclude or need each other. */
+  check?(
+    options: Options,
+  ): readonly { readonly path: readonly (string | number)[]; readonly message: string }[];
   /** What is known of the registry before anything was asked. */
   identity(options: Options): RegistryIdentity;
   /**

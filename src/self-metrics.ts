@@ -1,4 +1,12 @@
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import {
+  Counter,
+  collectDefaultMetrics,
+  Gauge,
+  Histogram,
+  type MetricObjectWithValues,
+  type MetricValue,
+  Registry,
+} from 'prom-client';
 import { processMetrics } from './metrics.ts';
 
 /** What the daemon tells of itself, kept by prom-client. */
@@ -8,10 +16,24 @@ export interface SelfMetrics {
   readonly apiRequestDuration: Histogram<'registry' | 'provider' | 'operation'>;
   readonly events: Counter<'registry' | 'provider' | 'source' | 'outcome'>;
   readonly placesUp: Gauge<'registry' | 'provider'>;
+  /** Everything that is kept here, as a scrape shows it. */
+  gather(): Promise<MetricObjectWithValues<MetricValue<string>>[]>;
   /** Tells how a reading of the configuration ended. */
   reloaded(successful: boolean): void;
   /** Removes every series of a registry that the configuration no longer names. */
   forget(registryName: string): Promise<void>;
+}
+
+/**
+ * Between two scrapes in quick succession the event loop's delay was never measured: prom-client then shows a minimum of
+ * 292 years, and percentiles of nothing. Such values are unknown.
+ */
+function withoutEmptyHistogram(
+  all: MetricObjectWithValues<MetricValue<string>>[],
+): MetricObjectWithValues<MetricValue<string>>[] {
+  const mean = all.find(({ name }) => name === 'nodejs_eventloop_lag_mean_seconds')?.values[0]?.value;
+  if (mean === undefined || Number.isFinite(mean)) return all;
+  return all.filter(({ name }) => !/^nodejs_eventloop_lag_(min|max|mean|stddev|p\d+)_seconds$/.test(name));
 }
 
 /** Registers the `process` rows of the table and prom-client's default metrics in a registry of their own. */
@@ -51,6 +73,7 @@ export function createSelfMetrics(build: {
     apiRequestDuration: duration,
     events: received,
     placesUp: places,
+    gather: async () => withoutEmptyHistogram(await registry.getMetricsAsJSON()),
     reloaded(ok) {
       successful.set(Number(ok));
       if (ok) timestamp.set(Math.floor(Date.now() / 1000));

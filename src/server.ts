@@ -1,10 +1,11 @@
 import { createHash } from 'node:crypto';
 import express, { type Express, type NextFunction, type Request, type Response } from 'express';
-import { type Exposition, negotiate, renderSelf, takeTurn, writeBody } from './exposition.ts';
+import { type Exposition, negotiate, type Refused, renderSelf, takeTurn, writeBody } from './exposition.ts';
 import type { RegistryLoop } from './loop.ts';
 import type { EntryStatus } from './places.ts';
 import type { Logger } from './provider.ts';
 import type { SelfMetrics } from './self-metrics.ts';
+import { createPipelineGate, createScrapeSlots } from './server/connections.ts';
 import { statusPage, style } from './server/status-page.ts';
 
 export interface AppOptions {
@@ -33,37 +34,54 @@ const styleHash = createHash('sha256').update(style).digest('base64');
 export function createApp(options: AppOptions): Express {
   const { exposition, self, log, telemetryPath, maxRequests } = options;
   const startedAt = Date.now() / 1000;
-  let scraping = 0;
+  const slots = createScrapeSlots(maxRequests);
+  const gate = createPipelineGate();
   /** Gathering them reads files of /proc: scrapes at the same time share it. */
-  let gathering: ReturnType<typeof self.registry.getMetricsAsJSON> | undefined;
+  let gathering: ReturnType<typeof self.gather> | undefined;
   const gather = () => {
-    gathering ??= self.registry.getMetricsAsJSON().finally(() => {
+    gathering ??= self.gather().finally(() => {
       gathering = undefined;
     });
     return gathering;
   };
+  /** Each reason once: what is refused of the exporter's own metrics is refused at every scrape. */
+  const told = new Set<string>();
+  const tellOfRefused = (refused: Refused) => {
+    for (const [reason, { count, example }] of refused) {
+      log[told.has(reason) ? 'debug' : 'warn'](
+        { reason, dropped: count, example },
+        "series of the exporter's own metrics are left out",
+      );
+      told.add(reason);
+    }
+  };
   const app = express();
   app.disable('x-powered-by');
   app.disable('etag');
+  app.enable('case sensitive routing');
+  app.use(async (request, response, next) => {
+    if (await gate(request, response)) next();
+  });
   app.use(options.web);
 
   app.get(telemetryPath, async (request, response) => {
-    if (maxRequests > 0 && scraping >= maxRequests) {
+    const release = slots.take(request.socket.remoteAddress ?? '');
+    if (!release) {
       response
         .status(503)
         .type('text')
         .send(`more than ${maxRequests} scrapes at once (--web.max-requests)\n`);
       return;
     }
-    scraping += 1;
     try {
       // Many scrapes that arrive together are prepared one after the other, with the event loop free in between.
       await takeTurn();
       const { format, encoding } = negotiate(request.get('accept'), request.get('accept-encoding'));
       const own = renderSelf(await gather(), format);
-      await writeBody(response, exposition.body(format, encoding, own));
+      tellOfRefused(own.refused);
+      await writeBody(response, exposition.body(format, encoding, own.text));
     } finally {
-      scraping -= 1;
+      release();
     }
   });
 

@@ -1,65 +1,72 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { RegistryIdentity, RegistrySnapshot, RepositoryEntry, RepositoryTotals } from './model.ts';
+import type { z } from 'zod';
+import type { RegistrySnapshot, RepositoryEntry } from './model.ts';
 import type { Logger } from './provider.ts';
+import { disk } from './storage/disk.ts';
 import { DamagedFileError, readLines, setAside, writeLines } from './storage/files.ts';
+import { createLatest } from './storage/latest.ts';
+import {
+  fileHeader,
+  repositoryLine,
+  type SavedCounters,
+  savedCounters,
+  snapshotHeader,
+} from './storage/shapes.ts';
 import { packTotals } from './totals.ts';
+import { createYielder } from './yielding.ts';
 
-/** Counters that go on after a restart. */
-export interface SavedCounters {
-  readonly polls: number;
-  readonly failures: Readonly<Record<string, number>>;
-  /** Push events by repository. */
-  readonly pushes: Readonly<Record<string, { pushes: number; failures: Record<string, number> }>>;
-  /** The same of repositories that no listing has shown yet. */
-  readonly waiting?: Readonly<Record<string, { pushes: number; failures: Record<string, number> }>>;
-  /** Number of the last line of the push journal that these counters contain. */
-  readonly journal?: number;
-  /** Requests by `operation` and `code`, each as `[operation, code, count]`. */
-  readonly requests: readonly (readonly [string, string, number])[];
-  /** Events by `[source, outcome, count]`. */
-  readonly events: readonly (readonly [string, string, number])[];
-}
+export type { SavedCounters } from './storage/shapes.ts';
 
-/** Where one registry's state is kept between runs. Without `--storage.path` nothing is kept. */
+/**
+ * Where one registry's state is kept between runs. Without `--storage.path` nothing is kept. A folder that hangs holds
+ * nobody up: a save or a load fails then, while what was begun goes on.
+ */
 export interface RegistryStorage {
+  /** Ends when this snapshot, or a newer one, is on the disk. */
   saveSnapshot(snapshot: RegistrySnapshot): Promise<void>;
   /** The last good snapshot, or undefined when there is none that fits the registry's configuration. */
   loadSnapshot(): Promise<RegistrySnapshot | undefined>;
+  /** Ends when these counters, or newer ones, are on the disk. */
   saveCounters(counters: SavedCounters): Promise<void>;
   loadCounters(): Promise<SavedCounters | undefined>;
   /** File of the memory log, absent without a storage path. */
   readonly memoryPath?: string;
-  /** Where the push journal is kept, and for which target; absent without a storage path. */
-  readonly journal?: { readonly path: string; readonly target: string };
 }
 
-const version = 1;
-
-interface Header {
-  readonly version: number;
-  readonly target: string;
-  readonly identity: RegistryIdentity;
-  readonly facts: RegistrySnapshot['facts'];
-  readonly factsAt?: number;
-  readonly repositoryCount?: number;
-  readonly observedAt?: number;
-  readonly cut?: boolean;
-}
+const version = 2;
+/** Clocks of two machines differ by less. */
+const aheadSeconds = 60;
 
 function* snapshotLines(target: string, snapshot: RegistrySnapshot): Iterable<string> {
   const { repositories, ...rest } = snapshot;
-  yield JSON.stringify({ version, target, ...rest } satisfies Header);
+  yield JSON.stringify({ version, target, ...rest } satisfies z.input<typeof snapshotHeader>);
   // The totals are JSON text already.
   for (const { totals, observedAt } of repositories.values())
     yield `{"totals":${totals},"observedAt":${observedAt}}`;
+}
+
+/** One line of JSON of a shape. @throws DamagedFileError that says where it is another */
+function parseLine<Schema extends z.ZodType>(line: string | undefined, schema: Schema): z.infer<Schema> {
+  let value: unknown;
+  try {
+    value = JSON.parse(line ?? '');
+  } catch {
+    throw new DamagedFileError('a line is no JSON');
+  }
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const [issue] = parsed.error.issues;
+  throw new DamagedFileError(
+    `it has another shape than this version writes: ${issue?.path.join('.')}: ${issue?.message.slice(0, 120)}`,
+  );
 }
 
 /**
  * Storage of one registry.
  * @param path the folder, or undefined to keep nothing
  * @param registry the registry's name; any name is safe, it is encoded
- * @param target identifies what is polled (type and endpoint): data of another target is not served under this name
+ * @param target identifies what is polled ({@link targetOf}): data of another target is not served under this name
  */
 export function createStorage(input: {
   readonly path: string | undefined;
@@ -78,61 +85,100 @@ export function createStorage(input: {
   }
   const file = (kind: string) => join(path, `${encodeURIComponent(registry)}.${kind}`);
 
-  /** One writer at a time per file: a rename must not overtake another's. */
-  const queues = new Map<string, Promise<void>>();
-  const inTurn = (key: string, write: () => Promise<void>): Promise<void> => {
-    const turn = (queues.get(key) ?? Promise.resolve()).catch(() => {}).then(write);
-    queues.set(key, turn);
-    return turn;
-  };
-  const save = (kind: string, lines: () => Iterable<string>) =>
-    inTurn(kind, async () => {
-      await mkdir(path, { recursive: true });
-      await writeLines(file(kind), lines());
+  function saving<T>(kind: string, linesOf: (value: T) => Iterable<string>): (value: T) => Promise<void> {
+    const save = createLatest<T>(async (value) => {
+      await disk.call(() => mkdir(path as string, { recursive: true }));
+      await writeLines(file(kind), linesOf(value));
     });
+    return (value) => disk.unlessItHangs(save(value));
+  }
 
-  async function load<T>(kind: string, parse: (lines: string[]) => T | undefined): Promise<T | undefined> {
+  /** Whether a file is of this version and of this registry; if not, that is said, and it is left to be replaced. */
+  function isOurs(kind: string, line: string | undefined): boolean {
+    const header = parseLine(line, fileHeader);
+    if (header.version === version && header.target === target) return true;
+    log.info(
+      { file: file(kind), of: header.target },
+      header.version === version
+        ? `the saved ${kind} file is of another registry that had this name: starting without it`
+        : `the saved ${kind} file is of another version: starting without it`,
+    );
+    return false;
+  }
+
+  async function load<T>(kind: string, parse: (lines: string[]) => T): Promise<Awaited<T> | undefined> {
     try {
-      const lines = await readLines(file(kind));
-      return lines && parse(lines);
+      return await disk.unlessItHangs(
+        readLines(file(kind)).then(async (lines) =>
+          lines && isOurs(kind, lines[0]) ? await parse(lines) : undefined,
+        ),
+      );
     } catch (error) {
-      if (!(error instanceof DamagedFileError || error instanceof SyntaxError)) {
-        log.warn({ err: error }, `the saved ${kind} file cannot be read: starting without it`);
+      if (!(error instanceof DamagedFileError)) {
+        log.warn(
+          { err: error, file: file(kind) },
+          `the saved ${kind} file cannot be read: starting without it`,
+        );
         return undefined;
       }
-      const aside = await setAside(file(kind)).catch(() => undefined);
+      const aside = await disk.unlessItHangs(setAside(file(kind))).catch(() => undefined);
       log.warn(
-        { err: error, aside },
+        { err: error, file: file(kind), aside },
         `a saved ${kind} file is damaged: it was set aside, starting without it`,
       );
       return undefined;
     }
   }
 
+  /** The repositories of a snapshot; an odd one is left out, and the others stay. */
+  async function repositoriesOf(
+    lines: readonly string[],
+    now: number,
+  ): Promise<Map<string, RepositoryEntry>> {
+    const pause = createYielder();
+    const repositories = new Map<string, RepositoryEntry>();
+    let odd = 0;
+    let first: unknown;
+    for (const line of lines) {
+      try {
+        const { totals, observedAt } = parseLine(line, repositoryLine);
+        if (observedAt > now + aheadSeconds) throw new DamagedFileError('it was read in the future');
+        repositories.set(totals.repository, { totals: packTotals(totals), observedAt });
+      } catch (error) {
+        odd += 1;
+        first ??= error;
+      }
+      await pause();
+    }
+    if (odd > 0)
+      log.warn(
+        { err: first, file: file('snapshot'), leftOut: odd, read: repositories.size },
+        'repositories of the saved snapshot cannot be believed: they are unknown until the next poll',
+      );
+    return repositories;
+  }
+
   return {
     memoryPath: file('memory.ndjson'),
-    journal: { path: file('pushes.ndjson'), target },
-    saveSnapshot: (snapshot) => save('snapshot', () => snapshotLines(target, snapshot)),
+    saveSnapshot: saving('snapshot', (snapshot) => snapshotLines(target, snapshot)),
     loadSnapshot: () =>
-      load('snapshot', ([first, ...rest]) => {
-        const header = JSON.parse(first ?? 'null') as Header | null;
-        if (header?.version !== version || header.target !== target) {
-          log.info({ target }, 'the saved snapshot is of another version or target: starting without it');
+      load('snapshot', async ([first, ...rest]) => {
+        const now = Date.now() / 1000;
+        const { version: _, target: __, ...known } = parseLine(first, snapshotHeader);
+        const newest = Math.max(known.observedAt ?? 0, known.factsAt ?? 0);
+        if (newest > now + aheadSeconds) {
+          log.warn(
+            { file: file('snapshot'), aheadSeconds: Math.round(newest - now) },
+            'the saved snapshot is of the future: its age is unknown, so that it is not served. Was the clock set back?',
+          );
           return undefined;
         }
-        const repositories = new Map<string, RepositoryEntry>();
-        for (const line of rest) {
-          const { totals, observedAt } = JSON.parse(line) as { totals: RepositoryTotals; observedAt: number };
-          repositories.set(totals.repository, { totals: packTotals(totals), observedAt });
-        }
-        const { version: _, target: __, ...known } = header;
-        return { ...known, repositories };
+        return { ...known, repositories: await repositoriesOf(rest, now) } as RegistrySnapshot;
       }),
-    saveCounters: (counters) => save('counters', () => [JSON.stringify({ version, counters })]),
-    loadCounters: () =>
-      load('counters', ([line]) => {
-        const saved = JSON.parse(line ?? 'null') as { version: number; counters: SavedCounters } | null;
-        return saved?.version === version ? saved.counters : undefined;
-      }),
+    saveCounters: saving('counters', (counters) => [
+      JSON.stringify({ version, target }),
+      JSON.stringify(counters),
+    ]),
+    loadCounters: () => load('counters', ([, line]) => parseLine(line, savedCounters)),
   };
 }

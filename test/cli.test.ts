@@ -132,6 +132,31 @@ ${file}:4:5: registries[0].timeout: "soon" is no duration: write one such as 30s
     });
   });
 
+  test('--config.check finds files that are missing or empty', () => {
+    const file = join(dir.path, 'files.yaml');
+    const empty = join(dir.path, 'empty');
+    writeFileSync(empty, '');
+    writeFileSync(
+      file,
+      `registries:
+  - name: a
+    type: oci
+    endpoint: https://registry.example.com
+    tls: { caFile: ${dir.path} }
+    auth: { username: robot, passwordFile: /nowhere/password }
+    events: { tokenFile: ${empty} }
+`,
+    );
+    expect(run('--config.check', `--config.file=${file}`)).toEqual({
+      status: 1,
+      stdout: '',
+      stderr: `${file}:5:12: registries[0].tls.caFile: ${dir.path} is a folder
+${file}:6:30: registries[0].auth.passwordFile: there is no file /nowhere/password
+${file}:7:15: registries[0].events.tokenFile: ${empty} is empty
+`,
+    });
+  });
+
   test('--config.check looks at the web configuration too', () => {
     const file = join(dir.path, 'good.yaml');
     const web = join(dir.path, 'web.yml');

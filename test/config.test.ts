@@ -28,6 +28,21 @@ function mistakes(text: string, env: NodeJS.ProcessEnv = {}): string[] {
   return [];
 }
 
+test('an entry may take over another by a merge key', () => {
+  const text = `registries:
+  - &first
+    name: edge
+    type: oci
+    endpoint: https://registry.example.com
+    timeout: 30s
+  - <<: *first
+    name: other`;
+  expect(parse(text).registries.map(({ name, timeoutMs }) => [name, timeoutMs])).toEqual([
+    ['edge', 30_000],
+    ['other', 30_000],
+  ]);
+});
+
 describe('each mistake is told with file, line, path, what is wrong and what would be right', () => {
   test.each<[string, string, string]>([
     [
@@ -78,7 +93,7 @@ describe('each mistake is told with file, line, path, what is wrong and what wou
     [
       'a number where a duration has to be',
       withRegistry('timeout: 4'),
-      'exporter.yaml:5:5: registries[0].timeout: is a number and has to be text',
+      'exporter.yaml:5:5: registries[0].timeout: is a number and has to be text: a duration has a unit, such as 4s or 4m',
     ],
     [
       'a setting without a value',
@@ -206,11 +221,65 @@ describe('each mistake is told with file, line, path, what is wrong and what wou
       `a: &a [${'x,'.repeat(20)}]\nb: &b [${'*a,'.repeat(20)}]\nregistries: [${'*b,'.repeat(20)}]`,
       'exporter.yaml:1:1: the aliases (*name) unfold to too much, write out what is needed: Excessive alias count indicates a resource exhaustion attack',
     ],
+    [
+      'a cron expression without quotes',
+      withRegistry('schedule: */5 * * * *'),
+      'exporter.yaml:5:15: registries[0].schedule: a value that begins with * has to be in quotes: "*/5 * * * *"',
+    ],
+    [
+      'two documents',
+      `${withRegistry()}\n---\nregistries: []`,
+      'exporter.yaml:5:1: the file holds more than one document: everything from the second `---` on has to go',
+    ],
+    [
+      'a number where text is meant',
+      withRegistry().replace('edge', '7'),
+      'exporter.yaml:2:5: registries[0].name: is a number and has to be text: put it in quotes',
+    ],
+    [
+      'a number in quotes',
+      withRegistry('maxSeries: "100"'),
+      'exporter.yaml:5:5: registries[0].maxSeries: is text and has to be a number: write it without quotes',
+    ],
+    [
+      'one pattern where a list of them is meant',
+      withRegistry('repositories: { include: team/* }'),
+      'exporter.yaml:5:21: registries[0].repositories.include: is text and has to be a list: write ["…"]',
+    ],
+    [
+      'a day that never comes',
+      withRegistry('schedule: "0 0 31 2 *"'),
+      'exporter.yaml:5:5: registries[0].schedule: "0 0 31 2 *" is no schedule: write a cron expression such as "*/5 * * * *", or an interval of at least 1s such as 5m',
+    ],
+    [
+      'region and regions',
+      'registries:\n  - { name: a, type: ecr, region: us-east-1, regions: [us-east-1] }',
+      'exporter.yaml:2:27: registries[0].region: is given besides regions: keep one of the two',
+    ],
+    [
+      'a variable that names of places do not have',
+      'registries:\n  - { name: a, type: ecr, regions: [us-east-1], nameTemplate: "{zone}" }',
+      'exporter.yaml:2:49: registries[0].nameTemplate: there is no {zone}: use {name}, {account}, {region}',
+    ],
+    [
+      'an Azure registry that is not named',
+      'registries:\n  - { name: a, type: acr }',
+      'exporter.yaml:2:5: registries[0].loginServer: is missing: the registry, or all of them by `subscriptions`',
+    ],
+    [
+      'one Azure registry and all of them',
+      'registries:\n  - { name: a, type: acr, subscriptions: all, loginServer: x.azurecr.io }',
+      'exporter.yaml:2:47: registries[0].loginServer: is for one registry, and `subscriptions` for all of them: keep one of the two',
+    ],
     ['no registries', 'registries: []', 'exporter.yaml:1:1: registries: at least one registry'],
     ['an empty file', '', 'exporter.yaml:1:1: the document is empty: it needs `registries:`'],
     ['a list', '- edge', 'exporter.yaml:1:1: the document is a list: it needs `registries:`'],
   ])('%s', (_title, text, message) => {
     expect(mistakes(text)).toContain(message);
+  });
+
+  test('a mistake that makes the parser stumble several times is told once', () => {
+    expect(mistakes(withRegistry('schedule: */5 * * * *'))).toHaveLength(1);
   });
 
   test('all at once', () => {

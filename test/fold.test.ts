@@ -220,6 +220,14 @@ describe('what could not be read', () => {
     expect(totals).toMatchObject({ tagged: 1, tags: 1, sizeBytes: 5 });
     expect(totals.findings).toBeUndefined();
   });
+  test('of the findings of some images: how many have which is unknown; those that were read stay', () => {
+    const scanned = { ...signed, findings, scanStatus: 'complete' as const };
+    expect(fold([scanned])).toMatchObject({ findings, vulnerableImages: { CRITICAL: 1 } });
+    const totals = fold([scanned], undefined, { findingsUnknown: true });
+    expect(totals).toMatchObject({ tagged: 1, findings });
+    expect(totals.vulnerableImages).toBeUndefined();
+    expect(totals.scans).toBeUndefined();
+  });
 });
 
 test('a listing that ends in the middle of a repository is an error, never a short list', () => {

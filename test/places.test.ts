@@ -20,6 +20,7 @@ async function start(config: string, regions: () => readonly string[]) {
     options: z.strictObject({ all: z.boolean().optional(), region: z.string().optional() }),
     capabilities: { repositories: 'all' },
     identity: ({ region }) => ({ ...(region !== undefined && { region }) }),
+    placeValues: ['region'],
     places: (options) =>
       options.all
         ? async () =>

@@ -360,8 +360,7 @@ test('a password file that is not there fails the poll for want of credentials, 
   expect(running.loop.status().errors).toMatchObject([
     {
       reason: 'auth',
-      message:
-        'the secret file /nowhere/password cannot be read: check the path and its mount (setting auth.passwordFile)',
+      message: 'the secret file /nowhere/password cannot be read: check the path and its mount',
     },
   ]);
   expect(running.log()).toContain('ENOENT');

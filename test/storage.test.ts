@@ -1,12 +1,24 @@
-import { spawn } from 'node:child_process';
-import { appendFile, mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { spawn, spawnSync } from 'node:child_process';
+import {
+  appendFile,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rm,
+  symlink,
+  truncate,
+  writeFile,
+} from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, test } from 'vitest';
-import { createStorage } from '../src/storage.ts';
+import { writeLines } from '../src/storage/files.ts';
+import { createStorage, type SavedCounters } from '../src/storage.ts';
 import { holding, scripted } from './loop/scripted.ts';
 import { snapshotOf } from './storage/snapshots.ts';
+import { totalsOf } from './support/app.ts';
 import { runLoop } from './support/running-loop.ts';
 import { recordingLog } from './support/web.ts';
 
@@ -24,6 +36,14 @@ const open = (path: string, target = 'test', registry = 'edge') => {
   return { ...createStorage({ path, registry, target, log: log as never }), lines };
 };
 
+const counters = {
+  polls: 7,
+  failures: { dns: 1 },
+  pushes: { app: { pushes: 2, failures: { denied: 1 } } },
+  requests: [['tags', '200', 3]],
+  events: [['oci', 'counted', 2]],
+} satisfies SavedCounters;
+
 test('a snapshot is read back as it was saved', async () => {
   const path = await folder();
   await open(path).saveSnapshot(snapshotOf(1000));
@@ -34,6 +54,150 @@ test('a snapshot of another target is not served under the name', async () => {
   const path = await folder();
   await open(path).saveSnapshot(snapshotOf(1000));
   expect(await open(path, 'other').loadSnapshot()).toBeUndefined();
+});
+
+test('counters of another target are not counted on under the name', async () => {
+  const path = await folder();
+  await open(path).saveCounters(counters);
+  expect(await open(path).loadCounters()).toEqual(counters);
+  const other = open(path, 'other');
+  expect(await other.loadCounters()).toBeUndefined();
+  expect(other.lines).toEqual([
+    'info the saved counters file is of another registry that had this name: starting without it',
+  ]);
+});
+
+describe('a file whose checksum fits, but which has another shape', () => {
+  const header = (more: object = {}) =>
+    JSON.stringify({ version: 2, target: 'test', identity: {}, facts: {}, observedAt: 1000, ...more });
+  const line = (totals: object) =>
+    JSON.stringify({ totals: { ...totalsOf('app'), ...totals }, observedAt: 1000 });
+
+  const odd: [string, string[], string][] = [
+    ['is no JSON', ['{'], 'a line is no JSON'],
+    ['has nothing in it', [], 'a line is no JSON'],
+    ['is a list', ['[]'], 'another shape'],
+    ['is null', ['null'], 'another shape'],
+    ['has text for a time', [header({ observedAt: 'now' })], 'observedAt: '],
+    ['has a size that is no number', [header({ facts: { storageBytes: '1' } })], 'facts.storageBytes: '],
+    [
+      'has infinite bytes',
+      [header().replace('"facts":{}', '"facts":{"storageBytes":1e999}')],
+      'facts.storageBytes',
+    ],
+    ['has quotas that are no list', [header({ facts: { quotas: {} } })], 'facts.quotas: '],
+  ];
+  test.each(odd)('a snapshot that %s is set aside, with what is wrong', async (_what, lines, message) => {
+    const path = await folder();
+    await writeLines(join(path, 'edge.snapshot'), lines);
+    const { loadSnapshot, lines: told } = open(path);
+    expect(await loadSnapshot()).toBeUndefined();
+    expect(told).toEqual([expect.stringContaining(message)]);
+    expect(await readdir(path)).toEqual(['edge.snapshot.damaged']);
+  });
+
+  test('a repository of it is left out, and the others stay', async () => {
+    const path = await folder();
+    await writeLines(join(path, 'edge.snapshot'), [
+      header(),
+      line({ repository: 'good' }),
+      line({ repository: 'a', tagged: '1' }),
+      line({ repository: 'b', images: null }),
+      line({ repository: 'c', tags: -1 }),
+      line({ repository: 'd', practices: { private: 1 } }),
+      line({ repository: 7 }),
+      'null',
+      line({ repository: 'late' }).replace('"observedAt":1000', '"observedAt":99999999999'),
+    ]);
+    const { loadSnapshot, lines } = open(path);
+    expect([...((await loadSnapshot())?.repositories.keys() ?? [])]).toEqual(['good']);
+    expect(lines).toEqual([
+      expect.stringMatching(
+        /^warn repositories of the saved snapshot cannot be believed: they are unknown until the next poll .*totals.tagged/,
+      ),
+    ]);
+  });
+
+  const shapes: [string, unknown][] = [
+    ['polls', { ...counters, polls: '3' }],
+    ['polls', { ...counters, polls: -1 }],
+    ['failures', { ...counters, failures: [['dns', 1]] }],
+    ['pushes', { ...counters, pushes: { app: 3 } }],
+    ['requests', { ...counters, requests: { tags: 1 } }],
+    ['events', { ...counters, events: [['oci', 'counted', 'x']] }],
+    ['polls', {}],
+  ];
+  test.each(shapes)('counters with other %s (%j) are set aside', async (field, saved) => {
+    const path = await folder();
+    await writeLines(join(path, 'edge.counters'), [header(), JSON.stringify(saved)]);
+    const { loadCounters, lines } = open(path);
+    expect(await loadCounters()).toBeUndefined();
+    expect(lines).toEqual([expect.stringContaining(`another shape than this version writes: ${field}`)]);
+    expect(await readdir(path)).toEqual(['edge.counters.damaged']);
+  });
+
+  test('a failure that only a later version counts is no failure of this one', async () => {
+    const path = await folder();
+    await writeLines(join(path, 'edge.counters'), [
+      header(),
+      JSON.stringify({ ...counters, failures: { dns: 1, gremlins: 2 } }),
+    ]);
+    expect((await open(path).loadCounters())?.failures).toEqual({ dns: 1 });
+  });
+});
+
+test('a snapshot of the future is not served: its age is unknown', async () => {
+  const path = await folder();
+  await open(path).saveSnapshot(snapshotOf(Math.floor(Date.now() / 1000) + 3600));
+  const { loadSnapshot, lines } = open(path);
+  expect(await loadSnapshot()).toBeUndefined();
+  expect(lines).toEqual([
+    expect.stringMatching(/^warn the saved snapshot is of the future.*Was the clock set back\?$/),
+  ]);
+});
+
+describe('links and other things in the place of a file', () => {
+  test('are neither read nor written through', async () => {
+    const path = await folder();
+    await writeFile(join(path, 'precious'), 'precious\n');
+    for (const name of ['edge.snapshot', 'edge.snapshot.tmp', 'edge.counters.tmp'])
+      await symlink(join(path, 'precious'), join(path, name));
+    const storage = open(path);
+    expect(await storage.loadSnapshot()).toBeUndefined();
+    expect(storage.lines).toEqual([
+      `warn the saved snapshot file cannot be read: starting without it ${join(path, 'edge.snapshot')} is a link: it is not followed`,
+    ]);
+    await storage.saveSnapshot(snapshotOf(1000, 3));
+    await storage.saveCounters(counters);
+    expect(await readFile(join(path, 'precious'), 'utf8')).toBe('precious\n');
+    expect(await open(path).loadSnapshot()).toEqual(snapshotOf(1000, 3));
+    expect(await open(path).loadCounters()).toEqual(counters);
+  });
+
+  test('a pipe that nobody writes to holds nobody', async () => {
+    const path = await folder();
+    spawnSync('mkfifo', [join(path, 'edge.snapshot')]);
+    const storage = open(path);
+    expect(await storage.loadSnapshot()).toBeUndefined();
+    expect(storage.lines).toEqual([expect.stringContaining('edge.snapshot is no file')]);
+    await storage.saveSnapshot(snapshotOf(1000, 3));
+    expect(await open(path).loadSnapshot()).toEqual(snapshotOf(1000, 3));
+  });
+
+  test('a folder in the place of a file is told when saving', async () => {
+    const path = await folder();
+    await mkdir(join(path, 'edge.snapshot.tmp'));
+    await expect(open(path).saveSnapshot(snapshotOf(1000, 3))).rejects.toThrow('edge.snapshot.tmp');
+  });
+});
+
+test('a folder that is removed while the exporter runs is made again', async () => {
+  const path = await folder();
+  const storage = open(path);
+  await storage.saveCounters(counters);
+  await rm(path, { recursive: true });
+  await storage.saveCounters({ ...counters, polls: 8 });
+  expect((await open(path).loadCounters())?.polls).toBe(8);
 });
 
 describe('a damaged snapshot is set aside', () => {

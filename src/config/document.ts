@@ -27,9 +27,13 @@ export class ConfigError extends Error {
   readonly problems: readonly Problem[];
 
   constructor(found: readonly Problem[]) {
-    const problems = found.toSorted(
-      (a, b) => (a.line ?? 0) - (b.line ?? 0) || (a.column ?? 0) - (b.column ?? 0),
-    );
+    const problems = found
+      .toSorted((a, b) => (a.line ?? 0) - (b.line ?? 0) || (a.column ?? 0) - (b.column ?? 0))
+      // One slip makes the parser stumble several times.
+      .filter(({ line, message }, index, all) => {
+        const before = all[index - 1];
+        return line === undefined || before?.line !== line || before.message !== message;
+      });
     super(
       problems
         .map(({ file, line, column, path, message }) => {
@@ -69,6 +73,15 @@ export interface ParsedDocument {
   locate(path: Path): { readonly line: number; readonly column: number };
 }
 
+/** What the parser says, and what people mean by what it stumbles over. */
+function explainSyntax(message: string, around: string): string {
+  if (message.includes('multiple documents'))
+    return 'the file holds more than one document: everything from the second `---` on has to go';
+  if (/:\s+\*\//.test(around)) return 'a value that begins with * has to be in quotes: "*/5 * * * *"';
+  if (/\t/.test(around) && /indent|tab/i.test(message)) return 'YAML is indented by spaces, not by tabs';
+  return message.replace(/\s+/g, ' ');
+}
+
 /**
  * Parses YAML and puts environment variables in place of `${NAME}` and `${NAME:-default}` in text values (`$$` is a
  * dollar sign). A value that was nothing but a reference stays text: `"${PORT}"` is no number.
@@ -76,7 +89,12 @@ export interface ParsedDocument {
  */
 export function readDocument(text: string, file: string, env: NodeJS.ProcessEnv): ParsedDocument {
   const lines = new LineCounter();
-  const document = parseDocument(text, { lineCounter: lines, uniqueKeys: true, prettyErrors: false });
+  const document = parseDocument(text, {
+    lineCounter: lines,
+    uniqueKeys: true,
+    prettyErrors: false,
+    merge: true,
+  });
   const place = (offset: number) => {
     const { line, col } = lines.linePos(offset);
     return { line: Math.max(1, line), column: Math.max(1, col) };
@@ -85,7 +103,7 @@ export function readDocument(text: string, file: string, env: NodeJS.ProcessEnv)
     file,
     ...place(error.pos[0]),
     path: '',
-    message: error.message.replace(/\s+/g, ' '),
+    message: explainSyntax(error.message, text.slice(error.pos[0] - 40, error.pos[1] + 40)),
   }));
 
   const locate = (path: Path) => {
@@ -111,7 +129,9 @@ export function readDocument(text: string, file: string, env: NodeJS.ProcessEnv)
     Alias(_key, node, ancestors) {
       if (node.resolve(document)) return;
       const path = showPath(pathOf(node, ancestors));
-      const message = `there is no anchor &${node.source} before this: write it, or the value itself`;
+      const message = node.source.startsWith('/')
+        ? 'a value that begins with * has to be in quotes: "*/5 * * * *"'
+        : `there is no anchor &${node.source} before this: write it, or the value itself`;
       problems.push({ file, ...place(node.range?.[0] ?? 0), path, message });
     },
     Scalar(key, node, ancestors) {

@@ -63,6 +63,27 @@ function wordFor(value: unknown): string {
   return words[Array.isArray(value) ? 'array' : typeof value] ?? typeof value;
 }
 
+/** Settings whose values are durations. */
+const isDuration = (key: PropertyKey | undefined): boolean =>
+  /(timeout|after|interval|age|schedule)$/i.test(String(key ?? ''));
+
+/** How a value of another type is written as it is meant. */
+function correction(input: unknown, expected: string, path: readonly PropertyKey[]): string {
+  if (expected === 'string' && typeof input === 'number')
+    return isDuration(path.at(-1))
+      ? `: a duration has a unit, such as ${input}s or ${input}m`
+      : ': put it in quotes';
+  if (expected === 'string' && typeof input === 'boolean') return ': put it in quotes';
+  if (
+    (expected === 'number' || expected === 'int') &&
+    typeof input === 'string' &&
+    Number.isFinite(Number(input))
+  )
+    return ': write it without quotes';
+  if (expected === 'array' && typeof input === 'string') return ': write ["…"]';
+  return '';
+}
+
 /** A zod issue in words that say what would be right; values are not repeated, they may be secrets. */
 export function explain(
   issue: z.core.$ZodIssue,
@@ -93,7 +114,7 @@ export function explain(
           path,
           message: missing
             ? `is missing: it has to be ${expected}`
-            : `is ${wordFor(issue.input)} and has to be ${expected}`,
+            : `is ${wordFor(issue.input)} and has to be ${expected}${correction(issue.input, issue.expected, path)}`,
         },
       ];
     }

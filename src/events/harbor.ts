@@ -1,5 +1,6 @@
+import { createHash } from 'node:crypto';
 import { z } from 'zod';
-import { type EventReader, eventId, repositoryName, shortText } from './push-event.ts';
+import type { PushEvent } from './push-event.ts';
 
 /**
  * Harbor's webhooks, in its own format and as CloudEvents:
@@ -7,17 +8,17 @@ import { type EventReader, eventId, repositoryName, shortText } from './push-eve
  * https://github.com/goharbor/harbor/tree/main/src/pkg/notifier
  */
 const data = z.object({
-  repository: z.object({ repo_full_name: repositoryName }).nullish(),
+  repository: z.object({ repo_full_name: z.string().min(1) }).optional(),
 });
 const own = z.object({
-  type: shortText.regex(/^[A-Z]+(?:_[A-Z]+)*$/),
+  type: z.string().regex(/^[A-Z]+(?:_[A-Z]+)*$/),
   occur_at: z.number(),
   event_data: data.nullish(),
 });
 const cloudEvent = z.object({
-  specversion: shortText,
-  id: eventId,
-  type: shortText.startsWith('harbor.'),
+  specversion: z.string(),
+  id: z.string(),
+  type: z.string().startsWith('harbor.'),
   data: data.nullish(),
 });
 
@@ -37,26 +38,26 @@ const types: Readonly<Record<string, 'pushed' | 'failed' | 'changed'>> = {
   'harbor.quota.exceeded': 'failed',
 };
 
-/** The event of a webhook's body. */
-export const readHarborEvents: EventReader = ({ body, raw }) => {
+/** The event of a webhook's body; undefined when it is none. */
+export function readHarborEvents(body: unknown): PushEvent[] | undefined {
   const cloud = cloudEvent.safeParse(body);
   const plain = cloud.success ? undefined : own.safeParse(body);
   const event = cloud.success
-    ? { ...cloud.data, identity: { id: cloud.data.id } }
+    ? cloud.data
     : plain?.success
-      ? {
+      ? // Harbor's own format has no id; what is sent again is the same to the letter.
+        {
+          id: createHash('sha256').update(JSON.stringify(body)).digest('hex'),
           type: plain.data.type,
           data: plain.data.event_data,
-          // Harbor's own format has no id, and its time is in seconds; what is sent again is the same to the letter.
-          identity: { id: raw.toString('latin1'), byContent: true as const },
         }
       : undefined;
   if (!event) return undefined;
-  const { identity } = event;
+  const { id } = event;
   const known = types[event.type];
   const repository = event.data?.repository?.repo_full_name;
-  if (known === undefined || repository === undefined) return [{ ...identity, type: 'other' }];
+  if (known === undefined || repository === undefined) return [{ id, type: 'other' }];
   return known === 'failed'
-    ? [{ ...identity, type: 'failed', repository, reason: 'quota' }]
-    : [{ ...identity, type: known, repository }];
-};
+    ? [{ id, type: 'failed', repository, reason: 'quota' }]
+    : [{ id, type: known, repository }];
+}

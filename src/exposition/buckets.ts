@@ -1,7 +1,8 @@
 import { type PackedView, type RepositoryView, repositoryMetrics } from '../metrics.ts';
 import { unpackTotals } from '../totals.ts';
 import { type Chunk, createChunk, pack } from './chunk.ts';
-import { escapeLabel, formatValue } from './text.ts';
+import { createSampleWriter, labelText, type Refused } from './samples.ts';
+import { escapeLabel } from './text.ts';
 
 /** Some of a registry's repositories, rendered together: the smallest piece that a change renders again. */
 export interface Bucket {
@@ -9,6 +10,7 @@ export interface Bucket {
   /** One per row of the table; absent where no member has a sample. */
   readonly chunks: readonly (Chunk | undefined)[];
   readonly series: number;
+  readonly refused: Refused;
 }
 
 export function unpackView({ totals, pushCounts }: PackedView): RepositoryView {
@@ -77,7 +79,9 @@ export function unchanged(
   if (bucket.members.size !== names.length) return false;
   for (const name of names) {
     const [before, now] = [bucket.members.get(name), repositories.get(name)];
-    if (!before || before.totals !== now?.totals || before.pushCounts !== now?.pushCounts) return false;
+    if (!before || !now) return false;
+    if (before.totals !== now.totals || before.pushCounts !== now.pushCounts) return false;
+    if (before.withoutImages !== now.withoutImages) return false;
   }
   return true;
 }
@@ -86,33 +90,28 @@ export function unchanged(
 export async function renderBucket(
   members: ReadonlyMap<string, PackedView>,
   labels: string,
-  perImage: boolean,
   keepPlain: boolean,
   pause: () => Promise<void> | undefined,
 ): Promise<Bucket> {
-  let series = 0;
-  const prepared = [...members].map(
-    ([name, view]) => [`{${labels},repository="${escapeLabel(name)}"`, unpackView(view)] as const,
-  );
+  const writer = createSampleWriter();
+  const prepared = [...members].map(([name, packed]) => ({
+    prefix: `${labels},repository="${escapeLabel(name)}"`,
+    view: unpackView(packed),
+    withoutImages: packed.withoutImages,
+  }));
   const chunks: (Chunk | undefined)[] = [];
   for (const row of repositoryMetrics) {
-    if (row.perImage && !perImage) {
-      chunks.push(undefined);
-      continue;
-    }
     let text = '';
-    for (const [prefix, view] of prepared) {
+    for (const { prefix, view, withoutImages } of prepared) {
+      if (row.perImage && withoutImages) continue;
       row.samples(view, (value, ...values) => {
-        if (value === undefined) return;
-        let sample = row.name + prefix;
-        for (const [index, label] of row.labels.entries())
-          sample += `,${label}="${escapeLabel(values[index] ?? '')}"`;
-        text += `${sample}} ${formatValue(value)}\n`;
-        series += 1;
+        const own = row.labels.length > 0 ? `,${labelText(row.labels, values)}` : '';
+        writer.add(row.name, prefix + own, value, row.keepsLowest);
       });
+      text += writer.take();
     }
     chunks.push(text === '' ? undefined : createChunk(text, keepPlain));
     await pause();
   }
-  return { members, chunks: pack(chunks), series };
+  return { members, chunks: pack(chunks), series: writer.series, refused: writer.refused };
 }

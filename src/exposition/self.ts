@@ -1,22 +1,22 @@
 import type { MetricObjectWithValues, MetricValue } from 'prom-client';
-import { escapeLabel, type Format, formatValue, header } from './text.ts';
+import { createSampleWriter, labelText, type Refused } from './samples.ts';
+import { type Format, header } from './text.ts';
 
-/** prom-client's values in either format, with the escaping of all other families. */
+/** prom-client's values in either format, with the escaping and the refusals of all other families. */
 export function renderSelf(
   all: readonly MetricObjectWithValues<MetricValue<string>>[],
   format: Format,
-): string {
+): { readonly text: string; readonly refused: Refused } {
+  const writer = createSampleWriter();
   let text = '';
   for (const { name, help, type, values } of all) {
-    if (values.length === 0) continue;
-    text += header({ name, help, type: String(type) }, format);
     for (const sample of values) {
-      const labels = Object.entries(sample.labels)
-        .map(([label, value]) => `${label}="${escapeLabel(String(value))}"`)
-        .join(',');
       const sampleName = (sample as { metricName?: string }).metricName ?? name;
-      text += `${sampleName}${labels && `{${labels}}`} ${formatValue(Number(sample.value))}\n`;
+      const labels = labelText(Object.keys(sample.labels), Object.values(sample.labels).map(String));
+      writer.add(sampleName, labels, Number(sample.value));
     }
+    const samples = writer.take();
+    if (samples !== '') text += header({ name, help, type: String(type) }, format) + samples;
   }
-  return text;
+  return { text, refused: writer.refused };
 }

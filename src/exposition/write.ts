@@ -37,7 +37,7 @@ function createTurns(): () => Promise<void> {
 /** The next turn of the event loop that no other scrape has. */
 export const takeTurn: () => Promise<void> = createTurns();
 /** A reader that takes nothing for so long is cut off. */
-const stalledMs = 60_000;
+const stalledMs = 15_000;
 
 /** Writes a body at the reader's pace, giving others their turn after each piece. */
 export async function writeBody(response: ServerResponse, body: ExpositionBody): Promise<void> {

@@ -147,8 +147,8 @@ export function foldImages(
     const signed = isSigned(image, listing);
     return signed === undefined ? undefined : Number(signed);
   });
-  const scans = countScans(images);
-  const vulnerableImages = vulnerableCounts(images);
+  const scans = facts.findingsUnknown ? undefined : countScans(images);
+  const vulnerableImages = facts.findingsUnknown ? undefined : vulnerableCounts(images);
   const stale = staleOf(tagged, doubtful ? undefined : untagged, options.retention, options.now);
   const reclaimable = stale && sumKnown(stale, (image) => image.sizeBytes);
   // An archived index may not be read any more: then nobody knows which of the others are its platforms.

@@ -35,8 +35,7 @@ export interface CommitOutput {
   readonly doubted: readonly string[];
 }
 
-/** Whether a repository has no images and no artifacts. */
-export function isEmpty(packed: PackedTotals): boolean {
+function isEmpty(packed: PackedTotals): boolean {
   const { tagged, untagged = 0, archived = 0, artifacts } = unpackTotals(packed);
   return tagged === 0 && untagged === 0 && archived === 0 && Object.keys(artifacts).length === 0;
 }

@@ -8,8 +8,8 @@ import type { Troubles } from './troubles.ts';
 /** One cycle's context, and what has to be known of it afterwards. */
 export interface CycleContext {
   readonly context: CollectContext;
-  /** Capabilities that failed in this cycle. */
-  readonly failing: ReadonlySet<Capability>;
+  /** Capabilities that failed in this cycle, each with its first error. */
+  readonly failing: ReadonlyMap<Capability, unknown>;
   /** Capabilities that this registry does not have. */
   readonly absent: ReadonlySet<Capability>;
   /** Closes the connections that were opened. */
@@ -47,7 +47,7 @@ export function createCycleContext(input: {
   const { order, observe, progress } = input;
   const { timeoutMs, maxBytes, caFile, insecureSkipVerify } = settings.http;
   const clients: HttpClient[] = [];
-  const failing = new Set<Capability>();
+  const failing = new Map<Capability, unknown>();
   const absent = new Set<Capability>();
   return {
     failing,
@@ -91,7 +91,7 @@ export function createCycleContext(input: {
       concurrency: settings.http.maxConcurrent,
       degraded(capability, error) {
         if (failing.has(capability)) return;
-        failing.add(capability);
+        failing.set(capability, error);
         troubles.tell(
           'warn',
           `the capability ${capability}`,

@@ -7,6 +7,14 @@ import type { Logger } from '../provider.ts';
 export interface Notices {
   /** Notices of one poll. */
   begin(): PollNotices;
+  /** What lasts, for the status page: messages with their details. */
+  current(): readonly Notice[];
+}
+
+/** One of them, for people. */
+export interface Notice {
+  readonly message: string;
+  readonly details: object;
 }
 
 export interface PollNotices {
@@ -22,17 +30,18 @@ const toldAtMost = 20;
 const rememberedAtMost = 10_000;
 
 export function createNotices(log: Logger): Notices {
-  let last: ReadonlySet<string> = new Set();
+  let last: ReadonlyMap<string, Notice> = new Map();
   return {
+    current: () => [...last.values()].slice(0, toldAtMost),
     begin() {
-      const met = new Set<string>();
+      const met = new Map<string, Notice>();
       let told = 0;
       let untold = 0;
       return {
         tell(key, fields, message) {
           if (met.has(key)) return;
           const repeated = last.has(key);
-          if (met.size < rememberedAtMost) met.add(key);
+          if (met.size < rememberedAtMost) met.set(key, { message, details: fields });
           if (repeated) return log.debug(fields, message);
           told += 1;
           if (told > toldAtMost) untold += 1;
@@ -41,7 +50,7 @@ export function createNotices(log: Logger): Notices {
         end(whole) {
           if (untold > 0)
             log.warn({ more: untold }, 'more was odd about the registry: --log.level=debug shows all of it');
-          last = whole ? met : new Set([...last, ...met].slice(0, rememberedAtMost));
+          last = whole ? met : new Map([...last, ...met].slice(0, rememberedAtMost));
         },
       };
     },

@@ -1,6 +1,5 @@
 import type { ImageSelection, Retention } from '../fold.ts';
 import type { When } from '../schedule.ts';
-import type { Secret } from '../secret.ts';
 
 /** What a loop needs to know of its registry's configuration; all durations in milliseconds. */
 export interface RegistrySettings {
@@ -15,8 +14,8 @@ export interface RegistrySettings {
   readonly images: ImageSelection;
   readonly retention?: Retention;
   wants(repository: string): boolean;
-  /** What push events have to show; present when they are accepted. */
-  readonly eventsToken?: Secret;
+  /** Whether push events are configured. */
+  readonly acceptsEvents: boolean;
   readonly http: {
     readonly maxConcurrent: number;
     readonly requestsPerSecond?: number;

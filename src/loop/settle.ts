@@ -1,9 +1,8 @@
 import { reasonOf } from '../errors.ts';
 import type { CycleResult } from '../fold.ts';
 import type { Capability, Logger } from '../provider.ts';
-import { commit, type EmptyListings, isEmpty } from './commit.ts';
+import { commit, type EmptyListings } from './commit.ts';
 import type { CycleContext } from './context.ts';
-import type { Listing, Pushes } from './pushes.ts';
 import { type RegistryState, recordError } from './state.ts';
 import { createRepositoryTroubles, type Troubles } from './troubles.ts';
 
@@ -15,20 +14,10 @@ export interface Settling {
    */
   merge(
     result: CycleResult,
-    options: {
-      /** The repositories that were looked at; undefined for a whole poll. */
-      readonly only: readonly string[] | undefined;
-      readonly listsRepositories: boolean;
-      /** When the cycle began, milliseconds of the monotonic clock. */
-      readonly begunAt: number;
-    },
+    options: { readonly scoped: boolean; readonly listsRepositories: boolean },
   ): Promise<void>;
-  /** Counts a poll of the whole registry, with its failure when it failed. */
-  pollEnded(
-    startedAt: number,
-    capabilities: Pick<CycleContext, 'failing' | 'absent'>,
-    failure: unknown,
-  ): void;
+  /** Counts a poll of the whole registry, how long it took, and its failure when it failed. */
+  pollEnded(seconds: number, capabilities: Pick<CycleContext, 'failing' | 'absent'>, failure: unknown): void;
   /** Tells how a look at single repositories ended. */
   lookEnded(repositories: readonly string[], failure: unknown): void;
 }
@@ -39,50 +28,36 @@ const messageOf = (error: unknown): string => (error instanceof Error ? error.me
 /** Whether a cycle read no repository to its end. */
 export const learnedNothing = ({ complete, gone }: CycleResult): boolean => complete.size + gone.size === 0;
 
-/**
- * A look at a name that was never listed and has nothing: some registries answer so for any name that is asked for.
- */
-function withoutInvented(result: CycleResult, isListed: (repository: string) => boolean): CycleResult {
-  const complete = [...result.complete].filter(([name, totals]) => isListed(name) || !isEmpty(totals));
-  return complete.length === result.complete.size ? result : { ...result, complete: new Map(complete) };
-}
-
-/** What a cycle told of the names in push events. */
-function listingOf(
-  { failed, failedGroups, cut }: CycleResult,
-  has: (repository: string) => boolean,
-  { only, begunAt, trusted }: { only: readonly string[] | undefined; begunAt: number; trusted: boolean },
-): Listing {
-  const looked = new Set(only);
-  const complete = trusted && !cut && failedGroups.size === 0;
-  return {
-    // What a listing has shown is there, also when it could not be read.
-    has: (name) => has(name) || (!only && failed.has(name)),
-    lacks: (name, since) => complete && !failed.has(name) && (only ? looked.has(name) : since <= begunAt),
-  };
-}
+/** Failing capabilities with their reasons, each since when it fails. */
+const failingNow = (
+  before: RegistryState['failing'],
+  failing: CycleContext['failing'],
+  now: number,
+): RegistryState['failing'] =>
+  new Map(
+    [...failing].map(([capability, error]) => [
+      capability,
+      { at: before.get(capability)?.at ?? now, reason: reasonOf(error), message: messageOf(error) },
+    ]),
+  );
 
 export function createSettling(input: {
   readonly state: RegistryState;
-  readonly pushes: Pushes;
   /** Those that the provider has and the configuration uses. */
   readonly capabilities: readonly Capability[];
   readonly staleAfterSeconds: number;
   readonly troubles: Troubles;
   readonly log: Logger;
 }): Settling {
-  const { state, pushes, capabilities, staleAfterSeconds, troubles, log } = input;
+  const { state, capabilities, staleAfterSeconds, troubles, log } = input;
   const empty: EmptyListings = { registry: false, repositories: new Set(), groups: new Set() };
   const tellOfRepositories = createRepositoryTroubles(troubles);
 
   return {
-    async merge(told, { only, listsRepositories, begunAt }) {
-      const scoped = only !== undefined;
-      const isListed = (name: string) => state.snapshot?.repositories.has(name) === true;
-      const result = scoped ? withoutInvented(told, isListed) : told;
+    async merge(result, options) {
       const failures = [...result.failed, ...result.failedGroups];
       const [firstFailure] = failures;
-      if (!told.cut && firstFailure && learnedNothing(told)) throw firstFailure[1];
+      if (!result.cut && firstFailure && learnedNothing(result)) throw firstFailure[1];
       const now = unixNow();
       const previous = state.snapshot;
       const { snapshot, doubted } = await commit({
@@ -91,12 +66,12 @@ export function createSettling(input: {
         empty,
         now,
         staleAfterSeconds,
-        scoped,
-        listsRepositories,
+        ...options,
       });
+      const isGone = (name: string) => previous?.repositories.has(name) && !snapshot.repositories.has(name);
+      for (const name of state.pushes.keys()) if (isGone(name)) state.pushes.delete(name);
       state.snapshot = snapshot;
-      const trusted = listsRepositories && doubted.length === 0;
-      pushes.settle(listingOf(result, isListed, { only, begunAt, trusted }));
+      if (!options.scoped) state.failedRepositories = result.failed.size;
       for (const what of doubted)
         log.warn(
           {},
@@ -113,17 +88,18 @@ export function createSettling(input: {
           });
       }
       tellOfRepositories(result, {
-        whole: !scoped && !result.cut,
+        whole: !options.scoped && !result.cut,
         isKnown: (name) => snapshot.repositories.has(name),
       });
     },
-    pollEnded(startedAt, { failing, absent }, failure) {
+    pollEnded(seconds, { failing, absent }, failure) {
       const now = unixNow();
       state.polls += 1;
       state.lastAttemptAt = now;
       // Milliseconds are as fine as anybody reads it.
-      state.pollDurationSeconds = Math.round((now - startedAt) * 1000) / 1000;
+      state.pollDurationSeconds = Math.round(seconds * 1000) / 1000;
       state.up = failure === undefined;
+      state.failing = failingNow(state.failing, failing, now);
       if (failure === undefined) {
         troubles.over('the poll');
         for (const capability of capabilities)
@@ -138,7 +114,7 @@ export function createSettling(input: {
         return;
       }
       // What a poll did not come to is unknown: neither did it work, nor did it fail.
-      state.capabilities = new Map([...failing].map((capability) => [capability, false]));
+      state.capabilities = new Map([...failing.keys()].map((capability) => [capability, false]));
       const reason = reasonOf(failure);
       state.failures.set(reason, (state.failures.get(reason) ?? 0) + 1);
       recordError(state, { at: now, reason, message: messageOf(failure) });

@@ -11,12 +11,6 @@ export interface RecordedError {
   readonly message: string;
 }
 
-/** Pushes to a repository that no listing has shown yet. */
-export interface WaitingPushes extends PushCounts {
-  /** When the first came, milliseconds of the monotonic clock. */
-  readonly since: number;
-}
-
 /** Everything that a loop knows of its registry between cycles. */
 export interface RegistryState {
   identity: RegistryIdentity;
@@ -27,9 +21,12 @@ export interface RegistryState {
   polls: number;
   readonly failures: Map<FailureReason, number>;
   capabilities: Map<string, boolean>;
+  /** Why capabilities fail, and since when. */
+  failing: ReadonlyMap<string, RecordedError>;
+  /** Repositories that the last poll could not read. */
+  failedRepositories: number;
   snapshot: RegistrySnapshot | undefined;
   readonly pushes: Map<string, PushCounts>;
-  readonly waiting: Map<string, WaitingPushes>;
   readonly requests: Map<string, number>;
   readonly events: Map<string, number>;
   seriesDropped: Map<string, number>;
@@ -48,9 +45,10 @@ export const initialState = (identity: RegistryIdentity): RegistryState => ({
   polls: 0,
   failures: new Map(),
   capabilities: new Map(),
+  failing: new Map(),
+  failedRepositories: 0,
   snapshot: undefined,
   pushes: new Map(),
-  waiting: new Map(),
   requests: new Map(),
   events: new Map(),
   seriesDropped: new Map(),
@@ -63,6 +61,16 @@ const recent = 5;
 /** Keeps an error for the status page. */
 export function recordError(state: RegistryState, error: RecordedError): void {
   state.errors = [error, ...state.errors].slice(0, recent);
+}
+
+/** Adds a push event to a repository's counts; the old counts stay as they were, so that a change is seen. */
+export function countPush(state: RegistryState, repository: string, failure: string | undefined): void {
+  const before = state.pushes.get(repository) ?? { pushes: 0, failures: {} };
+  const failures =
+    failure === undefined
+      ? before.failures
+      : { ...before.failures, [failure]: (before.failures[failure] ?? 0) + 1 };
+  state.pushes.set(repository, { pushes: before.pushes + 1, failures });
 }
 
 /** What of the state becomes series of the registry itself. Data is left out when it is older than allowed. */
@@ -87,7 +95,7 @@ export function viewOf(
     ...(state.lastSuccessAt !== undefined && { lastSuccessAt: state.lastSuccessAt }),
     ...(state.lastAttemptAt !== undefined && { lastAttemptAt: state.lastAttemptAt }),
     ...(state.pollDurationSeconds !== undefined && { pollDurationSeconds: state.pollDurationSeconds }),
-    ...(facts && { facts }),
+    ...(facts && { facts, lists: facts }),
     ...(fresh.registry &&
       snapshot?.repositoryCount !== undefined && { repositoryCount: snapshot.repositoryCount }),
   };
@@ -98,24 +106,16 @@ const split = (key: string): [string, string] => {
   return [left, right];
 };
 
-const plain = (counts: ReadonlyMap<string, PushCounts>) =>
-  Object.fromEntries(
-    [...counts].map(([name, { pushes, failures }]) => [name, { pushes, failures: { ...failures } }]),
-  );
-
-/**
- * The counters as they are saved.
- * @param journal number of the last line of the push journal that they contain
- */
-export function savedCounters(state: RegistryState, journal: number): SavedCounters {
+/** The counters as they are saved. */
+export function savedCounters(state: RegistryState): SavedCounters {
   const triples = (counts: ReadonlyMap<string, number>) =>
     [...counts].map(([key, count]) => [...split(key), count] as const);
   return {
     polls: state.polls,
     failures: Object.fromEntries(state.failures),
-    pushes: plain(state.pushes),
-    waiting: plain(state.waiting),
-    journal,
+    pushes: Object.fromEntries(
+      [...state.pushes].map(([name, { pushes, failures }]) => [name, { pushes, failures: { ...failures } }]),
+    ),
     requests: triples(state.requests),
     events: triples(state.events),
   };
@@ -127,8 +127,6 @@ export function restoreCounters(state: RegistryState, saved: SavedCounters): voi
   for (const [reason, count] of Object.entries(saved.failures))
     state.failures.set(reason as FailureReason, count);
   for (const [name, counts] of Object.entries(saved.pushes)) state.pushes.set(name, counts);
-  for (const [name, counts] of Object.entries(saved.waiting ?? {}))
-    state.waiting.set(name, { ...counts, since: performance.now() });
   for (const [operation, code, count] of saved.requests) state.requests.set(`${operation}\t${code}`, count);
   for (const [source, outcome, count] of saved.events) state.events.set(`${source}\t${outcome}`, count);
 }

@@ -1,4 +1,5 @@
 import type { Provider } from '../provider.ts';
+import type { Notice } from './notices.ts';
 import type { RegistrySettings } from './settings.ts';
 import type { RecordedError, RegistryState } from './state.ts';
 
@@ -25,6 +26,12 @@ export interface RegistryStatus {
   readonly series: number;
   readonly seriesDropped: number;
   readonly capabilities: Readonly<Record<string, boolean>>;
+  /** Failing capabilities, each with its reason and since when it fails. */
+  readonly failing: readonly (RecordedError & { readonly capability: string })[];
+  /** Repositories that the last poll could not read; their last data is shown. */
+  readonly failedRepositories: number;
+  /** What is odd about the registry and left out. */
+  readonly notices: readonly Notice[];
   readonly errors: readonly RecordedError[];
   /** Of the poll in progress. */
   readonly polling?: Progress;
@@ -38,11 +45,12 @@ export function statusOf(input: {
   readonly series: number;
   /** Whether there is data that is not too old. */
   readonly fresh: boolean;
+  readonly notices: readonly Notice[];
   readonly polling: Progress | undefined;
   /** Unix milliseconds. */
   readonly nextPollAt: number | undefined;
 }): RegistryStatus {
-  const { settings, provider, state, series, fresh, polling, nextPollAt } = input;
+  const { settings, provider, state, series, fresh, notices, polling, nextPollAt } = input;
   const stale = state.snapshot !== undefined && !fresh;
   const { host } = { ...state.identity, ...state.snapshot?.identity };
   const waiting = state.up === undefined && state.snapshot === undefined;
@@ -53,6 +61,9 @@ export function statusOf(input: {
     series,
     seriesDropped: [...state.seriesDropped.values()].reduce((sum, count) => sum + count, 0),
     capabilities: Object.fromEntries(state.capabilities),
+    failing: [...state.failing].map(([capability, error]) => ({ capability, ...error })),
+    failedRepositories: state.failedRepositories,
+    notices,
     errors: state.errors,
     ...(host !== undefined && { host }),
     ...(state.lastSuccessAt !== undefined && { lastSuccessAt: state.lastSuccessAt }),

@@ -8,8 +8,8 @@ export const operationMetrics: readonly RegistryMetric[] = [
     help: 'Whether the last replication to the destination worked.',
     type: 'gauge',
     labels: ['destination'],
-    samples: ({ facts }, emit) => {
-      for (const { destination, up } of facts?.replications ?? [])
+    samples: ({ lists }, emit) => {
+      for (const { destination, up } of lists?.replications ?? [])
         emit(up === undefined ? undefined : Number(up), destination);
     },
   }),
@@ -18,8 +18,8 @@ export const operationMetrics: readonly RegistryMetric[] = [
     help: 'Images that wait for replication to the destination.',
     type: 'gauge',
     labels: ['destination'],
-    samples: ({ facts }, emit) => {
-      for (const { destination, pendingImages } of facts?.replications ?? [])
+    samples: ({ lists }, emit) => {
+      for (const { destination, pendingImages } of lists?.replications ?? [])
         emit(pendingImages, destination);
     },
   }),
@@ -28,8 +28,8 @@ export const operationMetrics: readonly RegistryMetric[] = [
     help: 'Images whose replication to the destination failed.',
     type: 'gauge',
     labels: ['destination'],
-    samples: ({ facts }, emit) => {
-      for (const { destination, failedImages } of facts?.replications ?? []) emit(failedImages, destination);
+    samples: ({ lists }, emit) => {
+      for (const { destination, failedImages } of lists?.replications ?? []) emit(failedImages, destination);
     },
   }),
   registryMetric({
@@ -37,8 +37,8 @@ export const operationMetrics: readonly RegistryMetric[] = [
     help: 'Images that the last run of the replication to the destination copied.',
     type: 'gauge',
     labels: ['destination'],
-    samples: ({ facts }, emit) => {
-      for (const { destination, succeededImages } of facts?.replications ?? [])
+    samples: ({ lists }, emit) => {
+      for (const { destination, succeededImages } of lists?.replications ?? [])
         emit(succeededImages, destination);
     },
   }),
@@ -47,8 +47,8 @@ export const operationMetrics: readonly RegistryMetric[] = [
     help: 'Images whose replication to the destination somebody stopped in the last run.',
     type: 'gauge',
     labels: ['destination'],
-    samples: ({ facts }, emit) => {
-      for (const { destination, stoppedImages } of facts?.replications ?? [])
+    samples: ({ lists }, emit) => {
+      for (const { destination, stoppedImages } of lists?.replications ?? [])
         emit(stoppedImages, destination);
     },
   }),
@@ -57,8 +57,8 @@ export const operationMetrics: readonly RegistryMetric[] = [
     help: 'When the last replication to the destination that worked ended.',
     type: 'gauge',
     labels: ['destination'],
-    samples: ({ facts }, emit) => {
-      for (const { destination, lastSuccessAt } of facts?.replications ?? [])
+    samples: ({ lists }, emit) => {
+      for (const { destination, lastSuccessAt } of lists?.replications ?? [])
         emit(lastSuccessAt, destination);
     },
   }),
@@ -67,8 +67,8 @@ export const operationMetrics: readonly RegistryMetric[] = [
     help: 'Whether a part of the registry, such as its database or its scanner, says that it is healthy.',
     type: 'gauge',
     labels: ['component'],
-    samples: ({ facts }, emit) => {
-      for (const { component, up } of facts?.components ?? []) emit(Number(up), component);
+    samples: ({ lists }, emit) => {
+      for (const { component, up } of lists?.components ?? []) emit(Number(up), component);
     },
   }),
   registryMetric({
@@ -88,8 +88,8 @@ export const operationMetrics: readonly RegistryMetric[] = [
     help: 'A project and its visibility, where that is known; joins with the other metrics of projects.',
     type: 'gauge',
     labels: ['project', 'visibility'],
-    samples: ({ facts }, emit) => {
-      for (const { project, public: isPublic } of facts?.projects ?? [])
+    samples: ({ lists }, emit) => {
+      for (const { project, public: isPublic } of lists?.projects ?? [])
         if (isPublic !== undefined) emit(1, project, isPublic ? 'public' : 'private');
     },
   }),
@@ -98,8 +98,8 @@ export const operationMetrics: readonly RegistryMetric[] = [
     help: 'Repositories of a project as the registry counts them.',
     type: 'gauge',
     labels: ['project'],
-    samples: ({ facts }, emit) => {
-      for (const { project, repositories } of facts?.projects ?? []) emit(repositories, project);
+    samples: ({ lists }, emit) => {
+      for (const { project, repositories } of lists?.projects ?? []) emit(repositories, project);
     },
   }),
   registryMetric({
@@ -107,8 +107,8 @@ export const operationMetrics: readonly RegistryMetric[] = [
     help: 'Members of a project: users and groups.',
     type: 'gauge',
     labels: ['project'],
-    samples: ({ facts }, emit) => {
-      for (const { project, members } of facts?.projects ?? []) emit(members, project);
+    samples: ({ lists }, emit) => {
+      for (const { project, members } of lists?.projects ?? []) emit(members, project);
     },
   }),
   registryMetric({
@@ -116,8 +116,8 @@ export const operationMetrics: readonly RegistryMetric[] = [
     help: 'Whether the last run of a job of the registry, such as its garbage collection, worked.',
     type: 'gauge',
     labels: ['task'],
-    samples: ({ facts }, emit) => {
-      for (const { task, up } of facts?.tasks ?? []) emit(up === undefined ? undefined : Number(up), task);
+    samples: ({ lists }, emit) => {
+      for (const { task, up } of lists?.tasks ?? []) emit(up === undefined ? undefined : Number(up), task);
     },
   }),
   registryMetric({
@@ -125,8 +125,8 @@ export const operationMetrics: readonly RegistryMetric[] = [
     help: 'When the last run of a job of the registry that worked ended.',
     type: 'gauge',
     labels: ['task'],
-    samples: ({ facts }, emit) => {
-      for (const { task, lastSuccessAt } of facts?.tasks ?? []) emit(lastSuccessAt, task);
+    samples: ({ lists }, emit) => {
+      for (const { task, lastSuccessAt } of lists?.tasks ?? []) emit(lastSuccessAt, task);
     },
   }),
   registryMetric({
@@ -134,8 +134,8 @@ export const operationMetrics: readonly RegistryMetric[] = [
     help: 'What the last run of a job of the registry worked on, by what became of it.',
     type: 'gauge',
     labels: ['task', 'result'],
-    samples: ({ facts }, emit) => {
-      for (const { task, items } of facts?.tasks ?? [])
+    samples: ({ lists }, emit) => {
+      for (const { task, items } of lists?.tasks ?? [])
         for (const result of taskResults) emit(items?.[result], task, result);
     },
   }),
@@ -144,8 +144,8 @@ export const operationMetrics: readonly RegistryMetric[] = [
     help: "Jobs that wait in a queue of the registry's own.",
     type: 'gauge',
     labels: ['queue'],
-    samples: ({ facts }, emit) => {
-      for (const { queue, size } of facts?.jobQueues ?? []) emit(size, queue);
+    samples: ({ lists }, emit) => {
+      for (const { queue, size } of lists?.jobQueues ?? []) emit(size, queue);
     },
   }),
   registryMetric({
@@ -153,8 +153,8 @@ export const operationMetrics: readonly RegistryMetric[] = [
     help: 'How long the oldest job of a queue has waited.',
     type: 'gauge',
     labels: ['queue'],
-    samples: ({ facts }, emit) => {
-      for (const { queue, latencySeconds } of facts?.jobQueues ?? []) emit(latencySeconds, queue);
+    samples: ({ lists }, emit) => {
+      for (const { queue, latencySeconds } of lists?.jobQueues ?? []) emit(latencySeconds, queue);
     },
   }),
   registryMetric({
@@ -162,8 +162,8 @@ export const operationMetrics: readonly RegistryMetric[] = [
     help: 'Jobs of a queue that are being worked on.',
     type: 'gauge',
     labels: ['queue'],
-    samples: ({ facts }, emit) => {
-      for (const { queue, running } of facts?.jobQueues ?? []) emit(running, queue);
+    samples: ({ lists }, emit) => {
+      for (const { queue, running } of lists?.jobQueues ?? []) emit(running, queue);
     },
   }),
   registryMetric({
@@ -171,8 +171,8 @@ export const operationMetrics: readonly RegistryMetric[] = [
     help: 'Whether somebody paused a queue: its jobs wait until it is resumed.',
     type: 'gauge',
     labels: ['queue'],
-    samples: ({ facts }, emit) => {
-      for (const { queue, paused } of facts?.jobQueues ?? [])
+    samples: ({ lists }, emit) => {
+      for (const { queue, paused } of lists?.jobQueues ?? [])
         emit(paused === undefined ? undefined : Number(paused), queue);
     },
   }),
@@ -181,8 +181,8 @@ export const operationMetrics: readonly RegistryMetric[] = [
     help: 'Open violations of a policy that the registry watches, by severity.',
     type: 'gauge',
     labels: ['watch', 'severity'],
-    samples: ({ facts }, emit) => {
-      for (const { watch, severity, count } of facts?.violations ?? []) emit(count, watch, severity);
+    samples: ({ lists }, emit) => {
+      for (const { watch, severity, count } of lists?.violations ?? []) emit(count, watch, severity);
     },
   }),
 ];

@@ -26,8 +26,8 @@ export const registryMetrics: readonly RegistryMetric[] = [
     help: 'Whether a setting of the registry as a whole, such as `read_only`, is on.',
     type: 'gauge',
     labels: ['setting'],
-    samples: ({ facts }, emit) => {
-      for (const { setting, on } of facts?.settings ?? []) emit(Number(on), setting);
+    samples: ({ lists }, emit) => {
+      for (const { setting, on } of lists?.settings ?? []) emit(Number(on), setting);
     },
   }),
   registryMetric({
@@ -102,8 +102,8 @@ export const registryMetrics: readonly RegistryMetric[] = [
     help: 'How much of a quota is used, in the unit of the quota; `project` is empty where the quota is for the whole registry.',
     type: 'gauge',
     labels: ['quota', 'project'],
-    samples: ({ facts }, emit) => {
-      for (const { used, quota, project } of facts?.quotas ?? []) emit(used, quota, project ?? '');
+    samples: ({ lists }, emit) => {
+      for (const { used, quota, project } of lists?.quotas ?? []) emit(used, quota, project ?? '');
     },
   }),
   registryMetric({
@@ -111,8 +111,8 @@ export const registryMetrics: readonly RegistryMetric[] = [
     help: 'The limit of a quota; absent where there is none.',
     type: 'gauge',
     labels: ['quota', 'project'],
-    samples: ({ facts }, emit) => {
-      for (const { limit, quota, project } of facts?.quotas ?? []) emit(limit, quota, project ?? '');
+    samples: ({ lists }, emit) => {
+      for (const { limit, quota, project } of lists?.quotas ?? []) emit(limit, quota, project ?? '');
     },
   }),
   registryMetric({
@@ -138,11 +138,12 @@ export const registryMetrics: readonly RegistryMetric[] = [
   }),
   registryMetric({
     name: `${prefix}_credential_expiry_timestamp_seconds`,
-    help: 'When a credential, token or certificate of the registry expires.',
+    help: 'When a credential, token or certificate of the registry expires; of several with one name the first to expire.',
     type: 'gauge',
+    keepsLowest: true,
     labels: ['credential'],
-    samples: ({ facts }, emit) => {
-      for (const { credential, expiresAt } of facts?.credentials ?? []) emit(expiresAt, credential);
+    samples: ({ lists }, emit) => {
+      for (const { credential, expiresAt } of lists?.credentials ?? []) emit(expiresAt, credential);
     },
   }),
   ...operationMetrics,
@@ -155,7 +156,7 @@ export const registryMetrics: readonly RegistryMetric[] = [
   }),
   registryMetric({
     name: `${prefix}_series_dropped`,
-    help: 'Series left out of the last snapshot because of maxSeries, by reason: `image_cap` and `repository_cap`.',
+    help: 'Series left out, by reason. Because of maxSeries: `image_cap` single images, `repository_cap` repositories, `registry_cap` rows of projects, quotas, jobs and the like. Because Prometheus could not read them: `invalid_value`, `duplicate`.',
     type: 'gauge',
     labels: ['reason'],
     samples: ({ seriesDropped }, emit) => {

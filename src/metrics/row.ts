@@ -1,6 +1,21 @@
 import type { FailureReason } from '../errors.ts';
 import type { PackedTotals, RegistryFacts, RegistryIdentity, RepositoryTotals } from '../model.ts';
 
+/** What a registry has many of, each with series of its own. */
+export const registryLists = [
+  'credentials',
+  'components',
+  'replications',
+  'tasks',
+  'settings',
+  'quotas',
+  'violations',
+  'jobQueues',
+  'projects',
+] as const satisfies readonly (keyof RegistryFacts)[];
+export type RegistryList = (typeof registryLists)[number];
+export type RegistryLists = Pick<RegistryFacts, RegistryList>;
+
 /** Everything that is rendered of one registry besides its repositories. */
 export interface RegistryView {
   readonly registry: string;
@@ -16,6 +31,8 @@ export interface RegistryView {
   readonly capabilities: ReadonlyMap<string, boolean>;
   /** Absent when there is no data, or when it is older than `staleAfter`. */
   readonly facts?: RegistryFacts;
+  /** Of `facts` the lists, without what would exceed `maxSeries`. */
+  readonly lists?: RegistryLists;
   readonly repositoryCount?: number;
   readonly seriesDropped: ReadonlyMap<string, number>;
   /** Whether the last saving under `--storage.path` worked. */
@@ -38,6 +55,8 @@ export interface RepositoryView {
 export interface PackedView {
   readonly totals?: PackedTotals;
   readonly pushCounts?: PushCounts;
+  /** Its single images are left out: they would exceed `maxSeries`. */
+  readonly withoutImages?: true;
 }
 
 /** Adds a sample; one whose value is unknown is not there. Label values in the row's order. */
@@ -57,6 +76,8 @@ export interface MetricRow {
   readonly labels: readonly string[];
   /** `process` rows are kept by prom-client and have exactly `labels`; the others have `registry`, `provider` first. */
   readonly scope: 'registry' | 'repository' | 'process';
+  /** Of two samples of one series the lower value is kept, such as the earlier expiry; without it the first. */
+  readonly keepsLowest?: true;
 }
 
 /** A row rendered from a registry's state. */

@@ -41,7 +41,7 @@ const options = z.strictObject({
     .transform(plainSecret)
     .optional(),
   clientSecretFile: text('File that holds the secret; read again when it changes')
-    .transform((path) => fileSecret(path, { setting: 'clientSecretFile' }))
+    .transform(fileSecret)
     .optional(),
   auth: z
     .strictObject({
@@ -50,7 +50,7 @@ const options = z.strictObject({
       passwordFile: text('File that holds the password; read again when it changes').optional(),
     })
     .transform(({ username, password, passwordFile }, context) => {
-      const secret = secretOf(password, passwordFile, 'auth.passwordFile');
+      const secret = secretOf(password, passwordFile);
       if (secret && !(password !== undefined && passwordFile !== undefined))
         return { username, password: secret };
       const message = secret ? 'is given besides password: keep one of the two' : 'username needs a password';
@@ -118,8 +118,6 @@ async function* repositories(
 
 async function placesOf(given: Options, context: PlacesContext): Promise<readonly Place<Options>[]> {
   const { subscriptions, ...rest } = given;
-  if (given.endpoint || given.loginServer)
-    throw new CollectError('internal', 'an entry has either subscriptions, or one loginServer or endpoint');
   const found = await findRegistries(await createAccess(given, context).graph(), {
     ...(Array.isArray(subscriptions) && { subscriptions }),
   });
@@ -132,6 +130,25 @@ async function placesOf(given: Options, context: PlacesContext): Promise<readonl
     values: { subscription, registry: name },
     options: { ...rest, loginServer, subscription, resourceGroup },
   }));
+}
+
+function mistakesOf(given: Options) {
+  const { subscriptions, loginServer, endpoint, subscription, resourceGroup, auth: own, anonymous } = given;
+  const mistakes: { path: string[]; message: string }[] = [];
+  const refuse = (key: keyof Options, message: string) => mistakes.push({ path: [key], message });
+  if (!subscriptions && !loginServerOf(given))
+    refuse('loginServer', 'is missing: the registry, or all of them by `subscriptions`');
+  if (subscriptions)
+    for (const [key, value] of Object.entries({ loginServer, endpoint, subscription, resourceGroup }))
+      if (value !== undefined)
+        refuse(
+          key as keyof Options,
+          'is for one registry, and `subscriptions` for all of them: keep one of the two',
+        );
+  if (own && anonymous) refuse('anonymous', 'is given besides auth: keep one of the two');
+  if (given.clientSecret && given.clientSecretFile)
+    refuse('clientSecretFile', 'is given besides clientSecret: keep one of the two');
+  return mistakes;
 }
 
 /** https://learn.microsoft.com/en-us/rest/api/containerregistry/ */
@@ -156,6 +173,8 @@ export const acr = defineProvider<typeof options>({
   // Reads are limited to 1,000, 3,000 and 10,000 a minute by the tier, and pulls count too: the middle one is taken,
   // and slower where the registry throttles. https://learn.microsoft.com/en-us/azure/container-registry/container-registry-skus
   http: { maxConcurrent: 8, requestsPerSecond: 50 },
+  placeValues: ['subscription', 'registry'],
+  check: mistakesOf,
   places: (given) => (given.subscriptions ? (context) => placesOf(given, context) : undefined),
   identity: (given) => {
     const host = loginServerOf(given);
@@ -165,11 +184,6 @@ export const acr = defineProvider<typeof options>({
     };
   },
   async *collect(given, context) {
-    if (!loginServerOf(given))
-      throw new CollectError(
-        'internal',
-        'an entry of type acr needs a loginServer, an endpoint or subscriptions',
-      );
     const access = createAccess(given, context);
     const assessmentKeys = given.findings?.assessmentKeys ?? groupedAssessments;
     const surroundings = asksAzure(given)

@@ -138,6 +138,7 @@ export const artifactRegistry = defineProvider<typeof options>({
     if (!at) return {};
     return { host: `${at.location}-docker.pkg.dev`, account: at.project, region: at.location };
   },
+  placeValues: ['project', 'location'],
   places: (given) => (placeOf(given) ? undefined : (context) => findPlaces(given, context)),
   async *collect(given, context) {
     const at = placeOf(given);

@@ -5,7 +5,7 @@ import { type Aws, awsOf } from './ecr/client.ts';
 import { createImageFindings } from './ecr/findings.ts';
 import { inspect } from './ecr/inspector.ts';
 import { createManifests } from './ecr/manifests.ts';
-import { accountOf, type EcrOptions, options, placesOf } from './ecr/options.ts';
+import { accountOf, type EcrOptions, mistakesOf, options, placesOf } from './ecr/options.ts';
 import { readLimits } from './ecr/quotas.ts';
 import { createFullest, findRepositories, listRepositories, type Repository } from './ecr/repositories.ts';
 import { readRepository, type Scope } from './ecr/repository.ts';
@@ -61,6 +61,8 @@ export const ecr = defineProvider<typeof options>({
   // AWS publishes no limit for its Describe operations: the rate is learned from throttling.
   // https://docs.aws.amazon.com/AmazonECR/latest/userguide/service-quotas.html
   http: { maxConcurrent: 32 },
+  placeValues: ['account', 'region'],
+  check: mistakesOf,
   places: (given) => {
     const places = placesOf(given);
     return places && (async () => places);

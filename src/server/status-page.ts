@@ -73,11 +73,38 @@ function progress({ polling }: RegistryStatus, now: number): string {
   return `<div class="poll">${bar}<span>Polling: ${words}, ${humanDuration(now - startedAt)}</span></div>`;
 }
 
-function capabilities(status: RegistryStatus): string {
-  const failing = Object.entries(status.capabilities).filter(([, up]) => !up);
-  if (failing.length === 0) return '';
-  return `<p class="failing">Not readable: ${failing.map(([name]) => escapeHtml(name.replaceAll('_', ' '))).join(', ')}</p>`;
+/** What fails although the poll succeeded: capabilities with their reasons, and repositories. */
+function partFailures({ failing, failedRepositories }: RegistryStatus, now: number): string {
+  const repositories =
+    failedRepositories > 0
+      ? `<p class="failing">${grouped(failedRepositories)} ${failedRepositories === 1 ? 'repository' : 'repositories'} not readable: the last data is shown</p>`
+      : '';
+  const capabilities = failing.map(
+    ({ capability, reason, message, at }) =>
+      `<li>Failing capability: <span class="reason">${escapeHtml(capability.replaceAll('_', ' '))}</span> (${escapeHtml(reason)}) ${escapeHtml(message)} <span class="quiet">for ${humanDuration(now - at)}</span></li>`,
+  );
+  return (
+    repositories +
+    (capabilities.length > 0 ? `<div class="errors"><ul>${capabilities.join('')}</ul></div>` : '')
+  );
 }
+
+/** What the exporter left out of the registry's answers, and said in the log. */
+function noticeList({ notices }: RegistryStatus): string {
+  if (notices.length === 0) return '';
+  const line = ({ message, details }: (typeof notices)[number]) =>
+    `<li>${escapeHtml(message)} <span class="quiet">${escapeHtml(
+      Object.entries(details)
+        .map(([name, value]) => `${name}: ${typeof value === 'string' ? value : JSON.stringify(value)}`)
+        .join(', ')
+        .slice(0, 500),
+    )}</span></li>`;
+  return `<details class="notices"><summary>${notices.length === 1 ? '1 notice' : `${notices.length} notices`}</summary><ul>${notices.map(line).join('')}</ul></details>`;
+}
+
+/** Whether something of the registry cannot be read, though it is up. */
+const isPartlyFailing = ({ failing, failedRepositories }: RegistryStatus): boolean =>
+  failing.length > 0 || failedRepositories > 0;
 
 function errors(status: RegistryStatus, now: number): string {
   const [latest, ...older] = status.errors;
@@ -102,7 +129,7 @@ function row(status: RegistryStatus, now: number): string {
       : `<dt>Last poll took</dt><dd>${humanDuration(status.pollDurationSeconds)}</dd>`;
   const dropped =
     status.seriesDropped > 0
-      ? ` <span class="failing">(${grouped(status.seriesDropped)} left out: maxSeries)</span>`
+      ? ` <span class="failing">(${grouped(status.seriesDropped)} series dropped)</span>`
       : '';
   return `<section class="registry ${status.state}">
 <h2><span class="badge">${stateWords[status.state]}</span> <bdi>${escapeHtml(status.name)}</bdi></h2>
@@ -116,7 +143,7 @@ ${duration}${next}
 <dt>Repositories</dt><dd>${status.repositories === undefined ? '<span class="quiet">unknown</span>' : grouped(status.repositories)}</dd>
 <dt>Series</dt><dd>${grouped(status.series)}${dropped}</dd>
 </dl>
-${capabilities(status)}${errors(status, now)}
+${partFailures(status, now)}${noticeList(status)}${errors(status, now)}
 </section>`;
 }
 
@@ -161,7 +188,7 @@ dl{grid-auto-flow:column;grid-template-columns:none;grid-auto-columns:1fr}
 .poll{display:flex;gap:.75rem;align-items:center;margin:.25rem 0 .75rem;color:var(--quiet);font-size:.9rem}
 progress{width:14rem;max-width:50%;height:.6rem;accent-color:var(--up)}
 .failing,.reason{color:var(--down)}.reason{font-weight:600}
-.errors ul{margin:.75rem 0 0;padding:0;list-style:none;overflow-wrap:anywhere}
+.errors ul,.notices ul{margin:.75rem 0 0;padding:0;list-style:none;overflow-wrap:anywhere}
 footer{max-width:60rem;margin:1.5rem auto;padding:0 1.25rem;color:var(--quiet);font-size:.85rem}
 `;
 
@@ -170,11 +197,12 @@ export function statusPage(status: Status): string {
   const { registries, entries, now } = status;
   const lost = entries.filter(({ up }) => up === false).length;
   const down = registries.filter(({ state }) => state === 'down' || state === 'stale').length + lost;
+  const partly = registries.filter((one) => one.state === 'up' && isPartlyFailing(one)).length;
   const summary =
     registries.length === 0 && entries.length === 0
       ? 'The configuration is being read.'
       : down === 0
-        ? `${registries.length} ${registries.length === 1 ? 'registry' : 'registries'}, none failing`
+        ? `${registries.length} ${registries.length === 1 ? 'registry' : 'registries'}, ${partly === 0 ? 'none failing' : `${partly} failing in part`}`
         : lost > 0
           ? `${down} of ${registries.length + entries.length} registries and entries not readable`
           : `${down} of ${registries.length} ${registries.length === 1 ? 'registry' : 'registries'} not readable`;
@@ -190,7 +218,7 @@ export function statusPage(status: Status): string {
 <body>
 <header>
 <h1>Container registry exporter</h1>
-<p class="summary${down > 0 ? ' failing' : ''}">${summary}</p>
+<p class="summary${down + partly > 0 ? ' failing' : ''}">${summary}</p>
 <nav><a href="${escapeHtml(status.telemetryPath)}">Metrics</a><a href="/api/v1/status">Status as JSON</a></nav>
 </header>
 <main>

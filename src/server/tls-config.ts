@@ -1,3 +1,4 @@
+import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { createSecureContext, type SecureContextOptions, type SecureVersion } from 'node:tls';
 import { z } from 'zod';
 
@@ -45,13 +46,19 @@ const cipherSuites = {
   TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA: 'ECDHE-RSA-AES128-SHA',
   TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA: 'ECDHE-RSA-AES256-SHA',
 } as const;
+const cipherSuiteNames = Object.keys(cipherSuites) as (keyof typeof cipherSuites)[];
 const curves = { CurveP256: 'P-256', CurveP384: 'P-384', CurveP521: 'P-521', X25519: 'X25519' } as const;
 const versions = {
-  TLS10: 'TLSv1',
-  TLS11: 'TLSv1.1',
   TLS12: 'TLSv1.2',
   TLS13: 'TLSv1.3',
 } as const satisfies Record<string, SecureVersion>;
+/** Upstream knows them; OpenSSL as Node brings it refuses every handshake with them. */
+const deadVersions = ['TLS10', 'TLS11'] as const;
+const version = z.enum([...deadVersions, 'TLS12', 'TLS13']).transform((name, context) => {
+  if (name !== 'TLS10' && name !== 'TLS11') return name;
+  context.addIssue({ code: 'custom', message: `${name} cannot be spoken any more: write TLS12 or TLS13` });
+  return z.NEVER;
+});
 
 const names = <T extends Record<string, string>>(table: T) =>
   z.enum(Object.keys(table) as [keyof T & string, ...(keyof T & string)[]]);
@@ -77,8 +84,8 @@ export const tlsSchema = z.strictObject({
   client_ca_file: text.optional(),
   client_auth_type: z.enum(clientAuthTypes).optional(),
   client_allowed_sans: z.array(text).optional(),
-  min_version: names(versions).optional(),
-  max_version: names(versions).optional(),
+  min_version: version.optional(),
+  max_version: version.optional(),
   cipher_suites: z.array(names(cipherSuites)).optional(),
   prefer_server_cipher_suites: flag.optional(),
   curve_preferences: z.array(names(curves)).optional(),
@@ -89,6 +96,23 @@ export type TlsSection = z.infer<typeof tlsSchema>;
 export function isTlsWanted(tls: TlsSection): boolean {
   const { cert, cert_file, key, key_file, client_ca, client_ca_file, client_auth_type } = tls;
   return [cert, cert_file, key, key_file, client_ca, client_ca_file, client_auth_type].some(Boolean);
+}
+
+/** OpenSSL takes a certificate and a key of different types, and fails every handshake then. */
+function checkPair(
+  context: SecureContextOptions,
+  fail: (key: string | undefined, message: string) => never,
+): void {
+  const { cert, key } = context as { readonly cert: string; readonly key: string };
+  let why: string | undefined;
+  try {
+    createSecureContext(context);
+    if (!new X509Certificate(cert).checkPrivateKey(createPrivateKey(key)))
+      why = 'the key belongs to another certificate';
+  } catch (error) {
+    why = (error as Error).message;
+  }
+  if (why !== undefined) fail(undefined, `certificate and key cannot be used together: ${why}`);
 }
 
 /** Reads what the section names and checks that it fits together. `fail` throws, naming the key. */
@@ -113,24 +137,23 @@ export function loadTls(
   const ca = pem('client_ca');
   // Node would trust all public authorities where this is empty.
   if (tls[caKey] && !ca?.includes('-----BEGIN CERTIFICATE-----')) fail(caKey, 'holds no certificate in PEM');
-  const suites = tls.cipher_suites?.map((name) => cipherSuites[name]) ?? [];
+  // Without a list all that Go offers by itself: none of them exchanges keys by RSA.
+  const suites = (tls.cipher_suites?.length ? tls.cipher_suites : cipherSuiteNames).map(
+    (name) => cipherSuites[name],
+  );
   const context: SecureContextOptions = {
     ...(cert !== undefined && { cert }),
     ...(key !== undefined && { key }),
     minVersion: versions[tls.min_version ?? 'TLS12'],
     maxVersion: versions[tls.max_version ?? 'TLS13'],
     ...(ca !== undefined && { ca }),
-    ...(suites.length > 0 && { ciphers: [...new Set([...Object.values(tls13Suites), ...suites])].join(':') }),
+    ciphers: [...new Set([...Object.values(tls13Suites), ...suites])].join(':'),
     ...(tls.curve_preferences?.length && {
       ecdhCurve: tls.curve_preferences.map((name) => curves[name]).join(':'),
     }),
     honorCipherOrder: tls.prefer_server_cipher_suites ?? true,
   };
-  try {
-    createSecureContext(context);
-  } catch (error) {
-    fail(undefined, `certificate and key cannot be used together: ${(error as Error).message}`);
-  }
+  checkPair(context, fail);
   const requireAny =
     auth === 'RequireAnyClientCert' || auth === 'RequireClientCert' || auth === 'RequireAndVerifyClientCert';
   return {

@@ -3,49 +3,99 @@ import { Worker } from 'node:worker_threads';
 
 /** Checks users of HTTP basic authentication against bcrypt hashes. */
 export interface UserCheck {
-  /** @throws Error when too many checks wait already. */
+  /** @throws Error when the password cannot be checked now: too many wait already, or the check takes too long */
   check(users: ReadonlyMap<string, string>, user: string, password: string): Promise<boolean>;
   close(): Promise<void>;
 }
 
-/** A hash of nothing that anyone knows, with the highest cost of all users: an unknown user takes as long as a known one. */
-function unknownUserHash(users: ReadonlyMap<string, string>): string {
-  const costs = [...users.values()].map((hash) => /^\$2.?\$(\d\d)\$/.exec(hash)?.[1] ?? '10').sort();
-  return `$2b$${costs.at(-1) ?? '10'}$CwTycUXWue0Thq9StjUM0uJ8nF7lqD2yWjJ3mJH2vYv8v2bB1kK0e`;
-}
+/**
+ * The hash of a password that nobody knows, for users who do not exist. Its cost is fixed, as upstream's: with the
+ * highest cost of all users, strangers could keep the checker busy for seconds with each request.
+ * https://github.com/prometheus/exporter-toolkit/blob/master/web/handler.go
+ */
+const nobodysHash = '$2b$10$CwTycUXWue0Thq9StjUM0uJ8nF7lqD2yWjJ3mJH2vYv8v2bB1kK0e';
 
 /** Of wrong passwords; right ones are as few as users, so that wrong ones never push them out. */
-const cachedAtMost = 100;
+const rememberedAtMost = 100;
 const waitingAtMost = 64;
+/** Of one user, known or not, so that guesses at one password leave places for the others. */
+const waitingOfOneUser = 8;
+/** A hash that takes longer has a cost that no exporter can bear. */
+const longestCheckMs = 10_000;
+
+interface Check {
+  readonly password: string;
+  readonly hash: string;
+  resolve(same: boolean): void;
+  reject(error: Error): void;
+}
+
+/** Compares passwords in a thread of its own, one after the other. */
+function createComparer() {
+  const queue: Check[] = [];
+  let worker: Worker | undefined;
+  let current: Check | undefined;
+  let timer: NodeJS.Timeout | undefined;
+
+  const finish = (settle: (check: Check) => void): void => {
+    clearTimeout(timer);
+    const check = current;
+    current = undefined;
+    if (check) settle(check);
+    next();
+  };
+  const restart = (why: string): void => {
+    void worker?.terminate();
+    worker = undefined;
+    finish((check) => check.reject(new Error(why)));
+  };
+  const start = (): Worker => {
+    const file = import.meta.url.endsWith('.ts') ? './bcrypt-worker.ts' : './bcrypt-worker.js';
+    const started = new Worker(new URL(file, import.meta.url));
+    started.unref();
+    started.on('message', (same: boolean) => finish((check) => check.resolve(same)));
+    started.on('error', ({ message }) => {
+      if (worker === started) restart(`the password could not be checked: ${message}`);
+    });
+    return started;
+  };
+  function next(): void {
+    if (current || queue.length === 0) return;
+    current = queue.shift() as Check;
+    worker ??= start();
+    timer = setTimeout(
+      () => restart('the check of the password takes too long: lower the cost of its hash'),
+      longestCheckMs,
+    );
+    timer.unref();
+    worker.postMessage({ password: current.password, hash: current.hash });
+  }
+  return {
+    compare: (password: string, hash: string): Promise<boolean> =>
+      new Promise((resolve, reject) => {
+        queue.push({ password, hash, resolve, reject });
+        next();
+      }),
+    async close() {
+      const ended = new Error('the exporter stops');
+      for (const check of queue.splice(0)) check.reject(ended);
+      await worker?.terminate();
+      worker = undefined;
+      finish((check) => check.reject(ended));
+    },
+  };
+}
 
 export function createUserCheck(): UserCheck {
   const right = new Set<string>();
   const wrong = new Set<string>();
-  const checking = new Map<string, Promise<boolean>>();
-  const pending = new Map<number, (same: boolean) => void>();
-  let worker: Worker | undefined;
-  let nextId = 0;
+  const checking = new Map<string, { readonly user: string; readonly same: Promise<boolean> }>();
+  const comparer = createComparer();
 
-  const compare = (password: string, hash: string): Promise<boolean> => {
-    if (!worker) {
-      const file = import.meta.url.endsWith('.ts') ? './bcrypt-worker.ts' : './bcrypt-worker.js';
-      worker = new Worker(new URL(file, import.meta.url));
-      worker.unref();
-      worker.on('message', ({ id, same }: { id: number; same: boolean }) => {
-        pending.get(id)?.(same);
-        pending.delete(id);
-      });
-      worker.on('error', () => {
-        for (const settle of pending.values()) settle(false);
-        pending.clear();
-        worker = undefined;
-      });
-    }
-    const id = nextId++;
-    return new Promise((resolve) => {
-      pending.set(id, resolve);
-      worker?.postMessage({ id, password, hash });
-    });
+  const remember = (results: Set<string>, key: string): void => {
+    results.add(key);
+    const [oldest] = results;
+    if (results.size > rememberedAtMost && oldest !== undefined) results.delete(oldest);
   };
 
   return {
@@ -57,25 +107,25 @@ export function createUserCheck(): UserCheck {
       if (right.has(key)) return true;
       if (wrong.has(key)) return false;
       const running = checking.get(key);
-      if (running) return running;
-      if (pending.size >= waitingAtMost) throw new Error('too many passwords are being checked');
-      const check = compare(password, hash ?? unknownUserHash(users)).then(
-        (same) => same && hash !== undefined,
-      );
-      checking.set(key, check);
+      if (running) return running.same;
+      const ofUser = checking
+        .values()
+        .filter((check) => check.user === user)
+        .toArray().length;
+      if (checking.size >= waitingAtMost || ofUser >= waitingOfOneUser)
+        throw new Error('too many passwords are being checked');
+      const same = comparer
+        .compare(password, hash ?? nobodysHash)
+        .then((equal) => equal && hash !== undefined);
+      checking.set(key, { user, same });
       try {
-        const same = await check;
-        const results = same ? right : wrong;
-        results.add(key);
-        const [oldest] = results;
-        if (results.size > cachedAtMost && oldest !== undefined) results.delete(oldest);
-        return same;
+        const result = await same;
+        remember(result ? right : wrong, key);
+        return result;
       } finally {
         checking.delete(key);
       }
     },
-    async close() {
-      await worker?.terminate();
-    },
+    close: comparer.close,
   };
 }

@@ -1,4 +1,5 @@
 import { readFileSync, statSync } from 'node:fs';
+import { validateHeaderValue } from 'node:http';
 import { dirname, resolve } from 'node:path';
 import { z } from 'zod';
 import { ConfigError, readDocument, showPath } from '../config/document.ts';
@@ -30,6 +31,16 @@ const duration = z
     'is no duration such as 1s or 500ms',
   );
 
+/** A value that HTTP can carry; any other would fail every answer. */
+const headerValue = text.refine((value) => {
+  try {
+    validateHeaderValue('x', value);
+    return true;
+  } catch {
+    return false;
+  }
+}, 'holds characters that no header can carry');
+
 const schema = z.strictObject({
   tls_server_config: tlsSchema.optional(),
   http_server_config: z
@@ -38,11 +49,11 @@ const schema = z.strictObject({
       http2: flag.optional(),
       headers: z
         .strictObject({
-          'Content-Security-Policy': text.optional(),
+          'Content-Security-Policy': headerValue.optional(),
           'X-Frame-Options': z.enum(['deny', 'sameorigin']).optional(),
           'X-Content-Type-Options': z.enum(['nosniff']).optional(),
-          'X-XSS-Protection': text.optional(),
-          'Strict-Transport-Security': text.optional(),
+          'X-XSS-Protection': headerValue.optional(),
+          'Strict-Transport-Security': headerValue.optional(),
         })
         .optional(),
     })

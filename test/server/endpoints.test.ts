@@ -44,7 +44,6 @@ describe('/metrics', () => {
     await app.exposition.publish('edge', {
       view: viewOf('edge'),
       repositories: new Map([['team/app', { totals: packTotals(totalsOf('team/app', { tags: 7 })) }]]),
-      perImage: true,
     });
   });
   afterAll(() => app.close());
@@ -128,7 +127,7 @@ async function publishMuch(app: App) {
       return [name, { totals: packTotals(totalsOf(name)) }];
     }),
   );
-  await app.exposition.publish('edge', { view: viewOf('edge'), repositories, perImage: true });
+  await app.exposition.publish('edge', { view: viewOf('edge'), repositories });
 }
 
 test('more scrapes at once than --web.max-requests are refused, and have their turn later', async () => {

@@ -69,7 +69,7 @@ async function scrapeWith(names: readonly string[]): Promise<string> {
   const repositories = new Map(
     names.map((name) => [name, { totals: packTotals(totalsOf(name, { tags: name.length })) }]),
   );
-  await app.exposition.publish('edge', { view: viewOf('edge'), repositories, perImage: true });
+  await app.exposition.publish('edge', { view: viewOf('edge'), repositories });
   const text = await (await fetch(`${app.url}/metrics`)).text();
   await app.close();
   return text;
@@ -81,7 +81,10 @@ test('100,000 hostile names come back from a scrape as they went in', async () =
   const read = samples
     .filter(({ name }) => name === 'container_registry_repository_tags')
     .map(({ labels, value }) => [labels['repository'], value]);
+  // What UTF-8 cannot carry becomes U+FFFD, with a hash that keeps such names apart.
   const expected = names.map((name) => [name.toWellFormed(), name.length]);
+  for (const pair of read)
+    if (String(pair[0]).includes('\ufffd')) pair[0] = String(pair[0]).replace(/~[0-9a-f]{8}$/, '');
   const byName = (a: unknown[], b: unknown[]) => (String(a[0]) < String(b[0]) ? -1 : 1);
   expect(read.length).toBe(100_000);
   expect(JSON.stringify(read.sort(byName))).toBe(JSON.stringify(expected.sort(byName)));

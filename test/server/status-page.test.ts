@@ -96,23 +96,49 @@ describe('a poll in progress has a bar', () => {
   });
 });
 
-test('what is wrong is told: errors with their reason, what cannot be read, what is left out', async () => {
+test('what is wrong is told: errors with their reason, failing capabilities, dropped series', async () => {
   const errors = [
     { at: now - 20, reason: 'timeout', message: 'no answer within 30 s' },
     { at: now - 400, reason: 'connect', message: 'ECONNREFUSED' },
   ] as const;
   const { html } = await pageOf(
-    ['edge', { state: 'down', errors, capabilities: { storage_usage: false, findings: true } }],
+    ['edge', { state: 'down', errors }],
     ['old', { state: 'stale', lastSuccessAt: now - 90_000, seriesDropped: 5120 }],
     ['fine', {}],
   );
   const text = textOf(html);
   expect(html).toContain('<title>(2) Container registry exporter</title>');
   expect(text).toContain('2 of 3 registries not readable');
-  expect(text).toContain('Not readable: storage usage');
   expect(text).toMatch(/timeout no answer within 30 s 2\d s ago 1 earlier connect ECONNREFUSED/);
   expect(text).toMatch(/Stale old .*its series are left out/);
-  expect(text).toContain('(5,120 left out: maxSeries)');
+  expect(text).toContain('(5,120 series dropped)');
+});
+
+test('a registry that is up and cannot be read in part is not "none failing"', async () => {
+  const { html } = await pageOf(
+    [
+      'edge',
+      {
+        capabilities: { storage_usage: false, findings: true },
+        failing: [
+          {
+            capability: 'storage_usage',
+            at: now - 400,
+            reason: 'forbidden',
+            message: 'GET /usage answered 403',
+          },
+        ],
+        failedRepositories: 2,
+        notices: [{ message: 'a tag has no manifest', details: { tag: 'old' } }],
+      },
+    ],
+    ['fine', {}],
+  );
+  const text = textOf(html);
+  expect(text).toContain('2 registries, 1 failing in part');
+  expect(text).toMatch(/Failing capability: storage usage \(forbidden\) GET \/usage answered 403 for 6 min/);
+  expect(text).toContain('2 repositories not readable: the last data is shown');
+  expect(text).toContain('1 notice a tag has no manifest tag: old');
 });
 
 test('hostile names are text and nothing else', async () => {

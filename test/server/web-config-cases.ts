@@ -178,8 +178,8 @@ export const rows: readonly Row[] = [
   {
     title: 'old TLS versions',
     yaml: tls('min_version: TLS10, max_version: TLS11'),
-    verdict: 'accepted',
-    why: 'tlsVersions has them',
+    verdict: /min_version: TLS10 cannot be spoken/,
+    why: 'tlsVersions has them; here no handshake could succeed with them',
   },
   {
     title: 'a minimum above the maximum',

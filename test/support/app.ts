@@ -8,14 +8,14 @@ import { type AppOptions, createApp } from '../../src/server.ts';
 import { recordingLog } from './web.ts';
 
 /** A registry that only has a status: what the page and the endpoints need of a loop. */
-const loopOf = (status: RegistryStatus): RegistryLoop => ({
+export const loopOf = (status: RegistryStatus): RegistryLoop => ({
   name: status.name,
   start: async () => {},
   stop: async () => {},
   poll: async () => {},
+  pushed: () => {},
   look: () => {},
-  receive: () => ({ saved: Promise.resolve(), lost() {} }),
-  refused: () => {},
+  countEvent: () => {},
   status: () => status,
   ready: () => status.state !== 'waiting',
 });
@@ -27,6 +27,9 @@ export const statusOf = (name: string, more: Partial<RegistryStatus> = {}): Regi
   series: 0,
   seriesDropped: 0,
   capabilities: {},
+  failing: [],
+  failedRepositories: 0,
+  notices: [],
   errors: [],
   ...more,
 });

@@ -64,7 +64,7 @@ export async function runLoop(
   const { exposition = createExposition() } = options;
   const self = createSelfMetrics({ version: '0.0.0', revision: 'test' });
   const storage = createStorage({ path: options.storagePath, registry: name, target: 'test', log });
-  const memory = await openMemory({ path: storage.memoryPath, log });
+  const memory = await openMemory({ path: storage.memoryPath, target: 'test', log });
   const loop = createRegistryLoop({
     settings,
     provider,

@@ -15,11 +15,11 @@ const repositories = new Map(
     return [name, { totals: packTotals(totalsOf(name)) }];
   }),
 );
-await app.exposition.publish('edge', { view: viewOf('edge'), repositories, perImage: true });
+await app.exposition.publish('edge', { view: viewOf('edge'), repositories });
 const port = Number(new URL(app.url).port);
 const whole = await (await fetch(`${app.url}/metrics`)).arrayBuffer();
 // Asked for, the plain text is kept from the next publish on.
-await app.exposition.publish('edge', { view: viewOf('edge'), repositories, perImage: true });
+await app.exposition.publish('edge', { view: viewOf('edge'), repositories });
 // As a process that has been scraped for a while: its heap has the size that scrapes need.
 for (let turn = 0; turn < 60; turn += 1) await (await fetch(`${app.url}/metrics`)).arrayBuffer();
 globalThis.gc?.();

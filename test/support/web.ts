@@ -27,18 +27,27 @@ export interface KeyPair {
 /** A self-signed certificate authority, or a certificate signed by one. */
 export async function certificate(
   name: string,
-  options: { readonly ca?: KeyPair; readonly isAuthority?: boolean; readonly sans?: readonly string[] } = {},
+  options: {
+    readonly ca?: KeyPair;
+    readonly isAuthority?: boolean;
+    readonly sans?: readonly string[];
+    readonly ips?: readonly string[];
+    readonly keyType?: 'ec' | 'rsa';
+  } = {},
 ): Promise<KeyPair> {
-  const { ca, isAuthority = false, sans = ['localhost'] } = options;
+  const { ca, isAuthority = false, sans = ['localhost'], ips = [], keyType = 'ec' } = options;
   const { cert, private: key } = await generate([{ name: 'commonName', value: name }], {
-    keyType: 'ec',
+    keyType,
     algorithm: 'sha256',
     extensions: [
       { name: 'basicConstraints', cA: isAuthority, critical: true },
       { name: 'keyUsage', digitalSignature: true, keyCertSign: isAuthority, critical: true },
       {
         name: 'subjectAltName',
-        altNames: [...sans.map((value) => ({ type: 2 as const, value })), { type: 7, ip: '127.0.0.1' }],
+        altNames: [
+          ...sans.map((value) => ({ type: 2 as const, value })),
+          ...['127.0.0.1', ...ips].map((ip) => ({ type: 7 as const, ip })),
+        ],
       },
     ],
     ...(ca && { ca }),
@@ -47,7 +56,8 @@ export async function certificate(
 }
 
 /** Listeners on loopback that answer `GET /` with `hello`, with this web configuration. */
-export async function listenWith(folder: string, yaml: string) {
+export async function listenWith(folder: string, yaml: string, files: Readonly<Record<string, string>> = {}) {
+  for (const [name, content] of Object.entries(files)) writeFileSync(join(folder, name), content);
   const file = join(folder, 'web.yml');
   writeFileSync(file, yaml);
   const { lines, log } = recordingLog();

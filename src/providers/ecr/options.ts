@@ -57,6 +57,21 @@ export type EcrOptions = z.infer<typeof options>;
 /** The account in the ARN of a role. */
 export const accountOf = (arn: string | undefined): string | undefined => arn?.split(':')[4];
 
+/** What excludes each other. */
+export function mistakesOf({ region: one, regions, accounts, assumeRoleArn, externalId }: EcrOptions) {
+  const mistakes: { path: string[]; message: string }[] = [];
+  if (one !== undefined && regions)
+    mistakes.push({ path: ['region'], message: 'is given besides regions: keep one of the two' });
+  if (accounts && assumeRoleArn !== undefined)
+    mistakes.push({
+      path: ['assumeRoleArn'],
+      message: 'is given besides accounts, which name a role each: keep one of the two',
+    });
+  if (externalId !== undefined && assumeRoleArn === undefined)
+    mistakes.push({ path: ['externalId'], message: 'goes together with assumeRoleArn' });
+  return mistakes;
+}
+
 /** Accounts × regions; undefined for an entry that is one registry as it stands. */
 export function placesOf(given: EcrOptions): Place<EcrOptions>[] | undefined {
   const { regions, accounts, ...one } = given;

@@ -1,0 +1,138 @@
+import picomatch from 'picomatch';
+import type { z } from 'zod';
+import type { RegistrySettings } from '../loop/settings.ts';
+import { secretOf } from '../options.ts';
+import type { Provider } from '../provider.ts';
+import type { When } from '../schedule.ts';
+import type { Secret } from '../secret.ts';
+import { longestGap } from './gap.ts';
+import { commonKeys, type createConfigSchema } from './schema.ts';
+
+/** A registry as configured: everything is resolved, nothing is optional that has a default. */
+export interface RegistryConfig extends RegistrySettings {
+  readonly type: string;
+  /** Present when push events are accepted. */
+  readonly eventsToken?: Secret;
+  /** The registry's part of the document as it was written, to see whether a reload changes it. */
+  readonly source: string;
+  /** Present for an entry that covers several registries, each of which gets a name of its own. */
+  readonly places?: { readonly nameTemplate?: string; readonly intervalMs?: number };
+}
+
+type Document = z.infer<ReturnType<typeof createConfigSchema>>;
+type Entry = Document['registries'][number];
+type Defaults = NonNullable<Document['defaults']>;
+
+interface Surroundings {
+  readonly defaults: Defaults;
+  readonly provider: Provider;
+  /** The entry as it was written. */
+  readonly source: string;
+  /** Takes note of a mistake; the path begins within the entry. */
+  refuse(path: readonly PropertyKey[], message: string): void;
+}
+
+const defaultInterval: When = { cron: '*/5 * * * *' };
+
+/** Which repositories an entry asks for. Without `include` that is all; not the pattern **, which leaves out names with a line break. */
+function wantsOf({ repositories }: Entry): (repository: string) => boolean {
+  const { include, exclude = [] } = repositories ?? {};
+  const included = include ? picomatch(include, { dot: true }) : () => true;
+  const excluded = exclude.length > 0 ? picomatch(exclude, { dot: true }) : () => false;
+  return (repository) => included(repository) && !excluded(repository);
+}
+
+function httpOf({ http = {}, tls = {} }: Entry, provider: Provider): RegistryConfig['http'] {
+  const usual = provider.http ?? {};
+  const requestsPerSecond = http.requestsPerSecond ?? usual.requestsPerSecond;
+  return {
+    maxConcurrent: http.maxConcurrent ?? usual.maxConcurrent ?? 8,
+    timeoutMs: http.timeout ?? 30_000,
+    maxBytes: http.maxBytes ?? 32 * 2 ** 20,
+    retries: http.retries ?? 4,
+    ...(requestsPerSecond !== undefined && { requestsPerSecond }),
+    ...(tls.caFile !== undefined && { caFile: tls.caFile }),
+    ...(tls.insecureSkipVerify && { insecureSkipVerify: true }),
+  };
+}
+
+function retentionOf({ retention }: Entry): Pick<RegistryConfig, 'retention'> {
+  if (!retention) return {};
+  const { keepLast, maxAge, untaggedMaxAge } = retention;
+  return {
+    retention: {
+      ...(keepLast !== undefined && { keepLast }),
+      ...(maxAge !== undefined && { maxAgeSeconds: maxAge / 1000 }),
+      ...(untaggedMaxAge !== undefined && { untaggedMaxAgeSeconds: untaggedMaxAge / 1000 }),
+    },
+  };
+}
+
+/** The secret that push events carry. */
+function eventsTokenOf(
+  { events }: Entry,
+  refuse: Surroundings['refuse'],
+): Pick<RegistryConfig, 'eventsToken'> {
+  const eventsToken = secretOf(events?.token, events?.tokenFile);
+  if (events?.token !== undefined && events.tokenFile !== undefined)
+    refuse(['events', 'tokenFile'], 'is given besides token: keep one of the two');
+  if (events && !eventsToken) refuse(['events'], 'events need a token or tokenFile');
+  return eventsToken ? { eventsToken } : {};
+}
+
+/** What names registries of an entry that covers several. */
+function placesOf(
+  entry: Entry,
+  own: unknown,
+  { provider, refuse }: Surroundings,
+): Pick<RegistryConfig, 'places'> {
+  const { nameTemplate, placesInterval } = entry;
+  const known = ['name', ...(provider.placeValues ?? [])];
+  for (const [, variable = ''] of nameTemplate?.matchAll(/\{([^{}]*)\}/g) ?? [])
+    if (!known.includes(variable))
+      refuse(['nameTemplate'], `there is no {${variable}}: use ${known.map((one) => `{${one}}`).join(', ')}`);
+  if (!provider.places?.(own)) {
+    if (nameTemplate !== undefined)
+      refuse(['nameTemplate'], 'has no effect: the entry is one registry, with the name that it is given');
+    return {};
+  }
+  return {
+    places: {
+      ...(nameTemplate !== undefined && { nameTemplate }),
+      ...(placesInterval !== undefined && { intervalMs: placesInterval }),
+    },
+  };
+}
+
+/** An entry of the configuration with its defaults. */
+export function resolveRegistry(entry: Entry, surroundings: Surroundings): RegistryConfig {
+  const { defaults, provider, source, refuse } = surroundings;
+  const when = entry.schedule ?? defaults.schedule ?? defaultInterval;
+  const intervalMs = 'everyMs' in when ? when.everyMs : longestGap(when.cron);
+  const selection = { ...defaults.images, ...entry.images };
+  const tags = selection.tags ?? [];
+  const own = Object.fromEntries(Object.entries(entry).filter(([key]) => !commonKeys.includes(key)));
+  for (const { path, message } of provider.check?.(own) ?? []) refuse(path, message);
+  const events = eventsTokenOf(entry, refuse);
+  return {
+    name: entry.name,
+    type: entry.type,
+    when,
+    intervalMs,
+    timeoutMs: entry.timeout ?? defaults.timeout ?? 240_000,
+    staleAfterMs: entry.staleAfter ?? defaults.staleAfter ?? Math.max(3 * intervalMs, 900_000),
+    maxSeries: entry.maxSeries ?? defaults.maxSeries ?? 200_000,
+    images: {
+      perRepository: selection.perRepository ?? 3,
+      matches: tags.length > 0 ? picomatch(tags, { dot: true }) : () => false,
+    },
+    ...retentionOf(entry),
+    wants: wantsOf(entry),
+    http: httpOf(entry, provider),
+    options: own,
+    ...placesOf(entry, own, surroundings),
+    acceptsEvents: events.eventsToken !== undefined,
+    ...events,
+    source,
+  };
+}

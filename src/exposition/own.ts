@@ -1,0 +1,49 @@
+import { type PackedView, type RegistryView, registryMetrics } from '../metrics.ts';
+import { createChunk, type Joined, join, pack } from './chunk.ts';
+import { createSampleWriter, labelText, type Refused } from './samples.ts';
+import { fitsLabel, labelValue } from './text.ts';
+
+/** The labels that all series of a registry begin with. */
+export const labelsOf = ({ registry, provider }: RegistryView): string =>
+  labelText(['registry', 'provider'], [registry, provider]);
+
+/** The rows of a registry itself, rendered. */
+export interface OwnRows {
+  readonly rows: readonly (Joined | undefined)[];
+  readonly series: number;
+  readonly refused: Refused;
+}
+
+export function renderOwnRows(view: RegistryView, keepPlain: boolean): OwnRows {
+  const labels = labelsOf(view);
+  const writer = createSampleWriter();
+  const rows = registryMetrics.map((row) => {
+    row.samples(view, (value, ...values) => {
+      const own = row.labels.length > 0 ? `,${labelText(row.labels, values)}` : '';
+      writer.add(row.name, labels + own, value, row.keepsLowest);
+    });
+    const text = writer.take();
+    return text === '' ? undefined : createChunk(text, keepPlain);
+  });
+  return {
+    rows: pack(rows).map((chunk) => chunk && join([chunk])),
+    series: writer.series,
+    refused: writer.refused,
+  };
+}
+
+/**
+ * Repositories whose name, once it is a label value, is that of another: only one of them can have series. Only names
+ * that had to be altered can meet others, and hardly any has to be.
+ */
+export function collidingNames(repositories: ReadonlyMap<string, PackedView>): ReadonlySet<string> {
+  const taken = new Set<string>();
+  const colliding = new Set<string>();
+  for (const name of repositories.keys()) {
+    if (fitsLabel(name)) continue;
+    const value = labelValue(name);
+    if (taken.has(value) || repositories.has(value)) colliding.add(name);
+    taken.add(value);
+  }
+  return colliding;
+}

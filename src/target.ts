@@ -1,0 +1,38 @@
+import type { RegistryIdentity } from './model.ts';
+
+/** Options that say where and what a registry is, besides the addresses among them. None of them is a secret. */
+const places = [
+  'region',
+  'profile',
+  'assumeRoleArn',
+  'namespaces',
+  'project',
+  'location',
+  'cloud',
+  'tenantId',
+];
+
+/** The addresses among some options, whatever they are called: `endpoint`, `registryEndpoint`, … */
+function* addresses(options: object, path = ''): Generator<[string, string]> {
+  for (const [key, value] of Object.entries(options)) {
+    if (value instanceof URL) yield [`${path}${key}`, value.href];
+    else if (value?.constructor === Object) yield* addresses(value, `${path}${key}.`);
+  }
+}
+
+/**
+ * Tells one registry from another: what was learned of one is never shown as another's, even under the same name. A
+ * change of credentials or of what is read leaves it as it is. No secret is part of it: addresses have no user.
+ */
+export function targetOf(input: {
+  readonly type: string;
+  readonly identity: RegistryIdentity;
+  /** The provider's own part of the configuration. */
+  readonly options: unknown;
+}): string {
+  const { type, identity } = input;
+  const options = input.options as Readonly<Record<string, unknown>>;
+  const known = Object.entries(options).filter(([key]) => places.includes(key));
+  const sorted = (pairs: Iterable<[string, unknown]>) => [...pairs].sort(([a], [b]) => (a < b ? -1 : 1));
+  return JSON.stringify([type, sorted(Object.entries(identity)), sorted(known), sorted(addresses(options))]);
+}
