@@ -1,11 +1,9 @@
-import picomatch from 'picomatch';
 import { z } from 'zod';
-import { json } from '../http.ts';
 import type { RegistryFacts } from '../model.ts';
 import { auth, duration, endpointUrl } from '../options.ts';
-import { type CollectContext, defineProvider } from '../provider.ts';
+import { defineProvider } from '../provider.ts';
 import { readSideBySide } from '../side-by-side.ts';
-import { type Api, createApi, needing } from './artifactory/api.ts';
+import { createApi } from './artifactory/api.ts';
 import { createAql } from './artifactory/aql.ts';
 import { createContents } from './artifactory/contents.ts';
 import { readCredentials } from './artifactory/credentials.ts';
@@ -15,6 +13,7 @@ import { readCopies } from './artifactory/replication.ts';
 import { readTarget, type Scope } from './artifactory/repository.ts';
 import { readSettings } from './artifactory/settings.ts';
 import { readStorage } from './artifactory/space.ts';
+import { listTargets } from './artifactory/targets.ts';
 import { readViolations } from './artifactory/violations.ts';
 import { createXray } from './artifactory/xray.ts';
 
@@ -60,53 +59,6 @@ const options = z.strictObject({
     .describe('Images per poll whose scan status is asked for one by one at most (default 500)')
     .optional(),
 });
-
-/** https://jfrog.com/help/r/jfrog-rest-apis/get-repositories */
-const repositoryList = z.array(
-  z.object({ key: z.string().min(1), type: z.string(), packageType: z.string() }),
-);
-const classes: Readonly<Record<string, Target['type'] | 'none'>> = {
-  local: 'local',
-  remote: 'remote',
-  federated: 'federated',
-  // Shows what others hold: counting it would count that twice.
-  virtual: 'none',
-};
-const packageTypes: readonly string[] = ['docker', 'oci', 'helmoci'] satisfies Target['packageType'][];
-
-async function listTargets(
-  api: Api,
-  given: z.infer<typeof options>,
-  context: CollectContext,
-): Promise<Target[]> {
-  const listed = await api
-    .request({ path: 'artifactory/api/repositories', operation: 'repositories' })
-    .catch((error: unknown) => {
-      throw needing('a user that may read the repositories', error);
-    });
-  const isAsked = given.keys ? picomatch([...given.keys]) : () => true;
-  const wanted: readonly Target['type'][] = given.types ?? ['local', 'remote', 'federated'];
-  const told = new Set<string>();
-  return json(listed, repositoryList).flatMap(({ key, type, packageType }) => {
-    const packages = packageType.toLowerCase();
-    if (!packageTypes.includes(packages) || !isAsked(key)) return [];
-    const known = classes[type.toLowerCase()];
-    if (known === undefined && !told.has(type)) {
-      told.add(type);
-      context.log.warn(
-        { type, key },
-        'Artifactory names a kind of repository that is not known here: not read',
-      );
-    }
-    if (known === undefined || known === 'none' || !wanted.includes(known)) return [];
-    return {
-      key,
-      storage: known === 'remote' ? `${key}-cache` : key,
-      type: known,
-      packageType: packages as Target['packageType'],
-    };
-  });
-}
 
 /** The images of a look, by key; undefined for a whole poll. */
 function onlyByKey(only: readonly string[] | undefined): Map<string, string[]> | undefined {

@@ -1,6 +1,15 @@
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { artifactory } from '../../src/providers/artifactory.ts';
 import { storageOf } from '../simulators/artifactory-layout.ts';
-import { emptyPlatform, manifest, now, platform, put } from '../support/artifactory-platform.ts';
+import {
+  emptyPlatform,
+  manifest,
+  now,
+  type Platform,
+  platform,
+  put,
+} from '../support/artifactory-platform.ts';
+import { runLoop } from '../support/running-loop.ts';
 
 /** What is known of the platform besides its images, and what a user is who is no administrator. */
 const inSeconds = (time: string): number => Date.parse(time) / 1000;
@@ -38,6 +47,97 @@ test('storage of the cloud, without a limit, has none', async () => {
   await made.running.poll();
   expect(await made.running.value('storage_bytes')).toBe(1.5 * 2 ** 40);
   expect(await made.running.lines('quota_limit')).toEqual([]);
+});
+
+test.each([
+  ['sharding over S3', 's3-sharding', '0 bytes', '0 bytes (N/A)'],
+  ['S3 behind a cache, whose disk is told', 's3-storage-v3-direct', '20.00 GB', '15.90 GB (79.5%)'],
+  ['a disk of unknown size', 'file-system', '0 bytes', '0 bytes'],
+])(
+  'a file store without a bound of its own is no quota: %s',
+  async (_title, storageType, totalSpace, usedSpace) => {
+    const made = await platform();
+    made.simulator.settings.storage = {
+      binariesSummary: { binariesSize: '12.50 TB' },
+      fileStoreSummary: { storageType, totalSpace, usedSpace },
+    };
+    await made.running.poll();
+    expect(await made.running.value('storage_bytes')).toBe(12.5 * 2 ** 40);
+    expect(
+      (await made.running.lines('quota_used', 'quota_limit')).filter((line) => line.includes('project=""')),
+    ).toEqual([]);
+  },
+);
+
+describe('an edition without a licence (JFrog Container Registry, OSS)', () => {
+  const proOnly = {
+    type: 'status',
+    status: 400,
+    body: JSON.stringify({
+      errors: [{ status: 400, message: 'This REST API is available only in Artifactory Pro' }],
+    }),
+  } as const;
+  const refuseLicensed = (made: Platform) => {
+    for (const operation of [
+      'repository',
+      'configurations',
+      'replications',
+      'replication',
+      'certificates',
+      'licenses',
+    ])
+      made.simulator.faults.push({ operation, fault: proOnly });
+  };
+
+  test('what it cannot have neither works nor fails', async () => {
+    const made = await platform();
+    refuseLicensed(made);
+    await made.running.poll();
+    expect((await made.running.lines('capability_up')).filter((line) => line.endsWith(' 0'))).toEqual([]);
+    expect((await made.running.lines('capability_up')).join()).not.toContain('replication');
+    expect((await made.running.lines('repository_practice')).join()).not.toContain('replicated');
+    expect(await made.running.lines('repository_practice')).not.toEqual([]);
+  });
+
+  test('its refusal to tell of a repository is no deletion: the images stay', async () => {
+    const made = await platform();
+    refuseLicensed(made);
+    await made.running.poll();
+    const before = await made.running.lines('repository_images', 'repository_tags');
+    made.simulator.faults.push({
+      operation: 'aql',
+      fault: { type: 'body', body: '{"results":[],"range":{}}' },
+    });
+    await made.running.poll();
+    expect(await made.running.lines('repository_images', 'repository_tags')).toEqual(before);
+    expect(made.running.log()).toMatch(/lists no image of \S+ all of a sudden/);
+  });
+});
+
+describe('repositories that the configuration names', () => {
+  test('none of them is there: the poll fails, and no 0 is exported', async () => {
+    const made = await platform({}, { keys: ['no-such-key'] });
+    await made.running.poll();
+    expect(await made.running.lines('up', 'repositories')).toEqual(['up{} 0']);
+    expect(made.running.log()).toContain('shows no repository of images named no-such-key: check `keys`');
+  });
+
+  test('one of them is not there: told once, the others are read', async () => {
+    const made = await platform();
+    const [{ key = '' } = {}] = made.simulator.keys.filter(
+      ({ type, packageType }) => type !== 'VIRTUAL' && packageType === 'Docker',
+    );
+    const named = await runLoop(artifactory, {
+      endpoint: made.simulator.url,
+      auth: { username: made.simulator.username, password: made.simulator.password },
+      keys: [key, 'no-such-key'],
+    });
+    onTestFinished(() => named.stop());
+    await named.poll();
+    await named.poll();
+    expect(await named.value('up')).toBe(1);
+    expect(named.log().match(/level=warn.*no-such-key/g)).toHaveLength(1);
+  });
 });
 
 describe('a user who is no administrator', () => {

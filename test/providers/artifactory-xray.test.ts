@@ -134,6 +134,21 @@ test('a scan status that is not known here is unknown, and told once', async () 
   expect(made.running.log().match(/REINCARNATED/g)?.length).toBe(2);
 });
 
+test.each([403, 500])('scan statuses that answer %i leave the counts that are listed', async (status) => {
+  const made = await platform({ seed: 4 });
+  await made.running.poll();
+  const before = await made.running.lines('image_findings');
+  const listed = before.filter((line) => !line.endsWith(' 0'));
+  const fresh = await platform({ seed: 4, estate: made.estate });
+  fresh.simulator.faults.push({ operation: 'xray_status', fault: { type: 'status', status } });
+  await fresh.running.poll();
+  expect(listed).not.toEqual([]);
+  expect(await fresh.running.lines('image_findings')).toEqual(expect.arrayContaining(listed));
+  expect(await fresh.running.lines('capability_up')).toContain('capability_up{capability="findings"} 0');
+  // After a few refusals no more are asked for in that poll, each with its retries.
+  expect(fresh.simulator.requests.get('xray_status')).toBeLessThanOrEqual(2 * (3 + 8));
+});
+
 test('more images without a scan than may be asked for one by one count as never scanned', async () => {
   const made = await platform({ seed: 4 }, { scanStatusesPerPoll: 2 });
   await made.running.poll();

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { CollectError } from '../../errors.ts';
 import { json } from '../../http.ts';
+import { count, isPastTime, list, optional, text } from '../../wire.ts';
 import type { Api } from './api.ts';
 
 /**
@@ -13,24 +14,31 @@ import type { Api } from './api.ts';
  * - Three queries at once and 6,000 characters each by default; more are answered 429 and 400.
  */
 const row = z.object({
-  repo: z.string(),
-  path: z.string(),
-  name: z.string(),
+  repo: text,
+  path: text,
+  name: text,
   // A number, or one in quotes.
-  size: z.coerce.number().nonnegative().optional(),
-  sha256: z.string().nullish(),
-  created: z.string().nullish(),
-  modified: z.string().nullish(),
-  stats: z
-    .array(z.object({ downloads: z.coerce.number().nullish(), downloaded: z.string().nullish() }))
-    .nullish(),
-  properties: z.array(z.object({ key: z.string(), value: z.string().nullish() })).nullish(),
+  size: optional('size', count),
+  sha256: optional('sha256', z.string()),
+  created: optional('created', z.string()),
+  modified: optional('modified', z.string()),
+  stats: optional(
+    'stats',
+    list(
+      'stats',
+      z.object({ downloads: optional('downloads', count), downloaded: optional('downloaded', z.string()) }),
+    ),
+  ),
+  properties: optional(
+    'properties',
+    list('properties', z.object({ key: text, value: optional('value', z.string()) })),
+  ),
 });
 export type Row = z.infer<typeof row>;
 
 const answer = z.object({
-  results: z.array(row),
-  range: z.object({ notification: z.string().nullish() }).nullish(),
+  results: list('results', row),
+  range: optional('range', z.object({ notification: z.string().nullish() })),
 });
 
 export type Criteria = Readonly<Record<string, unknown>>;
@@ -144,8 +152,8 @@ export function chunksByPath(criteria: Criteria, paths: readonly string[]): Crit
   return chunks;
 }
 
-/** Unix seconds of `2015-01-01T10:10:10.000+02:00`, or undefined. */
+/** Unix seconds of `2015-01-01T10:10:10.000+02:00`; undefined for what is no moment that has passed. */
 export function secondsOf(time: string | null | undefined): number | undefined {
-  const milliseconds = time ? Date.parse(time) : Number.NaN;
-  return Number.isNaN(milliseconds) ? undefined : Math.floor(milliseconds / 1000);
+  const seconds = time ? Math.floor(Date.parse(time) / 1000) : Number.NaN;
+  return isPastTime(seconds) ? seconds : undefined;
 }

@@ -3,27 +3,33 @@ import { json } from '../../http.ts';
 import type { RegistryFacts } from '../../model.ts';
 import type { Auth } from '../../options.ts';
 import type { CollectContext } from '../../provider.ts';
+import { count, list, optional, text } from '../../wire.ts';
 import { type Api, needing } from './api.ts';
 
 type Credential = NonNullable<RegistryFacts['credentials']>[number];
 
 const license = z.object({
-  validThrough: z.string().nullish(),
-  nodeId: z.string().nullish(),
+  validThrough: optional('validThrough', text),
+  nodeId: optional('nodeId', text),
 });
 /** https://jfrog.com/help/r/jfrog-rest-apis/ha-license-information and …/license-information */
-const licenses = z.object({ licenses: z.array(license) });
+const licenses = z.object({ licenses: list('licenses', license) });
 /** https://jfrog.com/help/r/jfrog-rest-apis/get-certificates */
-const certificates = z.array(z.object({ certificateAlias: z.string(), validUntil: z.string().nullish() }));
+const certificates = list(
+  'certificates',
+  z.object({ certificateAlias: text, validUntil: optional('validUntil', text) }),
+);
 /** https://jfrog.com/help/r/jfrog-rest-apis/get-tokens */
 const tokens = z.object({
-  tokens: z.array(
+  tokens: list(
+    'tokens',
     z.object({
-      token_id: z.string(),
-      subject: z.string().nullish(),
-      description: z.string().nullish(),
-      expiry: z.number().nullish(),
-      issued_at: z.number().nullish(),
+      token_id: text,
+      subject: optional('subject', text),
+      // Empty where there is none.
+      description: optional('description', z.string()),
+      expiry: optional('expiry', count),
+      issued_at: optional('issued_at', count),
     }),
   ),
 });
@@ -37,8 +43,8 @@ const tokensAtMost = 100;
  * Unix seconds of `Jan 5, 2027` (a licence), of an ISO time or of `Sun May 01 2019 10:00:00 GMT +02:00 (UTC)` (a
  * certificate). A licence that keeps its day to itself, `Jul XX, 2027`, may end on the first.
  */
-export function expiryOf(text: string | null | undefined): number | undefined {
-  const plain = (text ?? '')
+export function expiryOf(written: string | null | undefined): number | undefined {
+  const plain = (written ?? '')
     .replace(/\(.*\)\s*$/, '')
     .replace(/GMT\s+(?=[+-])/, 'GMT')
     .trim();
@@ -68,11 +74,7 @@ async function readLicenses(api: Api): Promise<Credential[]> {
     operation: 'licenses',
     accept: [400, 404],
   });
-  let found: readonly z.infer<typeof license>[] = [];
-  if (cluster.status === 200) {
-    const parsed = licenses.safeParse(JSON.parse(cluster.body.toString('utf8')));
-    if (parsed.success) found = parsed.data.licenses;
-  }
+  let found = cluster.status === 200 ? json(cluster, licenses).licenses : [];
   if (found.length === 0)
     found = [
       json(await api.request({ path: 'artifactory/api/system/license', operation: 'license' }), license),

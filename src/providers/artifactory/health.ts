@@ -3,6 +3,7 @@ import { CollectError } from '../../errors.ts';
 import { json } from '../../http.ts';
 import type { RegistryFacts } from '../../model.ts';
 import type { CollectContext } from '../../provider.ts';
+import { list, optional, text } from '../../wire.ts';
 import type { Api } from './api.ts';
 
 /** What it says of its own running. */
@@ -11,15 +12,15 @@ type Health = Pick<RegistryFacts, 'components' | 'version'>;
 /** https://jfrog.com/help/r/jfrog-rest-apis/version-and-add-ons-information */
 const versionAnswer = z.object({ version: z.string().min(1) });
 
-const part = z.object({ node_id: z.string().nullish(), state: z.string() });
+const part = z.object({ state: text });
 /** https://jfrog.com/help/r/jfrog-rest-apis/health-check */
 const health = z.object({
   router: part,
-  services: z.array(part.extend({ service_id: z.string() })).nullish(),
+  services: optional('services', list('services', part.extend({ service_id: text }))),
 });
 /** https://github.com/jfrog/jfrog-client-go/blob/master/artifactory/services/system.go: nodes of a cluster. */
 const cluster = z.object({
-  nodes: z.array(z.object({ id: z.string(), state: z.string() })).nullish(),
+  nodes: optional('nodes', list('nodes', z.object({ id: text, state: text }))),
 });
 
 /** The first part of a service's id, `jfrt@01…`. https://jfrog.com/help/r/jfrog-platform-administration-documentation */
@@ -63,14 +64,15 @@ const nodeStates: Readonly<Record<string, boolean>> = {
 export async function readHealth(api: Api, context: CollectContext): Promise<Health> {
   let version: string | undefined;
   const found = new Map<string, boolean>();
-  const told = new Set<string>();
   const add = (name: string, state: string, known: Readonly<Record<string, boolean>>): void => {
     const up = known[state];
     if (up !== undefined) found.set(name, up && found.get(name) !== false);
-    else if (!told.has(state)) {
-      told.add(state);
-      context.log.warn({ state }, 'JFrog names a state that is not known here: taken as unknown');
-    }
+    else
+      context.tell(
+        `state ${state}`,
+        { state },
+        'JFrog names a state that is not known here: taken as unknown',
+      );
   };
   const orNothing = async (what: string, work: () => Promise<void>): Promise<void> => {
     try {

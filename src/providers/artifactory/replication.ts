@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { json } from '../../http.ts';
 import type { Replication } from '../../model.ts';
 import type { CollectContext } from '../../provider.ts';
+import { count, list, optional, text } from '../../wire.ts';
 import { type Api, needing } from './api.ts';
 import { secondsOf } from './aql.ts';
 import type { Target } from './layout.ts';
@@ -14,18 +15,19 @@ export interface Copies {
 }
 
 /** https://jfrog.com/help/r/jfrog-rest-apis/get-global-replications-configuration; passwords in it are not looked at. */
-const replications = z.array(
+const replications = list(
+  'replications',
   z.object({
-    repoKey: z.string(),
-    enabled: z.boolean().nullish(),
-    replicationType: z.string().nullish(),
-    url: z.string().nullish(),
+    repoKey: text,
+    enabled: optional('enabled', z.boolean()),
+    replicationType: optional('replicationType', text),
+    url: optional('url', z.string()),
   }),
 );
-const state = z.object({ status: z.string().nullish(), lastCompleted: z.string().nullish() });
+const state = z.object({ status: optional('status', text), lastCompleted: optional('lastCompleted', text) });
 /** https://jfrog.com/help/r/jfrog-rest-apis/scheduled-replication-status */
 const replicationStatus = state.extend({
-  targets: z.array(state.extend({ url: z.string().nullish(), repoKey: z.string().nullish() })).nullish(),
+  targets: optional('targets', list('targets', state.extend({ url: optional('url', z.string()) }))),
 });
 
 /** Of the words for a status: whether the last run worked; undefined while none has ended. */
@@ -50,29 +52,28 @@ async function readReplications(
   api: Api,
   context: CollectContext,
   targets: readonly Target[],
-): Promise<Copies> {
+): Promise<Copies | undefined> {
   const response = await api.request({
     path: 'artifactory/api/replications',
     operation: 'replications',
-    // None is configured, or the edition cannot: https://jfrog.com/help/r/jfrog-rest-apis
-    accept: [404],
+    // 404: none is configured. 400 and 405: an edition without replication.
+    accept: [400, 404, 405],
   });
+  if (response.status === 400 || response.status === 405) return undefined;
   const own = new Set(targets.map(({ key }) => key));
   const configured =
     response.status === 404
       ? []
       : json(response, replications).filter(({ repoKey, enabled }) => enabled !== false && own.has(repoKey));
   const keys = [...new Set(configured.map(({ repoKey }) => repoKey))];
-  const told = new Set<string>();
   const upOf = (status: string | null | undefined): boolean | undefined => {
-    if (status && !(status in worked) && !told.has(status)) {
-      told.add(status);
-      context.log.warn(
+    if (status && !Object.hasOwn(worked, status))
+      context.tell(
+        `replication status ${status}`,
         { status },
         'Artifactory names a replication status that is not known here: taken as unknown',
       );
-    }
-    return worked[status ?? ''];
+    return Object.hasOwn(worked, status ?? '') ? worked[status ?? ''] : undefined;
   };
   const of = (destination: string, { status, lastCompleted }: z.infer<typeof state>): Replication => {
     const up = upOf(status);
@@ -89,9 +90,9 @@ async function readReplications(
       const answer = await api.request({
         path: `artifactory/api/replication/${encodeURIComponent(key)}`,
         operation: 'replication',
-        accept: [404],
+        accept: [400, 404, 405],
       });
-      if (answer.status === 404) return [];
+      if (answer.status !== 200) return [];
       const parsed = json(answer, replicationStatus);
       const several = (parsed.targets ?? []).filter(({ url }) => placeOf(url) !== '');
       if (several.length > 0) return several.map((one) => of(`${key} to ${placeOf(one.url)}`, one));
@@ -109,29 +110,31 @@ async function readReplications(
 
 /** The first name is misspelt in the documentation's own answers. */
 const mirror = z.object({
-  localRepoKey: z.string().nullish(),
-  locallRepoKey: z.string().nullish(),
-  remoteUrl: z.string(),
-  remoteRepoKey: z.string(),
-  lagInMS: z.number().nullish(),
-  status: z.string().nullish(),
+  localRepoKey: optional('localRepoKey', text),
+  locallRepoKey: optional('locallRepoKey', text),
+  remoteUrl: text,
+  remoteRepoKey: text,
+  lagInMS: optional('lagInMS', count),
 });
 /** https://jfrog.com/help/r/jfrog-rest-apis/get-federation-mirror-lag-time and …/get-unavailable-mirrors */
 const mirrors = z.union([
-  z.array(mirror),
-  z.object({ unavailableMirrors: z.array(mirror) }).transform((whole) => whole.unavailableMirrors),
+  list('mirrors', mirror),
+  z
+    .object({ unavailableMirrors: list('unavailableMirrors', mirror) })
+    .transform((whole) => whole.unavailableMirrors),
 ]);
 /** https://jfrog.com/help/r/jfrog-rest-apis/get-federation-connection-details */
 const connections = z.object({
-  memberConnections: z.array(
+  memberConnections: list(
+    'memberConnections',
     z.object({
-      localRepoKey: z.string(),
-      remoteRepoKey: z.string(),
-      remotePlatformUrl: z.string(),
-      status: z.string().nullish(),
-      lagInMs: z.number().nullish(),
-      disabled: z.boolean().nullish(),
-      supported: z.boolean().nullish(),
+      localRepoKey: text,
+      remoteRepoKey: text,
+      remotePlatformUrl: text,
+      status: optional('status', text),
+      lagInMs: optional('lagInMs', count),
+      disabled: optional('disabled', z.boolean()),
+      supported: optional('supported', z.boolean()),
     }),
   ),
 });
@@ -144,9 +147,9 @@ async function readFederation(
   api: Api,
   context: CollectContext,
   targets: readonly Target[],
-): Promise<Copies> {
+): Promise<Copies | undefined> {
   const federated = targets.filter(({ type }) => type === 'federated').map(({ key }) => key);
-  if (federated.length === 0) return { replications: [], replicated: new Set() };
+  if (federated.length === 0) return undefined;
   const now = context.now();
   const found = new Map<string, Replication>();
   const replicated = new Set<string>();
@@ -205,10 +208,15 @@ export async function readCopies(
       readReplications(api, context, targets),
       readFederation(api, context, targets),
     ]);
-    return {
-      replications: all.flatMap((one) => one.replications),
-      replicated: new Set(all.flatMap((one) => [...one.replicated])),
-    };
+    const known = all.filter((one) => one !== undefined);
+    // Whether something is replicated is not known where neither way of it can be asked for.
+    if (known.length === 0) context.absent('replication');
+    return known.length === 0
+      ? undefined
+      : {
+          replications: known.flatMap((one) => one.replications),
+          replicated: new Set(known.flatMap((one) => [...one.replicated])),
+        };
   } catch (error) {
     context.signal.throwIfAborted();
     context.degraded(

@@ -7,6 +7,7 @@ import type { Contents } from './contents.ts';
 import { type Entry, entriesOf, factsOf, imageTagsOf, type Sorted, sortEntries } from './images.ts';
 import { listManifests, type Manifest, type Target } from './layout.ts';
 import { readSizes } from './sizes.ts';
+import { listRepositories } from './targets.ts';
 import type { Xray } from './xray.ts';
 
 /** What reading one JFrog repository needs; lives for one cycle. */
@@ -33,25 +34,36 @@ interface ImageRepository {
 }
 
 /**
+ * Whether the repository was deleted. 400 is how Artifactory says that there is none of that name, but also how its
+ * editions without a licence refuse the question ("available only in Artifactory Pro"): the list of all repositories,
+ * which every edition gives, has to agree.
+ */
+async function isDeleted({ api }: Scope, target: Target): Promise<boolean> {
+  const response = await api.request({
+    path: `artifactory/api/repositories/${encodeURIComponent(target.key)}`,
+    operation: 'repository',
+    accept: [400, 403, 404],
+  });
+  if (response.status !== 400 && response.status !== 404) return false;
+  const listed = await listRepositories(api);
+  return !listed.some(({ key }) => key === target.key);
+}
+
+/**
  * An answer without items is also what a lost permission looks like: it is believed when the repository is really gone,
  * or when the next poll says so too.
  * @throws CollectError when it is not believed yet
  */
-async function doubtNothing({ context, api, gone }: Scope, target: Target, found: number): Promise<void> {
+async function doubtNothing(scope: Scope, target: Target, found: number): Promise<void> {
+  const { context, gone } = scope;
   const key = `listed ${target.key}`;
   const before = context.memory.get<number>(key)?.value ?? 0;
   if (found !== before) context.memory.set(key, found);
   if (found > 0 || before === 0) return;
-  const response = await api.request({
-    path: `artifactory/api/repositories/${encodeURIComponent(target.key)}`,
-    operation: 'repository',
-    // 400 is how Artifactory says that there is no such repository.
-    accept: [400, 403, 404],
-  });
-  if (response.status === 400 || response.status === 404) return void gone.add(target.key);
+  if (await isDeleted(scope, target)) return void gone.add(target.key);
   throw new CollectError(
     'invalid_response',
-    `${response.url.origin} lists no image of ${target.key} all of a sudden, where there were ${before} manifests: believed when the next poll says so too`,
+    `Artifactory lists no image of ${target.key} all of a sudden, where there were ${before} manifests: believed when the next poll says so too`,
   );
 }
 

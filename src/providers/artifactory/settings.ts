@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { json } from '../../http.ts';
 import type { Practice } from '../../model.ts';
 import type { CollectContext } from '../../provider.ts';
+import { count, list, optional, text } from '../../wire.ts';
 import { type Api, needing } from './api.ts';
 import type { Target } from './layout.ts';
 
@@ -16,11 +17,12 @@ export interface Settings {
 /** https://jfrog.com/help/r/jfrog-rest-apis/get-all-repository-configurations: lists by class of repository. */
 const configurations = z.record(
   z.string(),
-  z.array(
+  list(
+    'configurations',
     z.object({
-      key: z.string(),
-      xrayIndex: z.boolean().nullish(),
-      maxUniqueTags: z.number().nullish(),
+      key: text,
+      xrayIndex: optional('xrayIndex', z.boolean()),
+      maxUniqueTags: optional('maxUniqueTags', count),
     }),
   ),
 );
@@ -32,7 +34,10 @@ async function readConfigurations(api: Api): Promise<Map<string, Configuration>>
     path: 'artifactory/api/repositories/configurations',
     query: { packageType: 'docker,oci,helmoci' },
     operation: 'configurations',
+    // An edition without a licence tells no settings: then they are unknown, and nothing fails.
+    accept: [400, 404, 405],
   });
+  if (response.status !== 200) return new Map();
   return new Map(
     Object.values(json(response, configurations))
       .flat()

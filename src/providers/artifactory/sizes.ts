@@ -69,14 +69,35 @@ const units: Readonly<Record<string, number>> = {
 };
 
 /**
+ * A number as some language writes it: `1,204.50`, `1.204,50`, `1 204,5` or `3,48`. A single sign before three digits
+ * separates thousands where it is a comma or the number is one of bytes: sums with a unit have two decimals.
+ */
+function numberOf(text: string, whole: boolean): number {
+  const plain = text.replace(/[\s\u00a0\u202f'’]/g, '');
+  const last = Math.max(plain.lastIndexOf(','), plain.lastIndexOf('.'));
+  if (last < 0) return Number(plain);
+  const sign = plain[last] as string;
+  const other = sign === ',' ? '.' : ',';
+  const grouped = /^\d{3}$/.test(plain.slice(last + 1)) && !plain.includes(other) && (sign === ',' || whole);
+  const repeated = plain.indexOf(sign) !== last;
+  if (grouped || repeated) return Number(plain.replaceAll(sign, '').replace(other, '.'));
+  return Number(`${plain.slice(0, last).replaceAll(other, '')}.${plain.slice(last + 1)}`);
+}
+
+/**
  * Bytes of `59.77 GB`, `1,024 bytes` or `32.22 GB (15.77%)` as the storage summary writes them, exact to the digits
- * that are there; undefined for anything else, such as `Infinite`.
+ * that are there; undefined for anything else, such as `Infinite` or `0 bytes (N/A)`.
  * https://jfrog.com/help/r/jfrog-rest-apis/get-storage-summary-info
  */
 export function bytesOf(text: string | number | null | undefined): number | undefined {
-  if (typeof text === 'number') return text >= 0 ? text : undefined;
-  const [, number, unit] = /^\s*([\d,]*\.?\d+)\s*([a-z]+)?\s*(?:\([^)]*\))?\s*$/i.exec(text ?? '') ?? [];
-  if (number === undefined) return undefined;
-  const factor = unit === undefined ? 1 : units[unit.toLowerCase()];
-  return factor === undefined ? undefined : Math.round(Number(number.replaceAll(',', '')) * factor);
+  if (typeof text === 'number') return Number.isSafeInteger(text) && text >= 0 ? text : undefined;
+  if (/N\/A/i.test(text ?? '')) return undefined;
+  const [, number, unit = 'bytes'] =
+    /^\s*(\d[\d.,\s\u00a0\u202f'’]*?|[.,]\d+)\s*([a-z]+)?\s*(?:\([^)]*\))?\s*$/i.exec(
+      (text ?? '').slice(0, 100),
+    ) ?? [];
+  const factor = units[unit.toLowerCase()];
+  if (number === undefined || factor === undefined) return undefined;
+  const bytes = Math.round(numberOf(number, factor === 1) * factor);
+  return Number.isSafeInteger(bytes) ? bytes : undefined;
 }

@@ -2,26 +2,38 @@ import { z } from 'zod';
 import { json } from '../../http.ts';
 import type { Quota, RegistryFacts } from '../../model.ts';
 import type { CollectContext } from '../../provider.ts';
+import { count, list, optional, text } from '../../wire.ts';
 import { type Api, needing } from './api.ts';
 import type { Target } from './layout.ts';
 import { bytesOf } from './sizes.ts';
 
-const text = z.union([z.string(), z.number()]).nullish();
+const size = optional('size', z.union([z.string(), z.number()]));
 /** https://jfrog.com/help/r/jfrog-rest-apis/get-storage-summary-info */
 const storageInfo = z.object({
-  binariesSummary: z.object({ binariesSize: text }),
-  fileStoreSummary: z.object({ totalSpace: text, usedSpace: text }).nullish(),
-  repositoriesSummaryList: z
-    .array(
-      z.object({
-        repoKey: z.string(),
-        repoType: z.string().nullish(),
-        usedSpace: text,
-        usedSpaceInBytes: z.coerce.number().nullish(),
-      }),
-    )
-    .nullish(),
+  binariesSummary: z.object({ binariesSize: size }),
+  fileStoreSummary: optional(
+    'fileStoreSummary',
+    z.object({ storageType: optional('storageType', text), totalSpace: size, usedSpace: size }),
+  ),
+  repositoriesSummaryList: optional(
+    'repositoriesSummaryList',
+    list(
+      'repositoriesSummaryList',
+      z.object({ repoKey: text, usedSpace: size, usedSpaceInBytes: optional('usedSpaceInBytes', count) }),
+    ),
+  ),
 });
+
+/**
+ * The space of the file store, where it lies on a disk of its own. A store on S3 or another service, or one that is
+ * sharded, has no such bound: there Artifactory tells zeros, `N/A`, or the disk of its cache.
+ * https://jfrog.com/help/r/jfrog-installation-setup-documentation/filestore-configuration
+ */
+function fileStore(store: z.infer<typeof storageInfo>['fileStoreSummary']): Quota[] {
+  if (!store || (store.storageType && !/^file-?system$/i.test(store.storageType))) return [];
+  const [used, limit] = [bytesOf(store.usedSpace), bytesOf(store.totalSpace)];
+  return used !== undefined && limit ? [{ quota: 'storage', used, limit }] : [];
+}
 
 /**
  * The storage summary, which an administrator may read and Artifactory computes once an hour; it is not told to compute
@@ -46,22 +58,15 @@ export async function readStorage(
   }
   const storageBytes = bytesOf(info.binariesSummary.binariesSize);
   return (targets) => {
-    const used = bytesOf(info.fileStoreSummary?.usedSpace);
-    const limit = bytesOf(info.fileStoreSummary?.totalSpace);
     const ofRepository = new Map(info.repositoriesSummaryList?.map((one) => [one.repoKey, one]));
-    const quotas: Quota[] = targets.flatMap(({ key, storage }) => {
+    const quotas = targets.flatMap(({ key, storage }): Quota[] => {
       const row = ofRepository.get(storage) ?? ofRepository.get(key);
       const bytes = row && (row.usedSpaceInBytes ?? bytesOf(row.usedSpace));
-      return typeof bytes === 'number' && !Number.isNaN(bytes)
-        ? [{ quota: 'storage', project: key, used: bytes }]
-        : [];
+      return bytes === undefined ? [] : [{ quota: 'storage', project: key, used: bytes }];
     });
-    if (used !== undefined || limit !== undefined)
-      quotas.unshift({
-        quota: 'storage',
-        ...(used !== undefined && { used }),
-        ...(limit !== undefined && { limit }),
-      });
-    return { ...(storageBytes !== undefined && { storageBytes }), quotas };
+    return {
+      ...(storageBytes !== undefined && { storageBytes }),
+      quotas: [...fileStore(info.fileStoreSummary), ...quotas],
+    };
   };
 }

@@ -3,6 +3,7 @@ import { CollectError } from '../../errors.ts';
 import { json } from '../../http.ts';
 import { type RegistryFacts, type Severity, severities } from '../../model.ts';
 import type { CollectContext } from '../../provider.ts';
+import { count, list, optional, text } from '../../wire.ts';
 import { type Api, needing } from './api.ts';
 import { severityOf } from './xray-summary.ts';
 
@@ -11,13 +12,13 @@ type Violations = NonNullable<RegistryFacts['violations']>;
 const permission = 'the role Manage Watches (View Watches where it exists) and Read on what they watch';
 
 const watch = z.object({
-  general_data: z.object({ name: z.string().min(1), active: z.boolean().nullish() }),
+  general_data: z.object({ name: text, active: optional('active', z.boolean()) }),
 });
 /** An array, or one within an object: the documentation shows both. */
-const watchList = z.union([z.array(watch), z.object({ watches: z.array(watch) })]);
+const watchList = z.union([list('watches', watch), z.object({ watches: list('watches', watch) })]);
 const violations = z.object({
-  total_violations: z.number().int().nonnegative(),
-  violations: z.array(z.object({ severity: z.string() })).nullish(),
+  total_violations: count,
+  violations: optional('violations', list('violations', z.object({ severity: text }))),
 });
 
 /** Violations are told one by one up to so many; beyond, they are counted by their least severity. */

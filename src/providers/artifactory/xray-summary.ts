@@ -3,6 +3,7 @@ import { CollectError } from '../../errors.ts';
 import { json } from '../../http.ts';
 import { type Findings, type Image, type Severity, type SeverityCounts, severities } from '../../model.ts';
 import type { CollectContext } from '../../provider.ts';
+import { list, optional, text } from '../../wire.ts';
 import { type Api, needing } from './api.ts';
 import type { Manifest, Target } from './layout.ts';
 
@@ -22,23 +23,24 @@ const openSeconds = 900;
 
 /** https://jfrog.com/help/r/xray-rest-apis/artifact-summary */
 const summary = z.object({
-  artifacts: z
-    .array(
-      z.object({
-        general: z.object({ path: z.string().nullish(), sha256: z.string().nullish() }),
-        issues: z
-          .array(
-            z.object({
-              severity: z.string(),
-              issue_type: z.string().nullish(),
-              components: z.array(z.object({ fixed_versions: z.array(z.string()).nullish() })).nullish(),
-            }),
-          )
-          .nullish(),
-      }),
-    )
-    .nullable(),
-  errors: z.array(z.object({ identifier: z.string(), error: z.string() })).nullish(),
+  artifacts: list(
+    'artifacts',
+    z.object({
+      general: z.object({ sha256: text }),
+      // An issue that cannot be understood would be missing in a count: then the counts are unknown.
+      issues: optional(
+        'issues',
+        z.array(
+          z.object({
+            severity: text,
+            issue_type: z.string().nullish(),
+            components: z.array(z.object({ fixed_versions: z.array(z.string()).nullish() })).nullish(),
+          }),
+        ),
+      ),
+    }),
+  ).nullable(),
+  errors: optional('errors', list('errors', z.object({ identifier: text }))),
 });
 
 const words: Readonly<Record<string, Severity>> = {

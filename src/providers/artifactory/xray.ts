@@ -4,6 +4,7 @@ import { CollectError } from '../../errors.ts';
 import { json } from '../../http.ts';
 import type { Findings, ScanStatus } from '../../model.ts';
 import type { CollectContext } from '../../provider.ts';
+import { count, list, optional, text } from '../../wire.ts';
 import { type Api, needing } from './api.ts';
 import { secondsOf } from './aql.ts';
 import type { Manifest, Target } from './layout.ts';
@@ -21,21 +22,24 @@ export interface Xray {
 const mostRows = 1000;
 const fewestRows = 100;
 const maxPages = 10_000;
+/** After so many statuses that could not be read, no more are asked for in that poll. */
+const mostFailures = 3;
+const permission = 'the permission Read on the repositories, and Xray to index them';
 /** How long a status stands where this poll may not ask again. */
 const statusSeconds = 86_400;
 
 const issues = z.object({
-  critical: z.number().nullish(),
-  high: z.number().nullish(),
-  medium: z.number().nullish(),
-  low: z.number().nullish(),
-  information: z.number().nullish(),
-  unknown: z.number().nullish(),
-  total: z.number().nullish(),
+  critical: count.nullish(),
+  high: count.nullish(),
+  medium: count.nullish(),
+  low: count.nullish(),
+  information: count.nullish(),
+  unknown: count.nullish(),
+  total: count.nullish(),
 });
 /** https://jfrog.com/help/r/xray-rest-apis/scans-list-get-artifacts */
 const listing = z.object({
-  data: z.array(z.object({ repo_path: z.string(), sec_issues: issues.nullish() })).nullable(),
+  data: list('data', z.object({ repo_path: text, sec_issues: optional('sec_issues', issues) })).nullable(),
   offset: z.coerce.number(),
 });
 /** https://jfrog.com/help/r/xray-rest-apis/artifact-scan-status */
@@ -84,11 +88,12 @@ export function createXray(given: {
   const { memory } = context;
   let left = given.statusBudget;
   let hasStatus = true;
+  /** Statuses that could not be read in this poll. */
+  let failures = 0;
   let summaries: Summaries | undefined;
-  const told = new Set<string>();
 
   /** Findings by folder; undefined where Xray has no such list. */
-  async function list(repo: string): Promise<Map<string, Findings | undefined> | undefined> {
+  async function listScans(repo: string): Promise<Map<string, Findings | undefined> | undefined> {
     const found = new Map<string, Findings | undefined>();
     let offset: number | undefined;
     let rows = mostRows;
@@ -153,13 +158,12 @@ export function createXray(given: {
     // Findings come from the software composition analysis; other scanners may lag behind.
     const state = details?.sca ?? overall;
     const scanStatus = statuses[state?.status ?? ''];
-    if (state && !scanStatus && !told.has(state.status)) {
-      told.add(state.status);
-      context.log.warn(
-        { status: state.status },
+    if (state && !scanStatus)
+      context.tell(
+        `scan status ${state.status}`,
+        { status: state.status.slice(0, 100) },
         'Xray names a scan status that is not known here: taken as unknown',
       );
-    }
     const scannedAt = secondsOf(state?.time);
     const scan: Scan = {
       ...(scanStatus && { scanStatus }),
@@ -169,11 +173,28 @@ export function createXray(given: {
     return scan;
   }
 
+  /** A status that cannot be read leaves what is known of the other images; after a few no more are asked for. */
+  async function statusOrFailure(
+    target: Target,
+    manifest: Manifest,
+    listed: boolean,
+  ): Promise<Scan | 'failed' | undefined> {
+    if (failures >= mostFailures) return 'failed';
+    try {
+      return await status(target, manifest, listed);
+    } catch (error) {
+      context.signal.throwIfAborted();
+      failures += 1;
+      context.degraded('findings', needing(permission, error));
+      return 'failed';
+    }
+  }
+
   async function read(target: Target, manifests: readonly Manifest[]): Promise<Map<string, Scan>> {
     if (summaries) return summaries.scansOf(target, manifests);
-    let listed = await list(target.storage);
+    let listed = await listScans(target.storage);
     // Which of the two names a remote repository has in Xray's list is not written down.
-    if (listed?.size === 0 && target.storage !== target.key) listed = await list(target.key);
+    if (listed?.size === 0 && target.storage !== target.key) listed = await listScans(target.key);
     if (!listed) {
       summaries = await summariesOf(api, context);
       return summaries.scansOf(target, manifests);
@@ -196,7 +217,9 @@ export function createXray(given: {
       open,
       async (manifest) => {
         const findings = listed.get(manifest.path);
-        const said = await status(target, manifest, findings !== undefined);
+        const said = await statusOrFailure(target, manifest, findings !== undefined);
+        // What was listed stays; whether the image is clean is unknown.
+        if (said === 'failed') return;
         if (!findings) scans.set(manifest.digest, said?.scanStatus ? said : { scanStatus: 'none' });
         else if (said?.scanStatus === 'complete') scans.set(manifest.digest, { ...said, findings });
         else if (said) scans.set(manifest.digest, said);
@@ -215,10 +238,7 @@ export function createXray(given: {
         return await read(target, manifests);
       } catch (error) {
         context.signal.throwIfAborted();
-        context.degraded(
-          'findings',
-          needing('the permission Read on the repositories, and Xray to index them', error),
-        );
+        context.degraded('findings', needing(permission, error));
         // Else each repository would wait for it in turn.
         broken = true;
         return undefined;

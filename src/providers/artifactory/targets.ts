@@ -1,0 +1,87 @@
+import picomatch from 'picomatch';
+import { z } from 'zod';
+import { CollectError } from '../../errors.ts';
+import { json } from '../../http.ts';
+import type { CollectContext } from '../../provider.ts';
+import { list, text } from '../../wire.ts';
+import { type Api, needing } from './api.ts';
+import type { Target } from './layout.ts';
+
+/** https://jfrog.com/help/r/jfrog-rest-apis/get-repositories */
+const repositoryList = list('repositories', z.object({ key: text, type: text, packageType: text }));
+type Listed = z.infer<typeof repositoryList>[number];
+
+const classes: Readonly<Record<string, Target['type'] | 'none'>> = {
+  local: 'local',
+  remote: 'remote',
+  federated: 'federated',
+  // Shows what others hold: counting it would count that twice.
+  virtual: 'none',
+};
+const packageTypes: readonly string[] = ['docker', 'oci', 'helmoci'] satisfies Target['packageType'][];
+
+/** All repositories that the credentials may see. @throws CollectError when they cannot be listed */
+export async function listRepositories(api: Api): Promise<readonly Listed[]> {
+  try {
+    return json(
+      await api.request({ path: 'artifactory/api/repositories', operation: 'repositories' }),
+      repositoryList,
+    );
+  } catch (error) {
+    throw needing('a user that may read the repositories', error);
+  }
+}
+
+/** What a repository of Artifactory is for us; undefined where it holds no images of its own. */
+function targetOf({ key, type, packageType }: Listed, context: CollectContext): Target | undefined {
+  const packages = packageType.toLowerCase();
+  if (!packageTypes.includes(packages)) return undefined;
+  const known = classes[type.toLowerCase()];
+  if (known === undefined)
+    context.tell(
+      `class ${type}`,
+      { type, key },
+      'Artifactory names a kind of repository that is not known here: it is not read',
+    );
+  if (known === undefined || known === 'none') return undefined;
+  return {
+    key,
+    storage: known === 'remote' ? `${key}-cache` : key,
+    type: known,
+    packageType: packages as Target['packageType'],
+  };
+}
+
+/**
+ * The repositories to read.
+ * @throws CollectError `not_found` where none of those that the configuration names is there
+ */
+export async function listTargets(
+  api: Api,
+  given: {
+    readonly keys?: readonly string[] | undefined;
+    readonly types?: readonly Target['type'][] | undefined;
+  },
+  context: CollectContext,
+): Promise<Target[]> {
+  const wanted: readonly Target['type'][] = given.types ?? ['local', 'remote', 'federated'];
+  const targets = (await listRepositories(api)).flatMap((listed) => {
+    const target = targetOf(listed, context);
+    return target && wanted.includes(target.type) ? [target] : [];
+  });
+  if (!given.keys) return targets;
+  const missing = given.keys.filter((pattern) => !targets.some(({ key }) => picomatch.isMatch(key, pattern)));
+  const advice = 'check `keys` and `types`, and that the credentials may read them';
+  if (missing.length === given.keys.length)
+    throw new CollectError(
+      'not_found',
+      `Artifactory shows no repository of images named ${missing.join(', ')}: ${advice}`,
+    );
+  for (const pattern of missing)
+    context.tell(
+      `key ${pattern}`,
+      { key: pattern },
+      `Artifactory shows no repository of images of this name: ${advice}`,
+    );
+  return targets.filter(({ key }) => given.keys?.some((pattern) => picomatch.isMatch(key, pattern)));
+}
