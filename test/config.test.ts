@@ -66,6 +66,16 @@ describe('each mistake is told with file, line, path, what is wrong and what wou
       'exporter.yaml:2:5: registries[0].endpoint: is missing: it has to be text',
     ],
     [
+      'settings that exclude each other',
+      'registries:\n  - { name: all, type: ecr, region: eu-west-1, regions: [us-east-1] }',
+      'exporter.yaml:2:48: registries[0].regions: is given besides region: keep one of the two',
+    ],
+    [
+      'a setting that goes with another one',
+      'registries:\n  - { name: all, type: ecr, externalId: team-7 }',
+      'exporter.yaml:2:29: registries[0].externalId: is what a role asks for: it goes with assumeRoleArn, or with each of accounts',
+    ],
+    [
       'a type that does not exist',
       'registries:\n  - name: edge\n    type: ocj',
       `exporter.yaml:3:5: registries[0].type: is none of the types of registry: ${types} (did you mean "oci"?)`,

@@ -10,7 +10,7 @@ const roleArn = z
     'the ARN of a role looks like arn:aws:iam::123456789012:role/exporter',
   );
 
-export const options = z.strictObject({
+const fields = z.strictObject({
   region: region.describe("Region of the registry; by default the environment's (AWS_REGION)").optional(),
   regions: z.array(region).min(1).describe('Several regions; each becomes a registry of its own').optional(),
   profile: z.string().min(1).describe("Profile of the AWS CLI's configuration files").optional(),
@@ -51,6 +51,26 @@ export const options = z.strictObject({
     .describe('How often the findings of basic scanning are read again for the same image (default 6h)')
     .optional(),
 });
+
+/** One registry or several: not both. */
+export const options = fields.superRefine(
+  ({ region, regions, assumeRoleArn, externalId, accounts }, context) => {
+    const exclude = (one: string, other: string) =>
+      context.addIssue({
+        code: 'custom',
+        path: [one],
+        message: `is given besides ${other}: keep one of the two`,
+      });
+    if (region !== undefined && regions) exclude('regions', 'region');
+    if (assumeRoleArn !== undefined && accounts) exclude('accounts', 'assumeRoleArn');
+    if (externalId !== undefined && assumeRoleArn === undefined)
+      context.addIssue({
+        code: 'custom',
+        path: ['externalId'],
+        message: 'is what a role asks for: it goes with assumeRoleArn, or with each of accounts',
+      });
+  },
+);
 
 export type EcrOptions = z.infer<typeof options>;
 
