@@ -31,8 +31,13 @@ const hints: Partial<Record<FailureReason, string>> = {
   forbidden: ': the credentials lack a permission, or there have to be some',
 };
 
+/** OpenSSL's words for an answer that does not begin like TLS: plain HTTP most often. */
+const noTls = /wrong version number|packet length too long|record layer failure/;
+
 /** What the network said, and what to do about it. */
 export function explained(reason: FailureReason, { message }: Error): string {
+  if (reason === 'tls' && noTls.test(message))
+    return 'what answers there does not speak TLS: use http:// if that is meant';
   const said = message.replace(/; if the root CA is installed locally.*/, '') || reason;
   return reason === 'tls'
     ? `${said}: give the certificate of its authority as tls.caFile, if it is to be trusted`
