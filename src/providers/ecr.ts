@@ -1,3 +1,4 @@
+import { CollectError } from '../errors.ts';
 import type { Observation } from '../model.ts';
 import { type CollectContext, defineProvider } from '../provider.ts';
 import { readSideBySide } from '../side-by-side.ts';
@@ -14,30 +15,43 @@ import { createWords } from './ecr/words.ts';
 
 const defaultFindingsMs = 6 * 3_600_000;
 
-async function scopeOf(given: EcrOptions, aws: Aws, context: CollectContext): Promise<Scope> {
+async function scopeOf(
+  given: EcrOptions,
+  aws: Aws,
+  context: CollectContext,
+  {
+    registry,
+    account,
+    scanning,
+  }: Pick<Scope, 'scanning'> & { registry: string; account: string | undefined },
+): Promise<Scope> {
   const words = createWords(context);
-  const [scanning, manifests, { DescribeImagesCommand }] = await Promise.all([
-    readScanning(aws, context),
-    given.readIndexes === false ? undefined : createManifests(aws, context),
-    import('@aws-sdk/client-ecr'),
-  ]);
-  const { account } = scanning;
+  const { paginateDescribeImages } = await import('@aws-sdk/client-ecr');
   return {
     context,
     aws,
     words,
     scanning,
-    inspection: scanning.type === 'ENHANCED' ? await inspect(aws, context, { account, words }) : undefined,
-    manifests,
+    inspection: scanning.type === 'ENHANCED' ? await inspect({ aws, context, account, words }) : undefined,
+    manifests: given.readIndexes === false ? undefined : await createManifests(aws, context, registry),
     findings: await createImageFindings(aws, context, {
+      registry,
       words,
       intervalSeconds: (given.findingsInterval ?? defaultFindingsMs) / 1000,
     }),
     fullest: createFullest(context),
-    describeImages: (input) =>
-      // Pages are of 100 unless asked for more, and archived images are left out unless asked for.
-      new DescribeImagesCommand({ ...input, maxResults: 1000, filter: { imageStatus: 'ANY' } }),
+    describeImages: (repositoryName) =>
+      paginateDescribeImages(
+        // Pages are of 100 unless asked for more, and archived images are left out unless asked for.
+        { client: aws.ecr, pageSize: 1000 },
+        { repositoryName, filter: { imageStatus: 'ANY' } },
+      ),
   };
+}
+
+/** What everything that is remembered belongs to: the names of repositories and digests are the same elsewhere. */
+async function registryOf(given: EcrOptions, aws: Aws, account: string | undefined): Promise<string> {
+  return [given.endpoint?.host ?? 'aws', await aws.region(), account ?? '?'].join('/');
 }
 
 /** Amazon Elastic Container Registry: https://docs.aws.amazon.com/AmazonECR/latest/APIReference/Welcome.html */
@@ -78,30 +92,40 @@ export const ecr = defineProvider<typeof options>({
       only &&
       (await findRepositories(
         aws,
+        context,
         only.filter((name) => context.wants(name)),
       ));
-    const listing = found ? [found.found][Symbol.iterator]() : listRepositories(aws);
+    const listing = found
+      ? [{ repositories: found.found, odd: 0 }][Symbol.iterator]()
+      : listRepositories(aws, context);
     // Nothing else is asked of a registry that does not list its repositories.
     const first = await listing.next();
-    const limits = only ? undefined : readLimits(aws, context);
+    const [repository] = first.done ? [] : first.value.repositories;
+    const scanning = await readScanning(aws, context);
+    const account = repository?.registryId ?? scanning.account;
+    const registry = await registryOf(given, aws, account);
+    const limits = only ? undefined : readLimits(aws, context, registry);
     // It ends with the poll, whoever waits for it then.
     limits?.catch(() => {});
-    const scope = await scopeOf(given, aws, context);
-    if (!first.done) yield* identityOf(aws, first.value);
+    const scope = await scopeOf(given, aws, context, { registry, account, scanning });
+    if (repository) yield* identityOf(aws, repository, account);
 
     let listed = 0;
+    let odd = 0;
     const waiting = new Map<string, Repository>();
     async function* names(): AsyncGenerator<string> {
-      for (let page = first; !page.done; page = await listing.next())
-        for (const repository of page.value) {
+      for (let page = first; !page.done; page = await listing.next()) {
+        odd += page.value.odd;
+        for (const repository of page.value.repositories) {
           listed += 1;
           if (!context.wants(repository.repositoryName)) continue;
           waiting.set(repository.repositoryName, repository);
           yield repository.repositoryName;
         }
+      }
     }
     const read = (repositoryName: string) => {
-      const repository = waiting.get(repositoryName) ?? { repositoryName };
+      const repository = waiting.get(repositoryName) as Repository;
       waiting.delete(repositoryName);
       return readRepository(scope, repository);
     };
@@ -111,14 +135,25 @@ export const ecr = defineProvider<typeof options>({
       if (observation.type === 'repository-gone') listed -= 1;
       yield observation;
     }
+    // Which repositories they are is unknown: those that were there before are not gone.
+    if (odd > 0)
+      yield {
+        type: 'group-failed',
+        prefix: '',
+        error: new CollectError(
+          'invalid_response',
+          `DescribeRepositories listed ${odd} that could not be understood: how many repositories there are is unknown`,
+        ),
+      };
     if (!limits) return;
+    if (listed + odd === 0) tellEmpty(context, account, await aws.region());
     const { repositories, imagesPerRepository } = await limits;
     const images = scope.fullest.images();
     yield {
       type: 'registry',
       facts: {
         quotas: [
-          { quota: 'repositories', used: listed, limit: repositories },
+          { quota: 'repositories', ...(odd === 0 && { used: listed }), limit: repositories },
           {
             quota: 'images_per_repository',
             ...(images !== undefined && { used: images }),
@@ -131,16 +166,27 @@ export const ecr = defineProvider<typeof options>({
 });
 
 /** Where the registry is, from any of its repositories. */
-async function* identityOf(aws: Aws, repositories: readonly Repository[]): AsyncGenerator<Observation> {
-  const [first] = repositories;
-  if (!first) return;
-  const host = first.repositoryUri?.split('/')[0];
+async function* identityOf(
+  aws: Aws,
+  { repositoryUri }: Repository,
+  account: string | undefined,
+): AsyncGenerator<Observation> {
+  const host = repositoryUri?.split('/')[0];
   yield {
     type: 'identity',
     identity: {
       region: await aws.region(),
-      ...(first.registryId && { account: first.registryId }),
+      ...(account !== undefined && { account }),
       ...(host && { host }),
     },
   };
+}
+
+/** An account has a registry in each region: one without repositories is most often not the one that was meant. */
+function tellEmpty({ tell }: CollectContext, account: string | undefined, region: string): void {
+  tell(
+    'no repositories',
+    { account, region },
+    'the registry lists no repositories: check that account and region are the ones that are meant',
+  );
 }

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { setup } from '../support/ecr-setup.ts';
-import { emptyEstate, image, put, scanned } from '../support/uniform-estate.ts';
+import { emptyEstate, image, now, put, scanned } from '../support/uniform-estate.ts';
 
 /** A permission that is missing takes one capability away, and the log says once which one and for whom. */
 
@@ -10,10 +10,10 @@ function estate() {
   put(
     all,
     'app',
-    image('v1', { ...scanned({ CRITICAL: 1, LOW: 4 }, { LOW: 1 }), pushedAt: 10 }),
+    image('v1', { ...scanned({ CRITICAL: 1, LOW: 4 }, { LOW: 1 }), pushedAt: now - 10 }),
     image('loose', { tags: [], ...scanned({ HIGH: 1 }) }),
     platform,
-    image('v2', { kind: 'index', platforms: [platform.digest], pushedAt: 20 }),
+    image('v2', { kind: 'index', platforms: [platform.digest], pushedAt: now }),
   );
   put(all, 'web', image('web-v1', scanned()));
   return all;

@@ -75,7 +75,7 @@ describe('the cost of a poll', () => {
       ListFindingAggregations: 500,
       ListServiceQuotas: 2,
     });
-  }, 60_000);
+  }, 300_000);
 
   test('Inspector: details of the bounded set, remembered as of the last scan; none of what is clean', async () => {
     const estate = uniformEstate(3, 5);

@@ -21,12 +21,13 @@ describe('conformance', () => {
     listing: 'DescribeRepositories',
     images: 'DescribeImages',
     families: truthFamilies,
-    seeds: 200,
+    seeds: process.env['LONG'] ? 200 : 60,
     async start({ seed, repositories = 5, pageSize = 1000, endlessPaging }) {
       const simulator = await startEcrSimulator({
         estate: createEstate({ seed, repositories, now, archived: true }),
         mode: modes[seed % 3] as ScanMode,
         scanRules: ['api', 'web'],
+        threeSeverities: seed % 2 === 0,
         pageSize,
         ...(endlessPaging && { endlessPaging }),
       });

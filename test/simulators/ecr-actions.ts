@@ -31,6 +31,8 @@ export interface EcrState {
   mode: ScanMode;
   /** `SCAN_ON_PUSH` rules of the registry; filters. */
   scanRules: readonly string[];
+  /** Whether Inspector's aggregation counts critical, high and medium findings only, as it did until 2026. */
+  readonly threeSeverities: boolean;
   /** Entries per page at most, whatever is asked. */
   pageSize: number;
   readonly endlessPaging?: 'same' | 'cycle' | undefined;

@@ -48,13 +48,15 @@ interface Seen {
 const nothing: Seen = { status: undefined, at: undefined, counts: undefined, fixable: undefined };
 
 /** What the exporter can know of the scan of one manifest. */
-function seenOf({ mode }: EcrSimulator, image: EstateImage, bounded: boolean): Seen {
+function seenOf({ mode, threeSeverities }: EcrSimulator, image: EstateImage, bounded: boolean): Seen {
   const { scan } = image;
   if (mode === 'native' && !bounded) return nothing;
   const known: Seen = { status: scan.status, at: scan.at, counts: scan.counts, fixable: undefined };
   if (mode !== 'enhanced' || !scan.counts) return known;
-  const { CRITICAL, HIGH, MEDIUM } = scan.counts;
-  if (!bounded) return { ...known, counts: { CRITICAL, HIGH, MEDIUM } };
+  const { CRITICAL, HIGH, MEDIUM, LOW, NEGLIGIBLE, UNKNOWN } = scan.counts;
+  // Where there are no others, all of them are known.
+  const others = LOW + NEGLIGIBLE + UNKNOWN > 0;
+  if (!bounded) return threeSeverities && others ? { ...known, counts: { CRITICAL, HIGH, MEDIUM } } : known;
   return { ...known, fixable: scan.fixable };
 }
 

@@ -18,6 +18,7 @@ export interface EcrSimulatorOptions {
   readonly estate: Estate;
   readonly mode?: ScanMode;
   readonly scanRules?: readonly string[];
+  readonly threeSeverities?: boolean;
   readonly region?: string;
   readonly account?: string;
   readonly pageSize?: number;
@@ -159,6 +160,7 @@ export async function startEcrSimulator(options: EcrSimulatorOptions): Promise<E
     region,
     mode: options.mode ?? 'clair',
     scanRules: options.scanRules ?? [],
+    threeSeverities: options.threeSeverities ?? false,
     pageSize: options.pageSize ?? 1000,
     endlessPaging: options.endlessPaging,
     overrides: new Map(),

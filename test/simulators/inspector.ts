@@ -44,11 +44,13 @@ function coverageReason(
       inactive('INTERNAL_ERROR'),
       inactive('ACCESS_DENIED'),
       inactive('ACCESS_DENIED_TO_ENCRYPTION_KEY'),
+      inactive('STORAGE_LIMIT_EXCEEDED'),
     ],
     unsupported: [
       inactive('UNSUPPORTED_OS'),
       inactive('UNSUPPORTED_MEDIA_TYPE'),
       inactive('IMAGE_SIZE_EXCEEDED'),
+      inactive('INVALID_ARTIFACT'),
     ],
     none: [
       undefined,
@@ -91,6 +93,21 @@ function images(
   return sorted;
 }
 
+/**
+ * The model of botocore 1.44.8 has seven fields, earlier ones four:
+ * https://github.com/boto/botocore/blob/1.44.8/botocore/data/inspector2/2020-06-08/service-2.json
+ */
+function severityCountsOf({ threeSeverities }: EcrState, { scan }: EstateImage): Record<string, number> {
+  const { CRITICAL = 0, HIGH = 0, MEDIUM = 0, LOW = 0, NEGLIGIBLE = 0, UNKNOWN = 0 } = scan.counts ?? {};
+  return {
+    all: CRITICAL + HIGH + MEDIUM + LOW + NEGLIGIBLE + UNKNOWN,
+    critical: CRITICAL,
+    high: HIGH,
+    medium: MEDIUM,
+    ...(!threeSeverities && { low: LOW, informational: NEGLIGIBLE, untriaged: UNKNOWN }),
+  };
+}
+
 const isOurs = (state: EcrState, accounts: readonly string[] | undefined) =>
   !accounts || accounts.includes(state.account);
 
@@ -116,8 +133,6 @@ export const inspectorActions: Readonly<
       return {
         aggregationType: 'AWS_ECR_CONTAINER',
         responses: items.map(({ repository, image }) => {
-          const { CRITICAL = 0, HIGH = 0, MEDIUM = 0 } = image.scan.counts ?? {};
-          const all = Object.values(image.scan.counts ?? {}).reduce((sum, count) => sum + count, 0);
           return {
             awsEcrContainerAggregation: {
               resourceId: arnOf(state, repository.name, image.digest),
@@ -126,7 +141,7 @@ export const inspectorActions: Readonly<
               architecture: image.architecture,
               imageTags: image.tags,
               accountId: state.account,
-              severityCounts: { all, critical: CRITICAL, high: HIGH, medium: MEDIUM },
+              severityCounts: severityCountsOf(state, image),
               inUseCount: inUseOf(repository, image),
             },
           };

@@ -1,35 +1,58 @@
 import type { z } from 'zod';
 import { CollectError, reasonOf } from '../../errors.ts';
+import { shaped } from '../../http.ts';
+import type { CollectContext } from '../../provider.ts';
+
+/** Tells once of a part of an answer that could not be understood. */
+export const tellOdd =
+  ({ tell }: Pick<CollectContext, 'tell'>, operation: string) =>
+  (at: string, problem: string): void =>
+    tell(
+      `odd ${operation} ${at}`,
+      { operation, at, problem },
+      'a part of an answer could not be understood and was left out',
+    );
 
 /**
- * The answer in its form.
+ * The answer in its form; what is odd in it is left out and told.
  * @throws CollectError `invalid_response`: an answer without its list is an error, not an empty list
  */
 export function parsed<Schema extends z.ZodType>(
   answer: unknown,
   schema: Schema,
   operation: string,
+  context: Pick<CollectContext, 'tell'>,
 ): z.infer<Schema> {
-  const result = schema.safeParse(answer);
-  if (result.success) return result.data;
-  const [issue] = result.error.issues;
-  throw new CollectError(
-    'invalid_response',
-    `${operation} was answered with JSON of another shape: ${issue?.path.join('.') || 'the answer'}: ${issue?.message}`,
-  );
+  const odd = tellOdd(context, operation);
+  return shaped(answer, schema, operation, ({ at, problem }) => odd(at, problem));
 }
 
-/** Refuses a token that was given before: such a listing has no end. */
-export function createTokenGuard(operation: string): (token: string) => void {
-  const seen = new Set<string>();
-  return (token) => {
-    if (seen.has(token) || seen.size >= 100_000)
+/** AWS' tokens are some hundred characters long; the listing of the largest quota has a hundred pages. */
+const longestToken = 65_536;
+const mostPages = 100_000;
+
+/**
+ * The pages that one of the SDK's paginators asks for.
+ * @throws CollectError `pagination` for a token that was given before: such a listing has no end
+ */
+export async function* pagesOf<Page>(
+  operation: string,
+  pages: AsyncIterable<Page>,
+  tokenOf: (page: Page) => unknown,
+): AsyncGenerator<Page> {
+  const seen = new Set<unknown>();
+  for await (const page of pages) {
+    const token: unknown = tokenOf(page);
+    if (token && (typeof token !== 'string' || token.length > longestToken))
+      throw new CollectError('pagination', `${operation} gave something for the next page that is no token`);
+    if (token && (seen.has(token) || seen.size >= mostPages))
       throw new CollectError(
         'pagination',
         `${operation} gave a token for the next page that it gave before: its listing never ends`,
       );
     seen.add(token);
-  };
+    yield page;
+  }
 }
 
 /**

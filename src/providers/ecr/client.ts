@@ -1,31 +1,21 @@
-import { CollectError } from '../../errors.ts';
+import type { ECRClient } from '@aws-sdk/client-ecr';
+import type { Inspector2Client } from '@aws-sdk/client-inspector2';
+import type { ServiceQuotasClient } from '@aws-sdk/client-service-quotas';
 import type { CollectContext } from '../../provider.ts';
-import { explained, isExpired, isSkewed } from './errors.ts';
+import { explained } from './errors.ts';
 import type { EcrOptions } from './options.ts';
-import { type Client, largeBytes, letGo, ownTurn, rawly } from './raw.ts';
+import { type Client, keepAnswersWhole, watchErrors } from './sdk.ts';
 import { createTransport, judge, type Transport } from './transport.ts';
 
 /** What asks AWS. Lives as long as the registry's loop, so that credentials are made anew only when they have to be. */
 export interface Aws {
-  readonly ecr: Service;
-  readonly inspector: Service;
-  readonly quotas: Service;
+  readonly ecr: ECRClient;
+  readonly inspector: Inspector2Client;
+  readonly quotas: ServiceQuotasClient;
   region(): Promise<string>;
   /** Lends the HTTP client of a cycle. */
   use(context: Pick<CollectContext, 'http' | 'signal'>): void;
 }
-
-/** One service of AWS. */
-export interface Service {
-  /**
-   * The answer as JSON, its form not looked at yet.
-   * @throws CollectError with the reason that the vendor's error tells
-   */
-  ask(command: Command, operation: string): Promise<unknown>;
-}
-
-/** Makes the command: one that was sent is not sent again. */
-export type Command = () => { readonly input: object };
 
 /** Where a service is: as configured, as the environment says, or at ECR's address when that is a stand-in for AWS. */
 function addressOf(given: EcrOptions, service: 'inspector2' | 'serviceQuotas' | 'sts'): string | undefined {
@@ -101,49 +91,20 @@ async function connect(given: EcrOptions, transport: Transport): Promise<Aws> {
   }
 
   let signal: AbortSignal | undefined;
-  const service = (client: Client): Service => {
+  for (const client of [ecr, inspector, quotas] as unknown as Client[]) {
     transport.signLate(client);
-    const bodyOf = rawly(client);
-    return { ask };
-
-    async function ask(command: Command, operation: string): Promise<unknown> {
-      let body: Buffer;
-      for (let tried = 0; ; tried += 1) {
-        const seen = generation;
-        try {
-          body = await bodyOf(command());
-          break;
-        } catch (error) {
-          // What ends with the cycle may know why: that it was throttled all the time, for example.
-          if (!(error instanceof CollectError)) signal?.throwIfAborted();
-          const again = tried < 2 && (isExpired(error) || isSkewed(error));
-          if (!again) throw explained(error, operation);
-          if (isExpired(error))
-            await renew(seen).catch((cause) => {
-              throw explained(cause, operation);
-            });
-        }
-      }
-      if (body.length >= largeBytes) await ownTurn();
-      const text = body.toString('utf8');
-      if (body.length >= largeBytes) letGo(body);
-      try {
-        return JSON.parse(text);
-      } catch (cause) {
-        throw new CollectError(
-          'invalid_response',
-          `${operation} was answered with something else than JSON`,
-          {
-            cause,
-          },
-        );
-      }
-    }
-  };
+    keepAnswersWhole(client);
+    watchErrors(client, {
+      signal: () => signal,
+      generation: () => generation,
+      renew,
+      explain: (error, operation) => explained(error, operation, given),
+    });
+  }
   return {
-    ecr: service(ecr),
-    inspector: service(inspector),
-    quotas: service(quotas),
+    ecr,
+    inspector,
+    quotas,
     region: () => ecr.config.region(),
     use(context) {
       signal = context.signal;
@@ -157,13 +118,13 @@ export async function awsOf(
   given: EcrOptions,
   context: Pick<CollectContext, 'http' | 'session' | 'signal'>,
 ): Promise<Aws> {
-  const made = context.session.keep('aws', () => connect(given, createTransport()));
+  const made = context.session.keep('aws', () => connect(given, createTransport(given)));
   try {
     const aws = await made;
     aws.use(context);
     return aws;
   } catch (error) {
     context.session.forget('aws');
-    throw explained(error, 'the AWS SDK');
+    throw explained(error, 'the AWS SDK', given);
   }
 }

@@ -1,8 +1,12 @@
-import { CollectError, type FailureReason } from '../../errors.ts';
+import { CollectError, type FailureReason, reasonOf } from '../../errors.ts';
+import { explanation } from '../../http/failure.ts';
+import type { EcrOptions } from './options.ts';
+import type { SdkResponse } from './sdk.ts';
 
 /** What is used of the SDK's errors. */
 interface SdkError extends Error {
   readonly $metadata?: { readonly httpStatusCode?: number; readonly clockSkewCorrected?: boolean };
+  readonly $response?: Partial<SdkResponse>;
 }
 
 /**
@@ -49,43 +53,111 @@ export const isExpired = (error: unknown): boolean => renewable.has(bare(nameOf(
 export const isSkewed = (error: unknown): boolean =>
   (error as SdkError | undefined)?.$metadata?.clockSkewCorrected === true;
 
+/** What of the configuration advice depends on. */
+type Given = Pick<EcrOptions, 'profile' | 'endpoint'>;
+
+const notAws =
+  "what answers there does not speak AWS's API: check `endpoint`, and proxies or gateways on the way";
+
+/** What to do about an answer, by its status, that no AWS service gave. */
+const byStatus: Readonly<Record<number, string>> = {
+  401: 'a proxy or gateway on the way wants credentials of its own',
+  403: `the role lacks a permission (see docs/providers/ecr.md), or ${notAws}`,
+  407: 'the proxy wants credentials: give them in HTTPS_PROXY',
+};
+
+/** What to do about a request that was not answered by AWS. */
+function networkAdvice(reason: FailureReason, { endpoint }: Given): string {
+  if (reason === 'dns')
+    return endpoint
+      ? 'check `endpoint`, and that its name resolves here'
+      : "check `region`, and that AWS's names resolve here";
+  if (reason === 'connect' || reason === 'timeout')
+    return endpoint
+      ? 'check `endpoint` and whether it is http or https, and that it can be reached from here'
+      : 'check that AWS can be reached from here: egress rules, a proxy (HTTPS_PROXY), or a VPC endpoint as `endpoint`';
+  if (reason === 'server_error')
+    return 'AWS, or what stands before it, failed; the next poll tries again, https://health.aws.amazon.com tells of outages';
+  if (reason === 'invalid_response') return notAws;
+  return '';
+}
+
+const joined = (...parts: readonly string[]): string => parts.filter((part) => part !== '').join(': ');
+
+/** An error of the transport, with the operation that it befell. */
+export function named(error: CollectError, operation: string, given: Given): CollectError {
+  const { reason, status, retryAfterMs, cause } = error;
+  return new CollectError(reason, joined(operation, error.message, networkAdvice(reason, given)), {
+    ...(cause !== undefined && { cause }),
+    ...(status !== undefined && { status }),
+    ...(retryAfterMs !== undefined && { retryAfterMs }),
+  });
+}
+
 /** What to do, from what IAM says: https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html */
-function advice(reason: FailureReason, error: Error): string {
+function advice(reason: FailureReason, error: Error, given: Given): string {
   const [, who, action] =
     /(arn:aws[\w-]*:(?:iam|sts)::\d*:\S+) is not authorized to perform: ([\w-]+:\w+)/.exec(error.message) ??
     [];
   if (action) return `allow ${action} for ${who}, see docs/providers/ecr.md`;
+  if (isWithoutRegion(error))
+    return 'set `region`, AWS_REGION in the environment, or a region in the profile';
   if (reason === 'forbidden') return 'the role lacks a permission, see docs/providers/ecr.md';
   if (error.name === 'CredentialsProviderError')
-    return 'give the pod a role (IRSA or EKS Pod Identity), or the process credentials as the AWS CLI takes them';
+    return (given.profile ?? process.env['AWS_PROFILE']) !== undefined
+      ? 'check that the profile stands in ~/.aws/config or ~/.aws/credentials (AWS_CONFIG_FILE, AWS_SHARED_CREDENTIALS_FILE) and names credentials'
+      : 'give the pod a role (IRSA or EKS Pod Identity), or the process credentials as the AWS CLI takes them';
   if (reason === 'auth') return 'check the credentials, and whether the account has the region enabled';
+  if (bare(error.name) === 'UnknownOperation') return notAws;
   return '';
 }
 
+/** The SDK has no class for it. */
+const isWithoutRegion = ({ message }: Error): boolean => /^Region is missing/.test(message);
+
+/** Without the SDK's hints for programmers. */
 const oneLine = (text: string): string =>
   (text.split('Deserialization error: to see the raw response')[0] ?? '')
+    .slice(0, 2_000)
     .replace(/\p{Cc}+/gu, ' ')
     .trim()
     .slice(0, 500);
 
-/** Any error of the SDK with its reason. What the transport throws has one already. */
-export function explained(error: unknown, operation: string): CollectError {
+function reasonOfSdk(error: Error, status: number | undefined): FailureReason {
+  const known = reasons[bare(error.name)];
+  if (known) return known;
+  // Where the region and the credentials come from is the same.
+  if (isWithoutRegion(error)) return 'auth';
+  if (status === undefined) return reasonOf(error);
+  if (status === 401 || status === 407) return 'auth';
+  if (status === 403) return 'forbidden';
+  return status >= 500 ? 'server_error' : 'invalid_response';
+}
+
+/** An error of which the name is none of AWS's was read from something that is none of AWS's answers. */
+const isForeign = ({ name }: Error): boolean =>
+  !/^[A-Z][A-Za-z]{2,}/.test(name) || /^((Syntax|Range|Type|Unknown)?Error|Unknown)$/.test(name);
+
+/** Any error of the SDK with its reason and the operation. What the transport throws has both already. */
+export function explained(error: unknown, operation: string, given: Given): CollectError {
   if (error instanceof CollectError) return error;
   if (!(error instanceof Error)) return new CollectError('internal', `${operation}: ${String(error)}`);
-  const status = (error as SdkError).$metadata?.httpStatusCode;
-  const reason =
-    reasons[bare(error.name)] ??
-    (status === 403
-      ? 'forbidden'
-      : status === 401
-        ? 'auth'
-        : status === undefined
-          ? 'internal'
-          : 'invalid_response');
-  const what = advice(reason, error);
+  const { $metadata, $response } = error as SdkError;
+  const status = $metadata?.httpStatusCode ?? $response?.statusCode;
+  const reason = reasonOfSdk(error, status);
+  if (status !== undefined && isForeign(error)) {
+    const said = explanation(Buffer.from(($response?.body ?? '') as string));
+    const what = `answered ${status}${said}`;
+    return new CollectError(
+      reason,
+      joined($response?.operation ?? operation, what, byStatus[status] ?? notAws),
+      { status },
+    );
+  }
+  const name = error.name === 'Error' ? '' : error.name;
   return new CollectError(
     reason,
-    `${operation}: ${error.name}: ${oneLine(error.message)}${what ? `: ${what}` : ''}`,
+    joined(operation, name, oneLine(error.message), advice(reason, error, given)),
     { cause: error, ...(status !== undefined && { status }) },
   );
 }

@@ -2,7 +2,8 @@ import { z } from 'zod';
 import { CollectError } from '../../errors.ts';
 import type { Image, Severity, SeverityCounts } from '../../model.ts';
 import type { CollectContext } from '../../provider.ts';
-import { createGate, createTokenGuard, parsed } from './answers.ts';
+import { optional, text } from '../../wire.ts';
+import { createGate, pagesOf, parsed, tellOdd } from './answers.ts';
 import type { Aws } from './client.ts';
 import { nameOf } from './errors.ts';
 import { secondsOf } from './images.ts';
@@ -11,37 +12,57 @@ import { countsOf, severityOf, statusOf, type Words } from './words.ts';
 /** What a scan of one image found. */
 export type ScanResult = Pick<Image, 'scanStatus' | 'scannedAt' | 'findings'>;
 
-/** Findings of single images: a call each, hence for the bounded set only, and remembered. */
-export interface ImageFindings {
-  /** Of basic scanning; undefined where there is no such image. */
-  basic(repository: string, digest: string): Promise<ScanResult | undefined>;
-  /** Of enhanced scanning as of its last scan: all severities, and what is fixable. */
-  enhanced(repository: string, digest: string, scannedAt: number): Promise<ScanResult | undefined>;
+/**
+ * One push of one image to one repository. Scans belong to it and not to the digest: the same image in another
+ * repository, or pushed again after it was deleted, is scanned by itself or not at all.
+ */
+export interface PushedImage {
+  readonly repository: string;
+  readonly digest: string;
+  /** Unix seconds. */
+  readonly pushedAt: number | undefined;
 }
 
-const time = z.union([z.number(), z.string()]).nullish();
+/** Findings of single images: a call each, hence for the bounded set only, and remembered. */
+export interface ImageFindings {
+  /**
+   * Of basic scanning; undefined where there is no such image.
+   * @param expectsScan whether images of the repository are scanned when they are pushed
+   */
+  basic(image: PushedImage, expectsScan: boolean): Promise<ScanResult | undefined>;
+  /** Of enhanced scanning as of its last scan: all severities, and what is fixable. */
+  enhanced(image: PushedImage, scannedAt: number): Promise<ScanResult | undefined>;
+}
+
 const response = z.object({
-  imageScanStatus: z.object({ status: z.string().nullish() }).nullish(),
-  imageScanFindings: z
-    .object({
-      imageScanCompletedAt: time,
-      findingSeverityCounts: z.record(z.string(), z.number()).nullish(),
-      enhancedFindings: z
-        .array(z.object({ severity: z.string().nullish(), fixAvailable: z.string().nullish() }))
-        .nullish(),
-    })
-    .nullish(),
-  nextToken: z.string().nullish(),
+  imageScanStatus: optional('imageScanStatus', z.object({ status: optional('status', text) })),
+  imageScanFindings: optional(
+    'imageScanFindings',
+    z.object({
+      imageScanCompletedAt: z.unknown().optional(),
+      findingSeverityCounts: z.unknown().optional(),
+      // As a whole: without one of them it is unknown how many have a fix.
+      enhancedFindings: optional(
+        'enhancedFindings',
+        z
+          .array(
+            z.object({ severity: optional('severity', text), fixAvailable: optional('fixAvailable', text) }),
+          )
+          .max(10_000),
+      ),
+    }),
+  ),
 });
+type Finding = { readonly severity?: string | undefined; readonly fixAvailable?: string | undefined };
 
 /** Of the enhanced findings of a page those that have a fix, by severity; undefined as soon as one does not say. */
 function addFixable(
-  sum: Partial<Record<Severity, number>> | undefined,
-  findings: readonly { severity?: string | null | undefined; fixAvailable?: string | null | undefined }[],
+  sum: Partial<Record<Severity, number>>,
+  findings: readonly Finding[],
   words: Words,
 ): Partial<Record<Severity, number>> | undefined {
   for (const { severity, fixAvailable } of findings) {
-    if (!sum || !severity || !fixAvailable) return undefined;
+    if (!severity || !fixAvailable) return undefined;
     // A fix that is PARTIAL leaves some of the packages as they are.
     if (fixAvailable !== 'YES') continue;
     const known = severityOf(severity, words);
@@ -50,91 +71,102 @@ function addFixable(
   return sum;
 }
 
+/** A scan on push begins within minutes: so long after it, "no scan" may still become one at any time. */
+const scanBeginsSeconds = 3600;
+
 export async function createImageFindings(
   aws: Aws,
   context: CollectContext,
-  options: { readonly words: Words; readonly intervalSeconds: number },
+  options: {
+    /** Where the images are. */
+    readonly registry: string;
+    readonly words: Words;
+    readonly intervalSeconds: number;
+  },
 ): Promise<ImageFindings> {
-  const { words, intervalSeconds } = options;
+  const { registry, words, intervalSeconds } = options;
   const { memory } = context;
-  const { DescribeImageScanFindingsCommand } = await import('@aws-sdk/client-ecr');
+  const { paginateDescribeImageScanFindings } = await import('@aws-sdk/client-ecr');
   const operation = 'DescribeImageScanFindings';
+  const odd = tellOdd(context, operation);
   const gate = createGate();
 
   async function read(
-    repositoryName: string,
-    imageDigest: string,
+    { repository: repositoryName, digest: imageDigest }: PushedImage,
     wantsFixable: boolean,
   ): Promise<ScanResult | undefined> {
-    const guard = createTokenGuard(operation);
     let result: ScanResult | undefined;
     let fixable: Partial<Record<Severity, number>> | undefined = wantsFixable
       ? { CRITICAL: 0, HIGH: 0, MEDIUM: 0, LOW: 0, NEGLIGIBLE: 0, UNKNOWN: 0 }
       : undefined;
-    for (let nextToken: string | undefined; ; ) {
-      const answer = await aws.ecr.ask(
-        () =>
-          new DescribeImageScanFindingsCommand({
-            repositoryName,
-            imageId: { imageDigest },
-            // The counts are on every page; which are fixable, only the findings themselves tell.
-            maxResults: wantsFixable ? 1000 : 1,
-            ...(nextToken !== undefined && { nextToken }),
-          }),
-        operation,
-      );
-      const page = parsed(answer, response, operation);
-      const { imageScanFindings: found, imageScanStatus } = page;
+    const pages = paginateDescribeImageScanFindings(
+      // The counts are on every page; which are fixable, only the findings themselves tell.
+      { client: aws.ecr, pageSize: wantsFixable ? 1000 : 1 },
+      { repositoryName, imageId: { imageDigest } },
+    );
+    for await (const page of pagesOf(operation, pages, ({ nextToken }) => nextToken)) {
+      const { imageScanFindings: found, imageScanStatus } = parsed(page, response, operation, context);
       const status = imageScanStatus?.status ? statusOf(imageScanStatus.status, words) : undefined;
       if (!result) {
-        const scannedAt = secondsOf(found?.imageScanCompletedAt);
+        const scannedAt = secondsOf(found?.imageScanCompletedAt, 'imageScanCompletedAt', odd);
         const isThere = found && (scannedAt !== undefined || found.findingSeverityCounts);
+        const counts = isThere ? countsOf(found.findingSeverityCounts, words, odd) : undefined;
         result = {
           ...(status && { scanStatus: status }),
           ...(scannedAt !== undefined && { scannedAt }),
-          ...(isThere && { findings: { counts: countsOf(found.findingSeverityCounts, words) } }),
+          ...(counts && { findings: { counts } }),
         };
       }
-      if (fixable) fixable = addFixable(fixable, found?.enhancedFindings ?? [], words);
-      if (!page.nextToken || !fixable) break;
-      guard(page.nextToken);
-      nextToken = page.nextToken;
+      fixable &&= found?.enhancedFindings && addFixable(fixable, found.enhancedFindings, words);
+      if (!fixable) break;
     }
-    if (!result.findings || !fixable) return result;
+    if (!result?.findings || !fixable) return result;
     return { ...result, findings: { ...result.findings, fixable: fixable satisfies SeverityCounts } };
   }
 
-  /** Undefined also where it could not be read, which is reported. */
-  async function attempt(read: () => Promise<ScanResult | undefined>): Promise<ScanResult | undefined> {
+  /** `failed` where it could not be read, which is reported; undefined where there is no such image. */
+  async function attempt(read: () => Promise<ScanResult | undefined>) {
     try {
       return await gate(read);
     } catch (error) {
       context.signal.throwIfAborted();
       const name = nameOf(error);
-      if (name === 'ScanNotFoundException') return { scanStatus: 'none' };
+      if (name === 'ScanNotFoundException') return { scanStatus: 'none' } as const;
       // Deleted since it was listed.
       if (name === 'ImageNotFoundException') return undefined;
       if (!(error instanceof CollectError) || name === 'RepositoryNotFoundException') throw error;
       context.degraded('findings', error);
-      return undefined;
+      return 'failed';
     }
   }
 
+  const keyOf = (what: string, { repository, digest, pushedAt }: PushedImage) =>
+    `${what} ${registry} ${repository} ${digest} ${pushedAt ?? '?'}`;
+
   return {
-    async basic(repository, digest) {
-      const key = `scan ${digest}`;
-      const known = memory.get<ScanResult>(key);
-      if (known && context.now() - known.storedAt < intervalSeconds) return known.value;
-      const result = await attempt(() => read(repository, digest, false));
-      if (result?.scanStatus === 'complete') memory.set(key, result);
+    async basic(image, expectsScan) {
+      const key = keyOf('scan', image);
+      const known = memory.get<{ result?: ScanResult }>(key);
+      if (known && context.now() - known.storedAt < intervalSeconds) return known.value.result;
+      const result = await attempt(() => read(image, false));
+      if (result === 'failed') return undefined;
+      const isFresh = image.pushedAt === undefined || context.now() - image.pushedAt < scanBeginsSeconds;
+      const mayChangeSoon =
+        result?.scanStatus === 'pending' || (result?.scanStatus === 'none' && expectsScan && isFresh);
+      if (!mayChangeSoon) memory.set(key, result ? { result } : {});
       return result;
     },
-    async enhanced(repository, digest, scannedAt) {
-      const key = `inspected ${digest}`;
-      const known = memory.get<{ at: number; result: ScanResult }>(key);
-      if (known?.value.at === scannedAt) return known.value.result;
-      const result = await attempt(() => read(repository, digest, true));
-      if (result?.findings) memory.set(key, { at: scannedAt, result });
+    async enhanced(image, scannedAt) {
+      const key = keyOf('inspected', image);
+      const known = memory.get<{ at: number; result?: ScanResult }>(key);
+      const stands =
+        known?.value.at === scannedAt &&
+        // Findings of a scan do not change; without any, they may be on their way.
+        (known.value.result?.findings || context.now() - known.storedAt < intervalSeconds);
+      if (stands) return known.value.result;
+      const result = await attempt(() => read(image, true));
+      if (result === 'failed') return undefined;
+      memory.set(key, { at: scannedAt, ...(result && { result }) });
       return result;
     },
   };

@@ -1,6 +1,7 @@
 import { CollectError } from '../../errors.ts';
 import { imageConfigs, indexTypes, kindOfType } from '../../media-types.ts';
 import type { Image, Kind, ScanStatus } from '../../model.ts';
+import { isPastTime } from '../../wire.ts';
 import { countsOf, statusOf, type Words } from './words.ts';
 
 /**
@@ -31,22 +32,46 @@ export interface ListedImage {
   readonly bundle: boolean;
 }
 
-export interface ImagePage {
-  readonly images: readonly ListedImage[];
-  readonly nextToken: string | undefined;
-}
-
 const noTags: readonly string[] = [];
 const cosignKinds: Readonly<Record<string, Kind>> = { sig: 'signature', att: 'attestation', sbom: 'sbom' };
 const attached = /^sha256-([0-9a-f]{64})(?:\.(sig|att|sbom))?$/;
+const digestForm = /^[\w+.-]{1,32}:[\w=-]{1,256}$/;
+/** https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pulling-manifests; ECR allows 300 characters. */
+const tagForm = /^\w[\w.-]{0,299}$/;
 
 const textOf = (value: unknown): string | undefined =>
   typeof value === 'string' && value !== '' ? value : undefined;
-/** Times of the JSON protocol are Unix seconds with a fraction; ISO 8601 is allowed too. */
-export function secondsOf(value: unknown): number | undefined {
-  if (typeof value === 'number') return Math.floor(value);
-  const milliseconds = typeof value === 'string' ? Date.parse(value) : Number.NaN;
-  return Number.isNaN(milliseconds) ? undefined : Math.floor(milliseconds / 1000);
+
+/** What is told of a part of an answer that could not be understood. */
+export type TellOdd = (at: string, problem: string) => void;
+
+/**
+ * A moment that has passed, in Unix seconds. Times of the JSON protocol are Unix seconds with a fraction; ISO 8601 is
+ * allowed too.
+ */
+export function secondsOf(value: unknown, at: string, odd: TellOdd, now?: number): number | undefined {
+  if (value === undefined || value === null) return undefined;
+  const seconds =
+    typeof value === 'number' ? value : typeof value === 'string' ? Date.parse(value) / 1000 : Number.NaN;
+  if (isPastTime(seconds, now)) return Math.floor(seconds);
+  odd(at, seconds > 0 ? 'a time that lies in the future or cannot be' : 'no time');
+  return undefined;
+}
+
+function bytesOf(value: unknown, odd: TellOdd): number | undefined {
+  if (value === undefined || value === null) return undefined;
+  if (Number.isSafeInteger(value) && (value as number) >= 0) return value as number;
+  odd('imageSizeInBytes', 'no number of bytes');
+  return undefined;
+}
+
+/** Tags that can be such; what is none is left out. */
+function tagsOf(value: unknown, odd: TellOdd): readonly string[] {
+  if (value === undefined || value === null) return noTags;
+  const isTag = (tag: unknown) => typeof tag === 'string' && tagForm.test(tag);
+  if (Array.isArray(value) && value.every(isTag)) return value;
+  odd('imageTags', 'something that is no tag');
+  return Array.isArray(value) ? value.filter(isTag) : noTags;
 }
 
 /** Most rows have one of two types: comparing is quicker than looking up a string that was parsed a moment ago. */
@@ -83,9 +108,9 @@ function attach(image: Image, tags: readonly string[]): Image {
 
 /** One that is being restored cannot be pulled yet. */
 function isArchived(status: unknown, words: Words): true | undefined {
-  if (status === 'ACTIVE' || status === undefined) return undefined;
+  if (status === 'ACTIVE' || status === undefined || status === null) return undefined;
   if (status === 'ARCHIVED' || status === 'ACTIVATING') return true;
-  words.unknown('imageStatus', String(status));
+  words.unknown('imageStatus', status);
   return undefined;
 }
 
@@ -96,42 +121,66 @@ function scanStatusOf(detail: ImageDetail, kind: Kind, words: Words): ScanStatus
   return kind === 'image' || status === 'complete' ? status : undefined;
 }
 
-function toListed(detail: ImageDetail, words: Words): ListedImage {
-  const digest = textOf(detail.imageDigest);
-  if (digest === undefined)
-    throw new CollectError('invalid_response', 'DescribeImages listed an image without its digest');
-  const tags = Array.isArray(detail.imageTags) ? (detail.imageTags as readonly string[]) : noTags;
+/** What `DescribeImages` says of findings: from classic basic scanning only. */
+function summaryOf(
+  detail: ImageDetail,
+  { words, odd, now }: ReadingImages,
+): Pick<Image, 'scannedAt' | 'findings'> {
+  const summary = detail.imageScanFindingsSummary;
+  const scannedAt = secondsOf(summary?.imageScanCompletedAt, 'imageScanCompletedAt', odd, now);
+  const given = summary?.findingSeverityCounts;
+  const counts = given || scannedAt !== undefined ? countsOf(given, words, odd) : undefined;
+  return { scannedAt, findings: counts && { counts } } as Pick<Image, 'scannedAt' | 'findings'>;
+}
+
+const noSummary = {} as Pick<Image, 'scannedAt' | 'findings'>;
+
+/** What reading rows of `DescribeImages` needs. */
+export interface ReadingImages {
+  readonly words: Words;
+  readonly odd: TellOdd;
+  /** Unix seconds. */
+  readonly now: number;
+}
+
+/** @returns undefined for what is no image, which is told */
+function toListed(detail: ImageDetail, reading: ReadingImages): ListedImage | undefined {
+  const { words, odd, now } = reading;
+  const digest = detail.imageDigest;
+  if (typeof digest !== 'string' || !digestForm.test(digest)) {
+    odd('imageDetails', 'an image without a digest');
+    return undefined;
+  }
+  const tags = tagsOf(detail.imageTags, odd);
   const kind = kindOf(detail);
-  const summary = kind === 'image' ? detail.imageScanFindingsSummary : undefined;
-  const scannedAt = secondsOf(summary?.imageScanCompletedAt);
-  const counts = summary?.findingSeverityCounts;
-  const size = detail.imageSizeInBytes;
+  const { scannedAt, findings } =
+    kind === 'image' && detail.imageScanFindingsSummary ? summaryOf(detail, reading) : noSummary;
   // All at once, what is absent as undefined: objects of one shape take half the memory and time of grown ones.
   const image = {
     digest,
     kind,
     tags,
-    sizeBytes: typeof size === 'number' ? size : undefined,
-    pushedAt: secondsOf(detail.imagePushedAt),
-    pulledAt: secondsOf(detail.lastRecordedPullTime),
+    sizeBytes: bytesOf(detail.imageSizeInBytes, odd),
+    pushedAt: secondsOf(detail.imagePushedAt, 'imagePushedAt', odd, now),
+    pulledAt: secondsOf(detail.lastRecordedPullTime, 'lastRecordedPullTime', odd, now),
     subject: textOf(detail.subjectManifestDigest),
     archived: isArchived(detail.imageStatus, words),
     scanStatus: scanStatusOf(detail, kind, words),
     scannedAt,
-    findings: scannedAt !== undefined || counts ? { counts: countsOf(counts, words) } : undefined,
+    findings,
   } as Image;
   const bundle = kind === 'attestation' && String(detail.artifactMediaType).includes('sigstore.bundle');
   const isAttached = tags.some((tag) => tag.startsWith('sha256-') && attached.test(tag));
   return { image: isAttached ? attach(image, tags) : image, bundle };
 }
 
-/** @throws CollectError `invalid_response` when it is no page of images */
-export function parseImagePage(answer: unknown, words: Words): ImagePage {
-  const { imageDetails, nextToken } = (answer ?? {}) as { imageDetails?: unknown; nextToken?: unknown };
+/**
+ * The images of a page of `DescribeImages`; what is odd is left out and told.
+ * @throws CollectError `invalid_response` when it is no page of images
+ */
+export function imagesOf(page: { readonly imageDetails?: unknown }, reading: ReadingImages): ListedImage[] {
+  const { imageDetails } = page;
   if (!Array.isArray(imageDetails))
     throw new CollectError('invalid_response', 'DescribeImages was answered without a list of images');
-  return {
-    images: imageDetails.map((detail) => toListed((detail ?? {}) as ImageDetail, words)),
-    nextToken: textOf(nextToken),
-  };
+  return imageDetails.flatMap((detail) => toListed((detail ?? {}) as ImageDetail, reading) ?? []);
 }

@@ -1,6 +1,8 @@
 import { z } from 'zod';
+import { largestAnswer } from '../../http.ts';
 import { indexTypes, isSigningBundle } from '../../media-types.ts';
 import type { CollectContext } from '../../provider.ts';
+import { list, optional, text } from '../../wire.ts';
 import { createGate, parsed } from './answers.ts';
 import type { Aws } from './client.ts';
 
@@ -27,19 +29,22 @@ export interface Manifests {
 const batch = 100;
 
 const response = z.object({
-  images: z.array(
+  images: list(
+    'images',
     z.object({
-      imageId: z.object({ imageDigest: z.string() }),
-      imageManifest: z.string(),
-      imageManifestMediaType: z.string().nullish(),
+      imageId: z.object({ imageDigest: text }),
+      imageManifest: z.string().max(largestAnswer.manifest),
     }),
   ),
 });
 
-const annotations = z.record(z.string(), z.string()).nullish();
+// Values are compared only: those of other types are as good as others.
+const annotations = optional('annotations', z.record(z.string(), z.unknown()));
 const document = z.object({
+  // As a whole: with one odd entry it is unknown what the index lists.
   manifests: z
-    .array(z.object({ digest: z.string(), mediaType: z.string().nullish(), annotations }))
+    .array(z.object({ digest: text, annotations }))
+    .max(10_000)
     .nullish(),
   annotations,
 });
@@ -54,7 +59,7 @@ function recordOf(text: string): ManifestRecord | undefined {
   const manifest = document.safeParse(json);
   if (!manifest.success) return undefined;
   const { manifests, annotations: notes } = manifest.data;
-  if (!manifests) return { signature: isSigningBundle(notes) };
+  if (!manifests) return { signature: isSigningBundle(notes as Record<string, string> | undefined) };
   // https://docs.docker.com/build/metadata/attestations/attestation-storage/
   const isAttestation = (child: (typeof manifests)[number]) =>
     child.annotations?.['vnd.docker.reference.type'] === 'attestation-manifest';
@@ -71,11 +76,17 @@ const acceptedMediaTypes = [
   'application/vnd.docker.distribution.manifest.v2+json',
 ];
 
-export async function createManifests(aws: Aws, context: CollectContext): Promise<Manifests> {
+/** @param registry where the manifests are */
+export async function createManifests(
+  aws: Aws,
+  context: CollectContext,
+  registry: string,
+): Promise<Manifests> {
   const { memory } = context;
   const { BatchGetImageCommand } = await import('@aws-sdk/client-ecr');
   const gate = createGate();
-  const keyOf = (digest: string) => `manifest ${digest}`;
+  // A digest is what a manifest holds: it is the same in each repository.
+  const keyOf = (digest: string) => `manifest ${registry} ${digest}`;
   return {
     known: (digest) => memory.get<ManifestRecord>(keyOf(digest))?.value,
     async read(repositoryName, digests) {
@@ -83,14 +94,18 @@ export async function createManifests(aws: Aws, context: CollectContext): Promis
       for (let at = 0; at < digests.length; at += batch) {
         const imageIds = digests.slice(at, at + batch).map((imageDigest) => ({ imageDigest }));
         const answer = await gate(() =>
-          aws.ecr.ask(
-            () => new BatchGetImageCommand({ repositoryName, imageIds, acceptedMediaTypes }),
-            'BatchGetImage',
-          ),
+          aws.ecr.send(new BatchGetImageCommand({ repositoryName, imageIds, acceptedMediaTypes })),
         );
-        for (const { imageId, imageManifest } of parsed(answer, response, 'BatchGetImage').images) {
+        for (const { imageId, imageManifest } of parsed(answer, response, 'BatchGetImage', context).images) {
           const record = recordOf(imageManifest);
-          if (!record) continue;
+          if (!record) {
+            context.tell(
+              `odd manifest ${imageId.imageDigest}`,
+              { repository: repositoryName, digest: imageId.imageDigest },
+              'a manifest could not be understood: what it lists or is, is unknown',
+            );
+            continue;
+          }
           memory.set(keyOf(imageId.imageDigest), record);
           records.set(imageId.imageDigest, record);
         }

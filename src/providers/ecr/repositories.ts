@@ -1,8 +1,8 @@
 import { z } from 'zod';
-import { CollectError } from '../../errors.ts';
 import type { Practice } from '../../model.ts';
 import type { CollectContext } from '../../provider.ts';
-import { createTokenGuard, parsed } from './answers.ts';
+import { list, optional, text } from '../../wire.ts';
+import { pagesOf, parsed } from './answers.ts';
 import type { Aws } from './client.ts';
 import { nameOf } from './errors.ts';
 import type { Scanning } from './scanning.ts';
@@ -10,68 +10,66 @@ import type { Words } from './words.ts';
 
 /** https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_Repository.html */
 const repository = z.object({
-  repositoryName: z.string().min(1),
-  registryId: z.string().nullish(),
-  repositoryUri: z.string().nullish(),
-  imageTagMutability: z.string().nullish(),
-  imageScanningConfiguration: z.object({ scanOnPush: z.boolean().nullish() }).nullish(),
-  encryptionConfiguration: z.object({ encryptionType: z.string().nullish() }).nullish(),
+  repositoryName: text,
+  registryId: optional('registryId', text),
+  repositoryUri: optional('repositoryUri', text),
+  imageTagMutability: optional('imageTagMutability', text),
+  imageScanningConfiguration: optional(
+    'imageScanningConfiguration',
+    z.object({ scanOnPush: optional('scanOnPush', z.boolean()) }),
+  ),
+  encryptionConfiguration: optional(
+    'encryptionConfiguration',
+    z.object({ encryptionType: optional('encryptionType', text) }),
+  ),
 });
 export type Repository = z.infer<typeof repository>;
 
-const response = z.object({ repositories: z.array(repository), nextToken: z.string().nullish() });
+const response = z.object({ repositories: list('repositories', repository) });
 const operation = 'DescribeRepositories';
 
+/** A page of the listing. */
+export interface RepositoryPage {
+  readonly repositories: readonly Repository[];
+  /** How many entries are no repositories that can be read, since they lack a name for example. */
+  readonly odd: number;
+}
+
 /** All repositories, page by page; each once. */
-export async function* listRepositories(aws: Aws): AsyncGenerator<readonly Repository[]> {
-  const { DescribeRepositoriesCommand } = await import('@aws-sdk/client-ecr');
-  const guard = createTokenGuard(operation);
+export async function* listRepositories(aws: Aws, context: CollectContext): AsyncGenerator<RepositoryPage> {
+  const { paginateDescribeRepositories } = await import('@aws-sdk/client-ecr');
   const seen = new Set<string>();
-  for (let nextToken: string | undefined; ; ) {
-    const input = { maxResults: 1000, ...(nextToken !== undefined && { nextToken }) };
-    const answer = await aws.ecr.ask(() => new DescribeRepositoriesCommand(input), operation);
-    const page = parsed(answer, response, operation);
-    const fresh = page.repositories.filter(({ repositoryName }) => !seen.has(repositoryName));
+  const pages = paginateDescribeRepositories({ client: aws.ecr, pageSize: 1000 }, {});
+  for await (const page of pagesOf(operation, pages, ({ nextToken }) => nextToken)) {
+    const { repositories } = parsed(page, response, operation, context);
+    const fresh = repositories.filter(({ repositoryName }) => !seen.has(repositoryName));
     for (const { repositoryName } of fresh) seen.add(repositoryName);
-    yield fresh;
-    if (!page.nextToken) return;
-    guard(page.nextToken);
-    nextToken = page.nextToken;
+    yield { repositories: fresh, odd: (page.repositories?.length ?? 0) - repositories.length };
   }
 }
 
 /** Repositories by their names; of those that do not exist, the names. */
 export async function findRepositories(
   aws: Aws,
+  context: CollectContext,
   names: readonly string[],
 ): Promise<{ readonly found: readonly Repository[]; readonly gone: readonly string[] }> {
   const { DescribeRepositoriesCommand } = await import('@aws-sdk/client-ecr');
-  const ask = async (repositoryNames: string[]) =>
-    parsed(
-      await aws.ecr.ask(() => new DescribeRepositoriesCommand({ repositoryNames }), operation),
-      response,
-      operation,
-    ).repositories;
   const found: Repository[] = [];
   const gone: string[] = [];
-  // A hundred at once, but one that does not exist refuses all of them.
-  for (let at = 0; at < names.length; at += 100) {
-    const some = names.slice(at, at + 100);
+  async function ask(repositoryNames: string[]): Promise<void> {
     try {
-      found.push(...(await ask(some)));
+      const answer = await aws.ecr.send(new DescribeRepositoriesCommand({ repositoryNames }));
+      found.push(...parsed(answer, response, operation, context).repositories);
     } catch (error) {
       if (nameOf(error) !== 'RepositoryNotFoundException') throw error;
-      for (const name of some)
-        try {
-          found.push(...(some.length > 1 ? await ask([name]) : []));
-          if (some.length === 1) gone.push(name);
-        } catch (single) {
-          if (!(single instanceof CollectError) || nameOf(single) !== 'RepositoryNotFoundException')
-            throw single;
-          gone.push(name);
-        }
+      // One that does not exist refuses all of them.
+      if (repositoryNames.length > 1) for (const name of repositoryNames) await ask([name]);
+      else gone.push(...repositoryNames);
     }
   }
+  // A hundred at once.
+  for (let at = 0; at < names.length; at += 100) await ask(names.slice(at, at + 100));
   return { found, gone };
 }
 

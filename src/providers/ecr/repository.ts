@@ -1,12 +1,13 @@
+import type { DescribeImagesCommandOutput } from '@aws-sdk/client-ecr';
 import pMap from 'p-map';
 import type { Image, Kind, Observation } from '../../model.ts';
 import type { CollectContext } from '../../provider.ts';
-import { createTokenGuard } from './answers.ts';
+import { pagesOf, tellOdd } from './answers.ts';
 import { type Bounded, createBounded } from './bounded.ts';
 import type { Aws } from './client.ts';
 import { nameOf } from './errors.ts';
 import type { ImageFindings, ScanResult } from './findings.ts';
-import { type ListedImage, parseImagePage } from './images.ts';
+import { imagesOf, type ListedImage } from './images.ts';
 import type { Inspection } from './inspector.ts';
 import type { ManifestRecord, Manifests } from './manifests.ts';
 import { type Fullest, practicesOf, type Repository } from './repositories.ts';
@@ -25,9 +26,8 @@ export interface Scope {
   readonly manifests: Manifests | undefined;
   readonly findings: ImageFindings;
   readonly fullest: Fullest;
-  describeImages(input: { readonly repositoryName: string; readonly nextToken?: string }): {
-    readonly input: object;
-  };
+  /** The SDK's pages of `DescribeImages`. */
+  describeImages(repositoryName: string): AsyncIterable<DescribeImagesCommandOutput>;
 }
 
 /** What a manifest adds to what the listing says. */
@@ -54,21 +54,30 @@ function inspected(image: Image, repository: string, inspection: Inspection): Im
 
 const zero = { CRITICAL: 0, HIGH: 0, MEDIUM: 0, LOW: 0, NEGLIGIBLE: 0, UNKNOWN: 0 };
 
+/** A repository whose images are listed. */
+interface Listed {
+  readonly repository: string;
+  /** Digests of all its images, and when each was pushed. */
+  readonly listed: ReadonlyMap<string, number | undefined>;
+  readonly scansOnPush: boolean;
+}
+
 /** What a call for a single image adds to the listing and to what Inspector says in bulk. */
 async function scanOf(
   { inspection, findings, scanning }: Scope,
-  repository: string,
+  { repository, listed, scansOnPush }: Listed,
   digest: string,
 ): Promise<ScanResult | undefined> {
+  const image = { repository, digest, pushedAt: listed.get(digest) };
   if (inspection) {
     const { scanStatus, scannedAt, all } = inspection.of(repository, digest) ?? {};
     if (scanStatus !== 'complete' || scannedAt === undefined) return undefined;
     if (all === 0) return { findings: { counts: zero, fixable: zero } };
-    const result = await findings.enhanced(repository, digest, scannedAt);
+    const result = await findings.enhanced(image, scannedAt);
     // Its state and time are those of the coverage, as for all other images.
     return result?.findings && { findings: result.findings };
   }
-  return scanning.native === false ? undefined : findings.basic(repository, digest);
+  return scanning.native === false ? undefined : findings.basic(image, scansOnPush);
 }
 
 /**
@@ -76,14 +85,16 @@ async function scanOf(
  * https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_DescribeImages.html
  */
 export async function* readRepository(scope: Scope, repository: Repository): AsyncGenerator<Observation> {
-  const { context, aws, words, scanning, inspection, fullest } = scope;
+  const { context, words, scanning, inspection, fullest } = scope;
   const name = repository.repositoryName;
   const bounded = createBounded(context.images);
   const unread: Unread = { images: new Map(), archivedBundle: false };
-  let count = 0;
+  /** When each image was pushed. */
+  const listed = new Map<string, number | undefined>();
 
-  function observe(listed: ListedImage): Image {
-    let image = withManifest(scope, listed, unread);
+  function observe(row: ListedImage): Image {
+    listed.set(row.image.digest, row.image.pushedAt);
+    let image = withManifest(scope, row, unread);
     if (!image.archived) {
       if (inspection) image = inspected(image, name, inspection);
       // The classic scanner says all in the listing: what has no state there has no scan.
@@ -94,15 +105,6 @@ export async function* readRepository(scope: Scope, repository: Repository): Asy
     return image;
   }
 
-  /** A function of its own, so that nothing of an answer but its images lives on while the next one is waited for. */
-  async function readPage(nextToken: string | undefined) {
-    const input = { repositoryName: name, ...(nextToken !== undefined && { nextToken }) };
-    const answer = await aws.ecr.ask(() => scope.describeImages(input), 'DescribeImages');
-    const page = parseImagePage(answer, words);
-    count += page.images.length;
-    return { images: page.images.map(observe), next: page.nextToken };
-  }
-
   const practices = practicesOf(repository, scanning, words);
   yield {
     type: 'repository',
@@ -110,17 +112,21 @@ export async function* readRepository(scope: Scope, repository: Repository): Asy
     facts: { listsUntagged: true, partialIndexes: true, practices },
   };
   try {
-    const guard = createTokenGuard('DescribeImages');
-    for (let nextToken: string | undefined; ; ) {
-      const { images, next } = await readPage(nextToken);
+    const operation = 'DescribeImages';
+    const reading = { words, odd: tellOdd(context, operation), now: context.now() };
+    for await (const page of pagesOf(operation, scope.describeImages(name), ({ nextToken }) => nextToken)) {
+      const images = imagesOf(page, reading).map(observe);
+      // Nothing of an answer but its images is to live on while the next one is waited for.
+      page.imageDetails = [];
       yield { type: 'images', repository: name, images };
-      if (next === undefined) break;
-      guard(next);
-      nextToken = next;
     }
     const read = await readManifests(scope, name, unread, bounded);
     if (read.length > 0) yield { type: 'images', repository: name, images: read };
-    const scanned = await readScans(scope, name, bounded);
+    const scanned = await readScans(
+      scope,
+      { repository: name, listed, scansOnPush: practices.scan_on_push === true },
+      bounded,
+    );
     if (scanned.length > 0) yield { type: 'images', repository: name, images: scanned };
   } catch (error) {
     if (nameOf(error) !== 'RepositoryNotFoundException') throw error;
@@ -129,7 +135,7 @@ export async function* readRepository(scope: Scope, repository: Repository): Asy
   } finally {
     inspection?.done(name);
   }
-  fullest.count(name, count);
+  fullest.count(name, listed.size);
   yield { type: 'repository-complete', repository: name, facts: lackingOf(unread) };
 }
 
@@ -176,16 +182,20 @@ async function readManifests(
 }
 
 /** Findings of the images of the bounded set, or of their platforms, that the listing did not bring. */
-async function readScans(scope: Scope, repository: string, bounded: Bounded): Promise<Image[]> {
+async function readScans(scope: Scope, of: Listed, bounded: Bounded): Promise<Image[]> {
   const asked = bounded.all().flatMap((image): Pick<Image, 'digest' | 'kind'>[] => {
-    if (image.platforms) return image.platforms.map((digest) => ({ digest, kind: 'image' }));
+    if (image.platforms)
+      return image.platforms.flatMap((digest) =>
+        // An index may list platforms that were never pushed here or are deleted.
+        of.listed.has(digest) ? { digest, kind: 'image' as const } : [],
+      );
     const isTold = !scope.inspection && image.scanStatus !== undefined;
     return isTold ? [] : [{ digest: image.digest, kind: image.kind }];
   });
   const { concurrency } = scope.context;
   const scanned = await pMap(
     asked,
-    async (image) => ({ ...image, ...(await scanOf(scope, repository, image.digest)) }),
+    async (image) => ({ ...image, ...(await scanOf(scope, of, image.digest)) }),
     { concurrency },
   );
   return scanned.filter(({ scanStatus, findings }) => scanStatus !== undefined || findings !== undefined);

@@ -1,5 +1,7 @@
 import { z } from 'zod';
+import { CollectError } from '../../errors.ts';
 import type { CollectContext } from '../../provider.ts';
+import { optional, text } from '../../wire.ts';
 import { parsed } from './answers.ts';
 import type { Aws } from './client.ts';
 
@@ -18,21 +20,28 @@ export interface Scanning {
 }
 
 const configuration = z.object({
-  registryId: z.string().nullish(),
+  registryId: optional('registryId', text),
   scanningConfiguration: z.object({
-    scanType: z.string().nullish(),
-    rules: z
-      .array(
-        z.object({
-          scanFrequency: z.string(),
-          repositoryFilters: z.array(z.object({ filter: z.string() })).nullish(),
-        }),
-      )
-      .nullish(),
+    scanType: optional('scanType', text),
+    // As a whole: with one odd rule it is unknown what the rules cover.
+    rules: optional(
+      'rules',
+      z
+        .array(
+          z.object({
+            scanFrequency: text,
+            repositoryFilters: z
+              .array(z.object({ filter: text }))
+              .max(1_000)
+              .nullish(),
+          }),
+        )
+        .max(1_000),
+    ),
   }),
 });
 
-const setting = z.object({ value: z.string() });
+const setting = z.object({ value: text });
 
 /**
  * A filter without `*` is contained in the name, one with `*` fits the whole of it:
@@ -40,19 +49,23 @@ const setting = z.object({ value: z.string() });
  */
 export function fits(filter: string, repository: string): boolean {
   if (!filter.includes('*')) return repository.includes(filter);
-  const escaped = filter.split('*').map((part) => part.replace(/[.+?^${}()|[\]\\]/g, '\\$&'));
-  return new RegExp(`^${escaped.join('.*')}$`).test(repository);
+  const [first = '', ...others] = filter.split('*');
+  const last = others.pop() ?? '';
+  if (!repository.startsWith(first)) return false;
+  let at = first.length;
+  for (const part of others) {
+    const found = repository.indexOf(part, at);
+    if (found < 0) return false;
+    at = found + part.length;
+  }
+  return repository.length - last.length >= at && repository.endsWith(last);
 }
 
 async function isNative(aws: Aws, context: CollectContext): Promise<boolean | undefined> {
   const { GetAccountSettingCommand } = await import('@aws-sdk/client-ecr');
-  const operation = 'GetAccountSetting';
   try {
-    const answer = await aws.ecr.ask(
-      () => new GetAccountSettingCommand({ name: 'BASIC_SCAN_TYPE_VERSION' }),
-      operation,
-    );
-    return parsed(answer, setting, operation).value !== 'CLAIR';
+    const answer = await aws.ecr.send(new GetAccountSettingCommand({ name: 'BASIC_SCAN_TYPE_VERSION' }));
+    return parsed(answer, setting, 'GetAccountSetting', context).value !== 'CLAIR';
   } catch (error) {
     context.signal.throwIfAborted();
     // Only tells whether some calls can be spared: nothing is missing without it.
@@ -67,22 +80,28 @@ async function isNative(aws: Aws, context: CollectContext): Promise<boolean | un
 /** https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_GetRegistryScanningConfiguration.html */
 export async function readScanning(aws: Aws, context: CollectContext): Promise<Scanning> {
   const { GetRegistryScanningConfigurationCommand } = await import('@aws-sdk/client-ecr');
-  const operation = 'GetRegistryScanningConfiguration';
   try {
-    const answer = await aws.ecr.ask(() => new GetRegistryScanningConfigurationCommand({}), operation);
-    const { registryId, scanningConfiguration } = parsed(answer, configuration, operation);
+    const answer = await aws.ecr.send(new GetRegistryScanningConfigurationCommand({}));
+    const operation = 'GetRegistryScanningConfiguration';
+    const { registryId, scanningConfiguration } = parsed(answer, configuration, operation, context);
     const { scanType, rules } = scanningConfiguration;
-    const onPush = (rules ?? [])
-      .filter(({ scanFrequency }) => ['SCAN_ON_PUSH', 'CONTINUOUS_SCAN'].includes(scanFrequency))
+    const type = scanType === 'ENHANCED' || scanType === 'BASIC' ? scanType : undefined;
+    if (!type)
+      throw new CollectError(
+        'invalid_response',
+        `${operation} did not say, in a word that this version knows, how the registry scans`,
+      );
+    if (!rules)
+      context.tell('no scanning rules', { operation }, 'an answer lacks its rules: scan_on_push is unknown');
+    const onPush = rules
+      ?.filter(({ scanFrequency }) => ['SCAN_ON_PUSH', 'CONTINUOUS_SCAN'].includes(scanFrequency))
       .flatMap(({ repositoryFilters }) => repositoryFilters ?? []);
-    // Basic is what a registry has where nothing was configured.
-    const type = scanType === 'ENHANCED' ? 'ENHANCED' : 'BASIC';
     const native = type === 'BASIC' ? await isNative(aws, context) : undefined;
     return {
-      account: registryId ?? undefined,
+      account: registryId,
       type,
       ...(native !== undefined && { native }),
-      scansOnPush: (repository) => onPush.some(({ filter }) => fits(filter, repository)),
+      scansOnPush: (repository) => onPush?.some(({ filter }) => fits(filter, repository)),
     };
   } catch (error) {
     context.signal.throwIfAborted();

@@ -1,5 +1,9 @@
-import type { FailureReason } from '../../errors.ts';
-import type { HttpClient, HttpResponse } from '../../http.ts';
+import { z } from 'zod';
+import { CollectError, type FailureReason } from '../../errors.ts';
+import { type HttpClient, type HttpResponse, json } from '../../http.ts';
+import { named } from './errors.ts';
+import type { EcrOptions } from './options.ts';
+import type { SdkResponse } from './sdk.ts';
 
 /**
  * The SDK's requests over the exporter's own HTTP: its proxies, certificates, deadlines, limits, retries and counts.
@@ -16,12 +20,6 @@ interface SdkRequest {
   readonly query?: Readonly<Record<string, string | readonly string[] | null>>;
   readonly headers: Readonly<Record<string, string>>;
   readonly body?: string | Uint8Array;
-}
-
-interface SdkResponse {
-  readonly statusCode: number;
-  readonly headers: Readonly<Record<string, string>>;
-  readonly body: Buffer;
 }
 
 interface Signer {
@@ -84,12 +82,14 @@ export function judge(response: HttpResponse): FailureReason | undefined {
   return throttles.has(errorName(response) ?? '') ? 'throttled' : undefined;
 }
 
+/** STS is asked with forms and answers with XML. */
+const formType = 'application/x-www-form-urlencoded';
+
 /** The API's word for what is asked: from the header of the JSON protocol, the form of the query protocol, or the path. */
 function operationOf({ headers, body, path }: SdkRequest): string {
   const target = headers['x-amz-target'];
   if (target !== undefined) return target.slice(target.lastIndexOf('.') + 1);
-  if (headers['content-type'] === 'application/x-www-form-urlencoded')
-    return new URLSearchParams(String(body)).get('Action') ?? 'query';
+  if (headers['content-type'] === formType) return new URLSearchParams(String(body)).get('Action') ?? 'query';
   if (path === '/coverage/list') return 'ListCoverage';
   if (path === '/findings/aggregation/list') return 'ListFindingAggregations';
   return 'other';
@@ -102,12 +102,31 @@ function urlOf({ protocol, hostname, port, path, query }: SdkRequest): URL {
   return url;
 }
 
-export function createTransport(): Transport {
+export function createTransport(given: Pick<EcrOptions, 'profile' | 'endpoint'>): Transport {
   let http: HttpClient | undefined;
+  async function send(client: HttpClient, request: SdkRequest, operation: string): Promise<SdkResponse> {
+    const sign = signatures.get(request);
+    const response = await client.request({
+      method: request.method === 'GET' ? 'GET' : 'POST',
+      url: urlOf(request),
+      headers: sign ? async () => (await sign()).headers : request.headers,
+      ...(request.body !== undefined && { body: request.body }),
+      operation,
+      accept: answers,
+      // Everything that is asked only reads, or makes credentials.
+      idempotent: true,
+    });
+    const headers: Record<string, string> = {};
+    for (const [name, value] of Object.entries(response.headers))
+      if (value !== undefined) headers[name] = Array.isArray(value) ? value.join(', ') : value;
+    const { status: statusCode, body } = response;
+    const isJson = statusCode < 300 && request.headers['content-type'] !== formType;
+    return { operation, statusCode, headers, body, ...(isJson && { json: json(response, z.unknown()) }) };
+  }
   const signatures = new WeakMap<SdkRequest, () => Promise<SdkRequest>>();
   return {
-    use(given) {
-      http = given;
+    use(lent) {
+      http = lent;
     },
     signLate({ config }) {
       const { httpAuthSchemes = [] } = config as { httpAuthSchemes?: { signer: Signer }[] };
@@ -127,21 +146,13 @@ export function createTransport(): Transport {
     requestHandler: {
       async handle(request) {
         if (!http) throw new Error('no cycle lends its HTTP client');
-        const sign = signatures.get(request);
-        const response = await http.request({
-          method: request.method === 'GET' ? 'GET' : 'POST',
-          url: urlOf(request),
-          headers: sign ? async () => (await sign()).headers : request.headers,
-          ...(request.body !== undefined && { body: request.body }),
-          operation: operationOf(request),
-          accept: answers,
-          // Everything that is asked only reads, or makes credentials.
-          idempotent: true,
-        });
-        const headers: Record<string, string> = {};
-        for (const [name, value] of Object.entries(response.headers))
-          if (value !== undefined) headers[name] = Array.isArray(value) ? value.join(', ') : value;
-        return { response: { statusCode: response.status, headers, body: response.body } };
+        const client = http;
+        const operation = operationOf(request);
+        try {
+          return { response: await send(client, request, operation) };
+        } catch (error) {
+          throw error instanceof CollectError ? named(error, operation, given) : error;
+        }
       },
     },
   };

@@ -1,22 +1,21 @@
 import { type ScanStatus, type Severity, type SeverityCounts, severities } from '../../model.ts';
 import type { CollectContext } from '../../provider.ts';
+import type { TellOdd } from './images.ts';
 
 /** AWS's words in the exporter's. */
 export interface Words {
-  /** A word that is not known: warned of once. */
-  unknown(what: string, word: string): void;
+  /** Tells once of a word that is not known. */
+  unknown(what: string, word: unknown): void;
 }
 
-export function createWords(context: Pick<CollectContext, 'session' | 'log'>): Words {
-  const warned = context.session.keep('unknown words', () => new Set<string>());
+export function createWords({ tell }: Pick<CollectContext, 'tell'>): Words {
   return {
     unknown(what, word) {
-      const key = `${what} ${word}`.slice(0, 200);
-      if (warned.has(key) || warned.size >= 100) return;
-      warned.add(key);
-      context.log.warn(
-        { what, word: word.slice(0, 100) },
-        `AWS used a word for ${what} that this version does not know`,
+      const short = typeof word === 'string' ? word.slice(0, 100) : `(${typeof word})`;
+      tell(
+        `unknown word ${what} ${short}`,
+        { what, word: short },
+        `AWS used a word for ${what} that this version does not know: a newer version may`,
       );
     },
   };
@@ -39,28 +38,35 @@ export function severityOf(word: string, words: Words): Severity {
   return known ?? 'UNKNOWN';
 }
 
-const noFindings: SeverityCounts = Object.fromEntries(severities.map((severity) => [severity, 0]));
+const countOf = (value: unknown): number | undefined =>
+  Number.isSafeInteger(value) && (value as number) >= 0 ? (value as number) : undefined;
 
-const numberOf = (value: unknown): number => (typeof value === 'number' ? value : 0);
-
-/** `findingSeverityCounts`: a severity without findings is left out of it. */
-export function countsOf(given: unknown, words: Words): SeverityCounts {
-  if (!given || typeof given !== 'object') return noFindings;
+/**
+ * `findingSeverityCounts`: a severity without findings is left out of it. One whose count is no number of findings is
+ * unknown, and told.
+ */
+export function countsOf(given: unknown, words: Words, odd: TellOdd): SeverityCounts | undefined {
+  const counts: Partial<Record<Severity, number>> = {};
+  for (const severity of severities) counts[severity] = 0;
+  if (given === undefined || given === null) return counts;
+  if (typeof given !== 'object' || Array.isArray(given)) {
+    odd('findingSeverityCounts', 'no counts by severity');
+    return undefined;
+  }
+  const unknown = new Set<Severity>();
   const known = given as Readonly<Record<string, unknown>>;
-  let unknown = numberOf(known['UNDEFINED']) + numberOf(known['UNTRIAGED']);
-  for (const word in known)
-    if (severityWords[word] === undefined) {
-      words.unknown('a severity', word);
-      unknown += numberOf(known[word]);
-    }
-  return {
-    CRITICAL: numberOf(known['CRITICAL']),
-    HIGH: numberOf(known['HIGH']),
-    MEDIUM: numberOf(known['MEDIUM']),
-    LOW: numberOf(known['LOW']),
-    NEGLIGIBLE: numberOf(known['INFORMATIONAL']),
-    UNKNOWN: unknown,
-  };
+  for (const word in known) {
+    const value = known[word];
+    if (value === undefined || value === null) continue;
+    const severity = severityOf(word, words);
+    const count = countOf(value);
+    if (count === undefined) {
+      odd('findingSeverityCounts', 'a number of findings that is none');
+      unknown.add(severity);
+    } else counts[severity] = (counts[severity] ?? 0) + count;
+  }
+  for (const severity of unknown) delete counts[severity];
+  return counts;
 }
 
 /**
@@ -74,6 +80,7 @@ const scanWords: Readonly<Record<string, ScanStatus>> = {
   PENDING: 'pending',
   FAILED: 'failed',
   LIMIT_EXCEEDED: 'failed',
+  IMAGE_SIZE_EXCEEDED: 'unsupported',
   UNSUPPORTED_IMAGE: 'unsupported',
   SCAN_ELIGIBILITY_EXPIRED: 'none',
   FINDINGS_UNAVAILABLE: 'none',
@@ -98,8 +105,13 @@ const coverageWords: Readonly<Record<string, ScanStatus>> = {
   SCAN_IN_PROGRESS: 'pending',
   ACCESS_DENIED: 'failed',
   ACCESS_DENIED_TO_ENCRYPTION_KEY: 'failed',
+  EXTRACTION_COLLECTION_TIME_LIMIT_EXCEEDED: 'failed',
+  INTEGRATION_CONNECTION_LOST: 'failed',
   INTERNAL_ERROR: 'failed',
+  STORAGE_LIMIT_EXCEEDED: 'failed',
   IMAGE_SIZE_EXCEEDED: 'unsupported',
+  INVALID_ARTIFACT: 'unsupported',
+  UNSUPPORTED_CODE_ARTIFACTS: 'unsupported',
   UNSUPPORTED_CONFIG_FILE: 'unsupported',
   UNSUPPORTED_LANGUAGE: 'unsupported',
   UNSUPPORTED_MEDIA_TYPE: 'unsupported',
@@ -107,6 +119,8 @@ const coverageWords: Readonly<Record<string, ScanStatus>> = {
   UNSUPPORTED_RUNTIME: 'unsupported',
   EXCLUDED_BY_TAG: 'none',
   IMAGE_ARCHIVED: 'none',
+  NO_RESOURCES_FOUND: 'none',
+  NO_SCAN_CONFIGURATION_ASSOCIATED: 'none',
   PENDING_DISABLE: 'none',
   RESOURCE_TERMINATED: 'none',
   SCAN_ELIGIBILITY_EXPIRED: 'none',

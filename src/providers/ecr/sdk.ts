@@ -1,0 +1,82 @@
+import { CollectError } from '../../errors.ts';
+import { isExpired, isSkewed } from './errors.ts';
+
+/** What is added to the clients of AWS' SDK, by the places that the SDK has for it. */
+
+/** What the clients have in common. */
+export interface Client {
+  readonly config: object;
+  readonly middlewareStack: { add(middleware: never, options: object): void };
+}
+
+/** An answer as the transport gives it to the SDK. */
+export interface SdkResponse {
+  /** What was asked. */
+  readonly operation: string;
+  readonly statusCode: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: Buffer;
+  /** The JSON of the body, where it is the JSON of a success. */
+  readonly json?: unknown;
+}
+
+interface Protocol {
+  deserializeResponse(operation: unknown, context: unknown, response: SdkResponse): Promise<object>;
+}
+
+/**
+ * Gives answers as the JSON that they are. Read by the SDK's own model they would lose each field that is newer than
+ * the model, such as Inspector's counts of low findings, and one odd time would refuse the whole page. Errors are read
+ * by the SDK.
+ */
+export function keepAnswersWhole({ config }: Client): void {
+  const holder = config as { protocol: Protocol };
+  const own = holder.protocol;
+  holder.protocol = Object.assign(Object.create(own) as Protocol, {
+    async deserializeResponse(operation: unknown, context: unknown, response: SdkResponse) {
+      if (!('json' in response)) return own.deserializeResponse(operation, context, response);
+      const { json } = response;
+      const answer = typeof json === 'object' && json !== null ? json : {};
+      return Object.assign(answer, { $metadata: { httpStatusCode: response.statusCode } });
+    },
+  });
+}
+
+/** What a client's requests are watched with. */
+export interface Watch {
+  /** The cycle's. */
+  signal(): AbortSignal | undefined;
+  /** How many times credentials were made anew. */
+  generation(): number;
+  /** Makes new credentials, once for all who were refused with the same ones. */
+  renew(generation: number): Promise<void>;
+  explain(error: unknown, operation: string): CollectError;
+}
+
+/** At most so many times a command is sent again after credentials were renewed or the clock was corrected. */
+const repeats = 2;
+
+/** Renews credentials that expired before their time, and gives each error its reason and the name of the operation. */
+export function watchErrors(client: Client, watch: Watch): void {
+  const middleware =
+    (next: (args: object) => Promise<object>, { commandName = '' }: { readonly commandName?: string }) =>
+    async (args: object): Promise<object> => {
+      const operation = commandName.replace(/Command$/, '');
+      for (let tried = 0; ; tried += 1) {
+        const generation = watch.generation();
+        try {
+          return await next(args);
+        } catch (error) {
+          // What ends with the cycle may know why: that it was throttled all the time, for example.
+          if (!(error instanceof CollectError)) watch.signal()?.throwIfAborted();
+          const again = tried < repeats && (isExpired(error) || isSkewed(error));
+          if (!again) throw watch.explain(error, operation);
+          if (isExpired(error))
+            await watch.renew(generation).catch((cause) => {
+              throw watch.explain(cause, operation);
+            });
+        }
+      }
+    };
+  client.middlewareStack.add(middleware as never, { step: 'initialize', name: 'watchErrors' });
+}
