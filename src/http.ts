@@ -50,6 +50,8 @@ export interface HttpRequest {
   readonly maxBytes?: number;
   /** The bytes are wanted as they are, not what JSON they hold. */
   readonly raw?: boolean;
+  /** Returns a redirect as it is instead of following it; its statuses have to be accepted. */
+  readonly redirects?: 'returned';
 }
 
 export interface HttpResponse {
@@ -205,8 +207,8 @@ export function createHttpClient(options: HttpClientOptions): HttpClient {
         release();
       }
       const location = response.header('location');
-      if (!redirectStatuses.has(response.status) || location === undefined || method === 'POST')
-        return response;
+      const followed = method !== 'POST' && request.redirects !== 'returned';
+      if (!redirectStatuses.has(response.status) || location === undefined || !followed) return response;
       if (redirects >= maxRedirects || !URL.canParse(location, url))
         throw new CollectError('invalid_response', `${shown(url)} redirects without end or nowhere`);
       const next = new URL(location, url);

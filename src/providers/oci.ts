@@ -1,12 +1,14 @@
 import { z } from 'zod';
-import { CollectError } from '../errors.ts';
 import { auth, duration, endpointUrl } from '../options.ts';
-import { type CollectContext, defineProvider } from '../provider.ts';
+import { defineProvider } from '../provider.ts';
 import { createRegistryClient, credentialsOf } from '../registry-auth.ts';
 import { readSideBySide } from '../side-by-side.ts';
 import { createAttachments } from './oci/attachments.ts';
-import { createDistribution, type Distribution } from './oci/client.ts';
+import { createDistribution } from './oci/client.ts';
 import { createDigests } from './oci/digests.ts';
+import { createFailing } from './oci/failing.ts';
+import { createReferrers } from './oci/referrers.ts';
+import { createMissing, readCache, repositories } from './oci/repositories.ts';
 import { readRepository, type Scope } from './oci/repository.ts';
 import { createTagResolver } from './oci/tags.ts';
 
@@ -30,37 +32,13 @@ const options = z.strictObject({
       'How often images outside the bounded set are asked for new signatures and reports (default 6h)',
     )
     .optional(),
+  cache: z
+    .boolean()
+    .describe(
+      'Whether the registry is a pull-through cache: then only its catalog is read, since reading tags and manifests would make it pull them',
+    )
+    .optional(),
 });
-
-/** Repositories as they are found: configured, or page by page of the catalog. */
-async function* repositories(
-  client: Distribution,
-  names: readonly string[] | undefined,
-  context: CollectContext,
-): AsyncGenerator<string> {
-  const listed = context.only ?? names;
-  if (listed) {
-    yield* listed.filter((name) => context.wants(name));
-    return;
-  }
-  const seen = new Set<string>();
-  try {
-    for await (const page of client.catalog())
-      for (const name of page) {
-        if (seen.has(name) || !context.wants(name)) continue;
-        seen.add(name);
-        yield name;
-      }
-  } catch (error) {
-    if (error instanceof CollectError && [403, 404, 405].includes(error.status ?? 0))
-      throw new CollectError(
-        error.reason,
-        `${error.message}; the registry does not let its catalog be listed: name the repositories under \`names\``,
-        { cause: error, ...(error.status !== undefined && { status: error.status }) },
-      );
-    throw error;
-  }
-}
 
 /** Any registry that speaks https://github.com/opencontainers/distribution-spec/blob/v1.1.0/spec.md */
 export const oci = defineProvider<typeof options>({
@@ -94,22 +72,27 @@ export const oci = defineProvider<typeof options>({
       stableTags: given.stableTags ?? [],
       stableTagsSeconds: (given.stableTagsInterval ?? 86_400_000) / 1000,
     });
-    const attachments = createAttachments({
-      client,
+    const source = { client, context, names: given.names, anonymous: given.auth === undefined };
+    if (given.cache) return yield* readCache(source);
+    const referrersSeconds = (given.referrersInterval ?? 21_600_000) / 1000;
+    const referrers = createReferrers(client, context, referrersSeconds);
+    const scope: Scope = {
       context,
+      client,
       digests,
       tags,
-      referrersSeconds: (given.referrersInterval ?? 21_600_000) / 1000,
-    });
-    const scope: Scope = { context, client, digests, tags, attachments };
-    const names = repositories(client, given.names, context);
-    const read = async function* (name: string) {
-      yield* await readRepository(scope, name);
+      attachments: createAttachments({ context, digests, referrers }),
+      failing: createFailing(context),
+      whole: context.session.keep('oci: repositories that were read whole', () => new Set<string>()),
     };
-    for await (const observation of readSideBySide(context, names, read)) {
+    const missing = createMissing(source);
+    const read = (name: string) => readRepository(scope, name);
+    for await (const observation of readSideBySide(context, repositories(source), read)) {
       if (observation.type === 'repository-failed') digests.incomplete();
+      missing.seen(observation);
       yield observation;
     }
+    missing.end();
     const storageBytes = digests.storageBytes();
     if (!context.only && storageBytes !== undefined) yield { type: 'registry', facts: { storageBytes } };
   },

@@ -1,8 +1,8 @@
 import { z } from 'zod';
+import { splitTags } from '../../images/attached-tags.ts';
+import { parseManifest } from '../../images/manifest.ts';
 import { imageConfigs, indexTypes, kindOfType } from '../../media-types.ts';
 import type { Kind } from '../../model.ts';
-import { splitTags } from '../oci/attachments.ts';
-import { parseManifest } from '../oci/manifest.ts';
 import type { ManifestEntry, Reference } from './registry.ts';
 
 /** What the list of manifests tells of one. */
@@ -80,18 +80,19 @@ export function detailOfManifest(body: Buffer): Detail {
   let manifest: ReturnType<typeof parseManifest>;
   let subject: string | undefined;
   try {
-    manifest = parseManifest(body);
+    manifest = parseManifest({ body });
     subject = withSubject.parse(JSON.parse(body.toString('utf8'))).subject?.digest;
   } catch {
     return { kind: 'other' };
   }
   const { kind, children } = manifest;
-  const attestations = children?.filter(({ attestation }) => attestation).map(({ digest }) => digest) ?? [];
+  const attestations =
+    children?.filter((child) => child.kind === 'attestation').map(({ digest }) => digest) ?? [];
   return {
     kind,
     ...(subject !== undefined && { subject }),
     ...(children && {
-      platforms: children.filter(({ attestation }) => !attestation).map(({ digest }) => digest),
+      platforms: children.filter((child) => child.kind !== 'attestation').map(({ digest }) => digest),
     }),
     ...(attestations.length > 0 && { attestations }),
   };

@@ -1,9 +1,9 @@
 import pMap from 'p-map';
 import { CollectError } from '../../errors.ts';
+import { pastSeconds } from '../../images/manifest.ts';
 import type { Image, Observation, Practice } from '../../model.ts';
 import type { CollectContext } from '../../provider.ts';
 import { isNotFound } from '../../side-by-side.ts';
-import { toSeconds } from '../oci/manifest.ts';
 import type { FindingsByDigest } from './findings.ts';
 import { type Detail, detailOfManifest, detailOfReferences, listed } from './manifests.ts';
 import type { ManifestEntry, Registry } from './registry.ts';
@@ -37,7 +37,7 @@ export async function* readRepository(scope: Scope, repository: string): AsyncGe
   function toDraft(entry: ManifestEntry, unfinished: Unfinished[]): Draft {
     const { digest } = entry;
     const { kind, tags, subject } = listed(entry);
-    const pushedAt = toSeconds(entry.createdTime);
+    const pushedAt = pastSeconds(entry.createdTime);
     const draft: Draft = { digest, kind: kind ?? 'other', tags };
     // Sizes are counted some time after the push: until then it is 0.
     if (entry.imageSize) draft.sizeBytes = entry.imageSize;

@@ -1,9 +1,9 @@
 import pMap from 'p-map';
 import { z } from 'zod';
 import { CollectError } from '../../errors.ts';
+import { matchesDigest, parseManifest, sizeOf } from '../../images/manifest.ts';
 import type { Kind } from '../../model.ts';
 import type { CollectContext } from '../../provider.ts';
-import { matchesDigest, parseManifest, sizeOf } from '../oci/manifest.ts';
 import { type Api, escapePath } from './api.ts';
 import type { Manifest, Target } from './layout.ts';
 
@@ -65,13 +65,18 @@ export function createContents(given: {
         `${response.url.origin} answered for ${manifest.path}/${name} with what has another digest than it says`,
       );
     try {
-      const record = parseManifest(response.body);
+      const record = parseManifest(response);
       const { subject } = subjectOf.parse(JSON.parse(response.body.toString('utf8')));
       const size = record.kind === 'index' ? undefined : sizeOf(record);
       return {
         kind: record.kind,
         ...(size !== undefined && { size }),
-        ...(record.children && { children: record.children }),
+        ...(record.children && {
+          children: record.children.map(({ digest, kind }) => ({
+            digest,
+            attestation: kind === 'attestation',
+          })),
+        }),
         ...(subject && { subject: subject.digest }),
       };
     } catch (error) {

@@ -1,5 +1,5 @@
+import { splitTags } from '../../images/attached-tags.ts';
 import type { Image, Kind } from '../../model.ts';
-import { splitTags } from '../oci/attachments.ts';
 import type { Content, Contents } from './contents.ts';
 import type { Manifest, Target } from './layout.ts';
 

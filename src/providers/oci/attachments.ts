@@ -1,47 +1,20 @@
 import pMap from 'p-map';
-import { CollectError } from '../../errors.ts';
+import type { AttachedTag } from '../../images/attached-tags.ts';
+import { type ManifestRecord, sizeOf } from '../../images/manifest.ts';
 import type { Image, Kind } from '../../model.ts';
 import type { CollectContext } from '../../provider.ts';
-import type { Distribution } from './client.ts';
 import type { Digests } from './digests.ts';
-import { type ManifestRecord, sizeOf } from './manifest.ts';
+import type { Attempts, Thing } from './failing.ts';
+import type { Referrers, Target } from './referrers.ts';
 import type { Report } from './reports.ts';
-import type { TagResolver } from './tags.ts';
 
-const day = 86_400;
-
-/** A tag that says what something is attached to, and is no version of an image. */
-export interface AttachedTag {
-  readonly tag: string;
-  readonly subject: string;
-  /** From cosign's suffix; absent for the referrers tag schema, whose tag names an index of referrers. */
-  readonly kind?: Kind;
-}
-
-const suffixes: Readonly<Record<string, Kind>> = { sig: 'signature', att: 'attestation', sbom: 'sbom' };
-
-/**
- * Parts the tags of images from those that attach something.
- * https://github.com/opencontainers/distribution-spec/blob/v1.1.0/spec.md#referrers-tag-schema and
- * https://github.com/sigstore/cosign/blob/main/specs/SIGNATURE_SPEC.md
- */
-export function splitTags(tags: readonly string[]): { imageTags: string[]; attachedTags: AttachedTag[] } {
-  const imageTags: string[] = [];
-  const attachedTags: AttachedTag[] = [];
-  for (const tag of tags) {
-    const [, hex, suffix] = /^sha256-([0-9a-f]{64})(?:\.(sig|att|sbom))?$/.exec(tag) ?? [];
-    const kind = suffixes[suffix ?? ''];
-    if (hex === undefined) imageTags.push(tag);
-    else attachedTags.push({ tag, subject: `sha256:${hex}`, ...(kind && { kind }) });
-  }
-  return { imageTags, attachedTags };
-}
-
-/** An image that things may be attached to. */
+/** An image that things may be attached to, and what it consists of. */
 export interface Subject {
   readonly digest: string;
   /** One of the bounded set: asked about in every cycle. */
   readonly bounded: boolean;
+  /** Digests of its platforms and attestations, which may be signed one by one. */
+  readonly parts: readonly string[];
 }
 
 /** What is attached to the images of one repository. */
@@ -51,139 +24,120 @@ export interface Attached {
   readonly complete: boolean;
   /** Whether an image is signed, and what a report attached to it found. */
   factsOf(digest: string): Partial<Image>;
-  /** The latter only. */
+  /** What a report attached to a manifest found. */
   findingsOf(digest: string): Partial<Image>;
 }
 
 export interface Attachments {
   read(
     repository: string,
+    attempts: Attempts,
     subjects: readonly Subject[],
-    attachedTags: readonly AttachedTag[],
+    attachedTags: readonly (AttachedTag & TaggedRecord)[],
   ): Promise<Attached>;
 }
 
-interface Tools {
-  readonly client: Distribution;
-  readonly context: CollectContext;
-  readonly digests: Digests;
-  readonly tags: TagResolver;
-  /** Images outside the bounded set are asked about once in so many seconds. */
-  readonly referrersSeconds: number;
+/** What an attaching tag names; nothing where that could not be read. */
+export interface TaggedRecord {
+  readonly found?: { readonly digest: string; readonly record: ManifestRecord };
 }
 
-/** Signatures, SBOMs and reports: from the referrers API, the referrers tag schema and cosign's tags. */
-export function createAttachments({ client, context, digests, tags, referrersSeconds }: Tools): Attachments {
-  const { memory } = context;
-  const absent = memory.get('no-referrers-api');
-  let hasApi = !absent || context.now() - absent.storedAt >= day;
-  const present = memory.get('referrers-api');
-  let answered = false;
+interface Tools {
+  readonly context: CollectContext;
+  readonly digests: Digests;
+  readonly referrers: Referrers;
+}
 
-  /** Digests of what the API says is attached; none where the registry has no such API. */
-  async function ask(repository: string, subject: Subject): Promise<readonly string[]> {
-    const key = `referrers ${JSON.stringify([repository, subject.digest])}`;
-    const known = memory.get<string[]>(key);
-    if (known && !subject.bounded && context.now() - known.storedAt < referrersSeconds) return known.value;
-    if (!hasApi) return [];
-    const found = await client.referrers(repository, subject.digest);
-    if (!found) {
-      // A gateway's 404 is no word of the registry's: else all images would lose their signatures for a day.
-      if (answered || (present && context.now() - present.storedAt < day))
-        throw new CollectError(
-          'not_found',
-          `the referrers API answered 404 for ${subject.digest} of ${repository}, though the registry has it`,
-        );
-      hasApi = false;
-      memory.set('no-referrers-api', true);
-      return [];
-    }
-    if (!answered) memory.set('referrers-api', true);
-    answered = true;
-    const list = [...new Set(found.map((descriptor) => descriptor.digest))];
-    memory.set(key, list);
-    return list;
-  }
+/** Signatures of signatures of SBOMs: deeper than this nobody signs. */
+const deepest = 3;
+
+/** Signatures, SBOMs and reports: from the referrers API, the referrers tag schema and cosign's tags. */
+export function createAttachments({ context, digests, referrers }: Tools): Attachments {
+  const { concurrency } = context;
 
   return {
-    async read(repository, subjects, attachedTags) {
+    async read(repository, attempts, subjects, attachedTags) {
       const artifacts = new Map<string, Image>();
       const attachedTo = new Map<string, Map<string, ManifestRecord>>();
       const failed = new Set<string>();
-      const concurrency = context.concurrency;
 
-      const attach = async (subject: string, digest: string, kind?: Kind): Promise<void> => {
-        const found = await digests.manifest(repository, digest, true);
-        if (!found) return;
+      const add = (subject: string, digest: string, found: ManifestRecord, kind?: Kind): ManifestRecord => {
         const record = kind ? { ...found, kind } : found;
         const sizeBytes = sizeOf(record);
         artifacts.set(digest, { digest, kind: record.kind, ...(sizeBytes !== undefined && { sizeBytes }) });
         const records = attachedTo.get(subject) ?? new Map<string, ManifestRecord>();
         attachedTo.set(subject, records.set(digest, record));
+        return record;
       };
-      const orDegraded = async (subject: string, work: () => Promise<void>): Promise<void> => {
-        try {
-          await work();
-        } catch (error) {
-          if (context.signal.aborted) throw error;
-          failed.add(subject);
-          digests.incomplete();
-          context.degraded('signatures', error);
-        }
+      const attach = async (subject: string, digest: string): Promise<ManifestRecord | undefined> => {
+        const read = await digests.manifest(attempts, { repository, digest, listed: true });
+        if (!('value' in read)) failed.add(subject);
+        else if (read.value !== 'gone') return add(subject, digest, read.value);
+        return undefined;
       };
 
       await pMap(
         attachedTags,
-        ({ tag, subject, kind }) =>
-          orDegraded(subject, async () => {
-            const digest = await tags.resolve(repository, tag);
-            if (digest === undefined) return;
-            if (kind) return attach(subject, digest, kind);
-            const index = await digests.manifest(repository, digest, false);
-            for (const child of index?.children ?? []) await attach(subject, child.digest);
-          }),
-        { concurrency },
-      );
-      await pMap(
-        subjects,
-        (subject) =>
-          orDegraded(subject.digest, async () => {
-            for (const digest of await ask(repository, subject)) await attach(subject.digest, digest);
-          }),
-        { concurrency },
-      );
-
-      const reports = new Map<string, Report>();
-      const readReports = async ([subject, records]: [string, Map<string, ManifestRecord>]) => {
-        let newest = Number.NEGATIVE_INFINITY;
-        for (const record of records.values()) {
-          for (const { digest, form } of record.reports ?? []) {
-            const report = await digests.report(repository, digest, form);
-            const scannedAt = report.scannedAt ?? record.annotatedAt;
-            const age = scannedAt ?? 0;
-            if (age < newest) continue;
-            newest = age;
-            reports.set(subject, { ...report, ...(scannedAt !== undefined && { scannedAt }) });
-          }
-        }
-      };
-      await pMap(
-        attachedTo,
-        async (entry) => {
-          // What was not found may be the newest report.
-          if (failed.has(entry[0])) return;
-          try {
-            await readReports(entry);
-          } catch (error) {
-            if (context.signal.aborted) throw error;
-            // Not even an older report that could be read: it would pass for the newest.
-            reports.delete(entry[0]);
-            context.degraded('findings', error);
-          }
+        async ({ subject, kind, found }) => {
+          // A signature that cannot be read is no reason to call its image unsigned.
+          if (!found) failed.add(subject);
+          else if (kind) add(subject, found.digest, found.record, kind);
+          else for (const child of found.record.children ?? []) await attach(subject, child.digest);
         },
         { concurrency },
       );
 
+      let asked = 0;
+      let unanswered = 0;
+      const ask = async (target: Target) => {
+        asked += 1;
+        const thing: Thing = {
+          kind: 'referrers',
+          name: target.digest,
+          effect: 'whether it is signed is unknown, and what counts signatures and reports',
+        };
+        const answer = await attempts.attempt(thing, () => referrers.ask(repository, target));
+        if ('value' in answer) return answer.value;
+        failed.add(target.digest);
+        unanswered += 1;
+        if (answer.fresh) context.degraded('signatures', answer.error);
+        else if (unanswered * 2 > asked) lasting = answer.error;
+        return undefined;
+      };
+      let lasting: unknown;
+
+      const asking = new Set<string>();
+      /** Asks what is attached to each target, and then to that: SBOMs and attestations are signed too. */
+      const follow = async (targets: readonly (Target & { parts?: readonly string[] })[], depth: number) => {
+        const next: Target[] = [];
+        const one = async (target: (typeof targets)[number]) => {
+          if (asking.has(target.digest)) return;
+          asking.add(target.digest);
+          const answer = await ask(target);
+          if (!answer) return;
+          // Whoever signs an image with its parts does both at once.
+          const everyPoll = answer.changed;
+          for (const digest of target.parts ?? []) next.push({ digest, everyPoll });
+          for (const digest of answer.digests) {
+            const record = await attach(target.digest, digest);
+            if (record && record.kind !== 'signature') next.push({ digest, everyPoll });
+          }
+        };
+        // One alone first: it shows whether the repository offers this at all.
+        const [first, ...rest] = targets;
+        if (first) await one(first);
+        await pMap(rest, one, { concurrency });
+        if (next.length > 0 && depth < deepest && !referrers.isAbsent(repository))
+          await follow(next, depth + 1);
+      };
+      await follow(
+        subjects.map(({ digest, bounded, parts }) => ({ digest, everyPoll: bounded, parts })),
+        1,
+      );
+      if (lasting !== undefined) context.degraded('signatures', lasting);
+      if (failed.size > 0) digests.incomplete();
+
+      const reports = await readReports(repository, attempts, attachedTo, failed);
       const findingsOf = (digest: string): Partial<Image> => {
         const report = reports.get(digest);
         return report ? { ...report, scanStatus: 'complete' } : {};
@@ -201,4 +155,39 @@ export function createAttachments({ client, context, digests, tags, referrersSec
       };
     },
   };
+
+  /** The newest report of each subject. */
+  async function readReports(
+    repository: string,
+    attempts: Attempts,
+    attachedTo: ReadonlyMap<string, ReadonlyMap<string, ManifestRecord>>,
+    failed: ReadonlySet<string>,
+  ): Promise<Map<string, Report>> {
+    const reports = new Map<string, Report>();
+    await pMap(
+      attachedTo,
+      async ([subject, records]) => {
+        // What was not found may be the newest report.
+        if (failed.has(subject)) return;
+        let newest: (Report & { readonly age: number }) | undefined;
+        for (const record of records.values()) {
+          for (const { digest, form } of record.reports ?? []) {
+            const read = await digests.report(attempts, repository, digest, form);
+            // Not even an older report that could be read: it would pass for the newest.
+            if (!('value' in read) || read.value === 'odd') return;
+            if (!read.value) continue;
+            const scannedAt = read.value.scannedAt ?? record.annotatedAt;
+            const age = scannedAt ?? 0;
+            if (!newest || age >= newest.age)
+              newest = { ...read.value, age, ...(scannedAt !== undefined && { scannedAt }) };
+          }
+        }
+        if (!newest) return;
+        const { age: _, ...report } = newest;
+        reports.set(subject, report);
+      },
+      { concurrency },
+    );
+    return reports;
+  }
 }

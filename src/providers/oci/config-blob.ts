@@ -1,31 +1,37 @@
 import { z } from 'zod';
-import { toSeconds } from './manifest.ts';
+import { type Document, jsonOf } from '../../images/manifest.ts';
+import { dictionary, list, longText, optional, parseWire, pastTime } from '../../wire.ts';
 
 /** What is remembered of an image's configuration; never a value from it. */
 export interface ConfigRecord {
   /** Unix seconds; absent where the build gives none or a fixed one. */
   readonly createdAt?: number;
-  /** How many settings look like secrets. */
-  readonly secrets: number;
+  /** How many settings look like secrets; absent where the configuration cannot be understood. */
+  readonly secrets?: number;
+  /** What of it could not be understood. */
+  readonly odd?: string;
 }
 
+const setting = longText(65_536);
 const configBlob = z.object({
-  created: z.string().nullish(),
-  config: z
-    .object({
-      Env: z.array(z.string()).nullish(),
-      Labels: z.record(z.string(), z.string()).nullish(),
-    })
-    .nullish(),
-  history: z.array(z.object({ created_by: z.string().nullish() })).nullish(),
+  /**
+   * Reproducible builds write the Unix epoch (Bazel, jib, Nix) or 1 January 1980 (buildpacks, since zip knows no
+   * earlier day): neither says when the image was made, nor does a time in the future.
+   * https://buildpacks.io/docs/for-app-developers/concepts/reproducibility/
+   */
+  created: optional('created', pastTime),
+  config: optional(
+    'config',
+    z.object({
+      Env: optional('config.Env', list('config.Env', setting)),
+      Labels: optional('config.Labels', dictionary('config.Labels', setting)),
+    }),
+  ),
+  history: optional(
+    'history',
+    list('history', z.object({ created_by: optional('history.created_by', setting) })),
+  ),
 });
-
-/**
- * Reproducible builds write the Unix epoch (Bazel, jib, Nix) or 1 January 1980 (buildpacks, since zip knows no
- * earlier day): neither says when the image was made.
- * https://buildpacks.io/docs/for-app-developers/concepts/reproducibility/
- */
-const firstRealTime = Date.UTC(1981, 0, 1) / 1000;
 
 const secretName =
   /(^|[_.-])(PASSWORD|PASSWD|PASSPHRASE|SECRET|SECRETS|TOKEN|APIKEY|API[_.-]KEY|PRIVATE[_.-]KEY|SECRET[_.-](ACCESS[_.-])?KEY|ACCESS[_.-]KEY)([_.-]|$)/;
@@ -45,13 +51,21 @@ export function looksSecret(name: string, value: string): boolean {
 
 const assignment = /(?:^|\s)([A-Za-z_][\w.-]*)=("[^"]*"|'[^']*'|\S*)/g;
 
-/**
- * The record of an image's configuration blob.
- * @throws ZodError or SyntaxError when it is not one.
- */
-export function parseConfig(body: Buffer): ConfigRecord {
-  const blob = configBlob.parse(JSON.parse(body.toString('utf8')));
-  const settings: [string, string][] = Object.entries(blob.config?.Labels ?? {});
+/** The record of an image's configuration, whatever it is: it never changes. */
+export function parseConfig(document: Document): ConfigRecord {
+  let json: unknown;
+  try {
+    json = jsonOf(document);
+  } catch {
+    return { odd: 'it is no JSON' };
+  }
+  let odd: string | undefined;
+  const parsed = parseWire(json, configBlob, ({ at, problem }) => {
+    odd ??= `${at}: ${problem}`;
+  });
+  if (!parsed.success) return { odd: 'it is no JSON object' };
+  const blob = parsed.data;
+  const settings: [string, string][] = [...(blob.config?.Labels ?? [])];
   for (const entry of blob.config?.Env ?? []) {
     const at = entry.indexOf('=');
     if (at > 0) settings.push([entry.slice(0, at), entry.slice(at + 1)]);
@@ -60,7 +74,9 @@ export function parseConfig(body: Buffer): ConfigRecord {
     for (const [, name = '', value = ''] of (step.created_by ?? '').matchAll(assignment))
       settings.push([name, value]);
   const secrets = new Set(settings.filter(([name, value]) => looksSecret(name, value)).map(([name]) => name));
-  const createdAt = toSeconds(blob.created);
-  const real = createdAt !== undefined && createdAt >= firstRealTime;
-  return { secrets: secrets.size, ...(real && { createdAt }) };
+  return {
+    secrets: secrets.size,
+    ...(blob.created !== undefined && { createdAt: blob.created }),
+    ...(odd !== undefined && { odd }),
+  };
 }

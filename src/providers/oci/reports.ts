@@ -1,6 +1,9 @@
 import { z } from 'zod';
-import { type Findings, type Severity, severities } from '../../model.ts';
-import { type ReportForm, toSeconds } from './manifest.ts';
+import { type Document, jsonOf, type ReportForm } from '../../images/manifest.ts';
+import type { Findings } from '../../model.ts';
+import { optional, pastTime } from '../../wire.ts';
+import { parseSarif } from './sarif.ts';
+import { countFindings, type Finding, severityOfScore, severityOfWord } from './severity.ts';
 
 /** What an attached report says of an image. */
 export interface Report {
@@ -9,152 +12,68 @@ export interface Report {
   readonly scannedAt?: number;
 }
 
-interface Finding {
-  readonly severity: Severity;
-  /** Undefined where the report does not say. */
-  readonly fixable?: boolean;
-}
+const word = optional('severity', z.string());
 
-const words: Readonly<Record<string, Severity>> = {
-  CRITICAL: 'CRITICAL',
-  HIGH: 'HIGH',
-  IMPORTANT: 'HIGH',
-  MEDIUM: 'MEDIUM',
-  MODERATE: 'MEDIUM',
-  LOW: 'LOW',
-  NEGLIGIBLE: 'NEGLIGIBLE',
-  INFORMATIONAL: 'NEGLIGIBLE',
-  MINIMAL: 'NEGLIGIBLE',
-};
-
-/** Scanners' words, case aside; what is not known here is `UNKNOWN`. */
-const fromWord = (word: string | null | undefined): Severity => words[word?.toUpperCase() ?? ''] ?? 'UNKNOWN';
-
-/** A CVSS score as NVD rates it (https://nvd.nist.gov/vuln-metrics/cvss); 0 is a finding without a rating. */
-function fromScore(score: number): Severity {
-  if (score >= 9) return 'CRITICAL';
-  if (score >= 7) return 'HIGH';
-  if (score >= 4) return 'MEDIUM';
-  return score > 0 ? 'LOW' : 'UNKNOWN';
-}
-
-/** Every severity is counted by such a report, hence those without a finding are 0. */
-function count(findings: readonly Finding[], saysFixable: boolean): Findings {
-  const zero = () =>
-    Object.fromEntries(severities.map((severity) => [severity, 0])) as Record<Severity, number>;
-  const counts = zero();
-  const fixable = zero();
-  for (const finding of findings) {
-    counts[finding.severity] += 1;
-    if (finding.fixable) fixable[finding.severity] += 1;
-  }
-  return saysFixable ? { counts, fixable } : { counts };
-}
-
-const rule = z.object({
-  id: z.string().nullish(),
-  properties: z
-    .looseObject({
-      'security-severity': z.union([z.string(), z.number()]).nullish(),
-      tags: z.array(z.string()).nullish(),
-    })
-    .nullish(),
-});
-const component = z.object({ rules: z.array(rule).nullish() });
-const sarif = z.object({
-  runs: z.array(
-    z.object({
-      tool: z.object({ driver: component, extensions: z.array(component).nullish() }),
-      results: z
-        .array(
-          z.object({
-            ruleId: z.string().nullish(),
-            ruleIndex: z.number().nullish(),
-            rule: z.object({ id: z.string().nullish(), index: z.number().nullish() }).nullish(),
-            level: z.string().nullish(),
-            kind: z.string().nullish(),
-            suppressions: z.array(z.unknown()).nullish(),
-          }),
-        )
-        .nullish(),
-      invocations: z.array(z.object({ endTimeUtc: z.string().nullish() })).nullish(),
-    }),
-  ),
-});
-
-/** What SARIF's own levels stand for when neither a score nor a tag rates the rule. */
-const levels: Readonly<Record<string, Severity>> = { error: 'HIGH', warning: 'MEDIUM', note: 'LOW' };
-
-function sarifSeverity(found: z.infer<typeof rule> | undefined, level: string): Severity {
-  const score = Number(found?.properties?.['security-severity'] ?? Number.NaN);
-  if (score > 0) return fromScore(score);
-  for (const tag of found?.properties?.tags ?? []) {
-    const severity = fromWord(tag);
-    if (severity !== 'UNKNOWN') return severity;
-  }
-  return levels[level] ?? 'UNKNOWN';
-}
-
-/** https://docs.oasis-open.org/sarif/sarif/v2.1.0/sarif-v2.1.0.html; the score is GitHub's, Trivy's and Grype's. */
-function parseSarif(json: unknown): Report {
-  const findings: Finding[] = [];
-  let scannedAt: number | undefined;
-  for (const run of sarif.parse(json).runs) {
-    const rules = run.tool.driver.rules ?? [];
-    const all = [...rules, ...(run.tool.extensions ?? []).flatMap((extension) => extension.rules ?? [])];
-    const byId = new Map(all.map((one) => [one.id, one]));
-    for (const result of run.results ?? []) {
-      if ((result.kind ?? 'fail') !== 'fail' || (result.suppressions ?? []).length > 0) continue;
-      const index = result.ruleIndex ?? result.rule?.index ?? -1;
-      const found = byId.get(result.ruleId ?? result.rule?.id) ?? rules[index];
-      findings.push({ severity: sarifSeverity(found, result.level ?? 'warning') });
-    }
-    for (const invocation of run.invocations ?? []) scannedAt = toSeconds(invocation.endTimeUtc) ?? scannedAt;
-  }
-  return { findings: count(findings, false), ...(scannedAt !== undefined && { scannedAt }) };
-}
-
-const trivy = z.object({
-  Results: z
+/**
+ * Trivy leaves `Results` out where an image has no packages, and `Vulnerabilities` where a target has none: what says
+ * that it is Trivy's are its name and version of the form.
+ * https://github.com/aquasecurity/trivy/blob/v0.58.0/pkg/types/report.go
+ */
+const trivy = z
+  .object({
+    SchemaVersion: z.unknown().optional(),
+    ArtifactName: z.unknown().optional(),
+    Results: z
+      .array(
+        z.object({
+          Vulnerabilities: z
+            .array(z.object({ Severity: word, FixedVersion: optional('FixedVersion', z.string()) }))
+            .nullish(),
+        }),
+      )
+      .nullish(),
+  })
+  .refine(
+    (report) => [report.Results, report.SchemaVersion, report.ArtifactName].some((one) => one !== undefined),
+    'no report of Trivy',
+  );
+/** https://github.com/anchore/grype/blob/v0.86.0/grype/presenter/models/document.go */
+const grype = z.object({
+  matches: z
     .array(
       z.object({
-        Vulnerabilities: z
-          .array(
-            z.object({
-              Severity: z.string().nullish(),
-              FixedVersion: z.string().nullish(),
-              Status: z.string().nullish(),
-            }),
-          )
-          .nullish(),
+        vulnerability: z.object({
+          severity: word,
+          fix: optional('fix', z.object({ state: optional('state', z.string()) })),
+        }),
       }),
     )
     .nullable(),
 });
-const grype = z.object({
-  matches: z.array(
-    z.object({
-      vulnerability: z.object({
-        severity: z.string().nullish(),
-        fix: z.object({ state: z.string().nullish() }).nullish(),
-      }),
-    }),
-  ),
-});
 const rated = z.array(
-  z.object({ severity: z.array(z.object({ score: z.union([z.string(), z.number()]) })).nullish() }),
+  z.object({
+    severity: z.array(z.object({ score: optional('score', z.union([z.string(), z.number()])) })).nullish(),
+  }),
 );
+
+const fromWord = (said: string | undefined) => severityOfWord(said ?? '') ?? 'UNKNOWN';
+
+/** A list of ratings by several methods: a scanner's word before a score. */
+function fromRatings(ratings: readonly { readonly score?: string | number | undefined }[]): Finding {
+  const scores = ratings.map(({ score }) => String(score ?? ''));
+  for (const score of scores) {
+    const severity = severityOfWord(score);
+    if (severity) return { severity };
+  }
+  const value = scores.map((score) => (score === '' ? Number.NaN : Number(score))).find(Number.isFinite);
+  return { severity: value === undefined ? 'UNKNOWN' : severityOfScore(value) };
+}
 
 function scannerFindings(result: unknown): Finding[] {
   // https://github.com/in-toto/attestation/blob/main/spec/predicates/vuln.md
-  if (Array.isArray(result))
-    return rated.parse(result).map(({ severity }) => {
-      const score = severity?.[0]?.score;
-      const value = Number(score ?? Number.NaN);
-      return { severity: Number.isNaN(value) ? fromWord(String(score ?? '')) : fromScore(value) };
-    });
+  if (Array.isArray(result)) return rated.parse(result).map(({ severity }) => fromRatings(severity ?? []));
   if (typeof result === 'object' && result !== null && 'matches' in result)
-    return grype.parse(result).matches.map(({ vulnerability }) => ({
+    return (grype.parse(result).matches ?? []).map(({ vulnerability }) => ({
       severity: fromWord(vulnerability.severity),
       fixable: vulnerability.fix?.state === 'fixed',
     }));
@@ -171,7 +90,7 @@ const bundle = z.object({ dsseEnvelope: envelope });
 const statement = z.object({
   predicate: z.object({
     scanner: z.object({ result: z.unknown() }),
-    metadata: z.object({ scanFinishedOn: z.string().nullish() }).nullish(),
+    metadata: optional('metadata', z.object({ scanFinishedOn: optional('scanFinishedOn', pastTime) })),
   }),
 });
 
@@ -184,19 +103,28 @@ function unwrap(json: unknown): unknown {
 /** https://github.com/sigstore/cosign/blob/main/specs/COSIGN_VULN_ATTESTATION_SPEC.md */
 function parseStatement(json: unknown): Report {
   const { predicate } = statement.parse(unwrap(json));
-  const scannedAt = toSeconds(predicate.metadata?.scanFinishedOn);
+  const scannedAt = predicate.metadata?.scanFinishedOn;
+  const { result } = predicate.scanner;
   return {
     // in-toto's own list of ratings, unlike the scanners' reports, does not tell what is fixed.
-    findings: count(scannerFindings(predicate.scanner.result), !Array.isArray(predicate.scanner.result)),
+    findings: countFindings(scannerFindings(result), !Array.isArray(result)),
     ...(scannedAt !== undefined && { scannedAt }),
   };
 }
 
 /**
  * Counts the findings of a report that is attached to an image. Signatures of attestations are not verified.
+ * @returns undefined for a report about other things than vulnerabilities
  * @throws ZodError or SyntaxError when it is not in the form that its media type promises.
  */
-export function parseReport(form: ReportForm, body: Buffer): Report {
-  const json: unknown = JSON.parse(body.toString('utf8'));
-  return form === 'sarif' ? parseSarif(json) : parseStatement(json);
+export function parseReport(form: ReportForm, document: Document): Report | undefined {
+  const json = jsonOf(document);
+  if (form === 'statement') return parseStatement(json);
+  const report = parseSarif(json);
+  return (
+    report && {
+      findings: countFindings(report.findings, false),
+      ...(report.scannedAt !== undefined && { scannedAt: report.scannedAt }),
+    }
+  );
 }

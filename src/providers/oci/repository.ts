@@ -1,11 +1,16 @@
 import pMap from 'p-map';
+import { CollectError } from '../../errors.ts';
+import { splitTags } from '../../images/attached-tags.ts';
+import { sizeOf } from '../../images/manifest.ts';
 import type { Image, Observation } from '../../model.ts';
 import type { CollectContext } from '../../provider.ts';
-import { type Attachments, splitTags } from './attachments.ts';
-import type { Distribution } from './client.ts';
-import type { ConfigRecord } from './config-blob.ts';
+import type { Attachments, TaggedRecord } from './attachments.ts';
+import type { Distribution, Tagged } from './client.ts';
+import { byAge, type Described, describe, hasNoSecret } from './describe.ts';
 import type { Digests } from './digests.ts';
-import { type ManifestRecord, sizeOf } from './manifest.ts';
+import type { Attempts, Failing, Unread } from './failing.ts';
+import { isTag } from './names.ts';
+import { createStillListed, type Look, lookUp, type StillListed, thingOf } from './tagged.ts';
 import type { TagResolver } from './tags.ts';
 
 /** What reading one repository needs; lives for one cycle. */
@@ -15,74 +20,27 @@ export interface Scope {
   readonly digests: Digests;
   readonly tags: TagResolver;
   readonly attachments: Attachments;
+  readonly failing: Failing;
+  /** Repositories that could be read whole before. */
+  readonly whole: Set<string>;
 }
 
-/** A manifest of the repository and what is known of it. */
-interface Described {
-  readonly digest: string;
-  readonly record: ManifestRecord;
-  readonly config?: ConfigRecord | undefined;
-  /** Of an index: its platforms (nested indexes resolved), as far as they are there. */
-  readonly parts: readonly Described[];
-  readonly platforms?: readonly string[];
-  readonly createdAt?: number | undefined;
-}
-
-const maximum = (times: readonly (number | undefined)[]): number | undefined =>
-  times.reduce((a, b) => (a === undefined || (b !== undefined && b > a) ? b : a), undefined);
-
-/** An index may list indexes; deeper than this it is not something that people build. */
-const deepest = 3;
-
-async function describe(
-  scope: Scope,
-  repository: string,
-  digest: string,
-  depth = 0,
-): Promise<Described | undefined> {
-  const record = await scope.digests.manifest(repository, digest, depth > 0);
-  if (!record) return undefined;
-  if (record.kind !== 'index') {
-    const config = record.config ? await scope.digests.config(repository, record.config) : undefined;
-    return { digest, record, config, parts: [], createdAt: config?.createdAt };
-  }
-  const parts: Described[] = [];
-  const platforms: string[] = [];
-  for (const child of depth < deepest ? (record.children ?? []) : []) {
-    const part = await describe(scope, repository, child.digest, depth + 1);
-    if (part?.record.kind === 'index') {
-      parts.push(...part.parts);
-      platforms.push(...(part.platforms ?? []));
-      continue;
-    }
-    const attestation = child.attestation || part?.record.kind === 'attestation';
-    // A platform that is not there stays listed: the index's size is then unknown, and not too small.
-    if (!attestation) platforms.push(child.digest);
-    if (part) parts.push(attestation ? { ...part, record: { ...part.record, kind: 'attestation' } } : part);
-  }
-  return { digest, record, parts, platforms, createdAt: maximum(parts.map((part) => part.createdAt)) };
-}
-
-/** Whether nothing in the image's configuration looks like a secret; undefined where one was not read. */
-function hasNoSecret(image: Described): boolean | undefined {
-  if (image.record.kind !== 'index') return image.config && image.config.secrets === 0;
-  const known = image.parts
-    .filter((part) => part.record.kind === 'image')
-    .map((part) => (part.config ? part.config.secrets === 0 : undefined));
-  if (known.includes(false)) return false;
-  return known.length === 0 || known.includes(undefined) ? undefined : true;
-}
+type Reading = Scope & {
+  readonly repository: string;
+  readonly attempts: Attempts;
+  readonly stillListed: StillListed;
+};
 
 function toImage(
   described: Described,
   tags: readonly string[] | undefined,
   extra: Partial<Image> = {},
 ): Image {
-  const { digest, record, createdAt, platforms } = described;
-  const sizeBytes = record.kind === 'index' ? undefined : sizeOf(record);
+  const { digest, record, kind, createdAt, platforms } = described;
+  const sizeBytes = kind === 'index' ? undefined : sizeOf(record);
   return {
     digest,
-    kind: tags === undefined && record.kind === 'image' ? 'platform' : record.kind,
+    kind: tags === undefined && kind === 'image' ? 'platform' : kind,
     ...(tags && { tags }),
     ...(sizeBytes !== undefined && { sizeBytes }),
     ...(createdAt !== undefined && { pushedAt: createdAt }),
@@ -91,75 +49,174 @@ function toImage(
   };
 }
 
-/** Newest first; those of unknown age last; by digest where the age is the same. */
-function byAge(a: Described, b: Described): number {
-  const [left, right] = [a.createdAt ?? Number.NEGATIVE_INFINITY, b.createdAt ?? Number.NEGATIVE_INFINITY];
-  if (left !== right) return right > left ? 1 : -1;
-  return a.digest < b.digest ? -1 : 1;
+const isImage = ({ kind }: Described): boolean => kind === 'image' || kind === 'index';
+
+/**
+ * Reads what a digest names. Some registries know manifests by their tag only: they route no digests.
+ * @returns `gone` where the tag is gone meanwhile
+ */
+async function describeTagged(
+  scope: Reading,
+  tagged: Tagged,
+  tag: string,
+): Promise<Described | Unread | 'gone'> {
+  const { repository, client, attempts, stillListed } = scope;
+  const described = await describe(scope, tagged.digest, { document: tagged.document });
+  if (described !== 'gone' || tagged.document) return described;
+  const read = await attempts.attempt(thingOf(tag), async () => {
+    const found = await client.read(repository, tag, undefined);
+    if (found || !(await stillListed(tag))) return found;
+    throw new CollectError(
+      'invalid_response',
+      `${repository}:${tag} names ${tagged.digest}, which the registry does not have`,
+    );
+  });
+  if (!('value' in read)) return read;
+  return read.value ? describe(scope, read.value.digest, { document: read.value.document }) : 'gone';
+}
+
+/** The manifests that tags name. */
+interface Contents {
+  readonly described: readonly { readonly image: Described; readonly tags: readonly string[] }[];
+  /** Tags of which it could not be read what they name. */
+  readonly unread: number;
+  /** Tags that name something, read or not. */
+  readonly names: readonly string[];
+}
+
+async function readContents(scope: Reading, looks: readonly Look[]): Promise<Contents> {
+  const { concurrency } = scope.context;
+  const byDigest = new Map<string, { tagged: Tagged; tags: string[] }>();
+  const names: string[] = [];
+  let unread = 0;
+  for (const look of looks) {
+    if ('missing' in look) continue;
+    names.push(look.tag);
+    if ('unread' in look) unread += 1;
+    else {
+      const { digest } = look.tagged;
+      const seen = byDigest.get(digest);
+      if (seen) seen.tags.push(look.tag);
+      else byDigest.set(digest, { tagged: look.tagged, tags: [look.tag] });
+    }
+  }
+  const described = new Map<string, { image: Described; tags: string[] }>();
+  await pMap(
+    byDigest.values(),
+    async ({ tagged, tags }) => {
+      const image = await describeTagged(scope, tagged, tags[0] as string);
+      if (image === 'gone') return;
+      if ('error' in image) unread += tags.length;
+      else {
+        const seen = described.get(image.digest);
+        if (seen) seen.tags.push(...tags);
+        else described.set(image.digest, { image, tags });
+      }
+    },
+    { concurrency },
+  );
+  return { described: [...described.values()], unread, names };
+}
+
+/** What attaching tags name. */
+async function readAttachedTags<Tag extends { readonly tag: string }>(
+  scope: Reading,
+  attachedTags: readonly Tag[],
+): Promise<(Tag & TaggedRecord)[]> {
+  const byTag = new Map(attachedTags.map((one) => [one.tag, one]));
+  const looks = await lookUp(scope, scope.repository, [...byTag.keys()]);
+  const listed: (Tag & TaggedRecord)[] = [];
+  await pMap(
+    looks,
+    async (look) => {
+      const attached = byTag.get(look.tag) as Tag;
+      // A tag that was deleted meanwhile attaches nothing; one that cannot be read may attach a signature.
+      if ('missing' in look && !look.listed) return;
+      const read = 'tagged' in look ? await describeTagged(scope, look.tagged, look.tag) : 'gone';
+      const found =
+        read !== 'gone' && !('error' in read) ? { digest: read.digest, record: read.record } : undefined;
+      listed.push({ ...attached, ...(found && { found }) });
+    },
+    { concurrency: scope.context.concurrency },
+  );
+  return listed;
 }
 
 /**
  * All that the distribution API shows of one repository: its tags, what they name, and what is attached to that.
- * @throws CollectError when the tags or a manifest cannot be read.
+ * @throws CollectError when the tags cannot be read, or suddenly not what some of them name
  */
-export async function readRepository(scope: Scope, repository: string): Promise<Observation[]> {
-  const { context } = scope;
+export async function* readRepository(scope: Scope, repository: string): AsyncGenerator<Observation> {
+  const { context, digests, whole } = scope;
   const listed = await scope.client.tags(repository);
-  if (!listed) return [{ type: 'repository-gone', repository }];
-  const { imageTags, attachedTags } = splitTags(listed);
-
-  const concurrency = context.concurrency;
-  const tagsOf = new Map<string, string[]>();
-  const resolved = await pMap(imageTags, (tag) => scope.tags.resolve(repository, tag), { concurrency });
-  for (const [at, digest] of resolved.entries()) {
-    const tag = imageTags[at];
-    // A tag that vanished since the list was read is not there any more.
-    if (digest === undefined || tag === undefined) continue;
-    tagsOf.set(digest, [...(tagsOf.get(digest) ?? []), tag]);
+  if (!listed) {
+    whole.delete(repository);
+    yield { type: 'repository-gone', repository };
+    return;
   }
-  const described = await pMap([...tagsOf.keys()], (digest) => describe(scope, repository, digest), {
-    concurrency,
-  });
-  const tagged = described.filter((one) => one !== undefined).sort(byAge);
-  const isImage = (one: Described) => one.record.kind === 'image' || one.record.kind === 'index';
-  const images = tagged.filter(isImage);
+  const impossible = listed.filter((tag) => !isTag(tag));
+  const { imageTags, attachedTags } = splitTags(listed.filter(isTag));
+  if (impossible.length > 0)
+    context.tell(
+      `impossible tags of ${repository}`,
+      {
+        repository,
+        number: impossible.length,
+        names: impossible.slice(0, 5).map((tag) => tag.slice(0, 140)),
+      },
+      'the list of tags holds what can be no tag: left out',
+    );
+  const stillListed = createStillListed(scope.client, repository);
+  const reading: Reading = { ...scope, repository, stillListed, attempts: scope.failing.of(repository) };
+  const contents = await readContents(reading, await lookUp(reading, repository, imageTags));
+  const tagged = contents.described.toSorted((a, b) => byAge(a.image, b.image));
+  const timeUnread = contents.unread > 0 || tagged.some(({ image }) => image.timeUnread);
+  // What was read a moment ago is more than what is left of it now: the last data stays until the next poll.
+  const [news] = reading.attempts.fresh;
+  if (news && (contents.unread > 0 || timeUnread) && whole.delete(repository)) throw news.error;
 
+  const images = tagged.filter(({ image }) => isImage(image));
   const { perRepository, matches } = context.images;
-  const subjects = images.map((image, place) => ({
+  const subjects = images.map(({ image, tags }, place) => ({
     digest: image.digest,
-    bounded: place < perRepository || (tagsOf.get(image.digest) ?? []).some((tag) => matches(tag)),
+    bounded: place < perRepository || tags.some((tag) => matches(tag)),
+    parts: image.parts.map((part) => part.digest),
   }));
-  const attached = await scope.attachments.read(repository, subjects, attachedTags);
+  const signing: Reading = { ...reading, attempts: scope.failing.of(repository) };
+  const attached = await scope.attachments.read(
+    repository,
+    signing.attempts,
+    subjects,
+    await readAttachedTags(signing, attachedTags),
+  );
 
   const out = new Map<string, Image>();
   for (const artifact of attached.artifacts) out.set(artifact.digest, artifact);
-  for (const image of tagged) {
+  for (const { image } of tagged)
     for (const part of image.parts)
       out.set(part.digest, toImage(part, undefined, attached.findingsOf(part.digest)));
-  }
-  for (const image of tagged) {
-    const facts = isImage(image) ? attached.factsOf(image.digest) : {};
-    out.set(image.digest, toImage(image, tagsOf.get(image.digest) ?? [], facts));
-  }
+  for (const { image, tags } of tagged)
+    out.set(image.digest, toImage(image, tags, isImage(image) ? attached.factsOf(image.digest) : {}));
 
   const newest = images[0];
-  const clean = newest && hasNoSecret(newest);
-  const practices = {
-    no_latest_tag: !imageTags.includes('latest'),
-    ...(clean !== undefined && { no_secret_in_config: clean }),
-  };
-  return [
-    // The distribution API names tags only: what has none is seen where an index or a referrer leads to it.
-    {
-      type: 'repository',
-      repository,
-      facts: {
-        practices,
-        listsUntagged: false,
-        ...(!attached.complete && { unknownKinds: ['signature', 'sbom', 'attestation', 'other'] }),
+  const clean = newest && !timeUnread ? hasNoSecret(newest.image) : undefined;
+  if (contents.unread > 0) digests.incomplete();
+  else if (!timeUnread) whole.add(repository);
+  yield {
+    type: 'repository',
+    repository,
+    facts: {
+      practices: {
+        no_latest_tag: !contents.names.includes('latest'),
+        ...(clean !== undefined && { no_secret_in_config: clean }),
       },
+      // The distribution API names tags only: what has none is seen where an index or a referrer leads to it.
+      listsUntagged: false,
+      ...(contents.unread > 0 && { unreadTags: contents.unread }),
+      ...(timeUnread && { newestUnknown: true }),
+      ...(!attached.complete && { unknownKinds: ['signature', 'sbom', 'attestation', 'other'] }),
     },
-    { type: 'images', repository, images: [...out.values()] },
-    { type: 'repository-complete', repository },
-  ];
+  };
+  yield { type: 'images', repository, images: [...out.values()] };
+  yield { type: 'repository-complete', repository };
 }

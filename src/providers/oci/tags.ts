@@ -1,13 +1,14 @@
 import picomatch from 'picomatch';
+import { reasonOf } from '../../errors.ts';
 import type { CollectContext } from '../../provider.ts';
-import { type Distribution, isName } from './client.ts';
+import type { Distribution, Tagged } from './client.ts';
 
 const day = 86_400;
 
-/** Finds the digest that a tag names, at the least cost that still shows a tag that moved. */
+/** Finds what a tag names, at the least cost that still shows a tag that moved. */
 export interface TagResolver {
   /** Undefined: the tag is not there any more. */
-  resolve(repository: string, tag: string): Promise<string | undefined>;
+  resolve(repository: string, tag: string): Promise<Tagged | undefined>;
 }
 
 export interface TagOptions {
@@ -30,25 +31,32 @@ export function createTagResolver(
 
   return {
     async resolve(repository, tag) {
-      if (!isName(tag) || tag.includes('/')) return undefined;
       const key = `tag ${JSON.stringify([repository, tag])}`;
       const known = memory.get<string>(key);
       const stable = isStable(tag);
-      if (stable && known && context.now() - known.storedAt < options.stableTagsSeconds) return known.value;
+      if (stable && known && context.now() - known.storedAt < options.stableTagsSeconds)
+        return { digest: known.value };
+      let broken = false;
       if (useHead) {
-        const { digest } = await client.head(repository, tag);
+        const digest = await client.head(repository, tag).catch((error: unknown) => {
+          broken = reasonOf(error) === 'server_error';
+          if (!broken) throw error;
+          return undefined;
+        });
         if (digest !== undefined) {
           if (stable) memory.set(key, digest);
-          return digest;
+          return { digest };
         }
       }
-      const digest = await client.read(repository, tag, known?.value);
-      if (digest === undefined) return undefined;
+      const read = await client.read(repository, tag, known?.value);
+      if (!read) return undefined;
       // HEAD had no digest where GET has one: the registry does not do HEAD.
-      if (useHead) memory.set('no-head', true);
-      useHead = false;
-      memory.set(key, digest);
-      return digest;
+      if (useHead && !broken) {
+        memory.set('no-head', true);
+        useHead = false;
+      }
+      if (!useHead || stable) memory.set(key, read.digest);
+      return read;
     },
   };
 }

@@ -1,0 +1,160 @@
+import { z } from 'zod';
+import { CollectError } from '../../errors.ts';
+import { nextByLink, walkNames, walkPages } from '../../http/pages.ts';
+import { type HttpRequest, type HttpResponse, json } from '../../http.ts';
+import { type Referrer, referrersPage } from '../../images/manifest.ts';
+import type { Memory } from '../../provider.ts';
+import { errorCodes, notOfARegistry } from './answers.ts';
+import type { ScopedClient } from './client.ts';
+
+type Asked = HttpRequest & { readonly url: URL; readonly scope: string };
+
+/** Names that are no text are left to whoever knows what they should be. */
+const names = z.array(z.unknown()).max(1_000_000).nullable();
+const catalogPage = z.object({ repositories: names });
+/** distribution answers `"tags": null` for a repository whose last tag was deleted. */
+const tagsPage = z.object({ tags: names });
+
+/** In the place of a name that is none: no registry has it, and it is told with the others. */
+const asText = (name: unknown): string => (typeof name === 'string' ? name : `(${JSON.stringify(name)})`);
+
+/**
+ * Page sizes to try: distribution answers 400 above its maximum (1000 by default), Quay caps at 100, and some
+ * proxies know no `n` at all. https://distribution.github.io/distribution/spec/api/#pagination
+ */
+const pageSizes = [1000, 100, undefined] as const;
+
+/** Answers that say that a page cannot be asked for in this way. */
+const pageRefusals = [400, 404, 405, 406, 416, 422, 501];
+
+/**
+ * Answers of registries that do not offer the referrers API, besides 404: Artifactory says 406, Quay 400, Harbor's
+ * proxies 401, GitHub's redirects to its web site.
+ */
+const referrerRefusals = [301, 302, 303, 307, 308, 400, 401, 403, 404, 405, 406, 410, 415, 422, 501];
+
+/** The lists of the distribution specification. */
+export interface Listings {
+  catalog(): AsyncIterable<readonly string[]>;
+  tags(asked: Asked): Promise<readonly string[] | undefined>;
+  referrers(asked: Asked): Promise<readonly Referrer[] | undefined>;
+}
+
+export function createListings(client: ScopedClient, base: string, memory: Memory): Listings {
+  /** The first page, with the greatest page size that the registry takes; which one that is is remembered. */
+  async function firstPage(asked: Asked): Promise<{ readonly url: URL; readonly answer: HttpResponse }> {
+    const key = `page-size ${asked.operation}`;
+    const from = memory.get<number>(key)?.value ?? 0;
+    for (const [at, size] of pageSizes.entries()) {
+      if (at < from) continue;
+      const url = new URL(asked.url);
+      if (size !== undefined) url.searchParams.set('n', String(size));
+      const last = at === pageSizes.length - 1;
+      const accept = [...(asked.accept ?? []), ...(last ? [] : [400])];
+      const answer = await client.request({ ...asked, url, accept });
+      if (answer.status === 400) continue;
+      if (at !== from) memory.set(key, at);
+      return { url, answer };
+    }
+    throw new CollectError('internal', 'no page size was tried');
+  }
+
+  const walk = (
+    asked: Asked,
+    first: { readonly url: URL; readonly answer: HttpResponse },
+    namesOf: (response: HttpResponse) => readonly string[],
+  ) =>
+    walkNames({
+      first: first.url,
+      answer: first.answer,
+      namesOf,
+      async request(url, tentative) {
+        const accept = tentative ? pageRefusals : [];
+        const response = await client.request({ ...asked, url, accept });
+        return response.status >= 400 ? undefined : response;
+      },
+    });
+
+  return {
+    async *catalog() {
+      const asked = {
+        url: new URL(`${base}/v2/_catalog`),
+        operation: 'catalog',
+        scope: 'registry:catalog:*',
+      };
+      yield* walk(asked, await firstPage(asked), (response) =>
+        (json(response, catalogPage).repositories ?? []).map(asText),
+      );
+    },
+    async tags(asked) {
+      const first = await firstPage({ ...asked, accept: [404] });
+      if (first.answer.status === 404) {
+        if (errorCodes(first.answer).includes('NAME_UNKNOWN')) return undefined;
+        throw notOfARegistry(first.answer.url);
+      }
+      const tags: string[] = [];
+      for await (const page of walk(asked, first, (response) =>
+        (json(response, tagsPage).tags ?? []).map(asText),
+      ))
+        tags.push(...page);
+      return tags;
+    },
+    async referrers(asked) {
+      const first = await firstReferrers(client, asked);
+      if (!first) return undefined;
+      if (first === 'gone') return [];
+      const found: Referrer[] = [];
+      for await (const page of walkPages({
+        what: `${asked.url.origin}${asked.url.pathname}`,
+        first: asked.url,
+        keyOf: ({ digest }: Referrer) => digest,
+        placeOf: ({ href }) => href,
+        async read(url) {
+          const response = url === asked.url ? first : await client.request({ ...asked, url });
+          return { items: json(response, referrersPage).manifests ?? [], next: nextByLink(response, url) };
+        },
+      }))
+        found.push(...page);
+      return found;
+    },
+  };
+}
+
+/** The first page of referrers; `gone` where their subject is; undefined where the registry does not offer them. */
+async function firstReferrers(
+  client: ScopedClient,
+  asked: Asked,
+): Promise<HttpResponse | 'gone' | undefined> {
+  const ask = (url: URL) =>
+    client.request({ ...asked, url, accept: referrerRefusals, redirects: 'returned' });
+  let response = await ask(asked.url);
+  const location = response.header('location');
+  if (response.status < 400 && location !== undefined && URL.canParse(location, response.url)) {
+    const next = new URL(location, response.url);
+    // A web site is no referrers API, and may not even be reachable.
+    if (next.origin !== asked.url.origin || !next.pathname.includes('/referrers/')) return undefined;
+    response = await ask(next);
+  }
+  if (response.status === 401 && response.headerLines('www-authenticate').length > 0)
+    throw new CollectError(
+      'auth',
+      `${asked.url.origin}${asked.url.pathname} answered 401: the credentials are not enough for it`,
+      { status: 401 },
+    );
+  if (response.status >= 300) {
+    // A registry that has the API does not answer 404 for lack of referrers, but may for what was deleted.
+    const codes = errorCodes(response);
+    return codes.includes('NAME_UNKNOWN') || codes.includes('MANIFEST_UNKNOWN') ? 'gone' : undefined;
+  }
+  return isIndex(response) ? response : undefined;
+}
+
+/** What has no list of manifests is a page for people, or the answer of a registry that answers anything. */
+function isIndex(response: HttpResponse): boolean {
+  try {
+    json(response, z.object({ manifests: z.array(z.unknown()).nullable() }));
+    return true;
+  } catch {
+    return false;
+  }
+}

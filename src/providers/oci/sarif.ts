@@ -1,0 +1,147 @@
+import { z } from 'zod';
+import type { Severity } from '../../model.ts';
+import { list, longText, optional, pastTime } from '../../wire.ts';
+import { type Finding, severityOfScore, severityOfWord } from './severity.ts';
+
+/** The part of a text that may name a severity; scanners write long descriptions. */
+const said = longText(2_000);
+const message = z.object({ text: optional('text', said) });
+
+const rule = z.object({
+  id: optional('id', z.string()),
+  name: optional('name', z.string()),
+  shortDescription: optional('shortDescription', message),
+  help: optional('help', message),
+  defaultConfiguration: optional('defaultConfiguration', z.object({ level: optional('level', z.string()) })),
+  properties: optional(
+    'properties',
+    z.object({
+      'security-severity': optional('security-severity', z.union([z.string(), z.number()])),
+      tags: optional('tags', list('tags', z.string())),
+    }),
+  ),
+});
+type Rule = z.infer<typeof rule>;
+
+const result = z.object({
+  ruleId: optional('ruleId', z.string()),
+  ruleIndex: optional('ruleIndex', z.number()),
+  rule: optional('rule', z.object({ id: optional('id', z.string()), index: optional('index', z.number()) })),
+  level: optional('level', z.string()),
+  kind: optional('kind', z.string()),
+  message: optional('message', message),
+  suppressions: optional('suppressions', z.array(z.unknown())),
+});
+type Result = z.infer<typeof result>;
+
+/** A rule that cannot be understood keeps its place, since results name rules by their place. */
+const component = z.object({
+  name: optional('name', z.string()),
+  rules: optional('rules', z.array(rule.catch({} as Rule))),
+});
+const document = z.object({
+  runs: z.array(
+    z.object({
+      tool: z.object({
+        driver: component,
+        extensions: optional('extensions', list('extensions', component)),
+      }),
+      // A result that cannot be understood is a finding of unknown severity.
+      results: z.array(result.catch({} as Result)).nullish(),
+      invocations: optional(
+        'invocations',
+        list('invocations', z.object({ endTimeUtc: optional('endTimeUtc', pastTime) })),
+      ),
+    }),
+  ),
+});
+
+/**
+ * What Trivy calls other findings, by the tag and the name of their rule.
+ * https://github.com/aquasecurity/trivy/blob/v0.58.0/pkg/report/sarif.go
+ */
+const otherTags = new Set(['misconfiguration', 'secret', 'license']);
+
+/** Tools whose reports are about other things than vulnerabilities: linters, and searchers for secrets. */
+const otherTools =
+  /^(dockle|hadolint|gitleaks|trufflehog|detect-secrets|checkov|kics|terrascan|tfsec|semgrep|codeql|jfrog (secrets|infrastructure|static))/i;
+
+const isVulnerability = (found: Rule | undefined): boolean =>
+  !otherTags.has((found?.name ?? '').toLowerCase()) &&
+  !(found?.properties?.tags ?? []).some((tag) => otherTags.has(tag.toLowerCase()));
+
+/**
+ * Where scanners write their own severity, other than in a rule's tags:
+ * - Trivy in each result's message, `Severity: HIGH`; its rule has that of the last package with the same CVE.
+ * - Grype in the rule's help, `Severity: High`; its score is another source's.
+ *   https://github.com/anchore/grype/blob/v0.86.0/grype/presenter/sarif/presenter.go
+ * - Snyk in the short description, `High severity - …`.
+ * - Clair's template in the message, `[package - version - High]`.
+ *   https://github.com/quay/clair-action/blob/v0.0.8/templates/sarif.tpl
+ */
+const wordLine = /^severity:[ \t]*(\w+)[ \t]*$/im;
+const wordFirst = /^(\w+) severity\b/i;
+const wordInBrackets = /^\[.* - (\w+)\]/;
+
+function scannersWord(finding: Result, found: Rule | undefined): Severity | undefined {
+  const text = finding.message?.text ?? '';
+  const candidates = [
+    wordLine.exec(text)?.[1],
+    wordInBrackets.exec(text)?.[1],
+    ...(found?.properties?.tags ?? []),
+    wordLine.exec(found?.help?.text ?? '')?.[1],
+    wordFirst.exec(found?.shortDescription?.text ?? '')?.[1],
+  ];
+  for (const candidate of candidates) {
+    const severity = severityOfWord(candidate ?? '');
+    if (severity) return severity;
+  }
+  return undefined;
+}
+
+/** What SARIF's own levels stand for when neither a word nor a score rates the finding. */
+const levels: Readonly<Record<string, Severity>> = { error: 'HIGH', warning: 'MEDIUM', note: 'LOW' };
+
+/** The scanner's own word first: it knows the distribution's rating, while a score is somebody's of the CVE alone. */
+function severityOf(finding: Result, found: Rule | undefined): Severity {
+  const own = scannersWord(finding, found);
+  if (own) return own;
+  const score = found?.properties?.['security-severity'];
+  const value = score === undefined || score === '' ? Number.NaN : Number(score);
+  if (Number.isFinite(value)) return severityOfScore(value);
+  return levels[finding.level ?? found?.defaultConfiguration?.level ?? 'warning'] ?? 'UNKNOWN';
+}
+
+/** What a report in SARIF tells of an image. */
+export interface SarifReport {
+  readonly findings: readonly Finding[];
+  readonly scannedAt?: number;
+}
+
+/**
+ * Reads https://docs.oasis-open.org/sarif/sarif/v2.1.0/sarif-v2.1.0.html; the score is GitHub's `security-severity`.
+ * Secrets, misconfigurations and licences are left out.
+ * @returns undefined where no run of it is about vulnerabilities
+ * @throws ZodError when it is no SARIF
+ */
+export function parseSarif(json: unknown): SarifReport | undefined {
+  const runs = document.parse(json).runs;
+  const about = runs.filter(({ tool }) => !otherTools.test(tool.driver.name ?? ''));
+  if (runs.length > 0 && about.length === 0) return undefined;
+  const findings: Finding[] = [];
+  let scannedAt: number | undefined;
+  for (const { tool, results, invocations } of about) {
+    const rules = tool.driver.rules ?? [];
+    const all = [...rules, ...(tool.extensions ?? []).flatMap((extension) => extension.rules ?? [])];
+    const byId = new Map(all.map((one) => [one.id, one]));
+    for (const finding of results ?? []) {
+      if ((finding.kind ?? 'fail') !== 'fail' || (finding.suppressions ?? []).length > 0) continue;
+      const id = finding.ruleId ?? finding.rule?.id;
+      const index = finding.ruleIndex ?? finding.rule?.index ?? -1;
+      const found = (id === undefined ? undefined : byId.get(id)) ?? rules[index];
+      if (isVulnerability(found)) findings.push({ severity: severityOf(finding, found) });
+    }
+    for (const { endTimeUtc } of invocations ?? []) scannedAt = endTimeUtc ?? scannedAt;
+  }
+  return { findings, ...(scannedAt !== undefined && { scannedAt }) };
+}

@@ -1,0 +1,70 @@
+import pMap from 'p-map';
+import { CollectError } from '../../errors.ts';
+import type { CollectContext } from '../../provider.ts';
+import type { Distribution, Tagged } from './client.ts';
+import type { Attempts, Thing, Unread } from './failing.ts';
+import type { TagResolver } from './tags.ts';
+
+/** What became of a tag: what it names, that it is not there, or why that could not be read. */
+export type Look = { readonly tag: string } & (
+  | { readonly tagged: Tagged }
+  /** Listed all the same, or gone since. */
+  | { readonly missing: true; readonly listed: boolean }
+  | { readonly unread: Unread }
+);
+
+/** A tag as something that may fail. */
+export const thingOf = (tag: string): Thing => ({
+  kind: 'tag',
+  name: tag,
+  effect: 'it is left out, and unless there is nothing under it, what counts or sums all images is unknown',
+});
+
+/** Whether a tag is still listed. */
+export type StillListed = (tag: string) => Promise<boolean>;
+
+/** Reads the list of tags once more when it is first asked. */
+export function createStillListed(client: Distribution, repository: string): StillListed {
+  let listed: Promise<ReadonlySet<string>> | undefined;
+  return async (tag) => {
+    listed ??= client.tags(repository).then((names) => new Set(names));
+    return (await listed).has(tag);
+  };
+}
+
+/**
+ * Finds what tags name. A tag that was listed and is not there has vanished since, or is left over in the registry: a
+ * second list tells.
+ */
+export async function lookUp(
+  scope: {
+    readonly context: CollectContext;
+    readonly tags: TagResolver;
+    readonly attempts: Attempts;
+    readonly stillListed: StillListed;
+  },
+  repository: string,
+  tags: readonly string[],
+): Promise<readonly Look[]> {
+  const { context, attempts, stillListed } = scope;
+  return pMap(
+    tags,
+    async (tag): Promise<Look> => {
+      const look = await attempts.attempt(thingOf(tag), async () => {
+        const tagged = await scope.tags.resolve(repository, tag);
+        if (tagged) return tagged;
+        if (!(await stillListed(tag))) return undefined;
+        throw new CollectError(
+          'not_found',
+          `${repository}:${tag} is listed among the tags, but there is nothing under it`,
+        );
+      });
+      if (!('value' in look))
+        return look.error.reason === 'not_found'
+          ? { tag, missing: true, listed: true }
+          : { tag, unread: look };
+      return look.value ? { tag, tagged: look.value } : { tag, missing: true, listed: false };
+    },
+    { concurrency: context.concurrency },
+  );
+}
