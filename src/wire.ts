@@ -75,7 +75,7 @@ export const isPastTime = (seconds: number, now = Date.now() / 1000): boolean =>
 export const pastTime = z.string().transform((value, context) => {
   const seconds = Date.parse(value) / 1000;
   if (Number.isFinite(seconds) && seconds < firstRealTime) return undefined;
-  if (isPastTime(seconds)) return Math.floor(seconds);
+  if (isPastTime(seconds)) return seconds;
   context.addIssue({
     code: 'custom',
     message: Number.isFinite(seconds) ? 'a time in the future' : 'no time',
@@ -98,6 +98,18 @@ export function optional<Schema extends z.ZodType>(at: string, schema: Schema) {
       if (parsed.success) return parsed.data;
       report?.({ at, problem: problemOf(parsed.error) });
       return undefined;
+    });
+}
+
+/** A field that the vendor always answers: reported when it is absent or null too, and `undefined` then. */
+export function expected<Schema extends z.ZodType>(at: string, schema: Schema) {
+  const field = optional(at, schema);
+  return z
+    .unknown()
+    .optional()
+    .transform((value) => {
+      if (value === undefined || value === null) report?.({ at, problem: 'absent' });
+      return field.parse(value);
     });
 }
 

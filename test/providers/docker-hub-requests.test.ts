@@ -131,10 +131,11 @@ describe('links to next pages', () => {
     expect(await hub.running.value('repositories')).toBe(5);
   });
 
-  test('another address is not followed', async () => {
+  test('of another address only the query is used: it never leads elsewhere', async () => {
     const hub = await start({ estate: many(5), pageSize: 2, nextOrigin: 'http://127.0.0.2:9' });
     await hub.running.poll();
-    expect(await failures(hub)).toEqual(['poll_failures_total{reason="pagination"} 1']);
+    expect(await failures(hub)).toEqual([]);
+    expect(await hub.running.value('repositories')).toBe(5);
   });
 });
 
@@ -251,6 +252,36 @@ describe('without credentials', () => {
   });
 });
 
+describe('a namespace whose listing is empty', () => {
+  test('a user or organisation that does not exist is an error, and no 0', async () => {
+    const hub = await start({ estate: many(3) }, { namespaces: ['acmee'] });
+    await hub.running.poll();
+    expect(await failures(hub)).toEqual(['poll_failures_total{reason="not_found"} 1']);
+    expect(await hub.running.lines('repositories', 'project_repositories')).toEqual([]);
+    expect(hub.running.log()).toContain('no user or organisation acmee: check `namespaces`');
+  });
+
+  test.each([true, false])('one that exists has none (a user: %s)', async (isUser) => {
+    const hub = await start({ estate: many(0), isUser });
+    await hub.running.poll();
+    await hub.running.poll();
+    expect(await hub.running.lines('repositories', 'project_repositories')).toEqual([
+      'repositories{} 0',
+      'project_repositories{project="acme"} 0',
+    ]);
+    expect(hub.warnings()).toEqual([]);
+  });
+
+  test('where that is not told, it is said once', async () => {
+    const hub = await start({ estate: many(0) });
+    hub.simulator.faults.push({ operation: 'namespace', fault: { type: 'status', status: 403 } });
+    await hub.running.poll();
+    await hub.running.poll();
+    expect(hub.warnings().join()).toMatch(/does not tell whether it exists: check `namespaces`/);
+    expect(hub.warnings()).toHaveLength(1);
+  });
+});
+
 describe('several namespaces', () => {
   test('are one registry; one that is not there leaves the others as they are', async () => {
     const hub = await start({ estate: many(3) }, { namespaces: ['acme', 'nobody'] });
@@ -260,7 +291,7 @@ describe('several namespaces', () => {
     expect(await hub.running.lines('repository_tags')).toHaveLength(3);
     // What both have is not known.
     expect(await hub.running.lines('repositories', 'storage_bytes', 'project_repositories')).toEqual([]);
-    expect(hub.warnings().join()).toMatch(/nobody.*check namespaces/);
+    expect(hub.warnings().join()).toMatch(/no user or organisation nobody: check `namespaces`/);
   });
 
   test('that are all missing fail the poll', async () => {

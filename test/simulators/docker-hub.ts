@@ -19,6 +19,8 @@ export interface DockerHubOptions {
   readonly scopes?: readonly string[];
   /** Whether the bearer token says which scopes it has: nobody promises that it does. */
   readonly tellsScopes?: boolean;
+  /** The namespace is a user (the default) or an organisation. */
+  readonly isUser?: boolean;
   /** Only the route of before 2024 is known. */
   readonly legacyLogin?: boolean;
   /** API requests per minute; refused ones are told as of now, or as of before 2025. */
@@ -293,6 +295,13 @@ export async function startDockerHubSimulator(options: DockerHubOptions = {}): P
     if (request.method !== 'GET' && request.method !== 'HEAD')
       return send(response, 405, hubError('method not allowed'));
     const [, space] = /^\/v2\/namespaces\/([^/]+)/.exec(url.pathname) ?? [];
+    const [, who] = /^\/v2\/(?:users|orgs)\/([^/]+)$/.exec(url.pathname) ?? [];
+    if (who !== undefined)
+      return who === namespace && !url.pathname.startsWith('/v2/orgs/') === (options.isUser ?? true)
+        ? send(response, 200, { id: 'd80f7c79', username: who })
+        : send(response, 404, hubError('object not found'));
+    // On purpose, so that nobody learns who exists: https://github.com/docker/hub-feedback/issues/2357
+    if (space !== namespace && operation === 'repositories') return sendPage(one, [], anonymous);
     if (space !== namespace) return send(response, 404, hubError('object not found'));
     const all = [...estate.repositories.values()].sort((a, b) =>
       hubName(a.name) < hubName(b.name) ? -1 : 1,
@@ -318,6 +327,8 @@ export async function startDockerHubSimulator(options: DockerHubOptions = {}): P
 
   function route(url: URL): Pick<Asked, 'operation' | 'repository'> | undefined {
     const { pathname } = url;
+    if (/^\/v2\/(users|orgs)\/[^/]+$/.test(pathname) && pathname !== '/v2/users/login')
+      return { operation: 'namespace' };
     if (pathname === '/v2/auth/token' || pathname === '/v2/users/login') return { operation: 'login' };
     const [, space, name, tags] =
       /^\/v2\/namespaces\/([^/]+)\/repositories(?:\/([^/]+)(\/tags)?)?$/.exec(pathname) ?? [];

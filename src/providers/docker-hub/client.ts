@@ -1,7 +1,7 @@
 import type { z } from 'zod';
 import { CollectError } from '../../errors.ts';
+import { walkPages } from '../../http/pages.ts';
 import {
-  createPageGuard,
   type HttpClient,
   type HttpRequest,
   type HttpResponse,
@@ -24,6 +24,8 @@ export interface Hub {
   repositories(namespace: string, walk: Walk): AsyncIterable<readonly z.infer<typeof listedRepository>[]>;
   /** Pages of what is new in them. @throws CollectError `not_found` when there is no such thing */
   tags(repository: string, walk: Walk): AsyncIterable<readonly z.infer<typeof listedTag>[]>;
+  /** Whether there is a user or organisation of this name; undefined where Docker Hub does not tell. */
+  exists(namespace: string): Promise<boolean | undefined>;
   /** @throws CollectError `not_found` when the repository is definitely not there */
   repository(repository: string): Promise<z.infer<typeof repositoryDetail>>;
 }
@@ -35,8 +37,6 @@ export const hubAddress = 'https://hub.docker.com';
 
 /** The largest page: https://docs.docker.com/reference/api/hub/latest/#tag/repositories/operation/listNamespaceRepositories */
 const pageSize = 100;
-/** So many pages in a row with nothing new in them are a listing without end. */
-const maxIdlePages = 20;
 /** Longer than any poll, and short enough for Node's timers. */
 const longestWaitMs = 86_400_000;
 /** A token may expire while its request waits for its turn. */
@@ -91,6 +91,17 @@ function refused(response: HttpResponse, bearer: Bearer | undefined, needed: str
   });
 }
 
+/** A listing that is read page by page. */
+interface Listed<Item extends z.ZodType> {
+  readonly path: string;
+  readonly query: string;
+  readonly operation: string;
+  readonly item: Item;
+  readonly needed: string;
+  /** What a 404 means, for people. */
+  readonly missing: string;
+}
+
 export function createHub(options: {
   readonly http: HttpClient;
   readonly endpoint: string;
@@ -120,72 +131,70 @@ export function createHub(options: {
   }
 
   /**
-   * The next page at the endpoint. Docker Hub names its own address there, also behind a proxy that is the endpoint;
-   * any other address is refused by the page guard.
+   * The next page at the endpoint: Docker Hub names its own address, also behind a proxy that is the endpoint. Only the
+   * query is used, so that it never leads elsewhere.
    */
-  function nextPage(next: string, base: URL): URL {
-    if (!URL.canParse(next, base))
-      throw new CollectError('pagination', `${base.origin} sent a next page that is no address`);
-    const url = new URL(next, base);
-    return url.host === new URL(hubAddress).host ? new URL(`${endpoint}${url.pathname}${url.search}`) : url;
+  function nextPage(next: string, asked: URL): URL {
+    if (!URL.canParse(next, asked))
+      throw new CollectError('pagination', `${asked.origin} sent a next page that is no address`);
+    const url = new URL(asked);
+    url.search = new URL(next, asked).search;
+    return url;
   }
 
-  async function* pages<Item extends z.ZodType>(
-    listing: {
-      readonly path: string;
-      readonly query: string;
-      readonly operation: string;
-      readonly item: Item;
-      readonly needed: string;
-      /** What a 404 means, for people. */
-      readonly missing: string;
-    },
+  /** One page; undefined for a numbered page that is not there any more. */
+  async function page<Item extends z.ZodType>(url: URL, first: URL, listing: Listed<Item>) {
+    const { operation, needed, missing } = listing;
+    const response = await request({ url, operation, accept: [404] }, needed);
+    if (response.status !== 404) return json(response, pageOf(listing.item));
+    if (!isHubError(response))
+      throw new CollectError(
+        'invalid_response',
+        `GET ${shown(url)} answered 404, and not as Docker Hub does`,
+        {
+          status: 404,
+        },
+      );
+    if (url !== first) return undefined;
+    throw new CollectError('not_found', `GET ${shown(url)} answered 404: ${missing}`, { status: 404 });
+  }
+
+  function pages<Item extends z.ZodType>(
+    listing: Listed<Item>,
     nameOf: (item: z.infer<Item>) => string,
     walk: Walk,
   ): AsyncGenerator<readonly z.infer<Item>[]> {
-    const { path, query, operation, item, needed, missing } = listing;
-    const page = pageOf(item);
-    const first = new URL(`${endpoint}${path}?page=1&page_size=${pageSize}${query}`);
-    const guard = createPageGuard(first.origin);
+    const first = new URL(`${endpoint}${listing.path}?page=1&page_size=${pageSize}${listing.query}`);
     const seen = new Set<string>();
     let total: number | undefined;
-    let idle = 0;
-    for (let url = first; ; ) {
-      const response = await request({ url, operation, accept: [404] }, needed);
-      if (response.status === 404) {
-        if (!isHubError(response))
-          throw new CollectError(
-            'invalid_response',
-            `GET ${shown(url)} answered 404, and not as Docker Hub does`,
-            {
-              status: 404,
-            },
-          );
-        if (url === first)
-          throw new CollectError('not_found', `GET ${shown(url)} answered 404: ${missing}`, { status: 404 });
+    return walkPages<z.infer<Item>, URL>({
+      what: `${first.origin}${first.pathname}`,
+      first,
+      placeOf: ({ href }) => href,
+      keyOf: nameOf,
+      async read(url) {
+        const read = await page(url, first, listing);
         // Pages are numbered: the last one is gone when so much was deleted meanwhile.
-        walk.moved = true;
-        return;
-      }
-      const { results, next, count } = json(response, page);
-      const fresh = results.filter((one) => {
-        const name = nameOf(one);
-        return !seen.has(name) && seen.add(name);
-      });
-      const known = count ?? total;
-      if (fresh.length < results.length || (total !== undefined && known !== total)) walk.moved = true;
-      total = known;
-      idle = fresh.length > 0 ? 0 : idle + 1;
-      yield fresh;
-      if (next === null || next === undefined || next === '') return;
-      if (idle >= maxIdlePages)
-        throw new CollectError(
-          'pagination',
-          `${first.origin} sent ${idle} pages in a row with nothing new: its listing never ends`,
-        );
-      url = nextPage(next, url);
-      guard(url);
-    }
+        if (!read) {
+          walk.moved = true;
+          return { items: [] };
+        }
+        const { results: items, next, count } = read;
+        const known = count ?? total;
+        if (items.some((item) => seen.has(nameOf(item))) || (total !== undefined && known !== total))
+          walk.moved = true;
+        for (const item of items) seen.add(nameOf(item));
+        total = known;
+        if (next) return { items, next: nextPage(next, url) };
+        // An end that is not the end: more were counted than were shown.
+        if (known !== undefined && known > seen.size && items.length >= pageSize)
+          throw new CollectError(
+            'pagination',
+            `${shown(url)} counts ${known} entries, shows ${seen.size} and names no next page: the rest is unknown`,
+          );
+        return { items };
+      },
+    });
   }
 
   return {
@@ -217,6 +226,18 @@ export function createHub(options: {
         ({ name }) => name,
         walk,
       ),
+    async exists(namespace) {
+      // A listing answers 200 and nothing for what does not exist, on purpose:
+      // https://github.com/docker/hub-feedback/issues/2357
+      let missing = 0;
+      for (const kind of ['users', 'orgs']) {
+        const url = new URL(`${endpoint}/v2/${kind}/${inPath(namespace)}`);
+        const response = await http.request({ url, operation: 'namespace', accept: [400, 401, 403, 404] });
+        if (response.status < 300) return true;
+        if (response.status === 404 && isHubError(response)) missing += 1;
+      }
+      return missing === 2 ? false : undefined;
+    },
     async repository(repository) {
       const url = new URL(`${endpoint}${pathOf(repository)}`);
       const needed = 'scope-repository-read for the repository';

@@ -1,3 +1,4 @@
+import { CollectError } from '../../errors.ts';
 import type { RegistryFacts } from '../../model.ts';
 import type { CollectContext } from '../../provider.ts';
 import { type Hub, maxWalks, type Walk } from './client.ts';
@@ -23,12 +24,26 @@ export interface Listing {
 export function listNamespaces(
   hub: Hub,
   namespaces: readonly string[],
-  context: Pick<CollectContext, 'only' | 'wants' | 'signal'>,
+  context: Pick<CollectContext, 'only' | 'wants' | 'signal' | 'tell'>,
 ): Listing {
   const found = new Map<string, ListedRepository>();
   const complete = new Set<string>();
   const failed = new Map<string, unknown>();
   const empty = new Set<string>();
+
+  /** @throws CollectError `not_found` for a namespace that does not exist: it is no 0 */
+  async function doubtNothing(namespace: string): Promise<void> {
+    const exists = await hub.exists(namespace);
+    const advice = 'check `namespaces`, and that the credentials may see it';
+    if (exists === false)
+      throw new CollectError('not_found', `Docker Hub has no user or organisation ${namespace}: ${advice}`);
+    if (exists === undefined)
+      context.tell(
+        `namespace ${namespace}`,
+        { namespace },
+        `Docker Hub lists no repository of the namespace and does not tell whether it exists: ${advice}`,
+      );
+  }
 
   async function* namesOf(namespace: string): AsyncGenerator<string> {
     for (let walks = 1; ; walks += 1) {
@@ -42,6 +57,7 @@ export function listNamespaces(
           listed.add(name);
           if (!known && context.wants(name)) yield name;
         }
+      if (listed.size === 0) await doubtNothing(namespace);
       if (walk.moved && walks < maxWalks) continue;
       for (const name of found.keys())
         if (name.startsWith(`${namespace}/`) && !listed.has(name)) found.delete(name);

@@ -35,6 +35,9 @@ export interface Limits {
   readonly malformed?: CollectError;
 }
 
+/** An address or the id of an account; anything else is no label. */
+const sourceOf = (text = ''): string => (/^[0-9a-f][0-9a-f.:-]{5,99}$/i.test(text) ? text : '');
+
 function readLimits({ header, url }: HttpResponse): Limits {
   const limitText = header('ratelimit-limit');
   const remainingText = header('ratelimit-remaining');
@@ -54,7 +57,7 @@ function readLimits({ header, url }: HttpResponse): Limits {
       limit: limit.amount,
       remaining: remaining.amount,
       ...(windowSeconds !== undefined && { windowSeconds }),
-      source: header('docker-ratelimit-source') ?? '',
+      source: sourceOf(header('docker-ratelimit-source')),
     },
   };
 }
@@ -131,10 +134,19 @@ const memoryKey = 'docker-hub pull limit';
 /** The facts of a reading, as far as it is believed. */
 export function pullLimitFacts(
   reading: Reading | undefined,
-  { memory, now }: Pick<CollectContext, 'memory' | 'now'>,
+  { memory, now, tell }: Pick<CollectContext, 'memory' | 'now' | 'tell'>,
 ): RegistryFacts {
-  if (!reading) return {};
-  const before = memory.get<Remembered>(memoryKey)?.value;
+  const remembered = memory.get<Remembered>(memoryKey);
+  if (!reading) {
+    if (remembered)
+      tell(
+        'no pull limit',
+        {},
+        'Docker Hub sends no pull limit any more: the account has none, or a proxy takes its headers away',
+      );
+    return {};
+  }
+  const before = remembered?.value;
   const settled = settle(before, reading, now());
   memory.set(memoryKey, settled);
   const { limit, remaining, windowSeconds, source } = settled.reading;

@@ -14,7 +14,7 @@ const readsPerPoll = 60;
 
 export function createTagRules(options: {
   readonly hub: Hub;
-  readonly context: Pick<CollectContext, 'memory' | 'now' | 'degraded' | 'signal'>;
+  readonly context: Pick<CollectContext, 'memory' | 'now' | 'degraded' | 'signal' | 'tell'>;
   readonly intervalSeconds: number;
 }): TagRules {
   const { hub, context, intervalSeconds } = options;
@@ -30,7 +30,14 @@ export function createTagRules(options: {
       left -= 1;
       try {
         const enabled = (await hub.repository(repository)).immutable_tags_settings?.enabled;
-        if (typeof enabled !== 'boolean') return known?.value;
+        if (enabled === undefined) {
+          context.tell(
+            'immutable tags',
+            { repository },
+            'Docker Hub does not tell whether tags of a repository can be moved: immutable_tags is unknown',
+          );
+          return known?.value;
+        }
         memory.set(key, enabled);
         return enabled;
       } catch (error) {

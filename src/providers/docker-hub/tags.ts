@@ -3,7 +3,7 @@ import type { Image, Kind } from '../../model.ts';
 import type { CollectContext } from '../../provider.ts';
 import { isNotFound } from '../../side-by-side.ts';
 import { type Hub, maxWalks, type Walk } from './client.ts';
-import { type ListedTag, secondsOf, type TaggedImage } from './wire.ts';
+import type { ListedTag, TaggedImage } from './wire.ts';
 
 /** The manifests that the tags of one repository name. */
 interface TaggedManifests {
@@ -77,20 +77,15 @@ function createTaggedManifests(unknownKind: (kind: string) => void): TaggedManif
 
   const timesOf = (tag: ListedTag, parts: readonly TaggedImage[]): Pick<Image, 'pushedAt' | 'pulledAt'> => {
     const pushedAt =
-      secondsOf(tag.tag_last_pushed) ??
-      latestOf(parts.map((part) => secondsOf(part.last_pushed))) ??
-      secondsOf(tag.last_updated);
-    const pulledAt = latestOf([
-      secondsOf(tag.tag_last_pulled),
-      ...parts.map((part) => secondsOf(part.last_pulled)),
-    ]);
+      tag.tag_last_pushed ?? latestOf(parts.map((part) => part.last_pushed)) ?? tag.last_updated;
+    const pulledAt = latestOf([tag.tag_last_pulled, ...parts.map((part) => part.last_pulled)]);
     return { ...(pushedAt !== undefined && { pushedAt }), ...(pulledAt !== undefined && { pulledAt }) };
   };
 
   /** A manifest that an index lists. */
   function part(image: TaggedImage, digest: string): Image {
-    const pushedAt = secondsOf(image.last_pushed);
-    const pulledAt = secondsOf(image.last_pulled);
+    const pushedAt = image.last_pushed;
+    const pulledAt = image.last_pulled;
     const size = image.size ?? undefined;
     return {
       digest,
@@ -165,17 +160,14 @@ function createTaggedManifests(unknownKind: (kind: string) => void): TaggedManif
 export async function readTags(
   hub: Hub,
   repository: string,
-  { session, log }: Pick<CollectContext, 'session' | 'log'>,
+  { tell }: Pick<CollectContext, 'tell'>,
 ): Promise<{ readonly images: readonly Image[]; readonly hasLatest: boolean }> {
-  const told = session.keep('docker-hub unknown content', () => new Set<string>());
-  const unknownKind = (kind: string) => {
-    if (told.has(kind) || told.size > 20) return;
-    told.add(kind);
-    log.warn(
+  const unknownKind = (kind: string) =>
+    tell(
+      `content ${kind}`,
       { repository, content: kind },
       'Docker Hub has a kind of content that is not known here: counted as other',
     );
-  };
   for (let walks = 1; ; walks += 1) {
     const walk: Walk = { moved: false };
     const manifests = createTaggedManifests(unknownKind);
