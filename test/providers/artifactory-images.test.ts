@@ -61,6 +61,20 @@ describe('an image', () => {
     expect(made.simulator.requests.get('manifest')).toBe(2);
   });
 
+  test('has the size of what lies in its own repository, whatever lay beside the same manifest in another', async () => {
+    const made = await emptyPlatform([{ key: 'docker-dev' }, { key: 'docker-prod' }]);
+    put(made, `docker-dev/app/1.0/${blob('config of app')}`, 100);
+    put(made, 'docker-dev/app/1.0/manifest.json', manifest('app'));
+    await made.running.poll();
+    push(made, 'docker-prod/app/1.0', 'app');
+    await made.running.poll();
+    const own = JSON.stringify(manifest('app')).length;
+    expect(await made.running.lines('repository_size_bytes')).toEqual([
+      `repository_size_bytes{repository="docker-dev/app"} ${own + 100}`,
+      `repository_size_bytes{repository="docker-prod/app"} ${own + 1100}`,
+    ]);
+  });
+
   test('that can be read by no means has no size, and is there all the same', async () => {
     const made = await emptyPlatform([{ key: 'hub', type: 'REMOTE' }]);
     put(made, 'hub-cache/library/app/1.0/manifest.json', manifest('app'));

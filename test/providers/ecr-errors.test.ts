@@ -177,7 +177,7 @@ describe('addresses that do not answer', () => {
 describe('configuration of AWS that is missing', () => {
   test('a region', async () => {
     expect(await failureOf({})).toEqual({
-      reason: 'auth',
+      reason: 'configuration',
       message:
         'DescribeRepositories: Region is missing: set `region`, AWS_REGION in the environment, or a region in the profile',
     });

@@ -9,9 +9,9 @@ const namedAtMost = 300;
 const fields = ['repo', 'path', 'name', 'size'];
 
 /**
- * Sizes of images by their digest: the manifest and the blobs that lie beside it, from the search, in bulk. They never
- * change, so each is looked for once. A folder without blobs, or with markers of blobs that a cache did not fetch, tells
- * nothing: such manifests are left to be read.
+ * Sizes of images by their digest: the manifest and the blobs that lie beside it, from the search, in bulk. They do not
+ * change while the folder's manifest is the same, so each is looked for once. A folder without blobs, or with markers of
+ * blobs that a cache did not fetch, tells nothing: such manifests are left to be read.
  */
 export async function readSizes(given: {
   readonly aql: Aql;
@@ -22,11 +22,12 @@ export async function readSizes(given: {
   readonly manifests: readonly Manifest[];
 }): Promise<Map<string, number>> {
   const { aql, memory, contents, target, manifests } = given;
+  // The sum depends on what lies in the folder, not on the digest alone.
+  const keyOf = ({ path, digest }: Manifest) => `size ${target.storage} ${path} ${digest}`;
   const sizes = new Map<string, number>();
   const unknown = new Map<string, Manifest>();
   for (const manifest of manifests) {
-    const size =
-      contents.of(manifest.digest)?.size ?? memory.get<number>(`size ${manifest.digest}`)?.value ?? undefined;
+    const size = contents.of(manifest.digest)?.size ?? memory.get<number>(keyOf(manifest))?.value;
     if (size === undefined) unknown.set(manifest.path, manifest);
     else sizes.set(manifest.digest, size);
   }
@@ -48,10 +49,11 @@ export async function readSizes(given: {
     for (const chunk of chunksByPath(criteria, [...unknown.keys()]))
       add(await aql.all(chunk, fields, 'aql_blobs'));
 
-  for (const [path, { digest, bytes }] of unknown) {
+  for (const manifest of unknown.values()) {
+    const { path, digest, bytes } = manifest;
     const sum = blobs.get(path);
     if (!sum?.whole || bytes === undefined) continue;
-    memory.set(`size ${digest}`, sum.bytes + bytes);
+    memory.set(keyOf(manifest), sum.bytes + bytes);
     sizes.set(digest, sum.bytes + bytes);
   }
   return sizes;

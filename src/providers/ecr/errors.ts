@@ -126,8 +126,7 @@ const oneLine = (text: string): string =>
 function reasonOfSdk(error: Error, status: number | undefined): FailureReason {
   const known = reasons[bare(error.name)];
   if (known) return known;
-  // Where the region and the credentials come from is the same.
-  if (isWithoutRegion(error)) return 'auth';
+  if (isWithoutRegion(error)) return 'configuration';
   if (status === undefined) return reasonOf(error);
   if (status === 401 || status === 407) return 'auth';
   if (status === 403) return 'forbidden';
