@@ -91,8 +91,8 @@ export const auth = z
       refuse('is given besides password: keep one of the two', 'passwordFile');
     if (given.token !== undefined && given.tokenFile !== undefined)
       refuse('is given besides token: keep one of the two', 'tokenFile');
-    const password = secretOf(given.password, given.passwordFile);
-    const token = secretOf(given.token, given.tokenFile);
+    const password = secretOf(given.password, given.passwordFile, 'auth.passwordFile');
+    const token = secretOf(given.token, given.tokenFile, 'auth.tokenFile');
     if ((given.username === undefined) !== (password === undefined))
       refuse(
         'username and password (or passwordFile) go together',
@@ -110,8 +110,15 @@ export const auth = z
     };
   });
 
-/** The secret of a pair of settings such as `password` and `passwordFile`. */
-export function secretOf(value: string | undefined, file: string | undefined): Secret | undefined {
+/**
+ * The secret of a pair of settings such as `password` and `passwordFile`.
+ * @param setting names the second, for messages about the file
+ */
+export function secretOf(
+  value: string | undefined,
+  file: string | undefined,
+  setting: string,
+): Secret | undefined {
   if (value !== undefined) return plainSecret(value);
-  return file === undefined ? undefined : fileSecret(file);
+  return file === undefined ? undefined : fileSecret(file, { setting });
 }

@@ -1,4 +1,5 @@
-import { readFile, stat } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { open, stat } from 'node:fs/promises';
 import { inspect } from 'node:util';
 import { CollectError } from './errors.ts';
 
@@ -6,7 +7,7 @@ import { CollectError } from './errors.ts';
 export interface Secret {
   /**
    * The value as it is now; a file is read again when it changed.
-   * @throws CollectError `auth`, naming the file, when it cannot be read.
+   * @throws CollectError `auth`, naming the file and its setting, when it holds no secret that can be used.
    */
   read(): Promise<string>;
 }
@@ -23,28 +24,69 @@ export function plainSecret(value: string): Secret {
   return { read: async () => value, ...hiding };
 }
 
-/** A secret from a file, as Kubernetes mounts it; one newline at its end does not count. */
-export function fileSecret(path: string): Secret {
+/** No password, token or key is larger. */
+const largestBytes = 65_536;
+
+/** What is wrong with the text of a secret file, or undefined. */
+function problemOf(text: string, minLength: number): string | undefined {
+  if (text.trim() === '') return 'is empty: write the secret into it';
+  if (/[\0\uFFFD]/.test(text)) return 'is no UTF-8 text: save it as UTF-8 without formatting';
+  if (text.length < minLength)
+    return `holds ${text.length} characters: a secret of at least ${minLength} is needed here`;
+  return undefined;
+}
+
+/**
+ * A secret from a file, as Kubernetes mounts it; line ends at its end do not count.
+ * @param setting names the setting that holds the path, for messages
+ * @param minLength a shorter secret is refused
+ */
+export function fileSecret(
+  path: string,
+  { setting, minLength = 1 }: { readonly setting?: string; readonly minLength?: number } = {},
+): Secret {
+  const refuse = (problem: string, cause?: unknown) =>
+    new CollectError(
+      'auth',
+      `the secret file ${path} ${problem}${setting === undefined ? '' : ` (setting ${setting})`}`,
+      { cause },
+    );
   let seen = '';
-  let value: string | undefined;
+  let value = '';
+
+  async function load(): Promise<string> {
+    const file = await open(path, 'r');
+    try {
+      const { buffer, bytesRead } = await file.read(Buffer.alloc(largestBytes + 1));
+      if (bytesRead > largestBytes) throw refuse(`is larger than ${largestBytes} bytes: check the path`);
+      const text = buffer
+        .toString('utf8', 0, bytesRead)
+        .replace(/^\uFEFF/, '')
+        .replace(/[\r\n]+$/, '');
+      const problem = problemOf(text, minLength);
+      if (problem !== undefined) throw refuse(problem);
+      return text;
+    } finally {
+      await file.close();
+    }
+  }
+
   return {
     async read() {
       try {
-        const { mtimeMs, size, ino } = await stat(path);
+        const { mtimeMs, size, ino, mode } = await stat(path);
+        // A pipe or a device would be waited for, or read without end.
+        if ((mode & constants.S_IFMT) !== constants.S_IFREG)
+          throw refuse('is no regular file: check the path');
         const now = `${mtimeMs} ${size} ${ino}`;
-        if (value === undefined || now !== seen) {
-          value = (await readFile(path, 'utf8')).replace(/\r?\n$/, '');
+        if (now !== seen) {
+          value = await load();
           seen = now;
         }
         return value;
       } catch (error) {
-        throw new CollectError(
-          'auth',
-          `the secret file ${path} cannot be read: check the path and its mount`,
-          {
-            cause: error,
-          },
-        );
+        if (error instanceof CollectError) throw error;
+        throw refuse('cannot be read: check the path and its mount', error);
       }
     },
     ...hiding,

@@ -360,7 +360,8 @@ test('a password file that is not there fails the poll for want of credentials, 
   expect(running.loop.status().errors).toMatchObject([
     {
       reason: 'auth',
-      message: 'the secret file /nowhere/password cannot be read: check the path and its mount',
+      message:
+        'the secret file /nowhere/password cannot be read: check the path and its mount (setting auth.passwordFile)',
     },
   ]);
   expect(running.log()).toContain('ENOENT');

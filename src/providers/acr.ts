@@ -41,7 +41,7 @@ const options = z.strictObject({
     .transform(plainSecret)
     .optional(),
   clientSecretFile: text('File that holds the secret; read again when it changes')
-    .transform(fileSecret)
+    .transform((path) => fileSecret(path, { setting: 'clientSecretFile' }))
     .optional(),
   auth: z
     .strictObject({
@@ -50,7 +50,7 @@ const options = z.strictObject({
       passwordFile: text('File that holds the password; read again when it changes').optional(),
     })
     .transform(({ username, password, passwordFile }, context) => {
-      const secret = secretOf(password, passwordFile);
+      const secret = secretOf(password, passwordFile, 'auth.passwordFile');
       if (secret && !(password !== undefined && passwordFile !== undefined))
         return { username, password: secret };
       const message = secret ? 'is given besides password: keep one of the two' : 'username needs a password';

@@ -44,7 +44,8 @@ export const hubAuth = z
       return { read: () => fromDockerConfig(dockerConfigFile) };
     }
     const secret: Secret | undefined =
-      secretOf(given.password, given.passwordFile) ?? secretOf(given.token, given.tokenFile);
+      secretOf(given.password, given.passwordFile, 'auth.passwordFile') ??
+      secretOf(given.token, given.tokenFile, 'auth.tokenFile');
     if (username === undefined)
       return refuse('is missing: the user, or the organisation whose access token it is', 'username');
     if (!secret) return refuse('goes together with a token, tokenFile, password or passwordFile', 'username');
