@@ -17,6 +17,8 @@ export interface Daemon {
   /** Entries that cover several registries. */
   entries(): readonly EntryStatus[];
   eventTarget(registry: string): EventTarget | undefined;
+  /** Whether registries are being started, or those of an entry have not been looked for yet. */
+  starting(): boolean;
   /**
    * Reads the configuration and starts, stops and leaves loops accordingly; a registry whose part did not change is
    * left running. @throws ConfigError, in which case everything runs on as before.
@@ -47,6 +49,7 @@ export function createDaemon(input: {
   const { configFile, storagePath, providers, exposition, self, log, userAgent } = input;
   let running = new Map<string, Running>();
   let turn: Promise<void> = Promise.resolve();
+  let changes = 0;
 
   const providerOf = ({ type }: RegistryConfig): Provider => {
     const provider = providers[type];
@@ -140,7 +143,13 @@ export function createDaemon(input: {
 
   /** One change at a time. */
   function inTurn(change: () => Promise<void>): Promise<void> {
-    turn = turn.catch(() => {}).then(change);
+    changes += 1;
+    turn = turn
+      .catch(() => {})
+      .then(change)
+      .finally(() => {
+        changes -= 1;
+      });
     return turn;
   }
 
@@ -193,6 +202,8 @@ export function createDaemon(input: {
       const found = allLoops().find(({ config }) => config.name === registry);
       return found?.config.eventsToken && { loop: found.loop, token: found.config.eventsToken };
     },
+    starting: () =>
+      changes > 0 || [...running.values()].some(({ finder }) => finder && finder.status().up === undefined),
     reload() {
       // With the file as it is when its turn comes.
       return inTurn(async () => {

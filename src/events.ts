@@ -1,18 +1,18 @@
-import { createHash, timingSafeEqual } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import express, { type NextFunction, type Request, type RequestHandler, type Response } from 'express';
+import { parseEventBody, UnreadableBody } from './events/body.ts';
 import { readDistributionEvents } from './events/distribution.ts';
 import { readDockerHubEvents } from './events/docker-hub.ts';
 import { readHarborEvents } from './events/harbor.ts';
-import type { PushEvent } from './events/push-event.ts';
+import type { EventReader, EventRequest, ReadEvents } from './events/push-event.ts';
+import { mayEnter } from './events/sender.ts';
 import { readZotEvents } from './events/zot.ts';
 import type { RegistryLoop } from './loop.ts';
 import type { Logger } from './provider.ts';
 import type { Secret } from './secret.ts';
 
 /** Readers by the source's name; the first that understands a body has it. */
-const readers: Readonly<
-  Record<string, (body: unknown, header: (name: string) => string | undefined) => PushEvent[] | undefined>
-> = {
+const readers: Readonly<Record<string, EventReader>> = {
   distribution: readDistributionEvents,
   harbor: readHarborEvents,
   zot: readZotEvents,
@@ -21,99 +21,136 @@ const readers: Readonly<
 
 /** A registry that accepts events. */
 export interface EventTarget {
-  readonly loop: RegistryLoop;
+  readonly loop: Pick<RegistryLoop, 'receive' | 'refused'>;
   readonly token: Secret;
 }
 
-const remembered = 10_000;
-const digest = (text: string): Buffer => createHash('sha256').update(text).digest();
+const largestBody = 2 ** 20;
+/** Events of one request; registries send one, or a few in a batch. */
+const eventsAtMost = 5_000;
+/** Requests of those who have a token, at once; each waits for its body and for the disk. Scrapes keep their room. */
+const atOnce = 128;
+/** A disk that takes longer is taken for broken: the registry sends again. */
+const savedWithinMs = 5_000;
+/** A refusal takes so long, whatever was found: its time says nothing of names and tokens. */
+const refusedAfterMs = 20;
+/** The same complaint is logged once in this time. */
+const toldEveryMs = 3_600_000;
 
-/** The token of `Bearer`, or the password of `Basic`, which is all that some versions of zot can send. */
-function tokenOf(header: string): string {
-  const [, encoded] = /^Basic\s+([A-Za-z0-9+/=]+)$/i.exec(header) ?? [];
-  if (encoded === undefined) return header.replace(/^Bearer\s+/i, '');
-  const decoded = Buffer.from(encoded, 'base64').toString('utf8');
-  return decoded.slice(decoded.indexOf(':') + 1);
+const plain = (response: Response, status: number, text: string) =>
+  response.status(status).type('text').send(`${text}\n`);
+
+function readEvents(request: EventRequest): { source: string; events: ReadEvents } | undefined {
+  for (const [source, read] of Object.entries(readers)) {
+    const events = read(request);
+    if (events) return { source, events };
+  }
+  return undefined;
 }
 
-/**
- * What the sender shows. Docker Hub can send no header at all: for such, the token may stand in the address, where
- * those in between may write it into their logs. A header is all that counts where there is one.
- */
-function shownBy(request: Request): string | undefined {
-  const { token } = request.query;
-  return request.get('authorization') ?? (typeof token === 'string' ? token : undefined);
+/** Resolves when the promise does. @throws when it fails, or takes too long */
+async function within(milliseconds: number, promise: Promise<void>): Promise<void> {
+  const waited = new AbortController();
+  const late = sleep(milliseconds, undefined, { signal: waited.signal }).then(() => {
+    throw new Error(`the disk did not answer within ${milliseconds} ms`);
+  });
+  late.catch(() => {});
+  await Promise.race([promise, late]).finally(() => waited.abort());
 }
 
-/** Compares without telling by its time where two secrets differ. */
-async function authorized(header: string | undefined, token: Secret): Promise<boolean> {
-  if (header === undefined) return false;
-  return timingSafeEqual(digest(tokenOf(header)), digest(await token.read()));
-}
+/** Answers `POST /<registry>`: 202 once the events are counted and the counts are on disk. */
+export function createEventReceiver(options: {
+  readonly log: Logger;
+  target(registry: string): EventTarget | undefined;
+  /** Whether registries are still being read or found: then nobody is refused for good. */
+  starting(): boolean;
+}): RequestHandler {
+  const { log, target, starting } = options;
+  const told = new Map<string, number>();
+  let inFlight = 0;
 
-/** Answers `POST /<registry>`. Registries send an event again when it failed: each is counted once, by its id. */
-export function createEventReceiver(
-  target: (registry: string) => EventTarget | undefined,
-  log: Logger,
-): RequestHandler {
-  const seen = new Map<string, Set<string>>();
-  const isNew = (registry: string, id: string): boolean => {
-    const ids = seen.get(registry) ?? new Set();
-    seen.set(registry, ids);
-    if (ids.has(id)) return false;
-    ids.add(id);
-    const [oldest] = ids;
-    if (ids.size > remembered && oldest !== undefined) ids.delete(oldest);
-    return true;
-  };
-  const router = express.Router();
+  /** Counts a request without an event that can be read; senders tend to repeat theirs, so it is logged now and then. */
+  function complain(registry: string, { loop }: EventTarget, problem: string): void {
+    loop.refused('invalid');
+    const key = `${registry} ${problem}`;
+    const now = performance.now();
+    const repeated = now - (told.get(key) ?? Number.NEGATIVE_INFINITY) < toldEveryMs;
+    if (!repeated) told.set(key, now);
+    log[repeated ? 'debug' : 'warn']({ registry, problem }, 'a push event was refused: see docs/events.md');
+  }
 
-  router.post(
-    '/:registry',
-    async (request, response, next) => {
-      const registry = String(request.params['registry']);
-      const found = target(registry);
-      // The same answer for an unknown registry and a wrong token: names are not to be guessed.
-      if (found && (await authorized(shownBy(request), found.token))) return next();
-      found?.loop.countEvent('unknown', 'unauthorized');
-      response.status(401).type('text').send('unauthorized\n');
-    },
-    express.json({ limit: '1mb', type: () => true }),
-    (request, response) => {
-      const registry = String(request.params['registry']);
-      const found = target(registry);
-      if (!found) return void response.status(404).end();
-      const { loop } = found;
-      for (const [source, read] of Object.entries(readers)) {
-        const events = read(request.body, (name) => request.get(name));
-        if (!events) continue;
-        for (const event of events) {
-          // Pulls are many, and are not remembered: they would push the pushes out.
-          if (event.type !== 'other' && !isNew(registry, event.id)) {
-            loop.countEvent(source, 'duplicate');
-            continue;
-          }
-          if (event.type === 'pushed') loop.pushed(event.repository);
-          else if (event.type === 'failed') loop.pushed(event.repository, event.reason);
-          else if (event.type === 'changed') loop.look(event.repository);
-          loop.countEvent(source, event.type === 'other' ? 'ignored' : 'accepted');
-        }
-        return void response.status(202).end();
-      }
-      loop.countEvent('unknown', 'invalid');
-      log.warn({ registry }, 'an event of an unknown shape was refused');
-      response.status(400).type('text').send('not an event that is understood here\n');
-    },
-  );
-  // Four parameters tell express that this one handles errors: of reading the body, once the sender is known.
-  router.use('/:registry', (error: unknown, request: Request, _response: Response, next: NextFunction) => {
-    const { status } = error as { status?: unknown };
-    if (typeof status === 'number' && status < 500) {
-      const registry = String(request.params['registry']);
-      target(registry)?.loop.countEvent('unknown', 'invalid');
-      log.warn({ registry, err: error }, 'an event that cannot be read was refused');
+  const sender: RequestHandler = async (request, response, next) => {
+    const found = target(String(request.params['registry']));
+    const floor = sleep(refusedAfterMs);
+    // The same way for an unknown registry and a wrong token: names are not to be guessed.
+    if (await mayEnter(request, found?.token)) {
+      response.locals['target'] = found;
+      return next();
     }
-    next(error);
+    await floor;
+    // What is left of the body is not waited for.
+    response.set('Connection', 'close');
+    if (starting()) {
+      response.set('Retry-After', '5');
+      return void plain(response, 503, 'registries are being read: send again');
+    }
+    found?.loop.refused('unauthorized');
+    plain(response, 401, 'unauthorized');
+  };
+
+  const admit: RequestHandler = (_request, response, next) => {
+    if (inFlight < atOnce) {
+      inFlight += 1;
+      response.once('close', () => {
+        inFlight -= 1;
+      });
+      return next();
+    }
+    response.set({ 'Retry-After': '1', Connection: 'close' });
+    plain(response, 503, 'too many events at once: send again');
+  };
+
+  const receive: RequestHandler = async (request, response) => {
+    const registry = String(request.params['registry']);
+    const found: EventTarget = response.locals['target'];
+    const raw: Buffer = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0);
+    const read = readEvents({ body: parseEventBody(raw), raw, header: (name) => request.get(name) });
+    if (!read || (read.events.length > 0 && read.events.every((event) => event === undefined))) {
+      complain(registry, found, 'not an event that is understood here');
+      return void plain(response, 400, 'not an event that is understood here');
+    }
+    if (read.events.length > eventsAtMost) {
+      complain(registry, found, `more than ${eventsAtMost} events`);
+      return void plain(response, 413, `more than ${eventsAtMost} events in one request`);
+    }
+    const delivery = found.loop.receive(read.source, read.events);
+    let answered = false;
+    response.once('close', () => {
+      if (!answered || !response.writableFinished) delivery.lost();
+    });
+    try {
+      await within(savedWithinMs, delivery.saved);
+      answered = true;
+      response.status(202).end();
+    } catch {
+      // The loop has logged why. What was counted is known by its id when it comes again.
+      response.set('Retry-After', '5');
+      plain(response, 503, 'the events cannot be saved: send again');
+    }
+  };
+
+  const router = express.Router();
+  router.post('/:registry', sender, admit, express.raw({ limit: largestBody, type: () => true }), receive);
+  // Four parameters tell express that this one handles errors: of reading the body, once the sender is known.
+  router.use('/:registry', (error: unknown, request: Request, response: Response, next: NextFunction) => {
+    const found = response.locals['target'] as EventTarget | undefined;
+    const given = (error as { status?: unknown }).status;
+    const status = error instanceof UnreadableBody ? 400 : typeof given === 'number' ? given : 500;
+    if (!found || status >= 500) return next(error);
+    const problem = error instanceof UnreadableBody ? error.message : `the body cannot be read (${status})`;
+    complain(String(request.params['registry']), found, problem);
+    response.set('Connection', 'close');
+    plain(response, status, problem);
   });
   return router;
 }

@@ -1,17 +1,22 @@
 import { startDeadline } from './deadline.ts';
 import { CollectError } from './errors.ts';
+import type { ReadEvents } from './events/push-event.ts';
 import type { Exposition } from './exposition.ts';
 import type { CycleResult } from './fold.ts';
 import { createCycleContext, createSession } from './loop/context.ts';
 import { createCounting } from './loop/counting.ts';
 import { cutShort, foldStream } from './loop/cycle.ts';
+import { createEventIds } from './loop/event-ids.ts';
+import { createIncoming, type Delivery } from './loop/incoming.ts';
 import { createNotices } from './loop/notices.ts';
 import { createPublisher } from './loop/publish.ts';
+import { createPushJournal } from './loop/push-journal.ts';
+import { createPushes } from './loop/pushes.ts';
 import { createReadingOrders } from './loop/reading-order.ts';
 import { createSaving } from './loop/saving.ts';
 import type { RegistrySettings } from './loop/settings.ts';
 import { createSettling, learnedNothing } from './loop/settle.ts';
-import { countPush, initialState } from './loop/state.ts';
+import { initialState, savedCounters } from './loop/state.ts';
 import { type Progress, type RegistryStatus, statusOf } from './loop/status.ts';
 import { createTimes } from './loop/times.ts';
 import { createTroubles } from './loop/troubles.ts';
@@ -33,11 +38,12 @@ export interface RegistryLoop {
   stop(): Promise<void>;
   /** Runs a cycle now, or waits for the one that is running, until what it learned is saved. */
   poll(): Promise<void>;
-  /** Counts a push that an event told of, and looks at that repository again soon. */
-  pushed(repository: string, failure?: string): void;
+  /** Counts push events, and looks at their repositories again soon. */
+  receive(source: string, events: ReadEvents): Delivery;
+  /** Counts a request that brought no event. */
+  refused(outcome: 'unauthorized' | 'invalid'): void;
   /** Looks at a repository again soon. */
   look(repository: string): void;
-  countEvent(source: string, outcome: string): void;
   status(): RegistryStatus;
   /** Whether a first cycle ended, good or bad, or a snapshot was read back. */
   ready(): boolean;
@@ -62,30 +68,52 @@ export function createRegistryLoop(input: {
   const notices = createNotices(log);
   const publisher = createPublisher({ provider: provider.label, settings, state, exposition, troubles });
   const counting = createCounting(state, self, { registry: settings.name, provider: provider.label });
+  const pushes = createPushes(state);
   const settling = createSettling({
     state,
+    pushes,
     troubles,
     log,
     staleAfterSeconds: settings.staleAfterMs / 1000,
     // Events that are not configured neither work nor fail.
     capabilities: (Object.keys(provider.capabilities) as Capability[]).filter(
-      (capability) => capability !== 'events' || settings.acceptsEvents,
+      (capability) => capability !== 'events' || settings.eventsToken !== undefined,
     ),
   });
   const saving = createSaving({
     state,
     storage,
     troubles,
+    sealed: () => journal?.seal() ?? 0,
     changed() {
       if (!stopping.signal.aborted) publisher.refresh(now());
     },
   });
+  const ids = createEventIds();
+  const journal =
+    storage.journal &&
+    createPushJournal({
+      ...storage.journal,
+      log,
+      identities: ids.all,
+      saveCounters: (number) => storage.saveCounters(savedCounters(state, number)),
+      written: (error) => saving.ended('the push events', error),
+    });
   const turns = createTurns({
     log,
     cycle,
     // A few repositories are not the registry: before its first listing there is nothing to put them into.
     canLook: () => state.snapshot !== undefined,
+    isKnown: pushes.isKnown,
     cannotLook: publishAside,
+  });
+  const incoming = createIncoming({
+    ids,
+    pushes,
+    counting,
+    journal,
+    wants: settings.wants,
+    look: turns.look,
   });
   const orders = createReadingOrders();
   let publishing: Promise<void> | undefined;
@@ -122,6 +150,7 @@ export function createRegistryLoop(input: {
 
   /** Reads the registry, or these repositories of it, and takes over what was learned. */
   async function read(only: readonly string[] | undefined, startedAt: number) {
+    const begunAt = performance.now();
     const deadline = startDeadline(stopping.signal, settings.timeoutMs);
     const poll = notices.begin();
     const { context, failing, absent, close } = createCycleContext({
@@ -144,6 +173,7 @@ export function createRegistryLoop(input: {
     let learned = false;
     let result: CycleResult | undefined;
     try {
+      if (!only) await settings.eventsToken?.read().catch((error) => context.degraded('events', error));
       result = await foldStream(
         provider.collect(settings.options, context),
         {
@@ -161,8 +191,9 @@ export function createRegistryLoop(input: {
         // Before the times of this poll are stored: those of earlier ones may have to be moved.
         now();
         await settling.merge(result, {
-          scoped: only !== undefined,
+          only,
           listsRepositories: !absent.has('repositories'),
+          begunAt,
         });
         learned = true;
       }
@@ -220,6 +251,8 @@ export function createRegistryLoop(input: {
           'read the last snapshot back: served with its true age',
         );
       }
+      // After the snapshot, which tells whose series the counts are.
+      await journal?.restore(counters?.journal ?? 0, incoming.restore);
       await publish();
       const { when, intervalMs, name } = settings;
       schedule = startSchedule(when, name, intervalMs, turns.pollOnSchedule);
@@ -229,29 +262,21 @@ export function createRegistryLoop(input: {
       stopping.abort(new Error('the exporter stops'));
       schedule?.stop();
       clearTimeout(staleTimer);
-      saving.stop();
       await turns.stop();
       await publishing;
       await saved;
       await saving.keep('the memory', () => memory.flush());
       await saving.counters();
+      await journal?.close();
     },
     async poll() {
       await turns.poll();
       await saved;
     },
-    pushed(repository, failure) {
-      if (!settings.wants(repository)) return;
-      countPush(state, repository, failure);
-      saving.countersSoon();
-      turns.look(repository);
-    },
+    receive: incoming.receive,
+    refused: (outcome) => counting.event('unknown', outcome),
     look(repository) {
       if (settings.wants(repository)) turns.look(repository);
-    },
-    countEvent(source, outcome) {
-      counting.event(source, outcome);
-      saving.countersSoon();
     },
     ready: () => state.lastAttemptAt !== undefined || state.snapshot !== undefined,
     status: () =>

@@ -43,7 +43,11 @@ async function run(flags: Flags): Promise<void> {
         loops: () => (configured ? daemon.loops() : undefined),
         entries: daemon.entries,
         reload: daemon.reload,
-        events: createEventReceiver(daemon.eventTarget, log),
+        events: createEventReceiver({
+          log,
+          target: daemon.eventTarget,
+          starting: () => !configured || daemon.starting(),
+        }),
       }),
   });
   // Before the first poll is set up: whoever ends a start that takes long gets an orderly end as well.

@@ -2,7 +2,8 @@ import type { Logger, Memory } from './provider.ts';
 import { disk } from './storage/disk.ts';
 import { isMissing } from './storage/files.ts';
 import { createLatest } from './storage/latest.ts';
-import { appendLog, type Remembered, readLog, writeLog } from './storage/memory-log.ts';
+import { appendLog, readLog, writeLog } from './storage/log.ts';
+import { memoryLine, type Remembered } from './storage/shapes.ts';
 
 /** A {@link Memory} that lives in a log file: what was learned is appended, and the file is rewritten when mostly stale. */
 export interface PersistentMemory extends Memory {
@@ -51,7 +52,7 @@ export async function openMemory(input: {
     // What comes when the disk answers after all would be older than what was learned meanwhile.
     const take = (remembered: Remembered) => isReading && remember(remembered);
     try {
-      const read = await disk.unlessItHangs(readLog(path, target, take));
+      const read = await disk.unlessItHangs(readLog(path, target, memoryLine, take));
       lines = read.lines;
       behind = read.foreign || read.damaged > 0;
       if (read.foreign && read.damaged === 0)

@@ -32,6 +32,8 @@ export interface RegistryStorage {
   loadCounters(): Promise<SavedCounters | undefined>;
   /** File of the memory log, absent without a storage path. */
   readonly memoryPath?: string;
+  /** Where the push journal is kept, and for which target; absent without a storage path. */
+  readonly journal?: { readonly path: string; readonly target: string };
 }
 
 const version = 2;
@@ -160,6 +162,7 @@ export function createStorage(input: {
 
   return {
     memoryPath: file('memory.ndjson'),
+    journal: { path: file('pushes.ndjson'), target },
     saveSnapshot: saving('snapshot', (snapshot) => snapshotLines(target, snapshot)),
     loadSnapshot: () =>
       load('snapshot', async ([first, ...rest]) => {

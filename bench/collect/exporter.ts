@@ -24,7 +24,6 @@ export async function runCycle(
     maxSeries: 1_000_000,
     images: { perRepository: 3, matches: () => false },
     wants: () => true,
-    acceptsEvents: false,
     http: { maxConcurrent, timeoutMs: 60_000, maxBytes: 32 * 2 ** 20, retries: 0 },
     options: provider.options.parse(options),
   };

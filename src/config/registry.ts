@@ -1,18 +1,15 @@
 import picomatch from 'picomatch';
 import type { z } from 'zod';
 import type { RegistrySettings } from '../loop/settings.ts';
-import { secretOf } from '../options.ts';
 import type { Provider } from '../provider.ts';
 import type { When } from '../schedule.ts';
-import type { Secret } from '../secret.ts';
+import { fileSecret, plainSecret } from '../secret.ts';
 import { longestGap } from './gap.ts';
-import { commonKeys, type createConfigSchema } from './schema.ts';
+import { commonKeys, type createConfigSchema, shortestEventsToken } from './schema.ts';
 
 /** A registry as configured: everything is resolved, nothing is optional that has a default. */
 export interface RegistryConfig extends RegistrySettings {
   readonly type: string;
-  /** Present when push events are accepted. */
-  readonly eventsToken?: Secret;
   /** The registry's part of the document as it was written, to see whether a reload changes it. */
   readonly source: string;
   /** Present for an entry that covers several registries, each of which gets a name of its own. */
@@ -68,16 +65,21 @@ function retentionOf({ retention }: Entry): Pick<RegistryConfig, 'retention'> {
   };
 }
 
-/** The secret that push events carry. */
+/** The secret that push events carry, held to its least length wherever it is written. */
 function eventsTokenOf(
   { events }: Entry,
   refuse: Surroundings['refuse'],
 ): Pick<RegistryConfig, 'eventsToken'> {
-  const eventsToken = secretOf(events?.token, events?.tokenFile);
-  if (events?.token !== undefined && events.tokenFile !== undefined)
+  const { token, tokenFile } = events ?? {};
+  if (token !== undefined && tokenFile !== undefined)
     refuse(['events', 'tokenFile'], 'is given besides token: keep one of the two');
-  if (events && !eventsToken) refuse(['events'], 'events need a token or tokenFile');
-  return eventsToken ? { eventsToken } : {};
+  if (token !== undefined) return { eventsToken: plainSecret(token) };
+  if (tokenFile !== undefined)
+    return {
+      eventsToken: fileSecret(tokenFile, { setting: 'events.tokenFile', minLength: shortestEventsToken }),
+    };
+  if (events) refuse(['events'], 'events need a token or tokenFile');
+  return {};
 }
 
 /** What names registries of an entry that covers several. */
@@ -113,7 +115,6 @@ export function resolveRegistry(entry: Entry, surroundings: Surroundings): Regis
   const tags = selection.tags ?? [];
   const own = Object.fromEntries(Object.entries(entry).filter(([key]) => !commonKeys.includes(key)));
   for (const { path, message } of provider.check?.(own) ?? []) refuse(path, message);
-  const events = eventsTokenOf(entry, refuse);
   return {
     name: entry.name,
     type: entry.type,
@@ -131,8 +132,7 @@ export function resolveRegistry(entry: Entry, surroundings: Surroundings): Regis
     http: httpOf(entry, provider),
     options: own,
     ...placesOf(entry, own, surroundings),
-    acceptsEvents: events.eventsToken !== undefined,
-    ...events,
+    ...eventsTokenOf(entry, refuse),
     source,
   };
 }

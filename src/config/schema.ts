@@ -61,6 +61,9 @@ const http = z.strictObject({
   retries: z.int().min(0).max(20).describe('Attempts after the first (default 4)').optional(),
 });
 
+/** Whoever holds the token of push events makes counters go up: it is not to be guessed. */
+export const shortestEventsToken = 16;
+
 /** What each registry has besides its provider's own options. */
 const registryCommon = {
   ...common,
@@ -98,7 +101,12 @@ const registryCommon = {
     .optional(),
   events: z
     .strictObject({
-      token: z.string().min(16).describe('Secret that push events carry; better from tokenFile').optional(),
+      token: z
+        .string()
+        .min(shortestEventsToken)
+        .regex(/\S/, 'is blank')
+        .describe('Secret that push events carry; better from tokenFile')
+        .optional(),
       tokenFile: z.string().min(1).describe('File that holds the secret').optional(),
     })
     .describe('Accepts push events at /events/<registry>')

@@ -1,37 +1,33 @@
 import { z } from 'zod';
-import type { PushEvent } from './push-event.ts';
+import { type EventReader, eventId, readEach, repositoryName, shortText } from './push-event.ts';
 
 /**
  * Notifications of the distribution registry. Pushes of blobs are events too and do not count; a failed push sends
  * none. https://distribution.github.io/distribution/about/notifications/
  */
-const envelope = z.object({
-  events: z.array(
-    z.object({
-      id: z.string(),
-      action: z.string(),
-      target: z.object({
-        mediaType: z.string().optional(),
-        repository: z.string().optional(),
-        digest: z.string().optional(),
-        tag: z.string().optional(),
-      }),
-    }),
-  ),
+const envelope = z.object({ events: z.array(z.unknown()) });
+const event = z.object({
+  id: eventId,
+  action: shortText,
+  target: z.object({
+    mediaType: shortText.nullish(),
+    repository: repositoryName.nullish(),
+    digest: shortText.nullish(),
+    tag: shortText.nullish(),
+  }),
 });
 
-const isManifest = (mediaType: string | undefined): boolean => /manifest|index/.test(mediaType ?? '');
+const isManifest = (mediaType: string | null | undefined): boolean => /manifest|index/.test(mediaType ?? '');
 
-/** The push events of an envelope; undefined when the body is none. */
-export function readDistributionEvents(body: unknown): PushEvent[] | undefined {
+/** The events of an envelope. */
+export const readDistributionEvents: EventReader = ({ body }) => {
   const parsed = envelope.safeParse(body);
   if (!parsed.success) return undefined;
-  return parsed.data.events.map(({ id, action, target }) => {
-    const { repository, mediaType } = target;
-    if (repository === undefined) return { id, type: 'other' };
+  return readEach(parsed.data.events, event, ({ id, action, target: { repository, mediaType } }) => {
+    if (!repository) return { id, type: 'other' };
     if (action === 'push' && isManifest(mediaType)) return { id, type: 'pushed', repository };
     // A deletion has no media type.
     if (action === 'delete') return { id, type: 'changed', repository };
     return { id, type: 'other' };
   });
-}
+};

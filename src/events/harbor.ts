@@ -1,6 +1,5 @@
-import { createHash } from 'node:crypto';
 import { z } from 'zod';
-import type { PushEvent } from './push-event.ts';
+import { type EventReader, eventId, repositoryName, shortText } from './push-event.ts';
 
 /**
  * Harbor's webhooks, in its own format and as CloudEvents:
@@ -8,17 +7,17 @@ import type { PushEvent } from './push-event.ts';
  * https://github.com/goharbor/harbor/tree/main/src/pkg/notifier
  */
 const data = z.object({
-  repository: z.object({ repo_full_name: z.string().min(1) }).optional(),
+  repository: z.object({ repo_full_name: repositoryName }).nullish(),
 });
 const own = z.object({
-  type: z.string().regex(/^[A-Z]+(?:_[A-Z]+)*$/),
+  type: shortText.regex(/^[A-Z]+(?:_[A-Z]+)*$/),
   occur_at: z.number(),
   event_data: data.nullish(),
 });
 const cloudEvent = z.object({
-  specversion: z.string(),
-  id: z.string(),
-  type: z.string().startsWith('harbor.'),
+  specversion: shortText,
+  id: eventId,
+  type: shortText.startsWith('harbor.'),
   data: data.nullish(),
 });
 
@@ -38,26 +37,26 @@ const types: Readonly<Record<string, 'pushed' | 'failed' | 'changed'>> = {
   'harbor.quota.exceeded': 'failed',
 };
 
-/** The event of a webhook's body; undefined when it is none. */
-export function readHarborEvents(body: unknown): PushEvent[] | undefined {
+/** The event of a webhook's body. */
+export const readHarborEvents: EventReader = ({ body, raw }) => {
   const cloud = cloudEvent.safeParse(body);
   const plain = cloud.success ? undefined : own.safeParse(body);
   const event = cloud.success
-    ? cloud.data
+    ? { ...cloud.data, identity: { id: cloud.data.id } }
     : plain?.success
-      ? // Harbor's own format has no id; what is sent again is the same to the letter.
-        {
-          id: createHash('sha256').update(JSON.stringify(body)).digest('hex'),
+      ? {
           type: plain.data.type,
           data: plain.data.event_data,
+          // Harbor's own format has no id, and its time is in seconds; what is sent again is the same to the letter.
+          identity: { id: raw.toString('latin1'), byContent: true as const },
         }
       : undefined;
   if (!event) return undefined;
-  const { id } = event;
+  const { identity } = event;
   const known = types[event.type];
   const repository = event.data?.repository?.repo_full_name;
-  if (known === undefined || repository === undefined) return [{ id, type: 'other' }];
+  if (known === undefined || repository === undefined) return [{ ...identity, type: 'other' }];
   return known === 'failed'
-    ? [{ id, type: 'failed', repository, reason: 'quota' }]
-    : [{ id, type: known, repository }];
-}
+    ? [{ ...identity, type: 'failed', repository, reason: 'quota' }]
+    : [{ ...identity, type: known, repository }];
+};

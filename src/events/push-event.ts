@@ -1,8 +1,50 @@
+import { z } from 'zod';
+
 /**
  * What a registry told. An event is a hint: it counts, and makes the loop look at the repository; nothing else of it
- * becomes a value, so a forged or repeated one can cost a poll at most.
+ * becomes a value, so a forged or repeated one can cost a look at most.
  */
-export type PushEvent =
-  | { readonly id: string; readonly type: 'pushed' | 'changed'; readonly repository: string }
-  | { readonly id: string; readonly type: 'failed'; readonly repository: string; readonly reason: string }
-  | { readonly id: string; readonly type: 'other' };
+export type PushEvent = EventIdentity &
+  (
+    | { readonly type: 'pushed' | 'changed'; readonly repository: string }
+    | { readonly type: 'failed'; readonly repository: string; readonly reason: string }
+    | { readonly type: 'other' }
+  );
+
+interface EventIdentity {
+  readonly id: string;
+  /** The source gives events no id, and their time in seconds: `id` is their content, and equal ones may differ. */
+  readonly byContent?: true;
+}
+
+/** A request as its readers see it. */
+export interface EventRequest {
+  /** The JSON of the body. */
+  readonly body: unknown;
+  /** The body as it came. */
+  readonly raw: Buffer;
+  header(name: string): string | undefined;
+}
+
+/** What is read of a request; an event that cannot be understood is undefined and hides no other. */
+export type ReadEvents = readonly (PushEvent | undefined)[];
+
+/** Reads the events of one source; undefined when the request is none of its. */
+export type EventReader = (request: EventRequest) => ReadEvents | undefined;
+
+/** Registries' own limits are lower: a path of 255 characters, a tag of 128, a digest of 135, an id of 36. */
+export const repositoryName = z.string().min(1).max(512);
+export const shortText = z.string().max(256);
+export const eventId = z.union([z.string().min(1).max(1_024), z.number().transform(String)]);
+
+/** Reads the elements of a list one by one. */
+export function readEach<Schema extends z.ZodType>(
+  elements: readonly unknown[],
+  schema: Schema,
+  read: (element: z.output<Schema>) => PushEvent,
+): ReadEvents {
+  return elements.map((element) => {
+    const parsed = schema.safeParse(element);
+    return parsed.success ? read(parsed.data) : undefined;
+  });
+}

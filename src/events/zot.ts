@@ -1,16 +1,17 @@
 import { z } from 'zod';
-import type { PushEvent } from './push-event.ts';
+import { type EventReader, eventId, readEach, repositoryName, shortText } from './push-event.ts';
 
 /**
  * CloudEvents of zot's events extension; `lint_failed` is a push that zot refused.
  * https://github.com/project-zot/zot/tree/main/pkg/extensions/events
  */
+// zot can be told to begin its types with another name than its own (`typePrefix`).
+const itsType = shortText.regex(/^zotregistry\.|\.(?:image\.[a-z_]+|repository\.created)$/);
+const itsEvent = z.object({ specversion: shortText, type: itsType });
 const cloudEvent = z.object({
-  specversion: z.string(),
-  id: z.string(),
-  // zot can be told to begin its types with another name than its own (`typePrefix`).
-  type: z.string().regex(/^zotregistry\.|\.(?:image\.[a-z_]+|repository\.created)$/),
-  data: z.object({ name: z.string().optional(), repository: z.string().optional() }).optional(),
+  id: eventId,
+  type: itsType,
+  data: z.object({ name: repositoryName.nullish(), repository: repositoryName.nullish() }).nullish(),
 });
 
 const types: Readonly<Record<string, 'pushed' | 'failed' | 'changed'>> = {
@@ -21,14 +22,11 @@ const types: Readonly<Record<string, 'pushed' | 'failed' | 'changed'>> = {
 };
 
 /**
- * The event of a CloudEvent; undefined when there is none. zot sends the binary mode, in which the body is the data
- * and all else are headers; the structured mode is read too, one event or a batch.
+ * CloudEvents. zot sends the binary mode, in which the body is the data and all else are headers; the structured mode
+ * is read too, one event or a batch.
  * https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/http-protocol-binding.md#31-binary-content-mode
  */
-export function readZotEvents(
-  body: unknown,
-  header: (name: string) => string | undefined,
-): PushEvent[] | undefined {
+export const readZotEvents: EventReader = ({ body, header }) => {
   const type = header('ce-type');
   const binary = type !== undefined && {
     specversion: header('ce-specversion'),
@@ -36,14 +34,15 @@ export function readZotEvents(
     type,
     data: body,
   };
-  const parsed = z.array(cloudEvent).safeParse(binary ? [binary] : Array.isArray(body) ? body : [body]);
-  if (!parsed.success) return undefined;
-  return parsed.data.map(({ id, type, data }) => {
+  const events: readonly unknown[] = binary ? [binary] : Array.isArray(body) ? body : [body];
+  // In a batch one event of zot's makes it a batch of zot's.
+  if (events.length > 0 && !events.some((event) => itsEvent.safeParse(event).success)) return undefined;
+  return readEach(events, cloudEvent, ({ id, type, data }) => {
     const repository = data?.repository ?? data?.name;
     const known = types[type.split('.').slice(-2).join('.')];
-    if (known === undefined || repository === undefined) return { id, type: 'other' };
+    if (known === undefined || !repository) return { id, type: 'other' };
     return known === 'failed'
       ? { id, type: 'failed', repository, reason: 'lint' }
       : { id, type: known, repository };
   });
-}
+};

@@ -35,7 +35,8 @@ export interface CommitOutput {
   readonly doubted: readonly string[];
 }
 
-function isEmpty(packed: PackedTotals): boolean {
+/** Whether a repository has no images and no artifacts. */
+export function isEmpty(packed: PackedTotals): boolean {
   const { tagged, untagged = 0, archived = 0, artifacts } = unpackTotals(packed);
   return tagged === 0 && untagged === 0 && archived === 0 && Object.keys(artifacts).length === 0;
 }

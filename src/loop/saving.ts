@@ -6,32 +6,28 @@ import type { Troubles } from './troubles.ts';
 export interface Saving {
   /** Saves something; a failure is told, and seen in `state.saved`. */
   keep(what: string, save: () => Promise<void>): Promise<void>;
+  /** Tells how a saving ended that was done elsewhere. */
+  ended(what: string, error: unknown): void;
   counters(): Promise<void>;
-  /** The same in a moment: events come in bursts. */
-  countersSoon(): void;
-  /** Ends what is due in a moment. */
-  stop(): void;
 }
-
-const soonMs = 500;
 
 export function createSaving(input: {
   readonly state: RegistryState;
   readonly storage: RegistryStorage;
   readonly troubles: Troubles;
+  /** Up to which line of the push journal the counters go. */
+  sealed(): number;
   /** Told when `state.saved` changed. */
   changed(): void;
 }): Saving {
-  const { state, storage, troubles, changed } = input;
+  const { state, storage, troubles, sealed, changed } = input;
   const unsaved = new Set<string>();
-  let timer: NodeJS.Timeout | undefined;
 
-  async function keep(what: string, save: () => Promise<void>): Promise<void> {
-    try {
-      await save();
+  function ended(what: string, error: unknown): void {
+    if (error === undefined) {
       unsaved.delete(what);
       troubles.over(`saving ${what}`);
-    } catch (error) {
+    } else {
       const message = `${what} cannot be saved: ${error instanceof Error ? error.message : String(error)}`;
       if (!unsaved.has(what)) recordError(state, { at: Date.now() / 1000, reason: 'internal', message });
       unsaved.add(what);
@@ -48,17 +44,18 @@ export function createSaving(input: {
     state.saved = saved;
     changed();
   }
-  const counters = () => keep('the counters', () => storage.saveCounters(savedCounters(state)));
+  async function keep(what: string, save: () => Promise<void>): Promise<void> {
+    try {
+      await save();
+      ended(what, undefined);
+    } catch (error) {
+      ended(what, error ?? new Error('no reason was given'));
+    }
+  }
 
   return {
     keep,
-    counters,
-    countersSoon() {
-      timer ??= setTimeout(() => {
-        timer = undefined;
-        void counters();
-      }, soonMs);
-    },
-    stop: () => clearTimeout(timer),
+    ended,
+    counters: () => keep('the counters', () => storage.saveCounters(savedCounters(state, sealed()))),
   };
 }

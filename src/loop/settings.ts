@@ -1,5 +1,6 @@
 import type { ImageSelection, Retention } from '../fold.ts';
 import type { When } from '../schedule.ts';
+import type { Secret } from '../secret.ts';
 
 /** What a loop needs to know of its registry's configuration; all durations in milliseconds. */
 export interface RegistrySettings {
@@ -14,8 +15,8 @@ export interface RegistrySettings {
   readonly images: ImageSelection;
   readonly retention?: Retention;
   wants(repository: string): boolean;
-  /** Whether push events are configured. */
-  readonly acceptsEvents: boolean;
+  /** What push events have to show; present when they are accepted. */
+  readonly eventsToken?: Secret;
   readonly http: {
     readonly maxConcurrent: number;
     readonly requestsPerSecond?: number;

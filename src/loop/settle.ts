@@ -1,8 +1,9 @@
 import { reasonOf } from '../errors.ts';
 import type { CycleResult } from '../fold.ts';
 import type { Capability, Logger } from '../provider.ts';
-import { commit, type EmptyListings } from './commit.ts';
+import { commit, type EmptyListings, isEmpty } from './commit.ts';
 import type { CycleContext } from './context.ts';
+import type { Listing, Pushes } from './pushes.ts';
 import { type RegistryState, recordError } from './state.ts';
 import { createRepositoryTroubles, type Troubles } from './troubles.ts';
 
@@ -14,7 +15,13 @@ export interface Settling {
    */
   merge(
     result: CycleResult,
-    options: { readonly scoped: boolean; readonly listsRepositories: boolean },
+    options: {
+      /** The repositories that were looked at; undefined for a whole poll. */
+      readonly only: readonly string[] | undefined;
+      readonly listsRepositories: boolean;
+      /** When the cycle began, milliseconds of the monotonic clock. */
+      readonly begunAt: number;
+    },
   ): Promise<void>;
   /** Counts a poll of the whole registry, how long it took, and its failure when it failed. */
   pollEnded(seconds: number, capabilities: Pick<CycleContext, 'failing' | 'absent'>, failure: unknown): void;
@@ -41,23 +48,50 @@ const failingNow = (
     ]),
   );
 
+/**
+ * A look at a name that was never listed and has nothing: some registries answer so for any name that is asked for.
+ */
+function withoutInvented(result: CycleResult, isListed: (repository: string) => boolean): CycleResult {
+  const complete = [...result.complete].filter(([name, totals]) => isListed(name) || !isEmpty(totals));
+  return complete.length === result.complete.size ? result : { ...result, complete: new Map(complete) };
+}
+
+/** What a cycle told of the names in push events. */
+function listingOf(
+  { failed, failedGroups, cut }: CycleResult,
+  has: (repository: string) => boolean,
+  { only, begunAt, trusted }: { only: readonly string[] | undefined; begunAt: number; trusted: boolean },
+): Listing {
+  const looked = new Set(only);
+  const complete = trusted && !cut && failedGroups.size === 0;
+  return {
+    // What a listing has shown is there, also when it could not be read.
+    has: (name) => has(name) || (!only && failed.has(name)),
+    lacks: (name, since) => complete && !failed.has(name) && (only ? looked.has(name) : since <= begunAt),
+  };
+}
+
 export function createSettling(input: {
   readonly state: RegistryState;
+  readonly pushes: Pushes;
   /** Those that the provider has and the configuration uses. */
   readonly capabilities: readonly Capability[];
   readonly staleAfterSeconds: number;
   readonly troubles: Troubles;
   readonly log: Logger;
 }): Settling {
-  const { state, capabilities, staleAfterSeconds, troubles, log } = input;
+  const { state, pushes, capabilities, staleAfterSeconds, troubles, log } = input;
   const empty: EmptyListings = { registry: false, repositories: new Set(), groups: new Set() };
   const tellOfRepositories = createRepositoryTroubles(troubles);
 
   return {
-    async merge(result, options) {
+    async merge(told, { only, listsRepositories, begunAt }) {
+      const scoped = only !== undefined;
+      const isListed = (name: string) => state.snapshot?.repositories.has(name) === true;
+      const result = scoped ? withoutInvented(told, isListed) : told;
       const failures = [...result.failed, ...result.failedGroups];
       const [firstFailure] = failures;
-      if (!result.cut && firstFailure && learnedNothing(result)) throw firstFailure[1];
+      if (!told.cut && firstFailure && learnedNothing(told)) throw firstFailure[1];
       const now = unixNow();
       const previous = state.snapshot;
       const { snapshot, doubted } = await commit({
@@ -66,12 +100,13 @@ export function createSettling(input: {
         empty,
         now,
         staleAfterSeconds,
-        ...options,
+        scoped,
+        listsRepositories,
       });
-      const isGone = (name: string) => previous?.repositories.has(name) && !snapshot.repositories.has(name);
-      for (const name of state.pushes.keys()) if (isGone(name)) state.pushes.delete(name);
       state.snapshot = snapshot;
-      if (!options.scoped) state.failedRepositories = result.failed.size;
+      if (!scoped) state.failedRepositories = result.failed.size;
+      const trusted = listsRepositories && doubted.length === 0;
+      pushes.settle(listingOf(result, isListed, { only, begunAt, trusted }));
       for (const what of doubted)
         log.warn(
           {},
@@ -88,7 +123,7 @@ export function createSettling(input: {
           });
       }
       tellOfRepositories(result, {
-        whole: !options.scoped && !result.cut,
+        whole: !scoped && !result.cut,
         isKnown: (name) => snapshot.repositories.has(name),
       });
     },

@@ -11,6 +11,12 @@ export interface RecordedError {
   readonly message: string;
 }
 
+/** Pushes to a repository that no listing has shown yet. */
+export interface WaitingPushes extends PushCounts {
+  /** When the first came, milliseconds of the monotonic clock. */
+  readonly since: number;
+}
+
 /** Everything that a loop knows of its registry between cycles. */
 export interface RegistryState {
   identity: RegistryIdentity;
@@ -27,6 +33,7 @@ export interface RegistryState {
   failedRepositories: number;
   snapshot: RegistrySnapshot | undefined;
   readonly pushes: Map<string, PushCounts>;
+  readonly waiting: Map<string, WaitingPushes>;
   readonly requests: Map<string, number>;
   readonly events: Map<string, number>;
   seriesDropped: Map<string, number>;
@@ -49,6 +56,7 @@ export const initialState = (identity: RegistryIdentity): RegistryState => ({
   failedRepositories: 0,
   snapshot: undefined,
   pushes: new Map(),
+  waiting: new Map(),
   requests: new Map(),
   events: new Map(),
   seriesDropped: new Map(),
@@ -61,16 +69,6 @@ const recent = 5;
 /** Keeps an error for the status page. */
 export function recordError(state: RegistryState, error: RecordedError): void {
   state.errors = [error, ...state.errors].slice(0, recent);
-}
-
-/** Adds a push event to a repository's counts; the old counts stay as they were, so that a change is seen. */
-export function countPush(state: RegistryState, repository: string, failure: string | undefined): void {
-  const before = state.pushes.get(repository) ?? { pushes: 0, failures: {} };
-  const failures =
-    failure === undefined
-      ? before.failures
-      : { ...before.failures, [failure]: (before.failures[failure] ?? 0) + 1 };
-  state.pushes.set(repository, { pushes: before.pushes + 1, failures });
 }
 
 /** What of the state becomes series of the registry itself. Data is left out when it is older than allowed. */
@@ -106,16 +104,24 @@ const split = (key: string): [string, string] => {
   return [left, right];
 };
 
-/** The counters as they are saved. */
-export function savedCounters(state: RegistryState): SavedCounters {
+const plain = (counts: ReadonlyMap<string, PushCounts>) =>
+  Object.fromEntries(
+    [...counts].map(([name, { pushes, failures }]) => [name, { pushes, failures: { ...failures } }]),
+  );
+
+/**
+ * The counters as they are saved.
+ * @param journal number of the last line of the push journal that they contain
+ */
+export function savedCounters(state: RegistryState, journal: number): SavedCounters {
   const triples = (counts: ReadonlyMap<string, number>) =>
     [...counts].map(([key, count]) => [...split(key), count] as const);
   return {
     polls: state.polls,
     failures: Object.fromEntries(state.failures),
-    pushes: Object.fromEntries(
-      [...state.pushes].map(([name, { pushes, failures }]) => [name, { pushes, failures: { ...failures } }]),
-    ),
+    pushes: plain(state.pushes),
+    waiting: plain(state.waiting),
+    journal,
     requests: triples(state.requests),
     events: triples(state.events),
   };
@@ -127,6 +133,8 @@ export function restoreCounters(state: RegistryState, saved: SavedCounters): voi
   for (const [reason, count] of Object.entries(saved.failures))
     state.failures.set(reason as FailureReason, count);
   for (const [name, counts] of Object.entries(saved.pushes)) state.pushes.set(name, counts);
+  for (const [name, counts] of Object.entries(saved.waiting ?? {}))
+    state.waiting.set(name, { ...counts, since: performance.now() });
   for (const [operation, code, count] of saved.requests) state.requests.set(`${operation}\t${code}`, count);
   for (const [source, outcome, count] of saved.events) state.events.set(`${source}\t${outcome}`, count);
 }

@@ -1,7 +1,5 @@
 import type { Logger } from '../provider.ts';
-
-/** Push events come in bursts, one per tag and platform: they are gathered for so long. */
-const lookDelayMs = 2_000;
+import { createLooks } from './looks.ts';
 
 /** In which order cycles come: whole polls, and looks at repositories that were pushed to. Never two at once. */
 export interface Turns {
@@ -9,7 +7,7 @@ export interface Turns {
   poll(): Promise<void>;
   /** The schedule's poll: behind a look it comes late, behind another poll it is left out. */
   pollOnSchedule(): void;
-  /** Looks at a repository again soon. */
+  /** Looks at a repository again soon; at one that no listing has shown only so often. */
   look(repository: string): void;
   /** Begins nothing more. @returns when the cycle that is running has ended */
   stop(): Promise<void>;
@@ -21,16 +19,19 @@ export function createTurns(input: {
   cycle(only: readonly string[] | undefined): Promise<void>;
   /** Whether there is a registry to put single repositories into. */
   canLook(): boolean;
-  /** Told instead of a look where there is not. */
+  /** Whether a listing has shown the repository. */
+  isKnown(repository: string): boolean;
+  /** Called instead of a look where there is not. */
   cannotLook(): void;
 }): Turns {
-  const { log, cycle, canLook, cannotLook } = input;
-  const toLook = new Set<string>();
+  const { log, cycle, canLook, isKnown, cannotLook } = input;
+  const looks = createLooks(isKnown);
   let running: Promise<void> | undefined;
   let runningIsLook = false;
   /** Whether a scheduled poll waits for the end of a look. */
   let pollDue = false;
   let timer: NodeJS.Timeout | undefined;
+  let timerAt = 0;
   let stopped = false;
 
   function run(only?: readonly string[]): Promise<void> {
@@ -46,15 +47,23 @@ export function createTurns(input: {
   }
 
   function lookSoon(): void {
-    if (toLook.size === 0 || timer || stopped) return;
+    const dueMs = looks.dueMs();
+    if (dueMs === undefined || stopped) return;
+    const at = performance.now() + dueMs;
+    if (timer && timerAt <= at) return;
+    clearTimeout(timer);
+    timerAt = at;
     timer = setTimeout(() => {
       timer = undefined;
-      if (running || toLook.size === 0) return;
-      const names = [...toLook];
-      toLook.clear();
-      if (canLook()) void run(names);
-      else cannotLook();
-    }, lookDelayMs);
+      if (running) return;
+      if (!canLook()) {
+        looks.clear();
+        return cannotLook();
+      }
+      const names = looks.take();
+      if (names.length > 0) void run(names);
+      else lookSoon();
+    }, dueMs);
   }
 
   function pollOnSchedule(): void {
@@ -74,7 +83,7 @@ export function createTurns(input: {
     poll: () => run(),
     pollOnSchedule,
     look(repository) {
-      toLook.add(repository);
+      looks.want(repository);
       lookSoon();
     },
     async stop() {

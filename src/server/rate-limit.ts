@@ -22,25 +22,3 @@ export function goDurationMs(text: string): number | undefined {
     sum += Number(number) * (units[unit] ?? Number.NaN);
   return sum;
 }
-
-/**
- * A token bucket: `burst` requests at once, one more each interval.
- * @returns whether a request at this time (milliseconds) may pass
- */
-export function createRateLimit({
-  intervalMs,
-  burst,
-}: {
-  readonly intervalMs: number;
-  readonly burst: number;
-}): (nowMs: number) => boolean {
-  let tokens = burst;
-  let at: number | undefined;
-  return (nowMs) => {
-    if (at !== undefined) tokens = Math.min(burst, tokens + Math.max(0, nowMs - at) / intervalMs);
-    at = nowMs;
-    if (tokens < 1) return false;
-    tokens -= 1;
-    return true;
-  };
-}

@@ -2,8 +2,8 @@ import type { Server } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import type { RequestHandler } from 'express';
 import type { Logger } from '../provider.ts';
+import { createTokenBucket } from '../token-bucket.ts';
 import { refusedCertificate } from './client-certificates.ts';
-import { createRateLimit } from './rate-limit.ts';
 import { createUserCheck } from './users.ts';
 import { CertificateError, isChanged, loadWebConfig, type WebConfig } from './web-config.ts';
 
@@ -40,7 +40,7 @@ export function createWebAccess(file: string | undefined, log: Logger): WebAcces
   const users = createUserCheck();
   let config: WebConfig = first?.config ?? { users: new Map(), headers: {} };
   let files = first?.files ?? new Map<string, string>();
-  const allowed = config.rateLimit && createRateLimit(config.rateLimit);
+  const allowed = config.rateLimit && createTokenBucket(config.rateLimit);
   let checkedAt = performance.now();
   let broken = false;
   /** The last reading failed: it is tried again, and logged when it fails in another way. */

@@ -87,9 +87,16 @@ export async function* inPieces(lines: Iterable<string>): AsyncGenerator<string>
 }
 
 /** Appends to a file that is there. @throws with the code ENOENT when it is not */
-export async function appendToFile(path: string, text: string): Promise<void> {
+export async function appendToFile(
+  path: string,
+  text: string,
+  { synced = false }: { readonly synced?: boolean } = {},
+): Promise<void> {
   const file = await openFile(path, O_WRONLY | O_APPEND);
-  await closing(file, () => disk.call(() => file.writeFile(text)));
+  await closing(file, async () => {
+    await disk.call(() => file.writeFile(text));
+    if (synced) await disk.call(() => file.datasync());
+  });
 }
 
 async function* readPieces(path: string): AsyncGenerator<Buffer> {

@@ -162,6 +162,8 @@ const isReason = (reason: string): reason is FailureReason =>
 /** Counts by a name of their own. */
 const triples = z.array(z.tuple([z.string(), z.string(), count]).readonly()).readonly();
 
+const pushCounts = z.record(z.string(), z.object({ pushes: count, failures: z.record(z.string(), count) }));
+
 /** The only line of a file of counters. */
 export const savedCounters = z.object({
   polls: count,
@@ -169,7 +171,11 @@ export const savedCounters = z.object({
   failures: z
     .record(z.string(), count)
     .transform((counts) => Object.fromEntries(Object.entries(counts).filter(([reason]) => isReason(reason)))),
-  pushes: z.record(z.string(), z.object({ pushes: count, failures: z.record(z.string(), count) })),
+  pushes: pushCounts,
+  /** Of repositories that no listing has shown yet. */
+  waiting: pushCounts.optional(),
+  /** Number of the last line of the push journal that these counters contain. */
+  journal: count.optional(),
   requests: triples,
   events: triples,
 });
@@ -177,5 +183,6 @@ export const savedCounters = z.object({
 /** Counters that go on after a restart: polls and their failures, push events by repository, requests, events. */
 export type SavedCounters = z.infer<typeof savedCounters>;
 
-/** One line of the memory's log after its first. */
+/** One line of the memory's log after its first: a key, when it was stored (Unix seconds), and what it is. */
 export const memoryLine = z.tuple([z.string(), z.number(), z.unknown()]);
+export type Remembered = z.infer<typeof memoryLine>;

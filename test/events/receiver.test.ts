@@ -1,27 +1,80 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { createEventReceiver } from '../../src/events.ts';
-import { plainSecret } from '../../src/secret.ts';
-import { loopOf, startApp, statusOf } from '../support/app.ts';
+import { createEventIds } from '../../src/loop/event-ids.ts';
+import { createIncoming } from '../../src/loop/incoming.ts';
+import { fileSecret, plainSecret } from '../../src/secret.ts';
+import { startApp } from '../support/app.ts';
 import { recordingLog } from '../support/web.ts';
 
 const token = 'a-token-of-enough-length';
 let seen: string[];
 let app: Awaited<ReturnType<typeof startApp>>;
 let logged: string[];
+let starting: boolean;
+/** Fails the saving of what was counted while it is set. */
+let broken: boolean;
+/** What saving waits for. */
+let disk: Promise<void>;
+
+/** What a loop does with events, with the counters replaced by a record of what was counted. */
+function recordingLoop() {
+  let pushed = false;
+  const event = (source: string, outcome: string, count = 1) =>
+    seen.push(`count ${source} ${outcome}${count > 1 ? ` ${count}` : ''}`);
+  return {
+    refused: (outcome: string) => event('unknown', outcome),
+    receive: createIncoming({
+      ids: createEventIds(),
+      pushes: {
+        isKnown: () => true,
+        settle() {},
+        add(repository, { failures }) {
+          pushed = true;
+          seen.push(['pushed', repository, ...Object.keys(failures)].join(' '));
+        },
+      },
+      counting: { event, request() {}, restore() {} },
+      journal: {
+        restore: async () => {},
+        push() {},
+        event() {},
+        identity() {},
+        seal: () => 0,
+        flush: async () => {
+          await disk;
+          if (broken) throw new Error('no space left on device');
+        },
+        close: async () => {},
+      },
+      wants: (repository) => !repository.startsWith('cache/'),
+      look(repository) {
+        // Each push is looked at; only looks without one are recorded.
+        if (!pushed) seen.push(`look ${repository}`);
+        pushed = false;
+      },
+    }).receive,
+  };
+}
 
 beforeEach(async () => {
   seen = [];
+  starting = false;
+  broken = false;
+  disk = Promise.resolve();
   const { log, lines } = recordingLog();
   logged = lines;
-  const loop = {
-    ...loopOf(statusOf('edge')),
-    pushed: (repository: string, failure?: string) =>
-      seen.push(`pushed ${repository} ${failure ?? ''}`.trim()),
-    look: (repository: string) => seen.push(`look ${repository}`),
-    countEvent: (source: string, outcome: string) => seen.push(`count ${source} ${outcome}`),
-  };
-  const targets = new Map([['edge', { loop: loop as never, token: plainSecret(token) }]]);
-  app = await startApp({ events: createEventReceiver((name) => targets.get(name), log as never) });
+  const targets = new Map([['edge', { loop: recordingLoop(), token: plainSecret(token) }]]);
+  app = await startApp({
+    events: createEventReceiver({
+      log: log as never,
+      target: (name) => targets.get(name),
+      starting: () => starting,
+    }),
+  });
 });
 afterEach(() => app.close());
 
@@ -29,7 +82,7 @@ const post = (body: unknown, options: { path?: string; headers?: Record<string, 
   fetch(`${app.url}/events/${options.path ?? 'edge'}`, {
     method: 'POST',
     headers: { authorization: `Bearer ${token}`, ...options.headers },
-    body: typeof body === 'string' ? body : JSON.stringify(body),
+    body: typeof body === 'string' || body instanceof Uint8Array ? body : JSON.stringify(body),
   });
 
 const manifest = 'application/vnd.oci.image.manifest.v1+json';
@@ -90,7 +143,50 @@ describe('who may send', () => {
       post({ events: [] }, { path: 'nowhere' }),
       post({ events: [] }, { headers: { authorization: 'Bearer wrong' } }),
     ]);
-    expect([unknown.status, await unknown.text()]).toEqual([wrong.status, await wrong.text()]);
+    const shown = async (answer: Response) => [
+      answer.status,
+      [...answer.headers].filter(([name]) => name !== 'date'),
+      await answer.text(),
+    ];
+    expect(await shown(unknown)).toEqual(await shown(wrong));
+  });
+
+  test('a token file that is empty, or too short, lets nobody in', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'events-'));
+    const file = join(folder, 'token');
+    const tokens = { setting: 'events.tokenFile', minLength: 16 };
+    const loop = { receive: () => expect.unreachable(), refused: (outcome: string) => seen.push(outcome) };
+    const guarded = await startApp({
+      events: createEventReceiver({
+        log: { debug() {}, info() {}, warn() {}, error() {} },
+        target: () => ({ loop, token: fileSecret(file, tokens) }),
+        starting: () => false,
+      }),
+    });
+    for (const content of ['', '\n', ' \n', 'short', undefined]) {
+      await (content === undefined ? rm(file) : writeFile(file, content));
+      for (const headers of [
+        {},
+        { authorization: '' },
+        { authorization: 'Bearer ' },
+        { authorization: `Bearer ${content?.trim()}` },
+      ]) {
+        const answer = await fetch(`${guarded.url}/events/edge`, {
+          method: 'POST',
+          body: '{"events":[]}',
+          headers,
+        });
+        expect(answer.status).toBe(401);
+      }
+      const query = await fetch(`${guarded.url}/events/edge?token=`, {
+        method: 'POST',
+        body: '{"events":[]}',
+      });
+      expect(query.status).toBe(401);
+    }
+    expect(new Set(seen)).toEqual(new Set(['unauthorized']));
+    await guarded.close();
+    await rm(folder, { recursive: true });
   });
 
   test('other paths and methods are not there', async () => {
@@ -113,9 +209,171 @@ describe('what is no event', () => {
     expect(logged).toHaveLength(1);
   });
 
-  test('more than a megabyte: 413, counted', async () => {
-    expect((await post({ events: [event('1', { note: 'x'.repeat(2 ** 20) })] })).status).toBe(413);
+  test('the same complaint is logged once, and counted each time', async () => {
+    for (let turn = 0; turn < 3; turn += 1) await post('{');
+    expect(seen).toEqual(Array(3).fill('count unknown invalid'));
+    expect(logged.filter((line) => line.startsWith('warn'))).toHaveLength(1);
+  });
+});
+
+describe('what is odd or too much', () => {
+  const zipped = (body: string) => ({
+    body: gzipSync(body),
+    headers: { 'content-encoding': 'gzip', 'content-type': 'application/json' },
+  });
+
+  test.each([
+    [
+      'a body of more than a megabyte',
+      413,
+      JSON.stringify({ events: [event('1', { note: 'x'.repeat(2 ** 20) })] }),
+      {},
+    ],
+    [
+      'a small body that unfolds to more',
+      413,
+      zipped(JSON.stringify({ note: ' '.repeat(2 ** 24) })).body,
+      zipped('').headers,
+    ],
+    ['a body that is said to be compressed and is not', 400, '{"events":[]}', zipped('').headers],
+    ['another compression', 415, '{"events":[]}', { 'content-encoding': 'lzma' }],
+    ['deep JSON', 400, '['.repeat(2 ** 19), {}],
+    [
+      'deep JSON inside an event',
+      400,
+      `{"type":"PUSH_ARTIFACT","occur_at":1,"x":${'['.repeat(1000)}${']'.repeat(1000)}}`,
+      {},
+    ],
+    [
+      'more than 5,000 events',
+      413,
+      JSON.stringify({
+        events: Array.from({ length: 5001 }, () => ({ id: '1', action: 'push', target: {} })),
+      }),
+      {},
+    ],
+  ])('%s is refused and counted: %i', async (_title, status, body, headers) => {
+    expect((await post(body, { headers: headers as Record<string, string> })).status).toBe(status);
     expect(seen).toEqual(['count unknown invalid']);
+    // Nothing of the body is repeated.
+    expect(logged.join('').length).toBeLessThan(200);
+  });
+
+  test('a compressed body is read, and one in chunks of unknown length', async () => {
+    const { body, headers } = zipped(JSON.stringify({ events: [event('1')] }));
+    expect((await post(body, { headers })).status).toBe(202);
+    const chunks = new ReadableStream({
+      start(controller) {
+        for (const chunk of ['{"events":[', JSON.stringify(event('2')), ']}'])
+          controller.enqueue(new TextEncoder().encode(chunk));
+        controller.close();
+      },
+    });
+    const answer = await fetch(`${app.url}/events/edge`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${token}` },
+      body: chunks,
+      duplex: 'half',
+    } as RequestInit);
+    expect(answer.status).toBe(202);
+    expect(seen.filter((line) => line.startsWith('pushed'))).toHaveLength(2);
+  });
+
+  test.each([
+    ['no content type', undefined],
+    ['the media type of notifications', 'application/vnd.docker.distribution.events.v1+json'],
+    ['a form', 'application/x-www-form-urlencoded'],
+    ['UTF-8 said twice', 'application/json; charset=utf-8; charset=utf-8'],
+  ])('the content type does not matter: %s', async (_title, type) => {
+    const headers: Record<string, string> = type === undefined ? {} : { 'content-type': type };
+    expect((await post({ events: [event('1')] }, { headers })).status).toBe(202);
+  });
+
+  const long = 'x'.repeat(2000);
+  test.each([
+    ['null', null],
+    ['a number', 7],
+    ['a list', []],
+    ['without an id', { ...event('1'), id: undefined }],
+    ['with an empty id', event('')],
+    ['with an id of 2,000 characters', event(long)],
+    ['with a name of 2,000 characters', event('1', {}, { repository: long })],
+    ['with a tag of 2,000 characters', event('1', {}, { tag: long })],
+    ['with a digest of 2,000 characters', event('1', {}, { digest: long })],
+    ['with a number for its name', event('1', {}, { repository: 7 })],
+    ['with an empty name', event('1', {}, { repository: '' })],
+  ])('one odd event in a body hides no other: %s', async (_title, odd) => {
+    expect((await post({ events: [odd, event('good')] })).status).toBe(202);
+    expect(seen).toEqual(['pushed team/app', 'count distribution invalid', 'count distribution accepted']);
+  });
+
+  test('an id that is a number is one', async () => {
+    for (const id of [1, 1, 2]) await post({ events: [{ ...event(''), id }] });
+    expect(seen.filter((line) => line.startsWith('pushed'))).toHaveLength(2);
+  });
+
+  test('keys that are given twice, and keys of prototypes, change nothing else', async () => {
+    const twice = JSON.stringify(event('1')).replace(
+      '"id":"1"',
+      '"id":"0","id":"1","__proto__":{"id":"2"},"constructor":1',
+    );
+    expect((await post(`{"events":[],"events":[${twice}]}`)).status).toBe(202);
+    expect((await post({ events: [event('1')] })).status).toBe(202);
+    expect(seen.slice(2)).toEqual(['count distribution duplicate']);
+    expect(({} as { id?: unknown }).id).toBeUndefined();
+  });
+
+  test('times say nothing: an event of the year 9999 counts as any other', async () => {
+    await post({ events: [event('1', { timestamp: '9999-12-31T23:59:59Z' })] });
+    expect(seen[0]).toBe('pushed team/app');
+  });
+
+  test('repositories that the configuration leaves out, and pulls of the exporter itself, are ignored', async () => {
+    const mine = { action: 'pull', request: { useragent: 'container-registry-exporter/1.2.3' } };
+    await post({ events: [event('1', {}, { repository: 'cache/alpine' }), event('2', mine)] });
+    expect(seen).toEqual(['count distribution ignored 2']);
+  });
+});
+
+describe('when the answer is not 202', () => {
+  test('before the registries are known nobody is refused for good', async () => {
+    starting = true;
+    const answers = await Promise.all([
+      post({ events: [] }, { path: 'not-yet-there' }),
+      post({ events: [] }, { headers: { authorization: 'Bearer wrong' } }),
+    ]);
+    for (const answer of answers)
+      expect([answer.status, answer.headers.get('retry-after')]).toEqual([503, '5']);
+    expect(seen).toEqual([]);
+    // One that is known already takes its events.
+    expect((await post({ events: [event('1')] })).status).toBe(202);
+  });
+
+  test('what cannot be saved is answered with 503, and counts once when it comes again', async () => {
+    broken = true;
+    const answer = await post({ events: [event('1')] });
+    expect([answer.status, answer.headers.get('retry-after')]).toEqual([503, '5']);
+    broken = false;
+    expect((await post({ events: [event('1')] })).status).toBe(202);
+    expect(seen.filter((line) => line.startsWith('pushed'))).toHaveLength(1);
+  });
+
+  test('of many at once 128 are counted, and the others told to come again', async () => {
+    const gate = Promise.withResolvers<void>();
+    disk = gate.promise;
+    let refused = 0;
+    const answers = Array.from({ length: 200 }, async (_, at) => {
+      const { status } = await post({ events: [event(String(at))] });
+      if (status === 503) refused += 1;
+      return status;
+    });
+    while (refused < 72) await new Promise((resolve) => setTimeout(resolve, 20));
+    gate.resolve();
+    const statuses = await Promise.all(answers);
+    expect(statuses.filter((status) => status === 202)).toHaveLength(128);
+    expect(seen.filter((line) => line.startsWith('pushed'))).toHaveLength(128);
+    // The room is free again.
+    expect((await post({ events: [event('later')] })).status).toBe(202);
   });
 });
 
@@ -190,13 +448,7 @@ describe('events of zot', () => {
 
   test('a batch', async () => {
     await post([zot('1', 'image.updated'), zot('1', 'image.updated'), zot('2', 'image.deleted')]);
-    expect(seen).toEqual([
-      'pushed team/app',
-      'count zot accepted',
-      'count zot duplicate',
-      'look team/app',
-      'count zot accepted',
-    ]);
+    expect(seen).toEqual(['pushed team/app', 'look team/app', 'count zot accepted 2', 'count zot duplicate']);
   });
 });
 
@@ -212,8 +464,11 @@ describe('webhooks of Docker Hub', () => {
     expect(seen).toEqual(['pushed acme/app', 'count docker-hub accepted']);
   });
 
-  test('one that is sent again counts once; another tag, and the same one later, count again', async () => {
-    for (const more of [{}, {}, { tag: 'v2' }, { pushed_at: 1_417_566_162 }]) await post(webhook(more));
+  test('a push whose answer was lost counts once; another tag, and the same one later, count again', async () => {
+    broken = true;
+    await post(webhook());
+    broken = false;
+    for (const more of [{}, { tag: 'v2' }, { pushed_at: 1_417_566_162 }]) await post(webhook(more));
     expect(seen.filter((line) => line.startsWith('pushed'))).toHaveLength(3);
     expect(seen.filter((line) => line.endsWith('duplicate'))).toHaveLength(1);
   });
@@ -271,11 +526,27 @@ describe("Harbor's webhooks", () => {
     expect(seen).toEqual([...expected, ...expected]);
   });
 
-  test('sent again count once; the same pushed again a second later counts again', async () => {
-    for (const at of [1, 1, 2]) await post(own('PUSH_ARTIFACT', at));
+  test('CloudEvents that are sent again count once', async () => {
     for (const id of ['a', 'a', 'b']) await post(cloud('harbor.artifact.pushed', id));
-    expect(seen.filter((line) => line.startsWith('pushed'))).toHaveLength(4);
-    expect(seen.filter((line) => line === 'count harbor duplicate')).toHaveLength(2);
+    expect(seen.filter((line) => line.startsWith('pushed'))).toHaveLength(2);
+    expect(seen.filter((line) => line === 'count harbor duplicate')).toHaveLength(1);
+  });
+
+  // Harbor sends again what was not answered with 2xx, and nothing else:
+  // https://github.com/goharbor/harbor/blob/v2.14.0/src/jobservice/job/impl/notification/webhook_job.go
+  test('equal pushes within a second are equal to the letter, and each counts when it was answered', async () => {
+    await post(own('PUSH_ARTIFACT'));
+    await Promise.all([post(own('PUSH_ARTIFACT')), post(own('PUSH_ARTIFACT'))]);
+    expect(seen.filter((line) => line.startsWith('pushed'))).toHaveLength(3);
+    expect(seen).not.toContain('count harbor duplicate');
+  });
+
+  test('a push whose answer said that it was not saved counts once when it is sent again', async () => {
+    broken = true;
+    expect((await post(own('PUSH_ARTIFACT'))).status).toBe(503);
+    broken = false;
+    for (let turn = 0; turn < 2; turn += 1) expect((await post(own('PUSH_ARTIFACT'))).status).toBe(202);
+    expect(seen).toEqual([...pushed, 'count harbor duplicate', ...pushed]);
   });
 
   test('without a repository say nothing of one', async () => {

@@ -13,7 +13,7 @@ test('a scheduled poll that meets a look at a pushed repository comes after it; 
     if (context.only) await gate.promise;
     yield* listed('app', imageOf('v1'));
   });
-  loop.loop.pushed('app');
+  loop.loop.receive('test', [{ id: String(Math.random()), type: 'pushed', repository: 'app' }]);
   await until(() => seen.includes('look'));
   // Two scheduled polls meet the look.
   await new Promise((resolve) => setTimeout(resolve, 2200));

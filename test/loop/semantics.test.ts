@@ -238,15 +238,15 @@ test('a push is counted at once and its repository alone is looked at soon', asy
     only = context.only;
     return listed('app', imageOf('v1'), imageOf('v2'));
   });
-  loop.loop.pushed('app');
-  loop.loop.pushed('app');
+  loop.loop.receive('test', [{ id: String(Math.random()), type: 'pushed', repository: 'app' }]);
+  loop.loop.receive('test', [{ id: String(Math.random()), type: 'pushed', repository: 'app' }]);
   await until(async () => (await tagged(loop))[0] === '{repository="app"} 2');
   expect(only).toEqual(['app']);
   expect(await tagged(loop)).toEqual(['{repository="app"} 2', '{repository="web"} 1']);
   expect(await loop.lines('pushes_total')).toEqual(['pushes_total{repository="app"} 2']);
 });
 
-test('a push before the first good poll is counted, but its repository does not pass for the registry', async () => {
+test('a push before the first good poll waits for it, and its repository does not pass for the registry', async () => {
   const { provider, say } = scripted(fails);
   const loop = await started(provider, {});
   await loop.poll();
@@ -255,14 +255,16 @@ test('a push before the first good poll is counted, but its repository does not 
     looks += 1;
     return listed('app', imageOf('v1'));
   });
-  loop.loop.pushed('app');
+  loop.loop.receive('test', [{ id: String(Math.random()), type: 'pushed', repository: 'app' }]);
   await sleep(2500);
   expect(looks).toBe(0);
+  expect(await loop.lines('repositories', 'repository_tags', 'pushes_total')).toEqual([]);
+  await loop.poll();
   expect(await loop.lines('repositories', 'repository_tags', 'pushes_total')).toEqual([
+    'repositories{} 1',
+    'repository_tags{repository="app"} 1',
     'pushes_total{repository="app"} 1',
   ]);
-  await loop.poll();
-  expect(await loop.lines('repositories', 'repository_tags')).toHaveLength(2);
 });
 
 test('after a poll that failed no capability claims to have worked', async () => {

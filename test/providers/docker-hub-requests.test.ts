@@ -337,6 +337,7 @@ test('a repository that was pushed to is looked at alone', async () => {
   hub.simulator.requests.clear();
   hub.simulator.tags.set('acme/app-0002', tags(2));
   addRepository(hub.simulator.estate, 'brand-new');
+  hub.simulator.tags.set('acme/brand-new', tags(1));
   for (const name of ['acme/app-0002', 'acme/brand-new', 'acme/never-was', 'other/app'])
     hub.running.loop.look(name);
   while ((await hub.running.value('repositories')) !== 5)

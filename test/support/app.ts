@@ -8,14 +8,14 @@ import { type AppOptions, createApp } from '../../src/server.ts';
 import { recordingLog } from './web.ts';
 
 /** A registry that only has a status: what the page and the endpoints need of a loop. */
-export const loopOf = (status: RegistryStatus): RegistryLoop => ({
+const loopOf = (status: RegistryStatus): RegistryLoop => ({
   name: status.name,
   start: async () => {},
   stop: async () => {},
   poll: async () => {},
-  pushed: () => {},
   look: () => {},
-  countEvent: () => {},
+  receive: () => ({ saved: Promise.resolve(), lost() {} }),
+  refused: () => {},
   status: () => status,
   ready: () => status.state !== 'waiting',
 });

@@ -1,13 +1,16 @@
 import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { crc32 } from 'node:zlib';
+import type { z } from 'zod';
 import { createYielder } from '../yielding.ts';
 import { disk } from './disk.ts';
 import { appendToFile, inPieces, readBytes, replaceFile } from './files.ts';
-import { fileHeader, memoryLine } from './shapes.ts';
+import { fileHeader } from './shapes.ts';
 
-/** One thing that is remembered: its key, when it was stored (Unix seconds), and what it is. */
-export type Remembered = readonly [key: string, storedAt: number, value: unknown];
+/**
+ * Files that are appended to: the first line says of which registry they are, and each line carries a checksum, so that
+ * one that a crash cut short or that was altered hides no other.
+ */
 
 const version = 2;
 const checksumLength = 8;
@@ -40,13 +43,15 @@ export interface ReadLog {
 }
 
 /**
- * Reads a log of remembered things: the first line says of which registry they are, each line carries a checksum.
+ * Reads a log.
+ * @param shape of each line after the first
  * @throws with the code ENOENT when there is no such file
  */
-export async function readLog(
+export async function readLog<Shape extends z.ZodType>(
   path: string,
   target: string,
-  remember: (remembered: Remembered) => void,
+  shape: Shape,
+  take: (line: z.output<Shape>) => void,
 ): Promise<ReadLog> {
   const pause = createYielder();
   let lines = 0;
@@ -61,20 +66,32 @@ export async function readLog(
       if (header.data?.version === version && header.data.target === target) continue;
       return { lines, damaged: Number(value === undefined), foreign: true };
     }
-    const parsed = memoryLine.safeParse(value);
-    if (parsed.success) remember(parsed.data);
+    const parsed = shape.safeParse(value);
+    if (parsed.success) take(parsed.data);
     else damaged += 1;
     await pause();
   }
   return { lines, damaged, foreign: lines === 0 };
 }
 
-/** Appends to a log. @throws with the code ENOENT when there is none */
-export const appendLog = (path: string, batch: readonly Remembered[]): Promise<void> =>
-  appendToFile(path, `\n${batch.map(lineOf).join('\n')}\n`);
+/**
+ * Appends to a log.
+ * @param options.synced waits until the lines are on the disk
+ * @returns bytes that were appended
+ * @throws with the code ENOENT when there is none
+ */
+export async function appendLog(
+  path: string,
+  batch: readonly unknown[],
+  options: { readonly synced?: boolean } = {},
+): Promise<number> {
+  const text = `\n${batch.map(lineOf).join('\n')}\n`;
+  await appendToFile(path, text, options);
+  return Buffer.byteLength(text);
+}
 
 /** Writes a log anew. */
-export async function writeLog(path: string, target: string, all: Iterable<Remembered>): Promise<void> {
+export async function writeLog(path: string, target: string, all: Iterable<unknown>): Promise<void> {
   function* lines() {
     yield lineOf({ version, target });
     for (const one of all) yield lineOf(one);

@@ -1,0 +1,34 @@
+import { createHash, timingSafeEqual } from 'node:crypto';
+import type { Request } from 'express';
+import { plainSecret, type Secret } from '../secret.ts';
+
+const digest = (text: string): Buffer => createHash('sha256').update(text).digest();
+/** Compared with where there is no token, so that an unknown registry takes as long as a wrong token. */
+const nobodys = plainSecret(createHash('sha256').update(String(process.hrtime.bigint())).digest('hex'));
+
+/** The token of `Bearer`, or the password of `Basic`, which is all that some versions of zot can send. */
+function tokenOf(header: string): string {
+  const [, encoded] = /^Basic\s+([A-Za-z0-9+/=]+)$/i.exec(header) ?? [];
+  if (encoded === undefined) return header.replace(/^Bearer\s+/i, '');
+  const decoded = Buffer.from(encoded, 'base64').toString('utf8');
+  return decoded.slice(decoded.indexOf(':') + 1);
+}
+
+/**
+ * What the sender shows. Docker Hub can send no header at all: for such, the token may stand in the address, where
+ * those in between may write it into their logs. A header is all that counts where there is one.
+ */
+function shownBy(request: Request): string | undefined {
+  const { token } = request.query;
+  return request.get('authorization') ?? (typeof token === 'string' ? token : undefined);
+}
+
+/**
+ * Whether the sender has the token; compares without telling by its time where two secrets differ. A token that
+ * cannot be read lets nobody in: the registry's next poll says why.
+ */
+export async function mayEnter(request: Request, token: Secret | undefined): Promise<boolean> {
+  const wanted = await (token ?? nobodys).read().catch(() => undefined);
+  const isRight = timingSafeEqual(digest(tokenOf(shownBy(request) ?? '')), digest(wanted ?? ''));
+  return isRight && token !== undefined && wanted !== undefined && wanted !== '';
+}

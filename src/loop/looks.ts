@@ -1,0 +1,75 @@
+import { createTokenBucket } from '../token-bucket.ts';
+
+/** Push events come in bursts, one per tag and platform: they are gathered for so long. */
+const gatherMs = 2_000;
+/** Names that no listing has shown may be invented: each is looked at once an hour, and so many a minute. */
+const unknownEveryMs = 3_600_000;
+const unknownPerMinute = 30;
+const minuteMs = 60_000;
+/** Beyond so many the next poll has to show them. */
+const unknownQueued = 1_000;
+
+/** Which repositories are to be looked at, and when. */
+export interface Looks {
+  want(repository: string): void;
+  /** Milliseconds until there is something to look at, or undefined when nothing is wanted. */
+  dueMs(): number | undefined;
+  /** Takes what may be looked at now. */
+  take(): string[];
+  /** Wants nothing any more: a whole poll shows it. */
+  clear(): void;
+}
+
+export function createLooks(
+  isKnown: (repository: string) => boolean,
+  now: () => number = () => performance.now(),
+): Looks {
+  const known = new Set<string>();
+  const unknown = new Set<string>();
+  /** When each unknown name was looked at: no more than the bucket lets through within an hour. */
+  const lookedAt = new Map<string, number>();
+  const mayPass = createTokenBucket({ intervalMs: minuteMs / unknownPerMinute, burst: unknownPerMinute });
+  /** The bucket was empty: it fills for a minute, since each look costs a whole cycle. */
+  let pausedUntil = Number.NEGATIVE_INFINITY;
+
+  const forgetOld = () => {
+    for (const [name, at] of lookedAt) {
+      if (now() - at < unknownEveryMs) return;
+      lookedAt.delete(name);
+    }
+  };
+
+  return {
+    want(repository) {
+      if (isKnown(repository)) return void known.add(repository);
+      forgetOld();
+      if (!lookedAt.has(repository) && unknown.size < unknownQueued) unknown.add(repository);
+    },
+    dueMs() {
+      if (known.size > 0) return gatherMs;
+      return unknown.size > 0 ? Math.max(gatherMs, pausedUntil - now()) : undefined;
+    },
+    take() {
+      const names = [...known];
+      known.clear();
+      if (now() < pausedUntil) return names;
+      for (const name of unknown) {
+        // A poll may have shown it meanwhile; it is looked at all the same, for it was pushed to.
+        if (!isKnown(name)) {
+          if (!mayPass(now())) {
+            pausedUntil = now() + minuteMs;
+            break;
+          }
+          lookedAt.set(name, now());
+        }
+        unknown.delete(name);
+        names.push(name);
+      }
+      return names;
+    },
+    clear() {
+      known.clear();
+      unknown.clear();
+    },
+  };
+}

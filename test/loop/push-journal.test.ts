@@ -1,0 +1,184 @@
+import { mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { createEventIds, identityHash } from '../../src/loop/event-ids.ts';
+import { createPushJournal, type JournalEntry, type PushJournal } from '../../src/loop/push-journal.ts';
+import { recordingLog } from '../support/web.ts';
+
+let folder: string;
+let path: string;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'journal-'));
+  path = join(folder, 'edge.pushes.ndjson');
+});
+afterEach(() => rm(folder, { recursive: true }));
+
+/** A journal, the counters that it saved, and what it read back. */
+function open(target = 'test') {
+  const { log, lines } = recordingLog();
+  const ids = createEventIds();
+  const saved: number[] = [];
+  const errors: unknown[] = [];
+  const disk = { refuses: false };
+  const journal = createPushJournal({
+    path,
+    target,
+    log: log as never,
+    identities: ids.all,
+    saveCounters: async (number) => {
+      if (disk.refuses) throw new Error('no space left on device');
+      saved.push(number);
+    },
+    written: (error) => errors.push(error),
+  });
+  return { journal, ids, saved, errors, disk, lines };
+}
+const push = (journal: PushJournal, repository = 'app', failure?: string) =>
+  journal.push(repository, { pushes: 1, failures: failure === undefined ? {} : { [failure]: 1 } });
+
+/** What a start reads back: pushes by repository, events, and the number of identities. */
+async function readBack(savedUpTo: number, target?: string) {
+  const { journal, lines } = open(target);
+  const entries: JournalEntry[] = [];
+  await journal.restore(savedUpTo, (entry) => entries.push(entry));
+  const pushes = new Map<string, number>();
+  for (const [name, { pushes: count }] of entries.flatMap((entry) => entry.pushes))
+    pushes.set(name, (pushes.get(name) ?? 0) + count);
+  return { pushes: Object.fromEntries(pushes), ids: entries.flatMap((entry) => entry.ids).length, lines };
+}
+
+test('what came after the counters were saved is read back, with all identities', async () => {
+  const { journal, ids, saved } = open();
+  for (let round = 0; round < 4; round += 1) {
+    const hash = identityHash(String(round));
+    ids.see(hash);
+    journal.identity(hash);
+    push(journal, 'app');
+    push(journal, '__proto__', 'quota');
+    await journal.flush();
+  }
+  // The first writing saves the counters as well: the file begins there.
+  expect(saved).toEqual([1]);
+  expect(await readBack(1)).toEqual({ pushes: { app: 3, ['__proto__']: 3 }, ids: 4, lines: [] });
+  expect((await readBack(2)).pushes['app']).toBe(2);
+  expect(await readBack(4)).toEqual({ pushes: {}, ids: 4, lines: [] });
+});
+
+test('counters that are saved in between contain what comes before, and nothing of what comes after', async () => {
+  const { journal } = open();
+  await journal.flush();
+  push(journal);
+  const upTo = journal.seal();
+  push(journal);
+  await journal.flush();
+  expect((await readBack(upTo)).pushes).toEqual({ app: 1 });
+});
+
+test('what comes while the disk works goes there together', async () => {
+  const { journal } = open();
+  await journal.flush();
+  await Promise.all(
+    Array.from({ length: 500 }, () => {
+      push(journal);
+      return journal.flush();
+    }),
+  );
+  const lines = (await readFile(path, 'utf8')).split('\n').filter((line) => line !== '');
+  // The first two are the beginning of the file.
+  expect(lines).toHaveLength(2 + 2);
+  expect((await readBack(0)).pushes).toEqual({ app: 500 });
+});
+
+describe('a damaged file', () => {
+  async function written() {
+    const { journal } = open();
+    await journal.flush();
+    for (let round = 0; round < 3; round += 1) {
+      push(journal);
+      await journal.flush();
+    }
+    return (await readFile(path, 'utf8')).split('\n');
+  }
+
+  test('a line that a crash cut short hides no other', async () => {
+    const lines = await written();
+    await writeFile(path, lines.join('\n').slice(0, -20));
+    expect(await readBack(0)).toMatchObject({ pushes: { app: 2 }, lines: [] });
+  });
+
+  test('an altered number is not believed, and told', async () => {
+    const lines = await written();
+    await writeFile(path, lines.map((line) => line.replace('"app",1', '"app",9')).join('\n'));
+    const { pushes, lines: told } = await readBack(0);
+    expect(pushes).toEqual({});
+    expect(told).toHaveLength(1);
+  });
+
+  test.each([
+    ['empty', ''],
+    ['of another kind', '{"counters":{}}\n'],
+    ['no text', Buffer.from([0xff, 0, 0x0a, 0xfe])],
+  ])('one that is %s is begun anew', async (_title, content) => {
+    await writeFile(path, content);
+    expect((await readBack(0)).lines).toHaveLength(1);
+    const { journal } = open();
+    await journal.flush();
+    push(journal);
+    await journal.flush();
+    expect(await readBack(0)).toMatchObject({ pushes: { app: 1 }, lines: [] });
+  });
+});
+
+test('the pushes of another target are not read', async () => {
+  const { journal } = open('one');
+  await journal.flush();
+  push(journal);
+  await journal.flush();
+  expect((await readBack(0, 'another')).pushes).toEqual({});
+  expect((await readBack(0, 'one')).pushes).toEqual({ app: 1 });
+});
+
+test('a disk that refuses is told of, and the next writing saves the counters with all that came', async () => {
+  const { journal, disk, errors, saved } = open();
+  disk.refuses = true;
+  push(journal);
+  await expect(journal.flush()).rejects.toThrow('no space left');
+  await expect(journal.flush()).rejects.toThrow('no space left');
+  disk.refuses = false;
+  push(journal);
+  await journal.flush();
+  expect(errors.map((error) => error === undefined)).toEqual([false, false, true]);
+  // The counters have both pushes.
+  expect(saved).toHaveLength(1);
+  expect((await readBack(saved[0] ?? 0)).pushes).toEqual({});
+});
+
+test('the file is written anew when it is long, and stays bounded', { timeout: 120_000 }, async () => {
+  const { journal, ids, saved } = open();
+  let largest = 0;
+  for (let round = 0; round < 60; round += 1) {
+    for (let at = 0; at < 5000; at += 1) {
+      const hash = identityHash(`${round} ${at}`);
+      ids.see(hash);
+      journal.identity(hash);
+    }
+    push(journal);
+    await journal.flush();
+    largest = Math.max(largest, (await stat(path)).size);
+  }
+  expect(saved.length).toBeGreaterThan(2);
+  expect(largest).toBeLessThan(3 * 2 ** 20);
+  expect((await readBack(saved.at(-1) ?? 0)).ids).toBeGreaterThanOrEqual(10_000);
+});
+
+test('a link at the place of the new file is not followed', async () => {
+  const precious = join(folder, 'precious');
+  await writeFile(precious, 'untouched');
+  await symlink(precious, `${path}.tmp`);
+  const { journal } = open();
+  push(journal);
+  await journal.flush();
+  expect(await readFile(precious, 'utf8')).toBe('untouched');
+  expect((await readdir(folder)).sort()).toEqual(['edge.pushes.ndjson', 'precious']);
+});
