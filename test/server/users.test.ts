@@ -2,8 +2,9 @@ import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { hashSync } from 'bcryptjs';
 import { afterAll, describe, expect, test } from 'vitest';
-import { createRateLimit, goDurationMs } from '../../src/server/rate-limit.ts';
+import { goDurationMs } from '../../src/server/rate-limit.ts';
 import { createUserCheck } from '../../src/server/users.ts';
+import { createTokenBucket } from '../../src/token-bucket.ts';
 import { eventually, programs, tempDir } from '../support/programs.ts';
 import { listenWith } from '../support/web.ts';
 
@@ -153,7 +154,7 @@ describe('rate_limit', () => {
   });
 
   test('the bucket never holds more than its burst', () => {
-    const allowed = createRateLimit({ intervalMs: 1000, burst: 2 });
+    const allowed = createTokenBucket({ intervalMs: 1000, burst: 2 });
     expect([0, 0, 0, 1000, 1000, 90_000, 90_000, 90_000].map(allowed)).toEqual([
       true,
       true,
@@ -164,7 +165,7 @@ describe('rate_limit', () => {
       true,
       false,
     ]);
-    expect(createRateLimit({ intervalMs: 1000, burst: 0 })(0)).toBe(false);
+    expect(createTokenBucket({ intervalMs: 1000, burst: 0 })(0)).toBe(false);
   });
 
   test.each([
