@@ -25,6 +25,27 @@ export interface OciSimulatorOptions {
   readonly port?: number;
   /** A next page that never ends: the same one, two in turn, or one elsewhere. */
   readonly endlessPaging?: 'same' | 'cycle' | 'cross-origin';
+  /** Whether pages have a Link to the next; `inner`: with an address that is not known outside. */
+  readonly link?: 'normal' | 'none' | 'inner';
+  /** Of the registry behind a proxy: it answers below this path, and knows nothing of it. */
+  readonly prefix?: string;
+  /** An answer that another registry gives in the place of the simulator's. */
+  intercept?(asked: Asked): Answer | undefined;
+}
+
+/** A request, as far as an answer may depend on it. */
+export interface Asked {
+  readonly operation: string;
+  readonly repository: string;
+  /** A tag or digest. */
+  readonly reference: string;
+  readonly url: URL;
+}
+
+export interface Answer {
+  readonly status: number;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: string | Buffer;
 }
 
 export interface OciSimulator {
@@ -144,13 +165,12 @@ export async function startOciSimulator(options: OciSimulatorOptions = {}): Prom
       cycle: `${path}?n=${size}&last=${turn % 2 === 0 ? 'again' : 'aagain'}`,
       'cross-origin': `http://127.0.0.2:9${path}?n=${size}`,
     };
+    const inner = options.link === 'inner' ? 'http://registry.inner:8081/repository/docker' : '';
     const next = options.endlessPaging
       ? endless[options.endlessPaging]
-      : `${path}?last=${encodeURIComponent(part.at(-1) ?? '')}&n=${size}`;
-    return {
-      names: part,
-      headers: more || options.endlessPaging ? { link: `<${next}>; rel="next"` } : {},
-    };
+      : `${inner}${path}?last=${encodeURIComponent(part.at(-1) ?? '')}&n=${size}`;
+    const linked = options.link !== 'none' && (more || options.endlessPaging);
+    return { names: part, headers: linked ? { link: `<${next}>; rel="next"` } : {} };
   }
 
   function manifest(
@@ -238,12 +258,20 @@ export async function startOciSimulator(options: OciSimulatorOptions = {}): Prom
   }
 
   async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const { pathname, searchParams } = new URL(request.url ?? '/', url);
-    const path = decodeURIComponent(pathname);
+    const asked = new URL(request.url ?? '/', url);
+    const { pathname, searchParams } = asked;
+    const { prefix = '' } = options;
+    if (!pathname.startsWith(prefix)) return send(response, 404, '404 page not found\n');
+    const path = decodeURIComponent(pathname.slice(prefix.length));
     const found = route(request.method ?? 'GET', path);
     if (!found) return send(response, 404, error('NOT_FOUND', 'no such route'));
     const { operation, repository = '', reference = '' } = found;
     requests.set(operation, (requests.get(operation) ?? 0) + 1);
+    const other = options.intercept?.({ operation, repository, reference, url: asked });
+    if (other) {
+      response.writeHead(other.status, other.headers ?? { 'content-type': 'application/json' });
+      return void response.end(request.method === 'HEAD' ? undefined : other.body);
+    }
     if (await applyFault(faults, found as never, request, response, error('TOOMANYREQUESTS', 'slow down')))
       return;
     if (operation === 'token') return token(request, response, searchParams);

@@ -36,11 +36,11 @@ export const mediaTypes = {
 
 export const digestOf = (bytes: Buffer): string =>
   `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
-const blob = (bytes: Buffer | string): Blob => {
+export const blob = (bytes: Buffer | string): Blob => {
   const buffer = Buffer.from(bytes as string);
   return { digest: digestOf(buffer), bytes: buffer };
 };
-const descriptor = (
+export const descriptor = (
   mediaType: string,
   { digest, bytes }: { digest: string; bytes: Buffer },
   more: object = {},
@@ -51,7 +51,8 @@ const descriptor = (
   ...more,
 });
 
-function manifestOf(
+/** A manifest or an index as it is written, whatever it says. */
+export function manifestOf(
   document: object,
   mediaType: string,
   blobs: readonly Blob[],
