@@ -1,9 +1,9 @@
-import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import type { JsonAnswer } from '../http/json.ts';
 import { imageConfigs, indexTypes, isSigningBundle, kindOfType, predicateOf } from '../media-types.ts';
 import type { Kind } from '../model.ts';
 import { count, dictionary, isPastTime, list, optional, parseWire } from '../wire.ts';
+import { blobId, digestForm } from './digest.ts';
 
 /**
  * Every media type that a registry must be ready to answer with: distribution answers an OCI image with 404 when
@@ -25,10 +25,6 @@ const annotations = optional(
   ),
 );
 const mediaType = optional('mediaType', z.string());
-
-/** A digest by its form: of any algorithm. https://github.com/opencontainers/image-spec/blob/v1.1.0/descriptor.md#digests */
-const digestForm = /^[a-z0-9]+(?:[+._-][a-z0-9]+)*:[A-Za-z0-9=_-]{32,}$/;
-export const isDigest = (text: string): boolean => text.length <= 300 && digestForm.test(text);
 
 const digest = z.string().max(300).regex(digestForm, 'no digest');
 
@@ -107,20 +103,6 @@ export interface ManifestRecord {
   readonly annotatedAt?: number;
   /** What of it could not be understood. */
   readonly odd?: string;
-}
-
-/** 52 bits of a digest: enough to tell a registry's blobs apart, and a small number instead of a string. */
-export function blobId(digest: string): number {
-  const hex = /^[a-z0-9+._-]+:([0-9a-f]{13})/.exec(digest)?.[1];
-  if (hex !== undefined) return Number.parseInt(hex, 16);
-  return Number.parseInt(createHash('sha256').update(digest).digest('hex').slice(0, 13), 16);
-}
-
-/** Whether `body` is what `digest` names; undefined where the algorithm is not known here. */
-export function matchesDigest(body: Buffer, digest: string): boolean | undefined {
-  const [, algorithm, hex] = /^(sha256|sha512):([0-9a-f]+)$/.exec(digest) ?? [];
-  if (algorithm === undefined || hex === undefined) return undefined;
-  return createHash(algorithm).update(body).digest('hex') === hex;
 }
 
 /** Unix seconds of an RFC 3339 time that has passed, or undefined. */

@@ -3,7 +3,6 @@ import { auth, duration, endpointUrl } from '../options.ts';
 import { defineProvider } from '../provider.ts';
 import { createRegistryClient, credentialsOf } from '../registry-auth.ts';
 import { readSideBySide } from '../side-by-side.ts';
-import { createAttachments } from './oci/attachments.ts';
 import { createDistribution } from './oci/client.ts';
 import { createDigests } from './oci/digests.ts';
 import { createFailing } from './oci/failing.ts';
@@ -81,7 +80,7 @@ export const oci = defineProvider<typeof options>({
       client,
       digests,
       tags,
-      attachments: createAttachments({ context, digests, referrers }),
+      referrers,
       failing: createFailing(context),
       whole: context.session.keep('oci: repositories that were read whole', () => new Set<string>()),
     };

@@ -1,10 +1,11 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
+import { blobId, matchesDigest } from '../../src/images/digest.ts';
 import * as manifests from '../../src/images/manifest.ts';
 import * as configs from '../../src/providers/oci/config-blob.ts';
 import * as reports from '../../src/providers/oci/reports.ts';
 
-const { blobId, matchesDigest, sizeOf } = manifests;
+const { sizeOf } = manifests;
 const { looksSecret } = configs;
 const parseManifest = (body: Buffer) => manifests.parseManifest({ body });
 const parseConfig = (body: Buffer) => configs.parseConfig({ body });

@@ -1,7 +1,8 @@
 import pMap from 'p-map';
 import { z } from 'zod';
 import { CollectError } from '../../errors.ts';
-import { matchesDigest, parseManifest, sizeOf } from '../../images/manifest.ts';
+import { matchesDigest } from '../../images/digest.ts';
+import { parseManifest, sizeOf } from '../../images/manifest.ts';
 import type { Kind } from '../../model.ts';
 import type { CollectContext } from '../../provider.ts';
 import { type Api, escapePath } from './api.ts';

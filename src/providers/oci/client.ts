@@ -1,12 +1,11 @@
 import { createHash } from 'node:crypto';
 import { CollectError } from '../../errors.ts';
 import { type HttpRequest, type HttpResponse, largestAnswer } from '../../http.ts';
+import { isDigest, matchesDigest } from '../../images/digest.ts';
 import {
   type Document,
-  isDigest,
   jsonOf,
   manifestAccept,
-  matchesDigest,
   parseManifest,
   type Referrer,
 } from '../../images/manifest.ts';

@@ -1,10 +1,5 @@
-import {
-  blobId,
-  type Document,
-  type ManifestRecord,
-  parseManifest,
-  type ReportForm,
-} from '../../images/manifest.ts';
+import { blobId } from '../../images/digest.ts';
+import { type Document, type ManifestRecord, parseManifest, type ReportForm } from '../../images/manifest.ts';
 import type { CollectContext } from '../../provider.ts';
 import type { Distribution } from './client.ts';
 import { type ConfigRecord, parseConfig } from './config-blob.ts';

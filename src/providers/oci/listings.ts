@@ -137,7 +137,7 @@ async function firstReferrers(
   }
   if (response.status === 401 && response.headerLines('www-authenticate').length > 0)
     throw new CollectError(
-      'auth',
+      'forbidden',
       `${asked.url.origin}${asked.url.pathname} answered 401: the credentials are not enough for it`,
       { status: 401 },
     );

@@ -1,15 +1,16 @@
 import pMap from 'p-map';
 import { CollectError } from '../../errors.ts';
-import { splitTags } from '../../images/attached-tags.ts';
+import { type AttachedTag, splitTags } from '../../images/attached-tags.ts';
 import { sizeOf } from '../../images/manifest.ts';
-import type { Image, Observation } from '../../model.ts';
+import type { Image, Observation, RepositoryFacts } from '../../model.ts';
 import type { CollectContext } from '../../provider.ts';
-import type { Attachments, TaggedRecord } from './attachments.ts';
+import { type Attached, readAttachments, type TaggedRecord } from './attachments.ts';
 import type { Distribution, Tagged } from './client.ts';
 import { byAge, type Described, describe, hasNoSecret } from './describe.ts';
 import type { Digests } from './digests.ts';
 import type { Attempts, Failing, Unread } from './failing.ts';
 import { isTag } from './names.ts';
+import type { Referrers } from './referrers.ts';
 import { createStillListed, type Look, lookUp, type StillListed, thingOf } from './tagged.ts';
 import type { TagResolver } from './tags.ts';
 
@@ -19,7 +20,7 @@ export interface Scope {
   readonly client: Distribution;
   readonly digests: Digests;
   readonly tags: TagResolver;
-  readonly attachments: Attachments;
+  readonly referrers: Referrers;
   readonly failing: Failing;
   /** Repositories that could be read whole before. */
   readonly whole: Set<string>;
@@ -77,11 +78,14 @@ async function describeTagged(
 
 /** The manifests that tags name. */
 interface Contents {
+  /** Newest first. */
   readonly described: readonly { readonly image: Described; readonly tags: readonly string[] }[];
   /** Tags of which it could not be read what they name. */
   readonly unread: number;
   /** Tags that name something, read or not. */
   readonly names: readonly string[];
+  /** An image may be newer than those whose time was read. */
+  readonly newestUnknown: boolean;
 }
 
 async function readContents(scope: Reading, looks: readonly Look[]): Promise<Contents> {
@@ -115,7 +119,12 @@ async function readContents(scope: Reading, looks: readonly Look[]): Promise<Con
     },
     { concurrency },
   );
-  return { described: [...described.values()], unread, names };
+  return {
+    described: [...described.values()].sort((a, b) => byAge(a.image, b.image)),
+    unread,
+    names,
+    newestUnknown: unread > 0 || [...described.values()].some(({ image }) => image.timeUnread),
+  };
 }
 
 /** What attaching tags name. */
@@ -124,7 +133,7 @@ async function readAttachedTags<Tag extends { readonly tag: string }>(
   attachedTags: readonly Tag[],
 ): Promise<(Tag & TaggedRecord)[]> {
   const byTag = new Map(attachedTags.map((one) => [one.tag, one]));
-  const looks = await lookUp(scope, scope.repository, [...byTag.keys()]);
+  const looks = await lookUp(scope, [...byTag.keys()]);
   const listed: (Tag & TaggedRecord)[] = [];
   await pMap(
     looks,
@@ -142,81 +151,92 @@ async function readAttachedTags<Tag extends { readonly tag: string }>(
   return listed;
 }
 
+/** What is attached to the images of the repository. */
+async function readAttached(
+  scope: Reading,
+  contents: Contents,
+  attachedTags: readonly AttachedTag[],
+): Promise<Attached> {
+  const { perRepository, matches } = scope.context.images;
+  const subjects = contents.described
+    .filter(({ image }) => isImage(image))
+    .map(({ image, tags }, place) => ({
+      digest: image.digest,
+      bounded: place < perRepository || tags.some((tag) => matches(tag)),
+      parts: image.parts.map((part) => part.digest),
+    }));
+  // Counted apart: signatures that cannot be read are no failure of the repository.
+  const signing: Reading = { ...scope, attempts: scope.failing.of(scope.repository) };
+  return readAttachments(signing, subjects, await readAttachedTags(signing, attachedTags));
+}
+
+/** Every manifest of the repository once. */
+function toImages({ described }: Contents, attached: Attached): Image[] {
+  const images = new Map(attached.artifacts.map((artifact) => [artifact.digest, artifact]));
+  for (const { image } of described)
+    for (const part of image.parts)
+      images.set(part.digest, toImage(part, undefined, attached.findingsOf(part.digest)));
+  for (const { image, tags } of described)
+    images.set(image.digest, toImage(image, tags, isImage(image) ? attached.factsOf(image.digest) : {}));
+  return [...images.values()];
+}
+
+function toFacts(contents: Contents, attached: Attached): RepositoryFacts {
+  const newest = contents.described.find(({ image }) => isImage(image))?.image;
+  const clean = newest && !contents.newestUnknown ? hasNoSecret(newest) : undefined;
+  return {
+    practices: {
+      no_latest_tag: !contents.names.includes('latest'),
+      ...(clean !== undefined && { no_secret_in_config: clean }),
+    },
+    // The distribution API names tags only: what has none is seen where an index or a referrer leads to it.
+    listsUntagged: false,
+    ...(contents.unread > 0 && { unreadTags: contents.unread }),
+    ...(contents.newestUnknown && { newestUnknown: true }),
+    ...(!attached.complete && { unknownKinds: ['signature', 'sbom', 'attestation', 'other'] }),
+  };
+}
+
 /**
  * All that the distribution API shows of one repository: its tags, what they name, and what is attached to that.
  * @throws CollectError when the tags cannot be read, or suddenly not what some of them name
  */
 export async function* readRepository(scope: Scope, repository: string): AsyncGenerator<Observation> {
-  const { context, digests, whole } = scope;
-  const listed = await scope.client.tags(repository);
+  const { context, client, digests, failing, whole } = scope;
+  const listed = await client.tags(repository);
   if (!listed) {
     whole.delete(repository);
     yield { type: 'repository-gone', repository };
     return;
   }
-  const impossible = listed.filter((tag) => !isTag(tag));
-  const { imageTags, attachedTags } = splitTags(listed.filter(isTag));
-  if (impossible.length > 0)
-    context.tell(
-      `impossible tags of ${repository}`,
-      {
-        repository,
-        number: impossible.length,
-        names: impossible.slice(0, 5).map((tag) => tag.slice(0, 140)),
-      },
-      'the list of tags holds what can be no tag: left out',
-    );
-  const stillListed = createStillListed(scope.client, repository);
-  const reading: Reading = { ...scope, repository, stillListed, attempts: scope.failing.of(repository) };
-  const contents = await readContents(reading, await lookUp(reading, repository, imageTags));
-  const tagged = contents.described.toSorted((a, b) => byAge(a.image, b.image));
-  const timeUnread = contents.unread > 0 || tagged.some(({ image }) => image.timeUnread);
+  const { imageTags, attachedTags } = splitTags(possibleTags(context, repository, listed));
+  const attempts = failing.of(repository);
+  const stillListed = createStillListed(client, repository);
+  const reading: Reading = { ...scope, repository, stillListed, attempts };
+  const contents = await readContents(reading, await lookUp(reading, imageTags));
   // What was read a moment ago is more than what is left of it now: the last data stays until the next poll.
-  const [news] = reading.attempts.fresh;
-  if (news && (contents.unread > 0 || timeUnread) && whole.delete(repository)) throw news.error;
-
-  const images = tagged.filter(({ image }) => isImage(image));
-  const { perRepository, matches } = context.images;
-  const subjects = images.map(({ image, tags }, place) => ({
-    digest: image.digest,
-    bounded: place < perRepository || tags.some((tag) => matches(tag)),
-    parts: image.parts.map((part) => part.digest),
-  }));
-  const signing: Reading = { ...reading, attempts: scope.failing.of(repository) };
-  const attached = await scope.attachments.read(
-    repository,
-    signing.attempts,
-    subjects,
-    await readAttachedTags(signing, attachedTags),
-  );
-
-  const out = new Map<string, Image>();
-  for (const artifact of attached.artifacts) out.set(artifact.digest, artifact);
-  for (const { image } of tagged)
-    for (const part of image.parts)
-      out.set(part.digest, toImage(part, undefined, attached.findingsOf(part.digest)));
-  for (const { image, tags } of tagged)
-    out.set(image.digest, toImage(image, tags, isImage(image) ? attached.factsOf(image.digest) : {}));
-
-  const newest = images[0];
-  const clean = newest && !timeUnread ? hasNoSecret(newest.image) : undefined;
+  const [news] = attempts.fresh;
+  if (news && contents.newestUnknown && whole.delete(repository)) throw news.error;
+  const attached = await readAttached(reading, contents, attachedTags);
   if (contents.unread > 0) digests.incomplete();
-  else if (!timeUnread) whole.add(repository);
-  yield {
-    type: 'repository',
-    repository,
-    facts: {
-      practices: {
-        no_latest_tag: !contents.names.includes('latest'),
-        ...(clean !== undefined && { no_secret_in_config: clean }),
-      },
-      // The distribution API names tags only: what has none is seen where an index or a referrer leads to it.
-      listsUntagged: false,
-      ...(contents.unread > 0 && { unreadTags: contents.unread }),
-      ...(timeUnread && { newestUnknown: true }),
-      ...(!attached.complete && { unknownKinds: ['signature', 'sbom', 'attestation', 'other'] }),
-    },
-  };
-  yield { type: 'images', repository, images: [...out.values()] };
+  if (!contents.newestUnknown) whole.add(repository);
+  yield { type: 'repository', repository, facts: toFacts(contents, attached) };
+  yield { type: 'images', repository, images: toImages(contents, attached) };
   yield { type: 'repository-complete', repository };
+}
+
+function possibleTags(
+  context: CollectContext,
+  repository: string,
+  listed: readonly string[],
+): readonly string[] {
+  const impossible = listed.filter((tag) => !isTag(tag));
+  if (impossible.length === 0) return listed;
+  const names = impossible.slice(0, 5).map((tag) => tag.slice(0, 140));
+  context.tell(
+    `impossible tags of ${repository}`,
+    { repository, number: impossible.length, names },
+    'the list of tags holds what can be no tag: left out',
+  );
+  return listed.filter(isTag);
 }

@@ -47,7 +47,7 @@ const document = z.object({
         extensions: optional('extensions', list('extensions', component)),
       }),
       // A result that cannot be understood is a finding of unknown severity.
-      results: z.array(result.catch({} as Result)).nullish(),
+      results: z.array(result.catch({ level: 'none' } as Result)).nullish(),
       invocations: optional(
         'invocations',
         list('invocations', z.object({ endTimeUtc: optional('endTimeUtc', pastTime) })),

@@ -42,11 +42,11 @@ export async function lookUp(
     readonly tags: TagResolver;
     readonly attempts: Attempts;
     readonly stillListed: StillListed;
+    readonly repository: string;
   },
-  repository: string,
   tags: readonly string[],
 ): Promise<readonly Look[]> {
-  const { context, attempts, stillListed } = scope;
+  const { context, attempts, repository, stillListed } = scope;
   return pMap(
     tags,
     async (tag): Promise<Look> => {

@@ -1,0 +1,54 @@
+import pMap from 'p-map';
+import type { ManifestRecord } from '../../images/manifest.ts';
+import type { CollectContext } from '../../provider.ts';
+import type { Digests } from './digests.ts';
+import type { Attempts } from './failing.ts';
+import type { Report } from './reports.ts';
+
+interface Scope {
+  readonly context: Pick<CollectContext, 'concurrency'>;
+  readonly digests: Digests;
+  readonly attempts: Attempts;
+  readonly repository: string;
+}
+
+/** The newest of the reports that are attached to one manifest. */
+async function newestReport(
+  { digests, attempts, repository }: Scope,
+  records: Iterable<ManifestRecord>,
+): Promise<Report | undefined> {
+  let newest: Report | undefined;
+  for (const record of records) {
+    for (const { digest, form } of record.reports ?? []) {
+      const read = await digests.report(attempts, repository, digest, form);
+      // Not even an older report that could be read: it would pass for the newest.
+      if (!('value' in read) || read.value === 'odd') return undefined;
+      if (!read.value) continue;
+      const scannedAt = read.value.scannedAt ?? record.annotatedAt;
+      if (newest && (scannedAt ?? 0) < (newest.scannedAt ?? 0)) continue;
+      newest = { ...read.value, ...(scannedAt !== undefined && { scannedAt }) };
+    }
+  }
+  return newest;
+}
+
+/**
+ * The newest report of each manifest that something is attached to.
+ * @param failed manifests of which not all that is attached could be read: what was not may be the newest report
+ */
+export async function readReports(
+  scope: Scope,
+  attachedTo: ReadonlyMap<string, ReadonlyMap<string, ManifestRecord>>,
+  failed: ReadonlySet<string>,
+): Promise<Map<string, Report>> {
+  const reports = new Map<string, Report>();
+  await pMap(
+    attachedTo,
+    async ([subject, records]) => {
+      const report = failed.has(subject) ? undefined : await newestReport(scope, records.values());
+      if (report) reports.set(subject, report);
+    },
+    { concurrency: scope.context.concurrency },
+  );
+  return reports;
+}
