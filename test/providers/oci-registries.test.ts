@@ -328,6 +328,32 @@ describe('lists', () => {
   });
 });
 
+test('a repository that answers last holds up none of the others', async () => {
+  const others = Array.from({ length: 40 }, (_, number) => `b${number}`);
+  let left = others.length;
+  let release = () => {};
+  const othersAsked = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  const running = await startRunning(
+    (store) => {
+      for (const name of ['a', ...others]) store.put(name, one, 'v1');
+    },
+    {
+      async intercept({ operation, repository }) {
+        if (operation !== 'tags') return undefined;
+        if (repository === 'a') await othersAsked;
+        else if (--left === 0) release();
+        return undefined;
+      },
+    },
+    { http: { retries: 0, maxConcurrent: 2 } },
+  );
+  expect(withoutZero(await running.poll('repositories', 'poll_failures_total'))).toEqual([
+    'repositories{} 41',
+  ]);
+});
+
 describe('what the configuration names', () => {
   test('and is not there is said, and is no 0', async () => {
     const running = await startRunning(images, {}, { names: ['app', 'typo'] });

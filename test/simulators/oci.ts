@@ -30,7 +30,7 @@ export interface OciSimulatorOptions {
   /** Of the registry behind a proxy: it answers below this path, and knows nothing of it. */
   readonly prefix?: string;
   /** An answer that another registry gives in the place of the simulator's. */
-  intercept?(asked: Asked): Answer | undefined;
+  intercept?(asked: Asked): Answer | undefined | Promise<Answer | undefined>;
 }
 
 /** A request, as far as an answer may depend on it. */
@@ -267,7 +267,7 @@ export async function startOciSimulator(options: OciSimulatorOptions = {}): Prom
     if (!found) return send(response, 404, error('NOT_FOUND', 'no such route'));
     const { operation, repository = '', reference = '' } = found;
     requests.set(operation, (requests.get(operation) ?? 0) + 1);
-    const other = options.intercept?.({ operation, repository, reference, url: asked });
+    const other = await options.intercept?.({ operation, repository, reference, url: asked });
     if (other) {
       response.writeHead(other.status, other.headers ?? { 'content-type': 'application/json' });
       return void response.end(request.method === 'HEAD' ? undefined : other.body);

@@ -13,8 +13,10 @@ export async function startDistribution(options: {
   readonly folder: string;
   readonly port: number;
   readonly notify?: { readonly url: string; readonly token: string };
+  /** Address of the registry that it is a pull-through cache of. */
+  readonly cacheOf?: string;
 }): Promise<RunningProgram> {
-  const { folder, port, notify } = options;
+  const { folder, port, notify, cacheOf } = options;
   mkdirSync(folder, { recursive: true });
   const file = join(folder, 'config.yml');
   writeFileSync(
@@ -24,6 +26,7 @@ export async function startDistribution(options: {
       // The access log is on by default: `GET /v2/… 200` for each request, in the program's output.
       storage: { filesystem: { rootdirectory: join(folder, 'data') }, delete: { enabled: true } },
       http: { addr: `127.0.0.1:${port}` },
+      ...(cacheOf && { proxy: { remoteurl: cacheOf } }),
       ...(notify && {
         notifications: {
           endpoints: [
