@@ -1,11 +1,12 @@
-import { type Dispatcher, request as undiciRequest } from 'undici';
+import { request as undiciRequest } from 'undici';
 import { type Deadline, startDeadline } from './deadline.ts';
 import { CollectError, type FailureReason, reasonOf } from './errors.ts';
 import { type AttemptOptions, createAttempts, type Observe } from './http/attempts.ts';
 import { largestAnswer, readBody } from './http/body.ts';
 import { explained, failedStatus, type Judgement, shown } from './http/failure.ts';
 import { parseLarge } from './http/json.ts';
-import { createDispatcher } from './http/tls.ts';
+import { redirectOf, withoutCredentials } from './http/redirect.ts';
+import { createDispatchers, type TlsSettings } from './http/tls.ts';
 import type { Oddity } from './wire.ts';
 
 /** @public */
@@ -15,14 +16,11 @@ export { type Judgement, retryAfterMs, shown } from './http/failure.ts';
 export { json, shaped } from './http/json.ts';
 export { createPageGuard, parseLinkNext } from './http/link.ts';
 
-export interface HttpClientOptions extends AttemptOptions {
+export interface HttpClientOptions extends AttemptOptions, TlsSettings {
   /** Total deadline of each attempt, its body included. */
   readonly timeoutMs: number;
   /** Of a body after decompression. */
   readonly maxBytes: number;
-  /** PEM file, trusted besides the system's certificates. */
-  readonly caFile?: string;
-  readonly insecureSkipVerify?: boolean;
   readonly userAgent: string;
   readonly observe: Observe;
   /**
@@ -52,6 +50,11 @@ export interface HttpRequest {
   readonly raw?: boolean;
   /** Returns a redirect as it is instead of following it; its statuses have to be accepted. */
   readonly redirects?: 'returned';
+  /**
+   * Whether it was the registry that named the address, and not the configuration: it is shown no client
+   * certificate, and what it answers is repeated in no error.
+   */
+  readonly stranger?: boolean;
 }
 
 export interface HttpResponse {
@@ -68,6 +71,8 @@ export interface HttpResponse {
   readonly onOddity?: (oddity: Oddity) => void;
   /** Where the answer came from, after redirects. */
   readonly url: URL;
+  /** Whether it is a stranger's, after redirects too: its words are repeated nowhere. */
+  readonly stranger?: boolean;
 }
 
 /** Limited, timed, retried and counted HTTP. */
@@ -76,9 +81,6 @@ export interface HttpClient {
   request(request: HttpRequest): Promise<HttpResponse>;
   close(): Promise<void>;
 }
-
-const redirectStatuses = new Set([301, 302, 303, 307, 308]);
-const maxRedirects = 5;
 
 /**
  * A request that ends with the signal at once. undici by itself waits for a connection that is being made, a TLS
@@ -102,7 +104,7 @@ function answered(
 /** A client for one cycle of one registry. */
 export function createHttpClient(options: HttpClientOptions): HttpClient {
   const { signal, timeoutMs, maxBytes, userAgent, observe, judge, onOddity } = options;
-  const dispatcher: Dispatcher = createDispatcher(options);
+  const dispatchers = createDispatchers(options);
   const { limiterOf, repeat } = createAttempts(options);
 
   const limitOf = (request: HttpRequest) =>
@@ -113,15 +115,19 @@ export function createHttpClient(options: HttpClientOptions): HttpClient {
   /** One request to one address, counted; throws what the network says. */
   async function exchange(
     request: HttpRequest,
-    url: URL,
-    headers: Readonly<Record<string, string>>,
+    target: {
+      readonly url: URL;
+      readonly headers: Readonly<Record<string, string>>;
+      readonly stranger: boolean;
+    },
     limit: AbortSignal,
   ) {
+    const { url, headers, stranger } = target;
     const started = performance.now();
     let code = 'internal';
     try {
       const answer = await answered(url, limit, {
-        dispatcher,
+        dispatcher: dispatchers.of(stranger),
         method: request.method ?? 'GET',
         headers: { 'user-agent': userAgent, 'accept-encoding': 'gzip', ...headers },
         body: request.body ?? null,
@@ -151,6 +157,7 @@ export function createHttpClient(options: HttpClientOptions): HttpClient {
         headers: answer.headers,
         body,
         url,
+        ...(stranger && { stranger }),
         ...(onOddity && { onOddity: (oddity: Oddity) => onOddity(request.operation, oddity) }),
       };
       const parsed = request.raw || failed ? undefined : await parseLarge(response);
@@ -182,13 +189,14 @@ export function createHttpClient(options: HttpClientOptions): HttpClient {
     const method = request.method ?? 'GET';
     let url = new URL(request.url);
     let headers: Readonly<Record<string, string>> | undefined;
+    let stranger = request.stranger === true;
     for (let redirects = 0; ; redirects += 1) {
       const release = await limiterOf(url.host).acquire(signal);
       const deadline = limit();
       let response: HttpResponse;
       try {
         headers ??= typeof request.headers === 'function' ? await request.headers() : (request.headers ?? {});
-        response = await exchange(request, url, headers, deadline.signal);
+        response = await exchange(request, { url, headers, stranger }, deadline.signal);
       } catch (error) {
         if (signal.aborted) throw signal.reason;
         if (error instanceof CollectError || headers === undefined) throw error;
@@ -206,21 +214,12 @@ export function createHttpClient(options: HttpClientOptions): HttpClient {
       } finally {
         release();
       }
-      const location = response.header('location');
-      const followed = method !== 'POST' && request.redirects !== 'returned';
-      if (!redirectStatuses.has(response.status) || location === undefined || !followed) return response;
-      if (redirects >= maxRedirects || !URL.canParse(location, url))
-        throw new CollectError('invalid_response', `${shown(url)} redirects without end or nowhere`);
-      const next = new URL(location, url);
-      if (next.protocol !== 'https:' && (next.protocol !== 'http:' || url.protocol === 'https:'))
-        throw new CollectError(
-          'invalid_response',
-          `${shown(url)} redirects to ${next.protocol}, which is not followed`,
-        );
-      if (next.origin !== url.origin)
-        headers = Object.fromEntries(
-          Object.entries(headers).filter(([name]) => name.toLowerCase() !== 'authorization'),
-        );
+      const next = request.redirects === 'returned' ? undefined : redirectOf(response, method, redirects);
+      if (!next) return response;
+      if (next.origin !== url.origin) {
+        headers = withoutCredentials(headers);
+        stranger = true;
+      }
       url = next;
     }
   }
@@ -238,6 +237,6 @@ export function createHttpClient(options: HttpClientOptions): HttpClient {
         return response;
       });
     },
-    close: () => dispatcher.destroy(),
+    close: () => dispatchers.destroy(),
   };
 }

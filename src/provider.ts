@@ -1,5 +1,6 @@
 import type { z } from 'zod';
 import type { Calls } from './http/calls.ts';
+import type { TlsSettings } from './http/tls.ts';
 import type { HttpClient, HttpClientOptions } from './http.ts';
 import type { Observation, RegistryIdentity } from './model.ts';
 
@@ -57,14 +58,11 @@ export interface Session {
 }
 
 /** How the configuration wants connections to be made; for SDKs that bring a transport of their own. */
-export interface ConnectionSettings {
+export interface ConnectionSettings extends TlsSettings {
   /** Deadline of each attempt. */
   readonly timeoutMs: number;
   /** Largest answer that is read. */
   readonly maxBytes: number;
-  /** PEM file, trusted besides the system's certificates. */
-  readonly caFile?: string;
-  readonly insecureSkipVerify?: boolean;
 }
 
 /** In which order repositories are read. */

@@ -39,7 +39,9 @@ function wantsOf({ repositories }: Entry): (repository: string) => boolean {
   return (repository) => included(repository) && !excluded(repository);
 }
 
-function httpOf({ http = {}, tls = {} }: Entry, provider: Provider): RegistryConfig['http'] {
+function httpOf({ http = {}, tls = {} }: Entry, { provider, refuse }: Surroundings): RegistryConfig['http'] {
+  if ((tls.certFile === undefined) !== (tls.keyFile === undefined))
+    refuse(['tls', tls.certFile === undefined ? 'keyFile' : 'certFile'], 'certFile and keyFile go together');
   const usual = provider.http ?? {};
   const requestsPerSecond = http.requestsPerSecond ?? usual.requestsPerSecond;
   return {
@@ -48,8 +50,7 @@ function httpOf({ http = {}, tls = {} }: Entry, provider: Provider): RegistryCon
     maxBytes: http.maxBytes ?? 32 * 2 ** 20,
     retries: http.retries ?? 4,
     ...(requestsPerSecond !== undefined && { requestsPerSecond }),
-    ...(tls.caFile !== undefined && { caFile: tls.caFile }),
-    ...(tls.insecureSkipVerify && { insecureSkipVerify: true }),
+    ...tls,
   };
 }
 
@@ -129,7 +130,7 @@ export function resolveRegistry(entry: Entry, surroundings: Surroundings): Regis
     },
     ...retentionOf(entry),
     wants: wantsOf(entry),
-    http: httpOf(entry, provider),
+    http: httpOf(entry, surroundings),
     options: own,
     ...placesOf(entry, own, surroundings),
     ...eventsTokenOf(entry, refuse),

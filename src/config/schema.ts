@@ -84,6 +84,12 @@ const registryCommon = {
   tls: z
     .strictObject({
       caFile: z.string().min(1).describe("PEM file of certificates to trust besides the system's").optional(),
+      certFile: z
+        .string()
+        .min(1)
+        .describe('PEM file of a client certificate, for registries that ask for one')
+        .optional(),
+      keyFile: z.string().min(1).describe("PEM file of the client certificate's private key").optional(),
       insecureSkipVerify: z.boolean().describe('Do not check certificates; for tests only').optional(),
     })
     .optional(),

@@ -12,6 +12,8 @@ interface Answer {
   readonly status: number;
   readonly url: URL;
   readonly body: Buffer;
+  /** Whether its words are not repeated. */
+  readonly stranger?: boolean;
   header(name: string): string | undefined;
 }
 
@@ -95,7 +97,7 @@ export function failedStatus(
   const retryAfter = asked.retryAfterMs ?? retryAfterMs(response.header('retry-after'));
   return new CollectError(
     reason,
-    `${method} ${shown(response.url)} answered ${response.status}${explanation(response.body)}${hints[reason] ?? ''}`,
+    `${method} ${shown(response.url)} answered ${response.status}${response.stranger ? '' : explanation(response.body)}${hints[reason] ?? ''}`,
     { status: response.status, ...(retryAfter !== undefined && { retryAfterMs: retryAfter }) },
   );
 }

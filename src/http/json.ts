@@ -8,14 +8,18 @@ import { parsedAtOnce, parseInPieces } from './parse.ts';
 export interface JsonAnswer {
   readonly body: Buffer;
   readonly url: URL;
+  /** Whether its words are not repeated. */
+  readonly stranger?: boolean;
   /** The body's JSON, where it was large and has been parsed in pieces already. */
   readonly parsed?: { readonly value: unknown };
   /** Told of what is odd in it. */
   readonly onOddity?: (oddity: Oddity) => void;
 }
 
-const noJson = ({ url, body }: JsonAnswer, cause: unknown): CollectError =>
-  new CollectError('invalid_response', `${shown(url)} answered no JSON${explanation(body)}`, { cause });
+const noJson = ({ url, body, stranger }: JsonAnswer, cause: unknown): CollectError =>
+  stranger
+    ? new CollectError('invalid_response', `${shown(url)} answered no JSON`)
+    : new CollectError('invalid_response', `${shown(url)} answered no JSON${explanation(body)}`, { cause });
 
 /**
  * Parses a JSON body with a schema; see `wire.ts` for schemas that leave out what is odd.

@@ -1,33 +1,111 @@
+import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { getCACertificates } from 'node:tls';
 import { Agent, type Dispatcher, EnvHttpProxyAgent } from 'undici';
 import { CollectError } from '../errors.ts';
 
-/** The certificates to trust: the system's and Node's own, and those of the file. Read anew for every client. */
-export function certificates(caFile: string): string[] {
+/** How the configuration wants servers and ourselves to be known. Files are read anew for every client. */
+export interface TlsSettings {
+  /** PEM file, trusted besides the system's certificates. */
+  readonly caFile?: string | undefined;
+  /** PEM file of the certificate that is shown to servers which ask for one, with its chain. */
+  readonly certFile?: string | undefined;
+  /** PEM file of its private key. */
+  readonly keyFile?: string | undefined;
+  readonly insecureSkipVerify?: boolean | undefined;
+}
+
+const unreadable = (what: string, file: string, setting: string, cause: unknown): CollectError =>
+  new CollectError('tls', `the ${what} ${file} cannot be read: check ${setting} and its mount`, { cause });
+
+function read(what: string, file: string, setting: string): string {
   try {
-    return [...getCACertificates('default'), readFileSync(caFile, 'utf8')];
+    return readFileSync(file, 'utf8');
   } catch (error) {
-    throw new CollectError('tls', `the CA file ${caFile} cannot be read: check tls.caFile and its mount`, {
-      cause: error,
-    });
+    throw unreadable(what, file, setting, error);
   }
+}
+
+/**
+ * The certificates to trust: the system's and Node's own, and those of the file. Read anew for every client.
+ * @throws CollectError `tls`, naming the file
+ */
+export function certificates(caFile: string): string[] {
+  return [...getCACertificates('default'), read('CA file', caFile, 'tls.caFile')];
+}
+
+/**
+ * The client certificate and its key; undefined when none is configured.
+ * @throws CollectError `tls`, naming the file that is missing, is none, or does not go with the other
+ */
+export function clientCertificate({
+  certFile,
+  keyFile,
+}: TlsSettings): { readonly cert: string; readonly key: string } | undefined {
+  if (certFile === undefined || keyFile === undefined) return undefined;
+  const cert = read('client certificate', certFile, 'tls.certFile');
+  const key = read('key', keyFile, 'tls.keyFile');
+  let certificate: X509Certificate;
+  try {
+    certificate = new X509Certificate(cert);
+  } catch {
+    throw new CollectError(
+      'tls',
+      `the client certificate ${certFile} is no certificate in PEM: check tls.certFile`,
+    );
+  }
+  let privateKey: KeyObject;
+  try {
+    privateKey = createPrivateKey(key);
+  } catch {
+    // What OpenSSL says of a key is not repeated.
+    throw new CollectError(
+      'tls',
+      `the key ${keyFile} is no private key in PEM without a passphrase: check tls.keyFile`,
+    );
+  }
+  if (!certificate.checkPrivateKey(privateKey))
+    throw new CollectError(
+      'tls',
+      `the key ${keyFile} does not go with the client certificate ${certFile}: replace both together`,
+    );
+  return { cert, key };
+}
+
+/** Connections of one registry. */
+export interface Dispatchers {
+  /** Those for servers that the registry and not the configuration named show no client certificate. */
+  of(stranger: boolean): Dispatcher;
+  destroy(): Promise<void>;
 }
 
 /**
  * Connections of one registry. Proxies come from `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY`; certificates are
  * checked against the CA file through a proxy too.
+ * @throws CollectError `tls` for files that cannot be used
  */
-export function createDispatcher(options: {
-  readonly caFile?: string;
-  readonly insecureSkipVerify?: boolean;
-  readonly maxConcurrent: number;
-}): Dispatcher {
-  const tls = {
+export function createDispatchers(options: TlsSettings & { readonly maxConcurrent: number }): Dispatchers {
+  const trust = {
     ...(options.caFile !== undefined && { ca: certificates(options.caFile) }),
     ...(options.insecureSkipVerify && { rejectUnauthorized: false }),
   };
-  const common = { connections: options.maxConcurrent, connect: { timeout: 10_000, ...tls } };
+  const own = clientCertificate(options);
+  const usual = createDispatcher(options.maxConcurrent, { ...trust, ...own });
+  let bare: Dispatcher | undefined = own ? undefined : usual;
+  return {
+    of(stranger) {
+      if (!stranger) return usual;
+      bare ??= createDispatcher(options.maxConcurrent, trust);
+      return bare;
+    },
+    async destroy() {
+      await Promise.all([usual.destroy(), bare !== usual && bare?.destroy()]);
+    },
+  };
+}
+
+function createDispatcher(connections: number, tls: object): Dispatcher {
+  const common = { connections, connect: { timeout: 10_000, ...tls } };
   const environment = process.env;
   const proxied = ['HTTPS_PROXY', 'https_proxy', 'HTTP_PROXY', 'http_proxy'].some(
     (name) => environment[name],

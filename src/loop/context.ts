@@ -45,7 +45,6 @@ export function createCycleContext(input: {
 }): CycleContext {
   const { settings, signal, only, memory, session, log, troubles, notices, userAgent } = input;
   const { order, observe, progress } = input;
-  const { timeoutMs, maxBytes, caFile, insecureSkipVerify } = settings.http;
   const clients: HttpClient[] = [];
   const failing = new Map<Capability, unknown>();
   const absent = new Set<Capability>();
@@ -75,12 +74,7 @@ export function createCycleContext(input: {
         return client;
       },
       calls: () => createCalls({ ...settings.http, signal, observe }),
-      connection: {
-        timeoutMs,
-        maxBytes,
-        ...(caFile !== undefined && { caFile }),
-        ...(insecureSkipVerify && { insecureSkipVerify }),
-      },
+      connection: settings.http,
       session,
       log,
       memory,

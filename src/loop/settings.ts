@@ -1,4 +1,5 @@
 import type { ImageSelection, Retention } from '../fold.ts';
+import type { TlsSettings } from '../http/tls.ts';
 import type { When } from '../schedule.ts';
 import type { Secret } from '../secret.ts';
 
@@ -17,14 +18,12 @@ export interface RegistrySettings {
   wants(repository: string): boolean;
   /** What push events have to show; present when they are accepted. */
   readonly eventsToken?: Secret;
-  readonly http: {
+  readonly http: TlsSettings & {
     readonly maxConcurrent: number;
     readonly requestsPerSecond?: number;
     readonly timeoutMs: number;
     readonly maxBytes: number;
     readonly retries: number;
-    readonly caFile?: string;
-    readonly insecureSkipVerify?: boolean;
   };
   /** The provider's own part, parsed by its schema. */
   readonly options: unknown;

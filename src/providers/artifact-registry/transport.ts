@@ -2,7 +2,7 @@ import { isIP } from 'node:net';
 import { checkServerIdentity, type PeerCertificate } from 'node:tls';
 import type { CallOptions, GoogleAuth, grpc } from 'google-gax';
 import { reasonOf } from '../../errors.ts';
-import { certificates } from '../../http/tls.ts';
+import { certificates, clientCertificate } from '../../http/tls.ts';
 import type { HttpClient } from '../../http.ts';
 import type { PlacesContext } from '../../provider.ts';
 import type { Credentials } from './credentials.ts';
@@ -59,9 +59,12 @@ function heedProxyVariables(): void {
 }
 
 interface KnownTls {
-  readonly roots: string | null;
+  /** The files' contents. */
+  readonly made: string;
   readonly credentials: grpc.ChannelCredentials;
 }
+
+const bytes = (text: string | null | undefined): Buffer | null => (text ? Buffer.from(text) : null);
 
 /** The SDK has the headers given with each call; it is to look for none by itself. */
 const noAuth = {
@@ -85,19 +88,21 @@ export function createTransport(options: {
     if (!secure) return make.createInsecure();
     const { caFile, insecureSkipVerify } = connection;
     const roots = caFile === undefined ? null : certificates(caFile).join('\n');
+    const own = clientCertificate(connection);
+    const made = JSON.stringify([roots, own]);
     const known = session.keep('google tls', () => new Map<string, KnownTls>());
     const kept = known.get(url.host);
     // Reading some 150 certificates holds the event loop for 10 ms.
-    if (kept && kept.roots === roots) return kept.credentials;
+    if (kept && kept.made === made) return kept.credentials;
     const address = addressOf(url);
-    const credentials = make.createSsl(roots === null ? null : Buffer.from(roots), null, null, {
+    const credentials = make.createSsl(bytes(roots), bytes(own?.key), bytes(own?.cert), {
       ...(insecureSkipVerify && { rejectUnauthorized: false }),
       ...(address !== undefined && {
         checkServerIdentity: (_name: string, certificate: PeerCertificate) =>
           checkServerIdentity(address, certificate),
       }),
     });
-    known.set(url.host, { roots, credentials });
+    known.set(url.host, { made, credentials });
     return credentials;
   }
 
