@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { type DockerConfig, openDockerConfig } from './registry-auth/docker-config.ts';
 import { fileSecret, plainSecret, type Secret } from './secret.ts';
 
 /** Pieces of configuration schemas that providers share. */
@@ -64,11 +65,19 @@ export interface Auth {
   readonly username?: string;
   readonly password?: Secret;
   readonly token?: Secret;
-  readonly dockerConfigFile?: string;
+  readonly dockerConfig?: DockerConfig;
   readonly trustedRealms?: readonly string[];
 }
 
 const text = (description: string) => z.string().min(1).describe(description);
+
+/** Beside `dockerConfigFile`. */
+export const allowCredentialHelpers = z
+  .boolean()
+  .describe(
+    'Whether programs that dockerConfigFile names as credHelpers or credsStore are run (default false)',
+  )
+  .optional();
 
 /** `auth:` of registries with a user and password, a token, or docker's own configuration file. */
 export const auth = z
@@ -79,6 +88,7 @@ export const auth = z
     token: text('Token that is sent as it is; better from tokenFile or the environment').optional(),
     tokenFile: text('File that holds the token; read again when it changes').optional(),
     dockerConfigFile: text("docker's config.json with credentials in auths").optional(),
+    allowCredentialHelpers,
     trustedRealms: z
       .array(z.string().min(1))
       .describe('Hosts besides the registry itself that may be sent the credentials in exchange for a token')
@@ -101,11 +111,15 @@ export const auth = z
     const ways = [password, token, given.dockerConfigFile].filter((way) => way !== undefined);
     if (ways.length > 1)
       refuse('more than one of password, token and dockerConfigFile is given: keep one', 'username');
+    if (given.allowCredentialHelpers !== undefined && given.dockerConfigFile === undefined)
+      refuse('goes together with dockerConfigFile, which names the helpers', 'allowCredentialHelpers');
     return {
       ...(given.username !== undefined && { username: given.username }),
       ...(password && { password }),
       ...(token && { token }),
-      ...(given.dockerConfigFile !== undefined && { dockerConfigFile: given.dockerConfigFile }),
+      ...(given.dockerConfigFile !== undefined && {
+        dockerConfig: openDockerConfig(given.dockerConfigFile, given.allowCredentialHelpers),
+      }),
       ...(given.trustedRealms && { trustedRealms: given.trustedRealms }),
     };
   });

@@ -25,7 +25,51 @@ export function plainSecret(value: string): Secret {
 }
 
 /** No password, token or key is larger. */
-const largestBytes = 65_536;
+const largestSecret = 65_536;
+
+/**
+ * A text file that is read again when it changed, as Kubernetes replaces what it mounts.
+ * @param refuse makes the error of a problem
+ */
+export function changingFile(
+  path: string,
+  largestBytes: number,
+  refuse: (problem: string, cause?: unknown) => CollectError,
+): { read(): Promise<string> } {
+  let seen = '';
+  let text = '';
+
+  async function load(): Promise<string> {
+    const file = await open(path, 'r');
+    try {
+      const { buffer, bytesRead } = await file.read(Buffer.alloc(largestBytes + 1));
+      if (bytesRead > largestBytes) throw refuse(`is larger than ${largestBytes} bytes: check the path`);
+      return buffer.toString('utf8', 0, bytesRead).replace(/^\uFEFF/, '');
+    } finally {
+      await file.close();
+    }
+  }
+
+  return {
+    async read() {
+      try {
+        const { mtimeMs, size, ino, mode } = await stat(path);
+        // A pipe or a device would be waited for, or read without end.
+        if ((mode & constants.S_IFMT) !== constants.S_IFREG)
+          throw refuse('is no regular file: check the path');
+        const now = `${mtimeMs} ${size} ${ino}`;
+        if (now !== seen) {
+          text = await load();
+          seen = now;
+        }
+        return text;
+      } catch (error) {
+        if (error instanceof CollectError) throw error;
+        throw refuse('cannot be read: check the path and its mount', error);
+      }
+    },
+  };
+}
 
 /** What is wrong with the text of a secret file, or undefined. */
 function problemOf(text: string, minLength: number): string | undefined {
@@ -51,43 +95,13 @@ export function fileSecret(
       `the secret file ${path} ${problem}${setting === undefined ? '' : ` (setting ${setting})`}`,
       { cause },
     );
-  let seen = '';
-  let value = '';
-
-  async function load(): Promise<string> {
-    const file = await open(path, 'r');
-    try {
-      const { buffer, bytesRead } = await file.read(Buffer.alloc(largestBytes + 1));
-      if (bytesRead > largestBytes) throw refuse(`is larger than ${largestBytes} bytes: check the path`);
-      const text = buffer
-        .toString('utf8', 0, bytesRead)
-        .replace(/^\uFEFF/, '')
-        .replace(/[\r\n]+$/, '');
+  const file = changingFile(path, largestSecret, refuse);
+  return {
+    async read() {
+      const text = (await file.read()).replace(/[\r\n]+$/, '');
       const problem = problemOf(text, minLength);
       if (problem !== undefined) throw refuse(problem);
       return text;
-    } finally {
-      await file.close();
-    }
-  }
-
-  return {
-    async read() {
-      try {
-        const { mtimeMs, size, ino, mode } = await stat(path);
-        // A pipe or a device would be waited for, or read without end.
-        if ((mode & constants.S_IFMT) !== constants.S_IFREG)
-          throw refuse('is no regular file: check the path');
-        const now = `${mtimeMs} ${size} ${ino}`;
-        if (now !== seen) {
-          value = await load();
-          seen = now;
-        }
-        return value;
-      } catch (error) {
-        if (error instanceof CollectError) throw error;
-        throw refuse('cannot be read: check the path and its mount', error);
-      }
     },
     ...hiding,
   };

@@ -1,9 +1,9 @@
 import { z } from 'zod';
 import { CollectError } from '../../errors.ts';
 import { type HttpClient, json, shown } from '../../http.ts';
-import { secretOf } from '../../options.ts';
+import { allowCredentialHelpers, secretOf } from '../../options.ts';
 import type { CollectContext } from '../../provider.ts';
-import { dockerConfigCredentials } from '../../registry-auth.ts';
+import { type DockerConfig, openDockerConfig } from '../../registry-auth.ts';
 import type { Secret } from '../../secret.ts';
 
 /** Who asks: a user with a password or personal access token, or an organisation with one of its tokens. */
@@ -28,6 +28,7 @@ export const hubAuth = z
     token: text('Personal or organisation access token; better from tokenFile or the environment').optional(),
     tokenFile: text('File that holds the access token; read again when it changes').optional(),
     dockerConfigFile: text("docker's config.json with credentials of Docker Hub in auths").optional(),
+    allowCredentialHelpers,
   })
   .transform((given, context): HubAuth => {
     const refuse = (message: string, path: string) => {
@@ -37,11 +38,14 @@ export const hubAuth = z
     const used = ways.filter((way) => given[way] !== undefined);
     const [way, second] = used;
     if (second !== undefined) return refuse(`is given besides ${way}: keep one of the two`, second);
-    const { username, dockerConfigFile } = given;
+    const { username, dockerConfigFile, allowCredentialHelpers } = given;
+    if (allowCredentialHelpers !== undefined && dockerConfigFile === undefined)
+      return refuse('goes together with dockerConfigFile', 'allowCredentialHelpers');
     if (dockerConfigFile !== undefined) {
       if (username !== undefined || way !== undefined)
         return refuse('is given besides other credentials: keep one of the two', 'dockerConfigFile');
-      return { read: () => fromDockerConfig(dockerConfigFile) };
+      const dockerConfig = openDockerConfig(dockerConfigFile, allowCredentialHelpers);
+      return { read: () => fromDockerConfig(dockerConfig, dockerConfigFile) };
     }
     const secret: Secret | undefined =
       secretOf(given.password, given.passwordFile, 'auth.passwordFile') ??
@@ -52,8 +56,8 @@ export const hubAuth = z
     return { read: async () => ({ username, secret: await secret.read() }) };
   });
 
-async function fromDockerConfig(path: string): Promise<Account> {
-  const found = await dockerConfigCredentials(path, 'docker.io');
+async function fromDockerConfig(dockerConfig: DockerConfig, path: string): Promise<Account> {
+  const found = await dockerConfig.credentials(new URL('https://index.docker.io'));
   if ('username' in found) return { username: found.username, secret: found.password };
   throw new CollectError(
     'auth',

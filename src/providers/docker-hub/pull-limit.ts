@@ -1,8 +1,8 @@
-import { z } from 'zod';
 import { CollectError } from '../../errors.ts';
-import { type HttpClient, type HttpResponse, json, shown } from '../../http.ts';
+import { type HttpClient, type HttpResponse, largestAnswer, shown } from '../../http.ts';
 import type { RegistryFacts } from '../../model.ts';
 import type { CollectContext } from '../../provider.ts';
+import { basicHeader, parseToken } from '../../registry-auth.ts';
 import type { Account } from './login.ts';
 
 /** The image that Docker keeps for this: https://docs.docker.com/docker-hub/usage/pulls/#view-hourly-pull-rate-and-limit */
@@ -84,10 +84,6 @@ export function settle(before: Remembered | undefined, reading: Reading, now: nu
   return doubtful ? { ...before, jumped: true } : { reading, at: now };
 }
 
-const tokenAnswer = z
-  .object({ token: z.string().min(1).optional(), access_token: z.string().min(1).optional() })
-  .transform(({ token, access_token }) => token ?? access_token);
-
 /**
  * Asks how many pulls are left, with a HEAD, which is no pull itself.
  * @throws CollectError when there is no answer
@@ -102,20 +98,20 @@ export async function readPullLimit(options: {
   const url = new URL(`${authEndpoint}/token`);
   url.searchParams.set('service', 'registry.docker.io');
   url.searchParams.set('scope', `repository:${image}:pull`);
-  const basic = account && Buffer.from(`${account.username}:${account.secret}`, 'utf8').toString('base64');
   const answer = await http.request({
     url,
     operation: 'registry_token',
-    headers: basic === undefined ? {} : { authorization: `Basic ${basic}` },
+    maxBytes: largestAnswer.token,
+    headers: account
+      ? { authorization: basicHeader({ username: account.username, password: account.secret }) }
+      : {},
   });
-  const token = json(answer, tokenAnswer);
-  if (token === undefined) throw new CollectError('auth', `${shown(url)} answered without a token`);
   const response = await http.request({
     method: 'HEAD',
     url: `${registryEndpoint}/v2/${image}/manifests/latest`,
     operation: 'pull_limit',
     headers: {
-      authorization: `Bearer ${token}`,
+      authorization: `Bearer ${parseToken(answer).value}`,
       accept:
         'application/vnd.oci.image.index.v1+json, application/vnd.docker.distribution.manifest.v2+json, */*',
     },
