@@ -273,12 +273,7 @@ export function createRegistryLoop(input: {
       await turns.poll();
       await saved;
     },
-    receive(source, events) {
-      // The loop that takes its place, or the next start, counts them.
-      if (stopping.signal.aborted)
-        return { saved: Promise.reject(new Error('the exporter stops')), lost() {} };
-      return incoming.receive(source, events);
-    },
+    receive: incoming.receive,
     refused: (outcome) => counting.event('unknown', outcome),
     look(repository) {
       if (settings.wants(repository)) turns.look(repository);

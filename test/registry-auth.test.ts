@@ -1,100 +1,33 @@
-import { writeFileSync } from 'node:fs';
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { join } from 'node:path';
 import { inspect } from 'node:util';
-import { afterEach, describe, expect, test } from 'vitest';
-import { CollectError } from '../src/errors.ts';
-import { createHttpClient } from '../src/http.ts';
+import { describe, expect, test } from 'vitest';
+import type { CollectError } from '../src/errors.ts';
+import { createSession } from '../src/loop/context.ts';
 import { oci } from '../src/providers/oci.ts';
+import { createRecent } from '../src/registry-auth/recent.ts';
+import { CredentialsRefused, parseChallenges } from '../src/registry-auth.ts';
 import {
-  type Credentials,
-  createRegistryClient,
-  dockerConfigCredentials,
-  parseChallenges,
-} from '../src/registry-auth.ts';
-import { tempDir } from './support/programs.ts';
+  basic,
+  basicOf,
+  bearerRegistry,
+  challenge,
+  registryClient,
+  robot,
+  type Site,
+  site,
+} from './support/registry-site.ts';
 import { runLoop } from './support/running-loop.ts';
 
-const closing: (() => void)[] = [];
-afterEach(() => {
-  for (const close of closing.splice(0)) close();
-});
+const failure = (promise: Promise<unknown>): Promise<CollectError> =>
+  promise.then(
+    () => {
+      throw new Error('it did not fail');
+    },
+    (error: CollectError) => error,
+  );
 
-interface Seen {
-  readonly path: string;
-  readonly authorization: string | undefined;
-  readonly body: string;
-}
-
-/** A server that answers as told, and what it was asked. */
-async function site(
-  answer: (request: IncomingMessage, response: ServerResponse, body: string) => void,
-  host = '127.0.0.1',
-): Promise<{ url: string; seen: Seen[] }> {
-  const seen: Seen[] = [];
-  const server = createServer((request, response) => {
-    let body = '';
-    request.on('data', (data) => (body += String(data)));
-    request.on('end', () => {
-      seen.push({ path: request.url ?? '', authorization: request.headers.authorization, body });
-      answer(request, response, body);
-    });
-  });
-  await new Promise<void>((resolve) => server.listen(0, host, resolve));
-  closing.push(() => {
-    server.close();
-    server.closeAllConnections();
-  });
-  return { url: `http://${host}:${(server.address() as AddressInfo).port}`, seen };
-}
-
-function client(endpoint: string, credentials?: Credentials, trustedRealms?: readonly string[]) {
-  const http = createHttpClient({
-    maxConcurrent: 4,
-    timeoutMs: 2000,
-    maxBytes: 100_000,
-    retries: 0,
-    signal: new AbortController().signal,
-    userAgent: 'test/1',
-    observe: () => {},
-  });
-  closing.push(() => void http.close());
-  const registry = createRegistryClient({
-    http,
-    endpoint: new URL(endpoint),
-    credentials: async () => credentials,
-    ...(trustedRealms && { trustedRealms }),
-  });
-  return (path: string, scope?: string) =>
-    registry.request({ url: `${endpoint}${path}`, operation: 'x', ...(scope && { scope }) });
-}
-
-const robot = { username: 'robot', password: 'pass:word' };
-const basic = `Basic ${Buffer.from('robot:pass:word').toString('base64')}`;
-
-/** A registry with a token server at the same address; tokens are numbered. */
-async function bearerRegistry(token: (number: number) => object = (n) => ({ token: `t${n}` })) {
-  let given = 0;
-  const valid = new Set<string>();
-  const registry = await site((request, response) => {
-    if (request.url?.startsWith('/token')) {
-      given += 1;
-      valid.add(`Bearer t${given}`);
-      response.end(JSON.stringify(token(given)));
-      return;
-    }
-    if (valid.has(request.headers.authorization ?? '')) return void response.end('ok');
-    const error = request.headers.authorization ? ',error="invalid_token"' : '';
-    response
-      .writeHead(401, {
-        'www-authenticate': `Bearer realm="${registry.url}/token",service="s",scope="repository:a:pull"${error}`,
-      })
-      .end();
-  });
-  const asked = () => registry.seen.filter(({ path }) => path.startsWith('/token'));
-  return { ...registry, asked, expire: () => valid.clear() };
-}
+/** What was sent where. */
+const sent = ({ seen }: Site) =>
+  seen.map(({ path, authorization = 'nothing' }) => `${path.replace(/\?.*/, '')} ${authorization}`);
 
 describe('challenges', () => {
   test.each<[string, string[], unknown]>([
@@ -133,223 +66,534 @@ describe('challenges', () => {
 });
 
 describe('Basic', () => {
-  test('is sent when it is asked for, and from then on', async () => {
-    const { url, seen } = await site((request, response) => {
-      if (request.headers.authorization === basic) return void response.end('ok');
-      response.writeHead(401, { 'www-authenticate': 'Basic realm="x"' }).end();
-    });
-    const get = client(url, robot);
-    await get('/v2/a');
-    await get('/v2/b');
-    expect(seen.map(({ authorization }) => authorization)).toEqual([undefined, basic, basic]);
+  const registry = () =>
+    site((request, response) =>
+      request.headers.authorization === basic ? response.end('ok') : challenge(response, 'Basic realm="x"'),
+    );
+
+  test('is asked for at /v2/ once, and sent with every request from the first on', async () => {
+    const found = await registry();
+    const session = createSession();
+    await registryClient(found.url, { credentials: robot, session }).get('/v2/a', 'repository:a:pull');
+    const { get } = registryClient(found.url, { credentials: robot, session });
+    await get('/v2/a', 'repository:a:pull');
+    await get('/v2/b', 'repository:b:pull');
+    expect(sent(found)).toEqual(['/v2/ nothing', `/v2/a ${basic}`, `/v2/a ${basic}`, `/v2/b ${basic}`]);
   });
 
-  test('that is refused is an error that says what to do, and is not tried again', async () => {
-    const { url, seen } = await site((_request, response) =>
-      response.writeHead(401, { 'www-authenticate': 'Basic realm="x"' }).end(),
+  test('that is refused is an error that says what to do; it is shown at /v2/ once more and no further', async () => {
+    const found = await registry();
+    const wrong = { username: 'robot', password: 'wrong' };
+    const { get } = registryClient(found.url, { credentials: wrong });
+    for (const name of ['a', 'b', 'c']) {
+      const error = await failure(get(`/v2/${name}`));
+      expect(error).toBeInstanceOf(CredentialsRefused);
+      expect([error.reason, error.message]).toEqual([
+        'auth',
+        `${found.url}/v2/ answered 401: check that the credentials are right and have not expired`,
+      ]);
+    }
+    expect(found.paths()).toEqual(['/v2/', '/v2/a', '/v2/', '/v2/b', '/v2/c']);
+  });
+
+  test('that is good but not for this is a lack of permission', async () => {
+    const { url } = await site((request, response) =>
+      request.url === '/v2/' && request.headers.authorization === basic
+        ? response.end()
+        : challenge(response, 'Basic realm="x"'),
     );
-    const get = client(url, robot);
-    await expect(get('/v2/a')).rejects.toThrow('check that the credentials are right and have not expired');
-    expect(seen.length).toBe(2);
+    const error = await failure(
+      registryClient(url, { credentials: robot }).get('/v2/a', 'repository:a:pull'),
+    );
+    expect([error.reason, error.message]).toEqual([
+      'forbidden',
+      `${url}/v2/a answered 401: the credentials lack a permission for it`,
+    ]);
   });
 
   test('without credentials says that they are wanted', async () => {
-    const { url } = await site((_request, response) =>
-      response.writeHead(401, { 'www-authenticate': 'Basic realm="x"' }).end(),
-    );
-    await expect(client(url)('/v2/a')).rejects.toThrow('it wants credentials: give them under auth');
+    const { url } = await registry();
+    const error = await failure(registryClient(url).get('/v2/a'));
+    expect([error.reason, error.message]).toEqual([
+      'auth',
+      `${url}/v2/a answered 401: it wants credentials: give them under auth`,
+    ]);
+  });
+
+  test('is not sent to another origin', async () => {
+    const found = await registry();
+    const other = await site((_request, response) => challenge(response, 'Basic realm="x"'));
+    const { request } = registryClient(found.url, { credentials: robot });
+    await failure(request({ url: `${other.url}/v2/a`, operation: 'x', scope: 'repository:a:pull' }));
+    expect(sent(other)).toEqual(['/v2/a nothing']);
   });
 });
 
 describe('Bearer', () => {
-  test('one token per scope, asked for with the credentials, kept for the next request', async () => {
-    const { url, seen, asked } = await bearerRegistry();
-    const get = client(url, robot);
+  test('one token per scope, asked for ahead and with the credentials, kept for the next request', async () => {
+    const found = await bearerRegistry();
+    const { get } = registryClient(found.url, { credentials: robot });
     await get('/v2/a/tags/list', 'repository:a:pull');
     await get('/v2/a/manifests/v1', 'repository:a:pull');
     await get('/v2/b/tags/list', 'repository:b:pull');
-    expect(asked().map(({ authorization }) => authorization)).toEqual([basic, basic]);
-    expect(asked()[0]?.path).toBe('/token?service=s&scope=repository%3Aa%3Apull&account=robot');
-    // The second scope's token is asked for ahead, without a 401.
-    expect(seen.map(({ authorization }) => authorization)).toEqual([
-      undefined,
-      basic,
-      'Bearer t1',
-      'Bearer t1',
-      basic,
-      'Bearer t2',
+    expect(sent(found)).toEqual([
+      '/v2/ nothing',
+      `/token ${basic}`,
+      '/v2/a/tags/list Bearer t1',
+      '/v2/a/manifests/v1 Bearer t1',
+      `/token ${basic}`,
+      '/v2/b/tags/list Bearer t2',
     ]);
-  });
-
-  test('many requests at once ask for one token', async () => {
-    const { url, asked } = await bearerRegistry();
-    const get = client(url, robot);
-    await get('/v2/a', 'repository:a:pull');
-    await Promise.all([1, 2, 3, 4, 5].map(() => get('/v2/b', 'repository:b:pull')));
-    expect(asked().length).toBe(2);
-  });
-
-  test('a token that expired is renewed', async () => {
-    const { url, expire } = await bearerRegistry();
-    const get = client(url, robot);
-    await get('/v2/a', 'repository:a:pull');
-    expire();
-    expect((await get('/v2/a', 'repository:a:pull')).status).toBe(200);
-  });
-
-  test('a token is renewed before it expires', async () => {
-    const { url, asked } = await bearerRegistry((n) => ({ token: `t${n}`, expires_in: 0.2 }));
-    const get = client(url, robot);
-    await get('/v2/a', 'repository:a:pull');
-    await new Promise((resolve) => setTimeout(resolve, 150));
-    await get('/v2/a', 'repository:a:pull');
-    expect(asked().length).toBe(2);
-  });
-
-  test('access_token is a token too', async () => {
-    const { url } = await bearerRegistry((n) => ({ access_token: `t${n}` }));
-    expect((await client(url, robot)('/v2/a')).status).toBe(200);
-  });
-
-  test('an answer without a token is an error', async () => {
-    const { url } = await bearerRegistry(() => ({ expires_in: 60 }));
-    await expect(client(url, robot)('/v2/a')).rejects.toThrow('answered without a token');
+    expect(found.asked()[0]?.path).toBe('/token?service=s&scope=repository%3Aa%3Apull&account=robot');
   });
 
   test.each([
-    ['cut', '{"token":"t0ps3cret'],
-    ['no JSON', 'token=t0ps3cret'],
-    ['of another shape', '{"token":["t0ps3cret"]}'],
-  ])('an answer that is %s is an error that does not repeat the token', async (_title, body) => {
-    const registry = await site((request, response) => {
-      if (request.url?.startsWith('/token')) return void response.end(body);
-      response.writeHead(401, { 'www-authenticate': `Bearer realm="${registry.url}/token"` }).end();
+    ['of one scope', 'repository:a:pull'],
+    ['without a scope', undefined],
+  ])('eight requests at once %s cost one token', async (_title, scope) => {
+    const found = await bearerRegistry();
+    const { get } = registryClient(found.url, { credentials: robot });
+    await Promise.all(Array.from({ length: 8 }, () => get('/v2/a', scope)));
+    const counts = Object.groupBy(found.paths(), (path) => path);
+    const cost = Object.fromEntries(Object.entries(counts).map(([path, all]) => [path, all?.length]));
+    expect(cost).toEqual({ '/v2/': 1, '/token': 1, '/v2/a': 8 });
+  });
+
+  test('tokens are good for the next poll too, but not for other credentials', async () => {
+    const found = await bearerRegistry();
+    const session = createSession();
+    const poll = (credentials: typeof robot | undefined) =>
+      registryClient(found.url, { credentials, session }).get('/v2/a', 'repository:a:pull');
+    const other = { username: 'robot', password: 'a new one' };
+    for (const credentials of [robot, robot, other, undefined, robot]) await poll(credentials);
+    expect(sent(found)).toEqual([
+      '/v2/ nothing',
+      `/token ${basic}`,
+      '/v2/a Bearer t1',
+      '/v2/a Bearer t1',
+      `/token ${basicOf(other)}`,
+      '/v2/a Bearer t2',
+      '/token nothing',
+      '/v2/a Bearer t3',
+      '/v2/a Bearer t1',
+    ]);
+  });
+
+  test('a token that failed fails whoever waits for it, and is not kept', async () => {
+    let broken = true;
+    const found = await bearerRegistry({
+      token: (n) => (broken ? { message: 'the database is down' } : { token: `t${n}` }),
     });
-    const error = await client(registry.url, robot)('/v2/a').catch((thrown: Error) => thrown);
-    expect((error as CollectError).reason).toBe('invalid_response');
-    expect((error as Error).message).toContain(`${registry.url}/token answered something else than JSON`);
-    expect(inspect(error)).not.toContain('t0ps3cret');
+    const session = createSession();
+    const get = () => registryClient(found.url, { session }).get('/v2/a', 'repository:a:pull');
+    await get().catch(() => {});
+    const { get: same } = registryClient(found.url, { session });
+    const before = found.asked().length;
+    const all = await Promise.all([1, 2, 3, 4].map(() => failure(same('/v2/a', 'repository:a:pull'))));
+    expect(all.map(({ reason }) => reason)).toEqual(['auth', 'auth', 'auth', 'auth']);
+    expect(found.asked().length - before).toBe(1);
+    broken = false;
+    expect((await get()).status).toBe(200);
+  });
+
+  test('a token that expired is renewed, by one request for all', async () => {
+    const found = await bearerRegistry();
+    const { get } = registryClient(found.url, { credentials: robot });
+    await get('/v2/a', 'repository:a:pull');
+    found.expire();
+    await Promise.all([1, 2, 3, 4].map(() => get('/v2/a', 'repository:a:pull')));
+    expect(found.asked().length).toBe(2);
+  });
+
+  test('so is one that is refused without a challenge', async () => {
+    let good = 'Bearer t1';
+    let given = 0;
+    const found = await site((request, response) => {
+      if (request.url === '/v2/') return challenge(response, `Bearer realm="/token"`);
+      if (request.url?.startsWith('/token')) {
+        given += 1;
+        return void response.end(JSON.stringify({ token: `t${given}` }));
+      }
+      return request.headers.authorization === good ? void response.end() : challenge(response);
+    });
+    const { get } = registryClient(found.url);
+    await get('/v2/a', 'repository:a:pull');
+    good = 'Bearer t2';
+    await get('/v2/a', 'repository:a:pull');
+    expect(given).toBe(2);
+  });
+
+  test('a token is renewed before it expires', async () => {
+    const found = await bearerRegistry({ token: (n) => ({ token: `t${n}`, expires_in: 0.2 }) });
+    const { get } = registryClient(found.url, { credentials: robot });
+    await get('/v2/a', 'repository:a:pull');
+    await new Promise((resolve) => setTimeout(resolve, 150));
+    await get('/v2/a', 'repository:a:pull');
+    expect(found.asked().length).toBe(2);
   });
 
   test('public registries give tokens without credentials', async () => {
-    const { url, asked } = await bearerRegistry();
-    expect((await client(url)('/v2/a', 'repository:a:pull')).status).toBe(200);
-    expect(asked()[0]?.authorization).toBeUndefined();
+    const found = await bearerRegistry();
+    expect((await registryClient(found.url).get('/v2/a', 'repository:a:pull')).status).toBe(200);
+    expect(found.asked()[0]?.authorization).toBeUndefined();
   });
 
   test('an identity token is exchanged by POST', async () => {
-    const { url, asked } = await bearerRegistry();
-    await client(url, { identityToken: 'id-token' })('/v2/a', 'repository:a:pull');
-    expect(asked()[0]).toMatchObject({
-      path: '/token',
-      body: expect.stringContaining('grant_type=refresh_token'),
-    });
-    expect(asked()[0]?.body).toContain('refresh_token=id-token');
+    const found = await bearerRegistry();
+    const credentials = { identityToken: 'id-token' };
+    await registryClient(found.url, { credentials }).get('/v2/a', 'repository:a:pull');
+    const [asked] = found.asked();
+    expect([asked?.method, asked?.path, Object.fromEntries(new URLSearchParams(asked?.body))]).toEqual([
+      'POST',
+      '/token',
+      {
+        grant_type: 'refresh_token',
+        service: 's',
+        client_id: 'container-registry-exporter',
+        refresh_token: 'id-token',
+        scope: 'repository:a:pull',
+      },
+    ]);
   });
 
   test('a token of the configuration is sent as it is', async () => {
-    const { url, seen } = await site((_request, response) => response.end());
-    await client(url, { token: 'abc' })('/v2/a');
-    expect(seen[0]?.authorization).toBe('Bearer abc');
+    const found = await site((_request, response) => response.end());
+    await registryClient(found.url, { credentials: { token: 'abc' } }).get('/v2/a');
+    expect(found.seen.at(-1)).toMatchObject({ path: '/v2/a', authorization: 'Bearer abc' });
   });
 
   test('a scope that the credentials do not have is forbidden, not unauthorized', async () => {
     const { url } = await site((request, response) => {
       if (request.url?.startsWith('/token')) return void response.end('{"token":"t"}');
       const error = request.headers.authorization ? ',error="insufficient_scope"' : '';
-      response.writeHead(401, { 'www-authenticate': `Bearer realm="${url}/token"${error}` }).end();
+      challenge(response, `Bearer realm="${url}/token"${error}`);
     });
-    const error = await client(url, robot)('/v2/a').catch((thrown: unknown) => thrown);
-    expect((error as CollectError).reason).toBe('forbidden');
+    const error = await failure(registryClient(url, { credentials: robot }).get('/v2/a'));
+    expect(error.reason).toBe('forbidden');
+  });
+
+  test('the scope that a challenge asks for is remembered where it is another than ours', async () => {
+    const found = await bearerRegistry({ scope: '*' });
+    const session = createSession();
+    for (const name of ['a', 'b']) {
+      found.expire();
+      const { get } = registryClient(found.url, { session });
+      await get(`/v2/${name}`, `repository:${name}:pull`);
+      await get(`/v2/${name}`, `repository:${name}:pull`);
+    }
+    const scopes = found.asked().map(({ path }) => new URL(path, found.url).searchParams.get('scope'));
+    expect(scopes.slice(0, 1)).toEqual(['repository:a:pull']);
+    expect(sent(found).filter((one) => one.includes('nothing'))).toEqual([
+      '/v2/ nothing',
+      ...scopes.map(() => '/token nothing'),
+    ]);
   });
 });
 
-describe('credentials go to the registry and its own domain only', () => {
-  const challenge = (realm: string) =>
-    site((_request, response) =>
-      response.writeHead(401, { 'www-authenticate': `Bearer realm="${realm}",service="s"` }).end(),
+test('what is kept is bounded: what was used least recently goes first', () => {
+  const kept = createRecent<number>(3);
+  for (const [index, key] of ['a', 'b', 'c'].entries()) kept.set(key, index);
+  kept.get('a');
+  kept.set('d', 3);
+  expect(['a', 'b', 'c', 'd'].map((key) => kept.get(key))).toEqual([0, undefined, 2, 3]);
+});
+
+/**
+ * `getChallenge` of Harbor asks who brings an Authorization for Basic, and anybody at the catalog, which takes no token.
+ * https://github.com/goharbor/harbor/blob/main/src/server/middleware/v2auth/auth.go
+ */
+test("Harbor's catalog takes Basic where all else takes tokens; that is learned once", async () => {
+  const found = await site((request, response) => {
+    const { authorization } = request.headers;
+    const path = request.url ?? '';
+    if (path.startsWith('/service/token'))
+      return authorization === basic
+        ? void response.end('{"token":"good","access_token":"","expires_in":1800}')
+        : challenge(response);
+    if (path === '/v2/_catalog' ? authorization === basic : authorization === 'Bearer good')
+      return void response.end('ok');
+    return challenge(
+      response,
+      authorization || path === '/v2/_catalog'
+        ? 'Basic realm="harbor"'
+        : `Bearer realm="${found.url}/service/token",service="harbor-registry"`,
     );
-
-  test('a token server on another host is not given them; the error names it', async () => {
-    const thief = await site((_request, response) => response.end('{"token":"t"}'), '127.0.0.2');
-    const { url } = await challenge(`${thief.url}/token`);
-    const error = await client(url, robot)('/v2/a').catch((thrown: unknown) => thrown);
-    expect(error).toBeInstanceOf(CollectError);
-    expect(String(error)).toContain(`add "${new URL(thief.url).host}" to auth.trustedRealms`);
-    expect(thief.seen).toEqual([]);
   });
-
-  test('unless it is trusted', async () => {
-    const server = await site((_request, response) => response.end('{"token":"t"}'), '127.0.0.2');
-    const { url } = await challenge(`${server.url}/token`);
-    await client(url, robot, ['127.0.0.2'])('/v2/a').catch(() => {});
-    expect(server.seen[0]?.authorization).toBe(basic);
-  });
-
-  test('without credentials any token server may be asked', async () => {
-    const server = await site((_request, response) => response.end('{"token":"t"}'), '127.0.0.2');
-    const { url } = await challenge(`${server.url}/token`);
-    await client(url)('/v2/a').catch(() => {});
-    expect(server.seen.length).toBe(1);
-  });
-});
-
-describe("docker's config.json", () => {
-  const write = (content: unknown): string => {
-    const folder = tempDir();
-    closing.push(() => folder.remove());
-    const path = join(folder.path, 'config.json');
-    writeFileSync(path, typeof content === 'string' ? content : JSON.stringify(content));
-    return path;
+  const session = createSession();
+  const poll = async () => {
+    const { get } = registryClient(found.url, { credentials: robot, session });
+    await get('/v2/_catalog', 'registry:catalog:*');
+    await get('/v2/a/tags/list', 'repository:a:pull');
   };
-  const base64 = (text: string) => Buffer.from(text).toString('base64');
+  await poll();
+  found.seen.splice(0);
+  await poll();
+  expect(sent(found)).toEqual([`/v2/_catalog ${basic}`, '/v2/a/tags/list Bearer good']);
+});
 
-  test.each<[string, object, string, Credentials]>([
-    ['user and password', { 'r.example.com': { auth: base64('robot:pass:word') } }, 'r.example.com', robot],
-    [
-      'under an address',
-      { 'https://r.example.com/v2/': { auth: base64('robot:pass:word') } },
-      'r.example.com',
-      robot,
-    ],
-    ['in the clear', { 'r.example.com:5000': robot }, 'r.example.com:5000', robot],
-    [
-      'an identity token',
-      { 'r.example.com': { auth: base64('x:'), identitytoken: 'id' } },
-      'r.example.com',
-      { identityToken: 'id' },
-    ],
-    [
-      "Docker Hub's old address",
-      { 'https://index.docker.io/v1/': { auth: base64('robot:pass:word') } },
-      'registry-1.docker.io',
-      robot,
-    ],
-  ])('%s', async (_title, auths, host, expected) => {
-    expect(await dockerConfigCredentials(write({ auths }), host)).toEqual(expected);
+describe('configured credentials are used, whatever is shown to anybody', () => {
+  /** GitHub's Docker registry and gcr.io: https://github.com/containers/image/issues/211 */
+  test.each([
+    ['Basic', 'Basic realm="x"', basic],
+    ['Bearer', 'Bearer realm="/token"', 'Bearer good'],
+  ])('a registry that has its challenge at /v2/ only: %s', async (_title, text, expected) => {
+    const { url } = await site((request, response) => {
+      if (request.url?.startsWith('/token')) return void response.end('{"token":"good"}');
+      if (request.headers.authorization === expected) return void response.end('private');
+      return request.url === '/v2/' ? challenge(response, text) : void response.writeHead(404).end();
+    });
+    const { get } = registryClient(url, { credentials: robot });
+    expect((await get('/v2/a', 'repository:a:pull')).body.toString()).toBe('private');
   });
 
-  test('without the host, the error names file and host', async () => {
-    const path = write({ auths: { 'other.example.com': { auth: base64('a:b') } } });
-    await expect(dockerConfigCredentials(path, 'r.example.com')).rejects.toThrow(
-      `the docker configuration ${path} has no credentials for r.example.com under auths`,
-    );
+  /** zot with `anonymousPolicy`: no challenge, a part for anybody, 401 for wrong credentials. */
+  const open = () =>
+    site((request, response) => {
+      const { authorization } = request.headers;
+      if (authorization !== undefined && authorization !== basic)
+        return challenge(response, 'Basic realm="zot"');
+      const repositories = authorization === basic ? ['private/app', 'public/app'] : ['public/app'];
+      response.end(
+        request.url?.startsWith('/v2/_catalog') ? JSON.stringify({ repositories }) : '{"tags":[]}',
+      );
+    });
+  const pollOpen = async (auth: object | undefined, more: object = {}) => {
+    const found = await open();
+    const running = await runLoop(oci, {
+      endpoint: found.url,
+      http: { retries: 0 },
+      ...(auth && { auth }),
+      ...more,
+    });
+    await running.poll();
+    await running.stop();
+    return {
+      up: await running.value('up'),
+      repositories: await running.value('repositories'),
+      running,
+      found,
+    };
+  };
+
+  test('a registry without a challenge is sent them all the same', async () => {
+    expect(await pollOpen(robot)).toMatchObject({ up: 1, repositories: 2 });
+    expect(await pollOpen(undefined)).toMatchObject({ up: 1, repositories: 1 });
   });
 
   test.each([
-    ['that is no JSON', base64('robot:hunter2')],
-    ['that is cut', `{"auths":{"r.example.com":{"auth":"${base64('robot:hunter2')}`],
-    ['of another shape', '[]'],
-  ])('a file %s is an error that names it and repeats nothing of it', async (_title, content) => {
-    const path = write(content);
-    const error = await dockerConfigCredentials(path, 'r.example.com').catch((thrown: Error) => thrown);
-    expect((error as Error).message).toContain(path);
-    expect(inspect(error)).not.toContain(base64('robot:hunter2'));
+    ['the catalog', {}],
+    ['named repositories', { names: ['public/app', 'private/app'] }],
+  ])('wrong ones fail the poll, although anybody would see a part of %s', async (_title, more) => {
+    const { up, repositories, running, found } = await pollOpen(
+      { username: 'robot', password: 'wrong' },
+      more,
+    );
+    expect([up, repositories]).toEqual([0, undefined]);
+    expect(running.loop.status().errors).toMatchObject([
+      {
+        reason: 'auth',
+        message: `${found.url}/v2/ answered 401: check that the credentials are right and have not expired`,
+      },
+    ]);
+    expect(found.paths()).toEqual(['/v2/', '/v2/']);
   });
 
-  test('a file that is not there is told as that', async () => {
-    await expect(dockerConfigCredentials('/nowhere/config.json', 'r.example.com')).rejects.toThrow('ENOENT');
+  test('wrong ones fail the poll where the token server refuses them', async () => {
+    const found = await bearerRegistry({ strict: true });
+    const auth = { username: 'robot', password: 'wrong' };
+    const running = await runLoop(oci, {
+      endpoint: found.url,
+      auth,
+      names: ['a', 'b'],
+      http: { retries: 0 },
+    });
+    await running.poll();
+    await running.stop();
+    expect(running.loop.status().errors).toMatchObject([
+      {
+        reason: 'auth',
+        message: `${found.url}/token answered 401: check that the credentials are right and have not expired`,
+      },
+    ]);
+    // Once for the first repository and once for none.
+    expect(found.paths()).toEqual(['/v2/', '/token', '/token']);
   });
+
+  test('ones that are no longer good fail the poll in which that is seen', async () => {
+    let good = true;
+    const { url } = await site((request, response) => {
+      if (!good || request.headers.authorization !== basic) return challenge(response, 'Basic realm="x"');
+      response.end('{"tags":[]}');
+    });
+    const running = await runLoop(oci, {
+      endpoint: url,
+      auth: robot,
+      names: ['a', 'b'],
+      http: { retries: 0 },
+    });
+    await running.poll();
+    expect(await running.value('up')).toBe(1);
+    good = false;
+    await running.poll();
+    await running.stop();
+    expect(await running.value('up')).toBe(0);
+    expect(running.loop.status().errors[0]).toMatchObject({ reason: 'auth' });
+  });
+
+  /** So do Azure's scope maps. */
+  test('a token server that refuses one scope only fails that repository only', async () => {
+    const found = await site((request, response) => {
+      const { pathname, searchParams } = new URL(request.url ?? '', 'http://x');
+      if (pathname === '/token')
+        return searchParams.get('scope')?.includes(':secret:')
+          ? challenge(response)
+          : void response.end(JSON.stringify({ token: 'good' }));
+      if (request.headers.authorization !== 'Bearer good')
+        return challenge(response, 'Bearer realm="/token"');
+      return void response.end('{"tags":[]}');
+    });
+    const settings = { endpoint: found.url, auth: robot, http: { retries: 0 } };
+    const running = await runLoop(oci, { ...settings, names: ['secret', 'a'] });
+    await running.poll();
+    await running.stop();
+    expect(await running.value('up')).toBe(1);
+    expect((await running.lines('repository_images')).join()).toContain('repository="a"');
+    expect(running.log()).toContain('for repository:secret:pull: the credentials lack a permission for it');
+  });
+
+  test('a token of the configuration that /v2/ refuses is refused', async () => {
+    const { url } = await site((request, response) =>
+      request.headers.authorization === 'Bearer old'
+        ? challenge(response, 'Bearer realm="/token"')
+        : response.end(),
+    );
+    const { prove } = registryClient(url, { credentials: { token: 'old' } });
+    await expect(prove('registry:catalog:*')).rejects.toThrow(CredentialsRefused);
+  });
+
+  test.each([
+    ['names another scope', 'Bearer realm="/token",scope="repository:user/image:pull"'],
+    ['says that the scope is not enough', 'Bearer realm="/token",error="insufficient_scope"'],
+  ])('but not where /v2/ %s: it may be for one repository', async (_title, text) => {
+    const { url } = await site((request, response) =>
+      request.url === '/v2/' ? challenge(response, text) : response.end(),
+    );
+    const { prove, get } = registryClient(url, { credentials: { token: 'narrow' } });
+    await prove('repository:a:pull');
+    expect((await get('/v2/a', 'repository:a:pull')).status).toBe(200);
+  });
+
+  test('an identity token that nobody would take is no reading without credentials', async () => {
+    const { url } = await open();
+    const { prove } = registryClient(url, { credentials: { identityToken: 'id' } });
+    await expect(prove('registry:catalog:*')).rejects.toThrow('names no token server');
+  });
+
+  test('a registry that answers elsewhere is not read without them', async () => {
+    const there = await open();
+    const here = await site((request, response) =>
+      response.writeHead(307, { location: `${there.url}${request.url}` }).end(),
+    );
+    const error = await failure(registryClient(here.url, { credentials: robot }).prove('registry:catalog:*'));
+    expect([error.reason, error.message]).toEqual([
+      'auth',
+      `${here.url} redirects to ${there.url}, which is not sent the credentials: if that is the registry, make it the endpoint`,
+    ]);
+    expect((await registryClient(here.url).get('/v2/_catalog')).body.toString()).toContain('public/app');
+  });
+});
+
+describe('a registry whose /v2/ is odd is read as if it had not been asked', () => {
+  const oddities: Record<string, (response: import('node:http').ServerResponse) => void> = {
+    '404': (response) => void response.writeHead(404).end('404 page not found'),
+    '403': (response) => void response.writeHead(403).end('<html>no</html>'),
+    '401 without a challenge': (response) => challenge(response),
+    '401 with a challenge that nobody knows': (response) => challenge(response, 'Negotiate'),
+    '200 HTML': (response) => void response.end('<html>log in</html>'),
+    '204': (response) => void response.writeHead(204).end(),
+    '500': (response) => void response.writeHead(500).end(),
+    '503': (response) => void response.writeHead(503, { 'retry-after': '30' }).end(),
+    'a redirect to a web site': (response) => void response.writeHead(302, { location: '/login' }).end(),
+    'a redirect without end': (response) => void response.writeHead(302, { location: '/v2/' }).end(),
+    'a redirect to nowhere': (response) => void response.writeHead(302, { location: 'gopher://x' }).end(),
+    'more than any answer': (response) => void response.end('x'.repeat(200_000)),
+  };
+  const schemes: readonly [string, string | undefined, string | undefined][] = [
+    ['nothing', undefined, undefined],
+    ['Basic', 'Basic realm="x"', basic],
+    ['Bearer', 'Bearer realm="/token"', 'Bearer good'],
+  ];
+  test.each(
+    Object.keys(oddities).flatMap((title) =>
+      schemes.map(([name, ...rest]) => [title, name, ...rest] as const),
+    ),
+  )('%s, and it wants %s', async (title, _name, text, expected) => {
+    const found = await site((request, response) => {
+      if (request.url === '/v2/') return oddities[title]?.(response);
+      if (request.url?.startsWith('/token')) return void response.end('{"token":"good"}');
+      if (request.url === '/login') return void response.end('<html>log in</html>');
+      return text !== undefined && request.headers.authorization !== expected
+        ? challenge(response, text)
+        : void response.end('ok');
+    });
+    const { prove, get } = registryClient(found.url, { credentials: text ? robot : undefined });
+    await prove('repository:a:pull');
+    expect((await get('/v2/a', 'repository:a:pull')).body.toString()).toBe('ok');
+    expect((await get('/v2/b', 'repository:b:pull')).body.toString()).toBe('ok');
+    expect(found.paths().filter((path) => path === '/v2/').length).toBeLessThanOrEqual(
+      title.includes('redirect without end') ? 6 : 2,
+    );
+  });
+
+  test('503 is asked again at the next poll, and once in each', async () => {
+    let status = 503;
+    const found = await site((request, response) =>
+      request.url === '/v2/' && status !== 200
+        ? response.writeHead(status).end()
+        : request.headers.authorization === basic
+          ? response.end('ok')
+          : challenge(response, 'Basic realm="x"'),
+    );
+    const session = createSession();
+    const poll = async () => {
+      const { get } = registryClient(found.url, { session });
+      await get('/v2/a').catch(() => {});
+      await get('/v2/b').catch(() => {});
+    };
+    await poll();
+    await poll();
+    status = 200;
+    await poll();
+    await poll();
+    expect(found.paths().filter((path) => path === '/v2/').length).toBe(3);
+  });
+});
+
+test.each([
+  ['GitLab, Docker Hub: the token lacks the scope', ',error="insufficient_scope"'],
+  ['others say nothing of why', ''],
+])('a catalog that is refused to good credentials: the hint is `names`. %s', async (_title, error) => {
+  const { url } = await site((request, response) => {
+    if (request.url?.startsWith('/token')) return void response.end('{"token":"good"}');
+    if (request.url === '/v2/' && request.headers.authorization) return void response.end();
+    challenge(response, `Bearer realm="${url}/token"${request.headers.authorization ? error : ''}`);
+  });
+  const running = await runLoop(oci, { endpoint: url, auth: robot, http: { retries: 0 } });
+  await running.poll();
+  await running.stop();
+  expect(running.loop.status().errors).toMatchObject([
+    { reason: 'forbidden', message: expect.stringContaining('name the repositories under `names`') },
+  ]);
+});
+
+test('no error shows what was sent', async () => {
+  const found = await bearerRegistry({ strict: true });
+  const secret = { username: 'robot', password: 'hunter2-hunter2' };
+  const error = await failure(
+    registryClient(found.url, { credentials: secret }).get('/v2/a', 'repository:a:pull'),
+  );
+  for (const part of ['hunter2', basicOf(secret).slice(6)])
+    expect(inspect(error, { depth: 9 })).not.toContain(part);
 });
 
 test('a password file that is not there fails the poll for want of credentials, and is named', async () => {

@@ -1,7 +1,13 @@
 import { z } from 'zod';
 import { auth, duration, endpointUrl } from '../options.ts';
 import { defineProvider } from '../provider.ts';
-import { createRegistryClient, credentialsOf } from '../registry-auth.ts';
+import {
+  CredentialsRefused,
+  catalogScope,
+  createRegistryClient,
+  credentialsOf,
+  pullScope,
+} from '../registry-auth.ts';
 import { readSideBySide } from '../side-by-side.ts';
 import { createDistribution } from './oci/client.ts';
 import { createDigests } from './oci/digests.ts';
@@ -62,7 +68,8 @@ export const oci = defineProvider<typeof options>({
     const registry = createRegistryClient({
       http,
       endpoint: given.endpoint,
-      credentials: credentialsOf(given.auth, given.endpoint.host),
+      credentials: credentialsOf(given.auth, given.endpoint),
+      session: context.session,
       ...(given.auth?.trustedRealms && { trustedRealms: given.auth.trustedRealms }),
     });
     const client = createDistribution(registry, given.endpoint.href, context.memory);
@@ -72,6 +79,8 @@ export const oci = defineProvider<typeof options>({
       stableTagsSeconds: (given.stableTagsInterval ?? 86_400_000) / 1000,
     });
     const source = { client, context, names: given.names, anonymous: given.auth === undefined };
+    const [first] = (context.only ?? given.names ?? []).filter((name) => context.wants(name));
+    await registry.prove(first === undefined ? catalogScope : pullScope(first));
     if (given.cache) return yield* readCache(source);
     const referrersSeconds = (given.referrersInterval ?? 21_600_000) / 1000;
     const referrers = createReferrers(client, context, referrersSeconds);
@@ -87,7 +96,10 @@ export const oci = defineProvider<typeof options>({
     const missing = createMissing(source);
     const read = (name: string) => readRepository(scope, name);
     for await (const observation of readSideBySide(context, repositories(source), read)) {
-      if (observation.type === 'repository-failed') digests.incomplete();
+      if (observation.type === 'repository-failed') {
+        if (observation.error instanceof CredentialsRefused) throw observation.error;
+        digests.incomplete();
+      }
       missing.seen(observation);
       yield observation;
     }

@@ -1,5 +1,4 @@
-import { readFile } from 'node:fs/promises';
-import { z } from 'zod';
+import { createHash } from 'node:crypto';
 import { CollectError } from '../errors.ts';
 import type { Auth } from '../options.ts';
 
@@ -11,64 +10,44 @@ export type Credentials =
   /** Exchanged for access tokens (docker's `identitytoken`). */
   | { readonly identityToken: string };
 
-/** Reads the credentials of an `auth:` setting; files are read again when they changed. */
-export function credentialsOf(auth: Auth | undefined, host: string): () => Promise<Credentials | undefined> {
-  return async () => {
-    if (!auth) return undefined;
-    if (auth.token) return { token: await auth.token.read() };
-    if (auth.username !== undefined && auth.password)
+/**
+ * Reads the credentials for a repository, or for the registry itself; files are read again when they changed.
+ * @throws CollectError `auth` where they cannot be read
+ */
+export type ReadCredentials = (repository?: string) => Promise<Credentials | undefined>;
+
+/** The credentials of an `auth:` setting. */
+export function credentialsOf(auth: Auth | undefined, endpoint: URL): ReadCredentials {
+  return async (repository) => {
+    if (auth?.token) return { token: sendable(await auth.token.read()) };
+    if (auth?.username !== undefined && auth.password)
       return { username: auth.username, password: await auth.password.read() };
-    return auth.dockerConfigFile === undefined
-      ? undefined
-      : dockerConfigCredentials(auth.dockerConfigFile, host);
+    return auth?.dockerConfig?.credentials(endpoint, repository);
   };
 }
 
-const dockerConfig = z.object({
-  auths: z
-    .record(
-      z.string(),
-      z.object({
-        auth: z.string().optional(),
-        username: z.string().optional(),
-        password: z.string().optional(),
-        identitytoken: z.string().optional(),
-      }),
-    )
-    .default({}),
-});
-
-/** `https://index.docker.io/v1/` and `registry.example.com` alike as a bare host. */
-const hostOf = (key: string): string => {
-  const host = key.replace(/^https?:\/\//, '').replace(/\/.*$/, '');
-  return ['index.docker.io', 'registry-1.docker.io'].includes(host) ? 'docker.io' : host;
-};
-
-/**
- * Credentials of a host from docker's `config.json`.
- * @throws CollectError `auth` when the file cannot be read or has nothing for the host.
- */
-export async function dockerConfigCredentials(path: string, host: string): Promise<Credentials> {
-  let content: z.infer<typeof dockerConfig>;
-  try {
-    content = dockerConfig.parse(JSON.parse(await readFile(path, 'utf8')));
-  } catch (error) {
-    // What the parser says repeats pieces of the file; the system's own errors do not.
-    const { code } = error as NodeJS.ErrnoException;
-    throw new CollectError(
-      'auth',
-      `the docker configuration ${path} cannot be read as JSON with auths${code ? ` (${code})` : ''}`,
-    );
-  }
-  const [, found] = Object.entries(content.auths).find(([key]) => hostOf(key) === hostOf(host)) ?? [];
-  if (found?.identitytoken) return { identityToken: found.identitytoken };
-  if (found?.username !== undefined && found.password !== undefined)
-    return { username: found.username, password: found.password };
-  const decoded = Buffer.from(found?.auth ?? '', 'base64').toString('utf8');
-  const colon = decoded.indexOf(':');
-  if (colon > 0) return { username: decoded.slice(0, colon), password: decoded.slice(colon + 1) };
+/** A token becomes a header as it is. */
+function sendable(token: string): string {
+  if (/^[\x21-\x7e]+$/.test(token)) return token;
   throw new CollectError(
     'auth',
-    `the docker configuration ${path} has no credentials for ${host} under auths`,
+    'the token of auth holds spaces, line breaks or other characters that no token has',
   );
 }
+
+/** The header of Basic authentication: https://www.rfc-editor.org/rfc/rfc7617 */
+export function basicHeader({
+  username,
+  password,
+}: {
+  readonly username: string;
+  readonly password: string;
+}): string {
+  return `Basic ${Buffer.from(`${username}:${password}`, 'utf8').toString('base64')}`;
+}
+
+/** Tells credentials apart without holding them. */
+export const identityOf = (credentials: Credentials | undefined): string =>
+  credentials
+    ? createHash('sha256').update(JSON.stringify(credentials)).digest('base64')
+    : 'without credentials';

@@ -120,6 +120,7 @@ describe('the cost of a poll', () => {
     simulator.requests.clear();
     await after.poll();
     expect([...simulator.requests.keys()].toSorted()).toEqual([
+      'base',
       'catalog',
       'manifest_head',
       'referrers',

@@ -118,7 +118,11 @@ export async function startOciSimulator(options: OciSimulatorOptions = {}): Prom
     response.end(body);
   };
 
-  function authorized(request: IncomingMessage, response: ServerResponse, scope: string): boolean {
+  function authorized(
+    request: IncomingMessage,
+    response: ServerResponse,
+    scope: string | undefined,
+  ): boolean {
     const given = request.headers.authorization;
     if (options.auth === 'basic') {
       if (given === basic) return true;
@@ -130,11 +134,11 @@ export async function startOciSimulator(options: OciSimulatorOptions = {}): Prom
     if (options.auth !== 'bearer') return true;
     const token = tokens.get((given ?? '').replace(/^Bearer /, ''));
     const valid = token !== undefined && token.until > Date.now();
-    if (valid && token.scopes.has(scope)) return true;
+    if (valid && (scope === undefined || token.scopes.has(scope))) return true;
     const problem =
       given === undefined ? '' : valid ? ',error="insufficient_scope"' : ',error="invalid_token"';
     send(response, 401, error('UNAUTHORIZED', 'authentication required'), {
-      'www-authenticate': `Bearer realm="${url}/token",service="simulated",scope="${scope}"${problem}`,
+      'www-authenticate': `Bearer realm="${url}/token",service="simulated"${scope === undefined ? '' : `,scope="${scope}"`}${problem}`,
     });
     return false;
   }
@@ -275,7 +279,13 @@ export async function startOciSimulator(options: OciSimulatorOptions = {}): Prom
     if (await applyFault(faults, found as never, request, response, error('TOOMANYREQUESTS', 'slow down')))
       return;
     if (operation === 'token') return token(request, response, searchParams);
-    const scope = operation === 'catalog' ? 'registry:catalog:*' : `repository:${repository}:pull`;
+    // `/v2/` asks for a good token, whatever it is for.
+    const scope =
+      operation === 'base'
+        ? undefined
+        : operation === 'catalog'
+          ? 'registry:catalog:*'
+          : `repository:${repository}:pull`;
     if (!authorized(request, response, scope)) return;
     if (operation === 'base') return send(response, 200, '{}');
     if (operation === 'catalog') {

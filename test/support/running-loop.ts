@@ -42,14 +42,11 @@ export async function runLoop(
   registry: Readonly<Record<string, unknown>>,
   options: {
     readonly storagePath?: string;
-    readonly target?: string;
     readonly keepLog?: boolean;
     readonly exposition?: Exposition;
-    /** Of the registry (default `edge`). */
-    readonly name?: string;
   } = {},
 ): Promise<RunningLoop> {
-  const { name = 'edge' } = options;
+  const name = 'edge';
   const config: Config = parseConfig(
     stringify({ registries: [{ name, type: provider.type, schedule: '24h', ...registry }] }),
     { file: 'test.yaml', providers: { [provider.type]: provider }, env: {} },
@@ -64,10 +61,10 @@ export async function runLoop(
     },
   });
   const log = createLogger({ level: 'debug', format: 'logfmt', stream });
-  const { exposition = createExposition(), target = 'test' } = options;
+  const { exposition = createExposition() } = options;
   const self = createSelfMetrics({ version: '0.0.0', revision: 'test' });
-  const storage = createStorage({ path: options.storagePath, registry: name, target, log });
-  const memory = await openMemory({ path: storage.memoryPath, target, log });
+  const storage = createStorage({ path: options.storagePath, registry: name, target: 'test', log });
+  const memory = await openMemory({ path: storage.memoryPath, target: 'test', log });
   const loop = createRegistryLoop({
     settings,
     provider,
@@ -84,7 +81,6 @@ export async function runLoop(
   const lines = async (...families: string[]) =>
     (await textOf(exposition))
       .split('\n')
-      .filter((line) => line.includes(shared))
       .filter((line) => families.some((family) => new RegExp(`^container_registry_${family}[{ ]`).test(line)))
       .map((line) => line.replace('container_registry_', '').replace(`${shared},`, '').replace(shared, ''));
   return {

@@ -49,7 +49,7 @@ export function createApi(given: {
   readonly auth: Auth | undefined;
 }): Api {
   const platform = platformOf(given.endpoint);
-  const credentials = credentialsOf(given.auth, given.endpoint.host);
+  const credentials = credentialsOf(given.auth, given.endpoint);
 
   return {
     async request({ path, query, post, anonymous, ...rest }) {

@@ -100,7 +100,7 @@ export function createHarbor(options: {
 }): Harbor {
   const { http, endpoint, auth, pageSize } = options;
   const base = endpoint.href.replace(/\/+$/, '').replace(/\/api\/v2\.0$/, '');
-  const credentials = credentialsOf(auth, endpoint.host);
+  const credentials = credentialsOf(auth, endpoint);
 
   async function authorization(): Promise<Record<string, string>> {
     const given = await credentials();

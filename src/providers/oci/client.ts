@@ -10,6 +10,7 @@ import {
   type Referrer,
 } from '../../images/manifest.ts';
 import type { Memory } from '../../provider.ts';
+import { pullScope } from '../../registry-auth.ts';
 import { errorCodes, notOfARegistry } from './answers.ts';
 import { createListings } from './listings.ts';
 import { isName } from './names.ts';
@@ -64,7 +65,7 @@ export function createDistribution(client: ScopedClient, endpoint: string, memor
   const request = (repository: string, rest: string, operation: string) => ({
     url: new URL(`${base}/v2/${inPath(repository)}/${rest}`),
     operation,
-    scope: `repository:${repository}:pull`,
+    scope: pullScope(repository),
   });
   const listings = createListings(client, base, memory);
 

@@ -4,6 +4,7 @@ import { nextByLink, walkNames, walkPages } from '../../http/pages.ts';
 import { type HttpRequest, type HttpResponse, json } from '../../http.ts';
 import { type Referrer, referrersPage } from '../../images/manifest.ts';
 import type { Memory } from '../../provider.ts';
+import { catalogScope } from '../../registry-auth.ts';
 import { errorCodes, notOfARegistry } from './answers.ts';
 import type { ScopedClient } from './client.ts';
 
@@ -15,8 +16,8 @@ const catalogPage = z.object({ repositories: names });
 /** distribution answers `"tags": null` for a repository whose last tag was deleted. */
 const tagsPage = z.object({ tags: names });
 
-/** In the place of a name that is none: no registry has it, and it is told with the others. */
-const asText = (name: unknown): string => (typeof name === 'string' ? name : `(${JSON.stringify(name)})`);
+/** In the place of a name that is no text: what is neither a name nor a tag, so that it is told and not asked for. */
+const asText = (name: unknown): string => (typeof name === 'string' ? name : `(${typeof name})/`);
 
 /**
  * Page sizes to try: distribution answers 400 above its maximum (1000 by default), Quay caps at 100, and some
@@ -80,7 +81,7 @@ export function createListings(client: ScopedClient, base: string, memory: Memor
       const asked = {
         url: new URL(`${base}/v2/_catalog`),
         operation: 'catalog',
-        scope: 'registry:catalog:*',
+        scope: catalogScope,
       };
       yield* walk(asked, await firstPage(asked), (response) =>
         (json(response, catalogPage).repositories ?? []).map(asText),

@@ -15,8 +15,7 @@ interface Source {
 /** Repositories as they are found: asked for, configured, or page by page of the catalog. */
 export async function* repositories(source: Source): AsyncGenerator<string> {
   const { context, names } = source;
-  // An event may name what the configuration does not.
-  const listed = context.only?.filter((name) => names?.includes(name) ?? true) ?? names;
+  const listed = context.only ?? names;
   if (!listed) yield* catalog(source);
   else for (const name of listed) if (context.wants(name)) yield name;
 }
@@ -33,7 +32,9 @@ async function* catalog({ client, context, anonymous }: Source): AsyncGenerator<
         else if (context.wants(name)) yield name;
       }
   } catch (error) {
-    if (error instanceof CollectError && refusals.has(error.status ?? 0))
+    // Registries that check scopes answer 401 to good credentials, which are not what has to be mended.
+    const { reason, status = 0 } = error instanceof CollectError ? error : {};
+    if (error instanceof CollectError && (reason === 'forbidden' || refusals.has(status)))
       throw new CollectError(
         error.reason,
         `${error.message}; the registry does not let its catalog be listed: name the repositories under \`names\``,

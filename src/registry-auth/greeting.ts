@@ -1,0 +1,79 @@
+import { CollectError } from '../errors.ts';
+import type { HttpClient, HttpResponse } from '../http.ts';
+import type { Known } from './known.ts';
+import { type Scheme, schemesOf, usualOf } from './scheme.ts';
+
+/** What a registry answers at `/v2/`, without credentials. */
+export interface Greeting {
+  /** Undefined: it has no challenge there. */
+  readonly scheme?: Scheme;
+  /** Whether it is a registry's answer: only then is a refusal there one of the credentials. */
+  readonly speaks: boolean;
+  /** Another origin that answers in its place. */
+  readonly elsewhere?: string;
+  /** Whether it may be another answer at the next poll. */
+  readonly passing?: boolean;
+}
+
+/** Any answer says something; only who throttles is asked again. */
+const statuses = Array.from({ length: 300 }, (_, index) => 300 + index).filter((status) => status !== 429);
+
+/** What the network says is true of all requests; what is odd about this answer is not. */
+const ofNetwork = new Set(['dns', 'connect', 'tls', 'timeout', 'throttled']);
+
+/**
+ * Asks `/v2/`: https://github.com/opencontainers/distribution-spec/blob/v1.1.0/spec.md#endpoints
+ * @returns undefined where the answer is none that can be read
+ */
+export async function askVersion(
+  http: HttpClient,
+  endpoint: URL,
+  authorization?: string,
+): Promise<HttpResponse | undefined> {
+  try {
+    return await http.request({
+      url: `${endpoint.href.replace(/\/+$/, '')}/v2/`,
+      operation: 'version',
+      accept: statuses,
+      ...(authorization !== undefined && { headers: { authorization } }),
+    });
+  } catch (error) {
+    if (error instanceof CollectError && !ofNetwork.has(error.reason)) return undefined;
+    throw error;
+  }
+}
+
+/** Asks a registry how it wants credentials to be shown, as docker and other clients do before anything else. */
+async function greet(http: HttpClient, endpoint: URL): Promise<Greeting> {
+  const response = await askVersion(http, endpoint);
+  if (!response) return { speaks: false };
+  const { origin, pathname } = response.url;
+  if (origin !== endpoint.origin)
+    return { speaks: false, ...(/\/v2\/?$/.test(pathname) && { elsewhere: origin }) };
+  if (response.status === 401) {
+    const scheme = usualOf(schemesOf(response)[0]);
+    // Whoever refuses without saying what would do has not refused credentials.
+    return scheme ? { speaks: true, scheme } : { speaks: false };
+  }
+  return { speaks: response.status < 300, ...(response.status >= 500 && { passing: true }) };
+}
+
+/** Asks once for as long as the registry is known; after an answer that may pass, once in each cycle. */
+export function createGreeting(http: HttpClient, endpoint: URL, known: Known): () => Promise<Greeting> {
+  let passing: Promise<Greeting> | undefined;
+  return async () => {
+    const asked = known.greeting ?? passing ?? greet(http, endpoint);
+    if (asked !== passing) known.greeting = asked;
+    try {
+      const answer = await asked;
+      if (answer.passing && known.greeting === asked) {
+        delete known.greeting;
+        passing = asked;
+      }
+      return answer;
+    } catch (error) {
+      if (known.greeting === asked) delete known.greeting;
+      throw error;
+    }
+  };
+}

@@ -1,0 +1,26 @@
+import type { Greeting } from './greeting.ts';
+import { createRecent, type Recent } from './recent.ts';
+import type { Scheme } from './scheme.ts';
+import { createTokens, type Tokens } from './tokens.ts';
+
+/** So many tokens, and scopes with a scheme of their own, are kept of a registry. */
+const mostScopes = 10_000;
+/** Files and helpers may give other credentials for each path, and new ones at any time. */
+const mostIdentities = 1000;
+
+/** What is known of how a registry authenticates; it outlives a poll, and is saved nowhere. */
+export interface Known {
+  /** What `/v2/` answered, or what a challenge said later. */
+  greeting?: Promise<Greeting>;
+  /** Scopes that are shown credentials in another way. */
+  readonly byScope: Recent<Scheme>;
+  readonly tokens: Tokens;
+  /** Credentials that the registry took, by identity. */
+  readonly proven: Recent<Promise<boolean>>;
+}
+
+export const createKnown = (): Known => ({
+  byScope: createRecent(mostScopes),
+  tokens: createTokens(mostScopes),
+  proven: createRecent(mostIdentities),
+});

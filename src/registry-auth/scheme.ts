@@ -1,0 +1,58 @@
+import type { HttpResponse } from '../http.ts';
+import { type Challenge, parseChallenges } from './challenge.ts';
+import type { TokenServer } from './token-server.ts';
+
+/** How a registry wants credentials to be shown. */
+export type Scheme = { readonly kind: 'basic' } | Bearer;
+
+export interface Bearer {
+  readonly kind: 'bearer';
+  readonly server: TokenServer;
+  /** What the challenge asks for; it goes before what the request would ask for. */
+  readonly scope?: string;
+}
+
+const bearerOf = (challenge: Challenge | undefined): Bearer | undefined => {
+  const realm = challenge?.parameters.get('realm');
+  if (realm === undefined) return undefined;
+  const scope = challenge?.parameters.get('scope');
+  return {
+    kind: 'bearer',
+    server: { realm, service: challenge?.parameters.get('service') ?? '' },
+    ...(scope !== undefined && { scope }),
+  };
+};
+
+/** The schemes of an answer's challenges that can be answered, tokens first. */
+export function schemesOf(response: HttpResponse): readonly Scheme[] {
+  const challenges = parseChallenges(response.headerLines('www-authenticate'));
+  const bearer = bearerOf(challenges.find(({ scheme }) => scheme === 'bearer'));
+  const basic = challenges.some(({ scheme }) => scheme === 'basic');
+  return [...(bearer ? [bearer] : []), ...(basic ? [{ kind: 'basic' } as const] : [])];
+}
+
+/** The `error` of an answer's challenge: `invalid_token`, `insufficient_scope`. https://www.rfc-editor.org/rfc/rfc6750#section-3.1 */
+export function challengeErrors(response: HttpResponse): readonly string[] {
+  return parseChallenges(response.headerLines('www-authenticate')).flatMap(
+    ({ parameters }) => parameters.get('error') ?? [],
+  );
+}
+
+/** The scheme without what only one request was asked for. */
+export function usualOf(scheme: Scheme | undefined): Scheme | undefined {
+  return scheme?.kind === 'bearer' ? { kind: 'bearer', server: scheme.server } : scheme;
+}
+
+/** Whether both show the same for a scope. */
+export function isSame(
+  one: Scheme | undefined,
+  other: Scheme | undefined,
+  scope: string | undefined,
+): boolean {
+  if (one?.kind !== 'bearer' || other?.kind !== 'bearer') return one?.kind === other?.kind;
+  return (
+    one.server.realm === other.server.realm &&
+    one.server.service === other.server.service &&
+    (one.scope ?? scope) === (other.scope ?? scope)
+  );
+}
