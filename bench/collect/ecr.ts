@@ -59,7 +59,7 @@ async function serve({ repositories, imagesPerRepository }: Amount): Promise<str
     DescribeRepositories: json({ repositories: list }),
     GetRegistryScanningConfiguration: json({
       registryId: account,
-      scanningConfiguration: { scanType: 'BASIC' },
+      scanningConfiguration: { scanType: 'BASIC', rules: [] },
     }),
     GetAccountSetting: json({ name: 'BASIC_SCAN_TYPE_VERSION', value: 'CLAIR' }),
     ListServiceQuotas: json({ Quotas: [] }),

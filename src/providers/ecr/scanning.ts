@@ -61,18 +61,27 @@ export function fits(filter: string, repository: string): boolean {
   return repository.length - last.length >= at && repository.endsWith(last);
 }
 
-async function isNative(aws: Aws, context: CollectContext): Promise<boolean | undefined> {
+/** What could not be told is asked for again after so long: nothing is missing without it. */
+const askAgainSeconds = 3600;
+
+/** Which basic scanner is at work; undefined where that cannot be told, as by most stand-ins for AWS. */
+async function isNative(
+  aws: Aws,
+  context: CollectContext,
+  account: string | undefined,
+): Promise<boolean | undefined> {
+  const { memory, now, log, signal } = context;
+  const key = `unknown basic scanner ${await aws.region()} ${account ?? '?'}`;
+  const failed = memory.get(key);
+  if (failed && now() - failed.storedAt < askAgainSeconds) return undefined;
   const { GetAccountSettingCommand } = await import('@aws-sdk/client-ecr');
   try {
     const answer = await aws.ecr.send(new GetAccountSettingCommand({ name: 'BASIC_SCAN_TYPE_VERSION' }));
     return parsed(answer, setting, 'GetAccountSetting', context).value !== 'CLAIR';
   } catch (error) {
-    context.signal.throwIfAborted();
-    // Only tells whether some calls can be spared: nothing is missing without it.
-    context.log.debug(
-      { err: error },
-      'which basic scanner is at work could not be read: both ways are tried',
-    );
+    signal.throwIfAborted();
+    log.debug({ err: error }, 'which basic scanner is at work could not be read: both ways are tried');
+    memory.set(key, true);
     return undefined;
   }
 }
@@ -96,7 +105,7 @@ export async function readScanning(aws: Aws, context: CollectContext): Promise<S
     const onPush = rules
       ?.filter(({ scanFrequency }) => ['SCAN_ON_PUSH', 'CONTINUOUS_SCAN'].includes(scanFrequency))
       .flatMap(({ repositoryFilters }) => repositoryFilters ?? []);
-    const native = type === 'BASIC' ? await isNative(aws, context) : undefined;
+    const native = type === 'BASIC' ? await isNative(aws, context, registryId) : undefined;
     return {
       account: registryId,
       type,

@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { z } from 'zod';
 import { CollectError, type FailureReason } from '../../errors.ts';
 import { type HttpClient, type HttpResponse, json } from '../../http.ts';
@@ -102,6 +103,14 @@ function urlOf({ protocol, hostname, port, path, query }: SdkRequest): URL {
   return url;
 }
 
+/** Answers from this size on are read one in a turn of the event loop, however many came at once. */
+const largeBytes = 65_536;
+let lastTurn: Promise<void> = Promise.resolve();
+function ownTurn(): Promise<void> {
+  lastTurn = lastTurn.then(() => nextTurn());
+  return lastTurn;
+}
+
 export function createTransport(given: Pick<EcrOptions, 'profile' | 'endpoint'>): Transport {
   let http: HttpClient | undefined;
   async function send(client: HttpClient, request: SdkRequest, operation: string): Promise<SdkResponse> {
@@ -120,6 +129,7 @@ export function createTransport(given: Pick<EcrOptions, 'profile' | 'endpoint'>)
     for (const [name, value] of Object.entries(response.headers))
       if (value !== undefined) headers[name] = Array.isArray(value) ? value.join(', ') : value;
     const { status: statusCode, body } = response;
+    if (body.length >= largeBytes) await ownTurn();
     const isJson = statusCode < 300 && request.headers['content-type'] !== formType;
     return { operation, statusCode, headers, body, ...(isJson && { json: json(response, z.unknown()) }) };
   }
