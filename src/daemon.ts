@@ -17,7 +17,7 @@ export interface Daemon {
   /** Entries that cover several registries. */
   entries(): readonly EntryStatus[];
   eventTarget(registry: string): EventTarget | undefined;
-  /** Whether registries are being started, or those of an entry have not been looked for yet. */
+  /** Whether registries are being started, or those of an entry have not been found yet. */
   starting(): boolean;
   /**
    * Reads the configuration and starts, stops and leaves loops accordingly; a registry whose part did not change is
@@ -203,7 +203,7 @@ export function createDaemon(input: {
       return found?.config.eventsToken && { loop: found.loop, token: found.config.eventsToken };
     },
     starting: () =>
-      changes > 0 || [...running.values()].some(({ finder }) => finder && finder.status().up === undefined),
+      changes > 0 || [...running.values()].some(({ finder, loops }) => finder && loops.size === 0),
     reload() {
       // With the file as it is when its turn comes.
       return inTurn(async () => {

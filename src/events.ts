@@ -90,11 +90,11 @@ export function createEventReceiver(options: {
     await floor;
     // What is left of the body is not waited for.
     response.set('Connection', 'close');
+    found?.loop.refused('unauthorized');
     if (starting()) {
       response.set('Retry-After', '5');
       return void plain(response, 503, 'registries are being read: send again');
     }
-    found?.loop.refused('unauthorized');
     plain(response, 401, 'unauthorized');
   };
 

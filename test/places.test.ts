@@ -53,6 +53,20 @@ test('each place is a registry of its own, named by all that tells it apart', as
   expect(daemon.entries()).toMatchObject([{ name: 'prod', type: 'cloud', up: true, registries: 2 }]);
 });
 
+test('until its places are found, and while the configuration is read, an entry is starting', async () => {
+  let regions: string[] = [];
+  const { daemon, repositories } = await start(entry(), () => regions);
+  await until(() => daemon.entries()[0]?.up === false);
+  expect(daemon.starting()).toBe(true);
+  regions = ['eu'];
+  await until(async () => (await repositories()).length === 1);
+  expect(daemon.starting()).toBe(false);
+  const reading = daemon.reload();
+  expect(daemon.starting()).toBe(true);
+  await reading;
+  expect(daemon.starting()).toBe(false);
+});
+
 test('a place that is missing once goes on: it is believed to be gone when the next search says so too', async () => {
   let regions = ['eu', 'us'];
   let searches = 0;

@@ -1,4 +1,5 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
@@ -336,6 +337,36 @@ describe('what is odd or too much', () => {
 });
 
 describe('when the answer is not 202', () => {
+  // The server gives a request ten seconds.
+  test.skipIf(process.env['LONG'] !== '1')(
+    'a body that drips is cut, and holds nobody else',
+    { timeout: 120_000 },
+    async () => {
+      const { port } = new URL(app.url);
+      const slow = Array.from({ length: 20 }, () => {
+        const socket = connect(Number(port), '127.0.0.1');
+        socket.write(
+          `POST /events/edge HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${token}\r\nContent-Length: 1000\r\n\r\n`,
+        );
+        const drip = setInterval(() => socket.write(' '), 500);
+        return new Promise<string>((resolve) => {
+          let answer = '';
+          socket.on('data', (data) => {
+            answer += String(data);
+          });
+          socket.on('error', () => {});
+          socket.on('close', () => {
+            clearInterval(drip);
+            resolve(answer);
+          });
+        });
+      });
+      expect((await post({ events: [event('1')] })).status).toBe(202);
+      for (const answer of await Promise.all(slow)) expect(answer).toMatch(/^HTTP\/1.1 408 /);
+      expect(seen.filter((line) => line.startsWith('pushed'))).toHaveLength(1);
+    },
+  );
+
   test('before the registries are known nobody is refused for good', async () => {
     starting = true;
     const answers = await Promise.all([
@@ -344,7 +375,7 @@ describe('when the answer is not 202', () => {
     ]);
     for (const answer of answers)
       expect([answer.status, answer.headers.get('retry-after')]).toEqual([503, '5']);
-    expect(seen).toEqual([]);
+    expect(seen).toEqual(['count unknown unauthorized']);
     // One that is known already takes its events.
     expect((await post({ events: [event('1')] })).status).toBe(202);
   });
