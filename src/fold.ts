@@ -1,9 +1,23 @@
 import type { CollectError } from './errors.ts';
 import { foldImages, type ImageSelection } from './fold/images.ts';
+import {
+  type Gate,
+  plausibleIdentity,
+  plausibleImage,
+  plausibleRegistryFacts,
+  plausibleRepositoryFacts,
+} from './fold/plausible.ts';
 import type { Retention } from './fold/retention.ts';
 import { type ImageRow, toRow } from './fold/rows.ts';
-import type { Observation, PackedTotals, RegistryFacts, RegistryIdentity, RepositoryFacts } from './model.ts';
-
+import type {
+  Image,
+  Observation,
+  PackedTotals,
+  RegistryFacts,
+  RegistryIdentity,
+  RepositoryFacts,
+} from './model.ts';
+import { keptName } from './names.ts';
 import { repackTotals } from './totals.ts';
 
 export type { ImageSelection } from './fold/images.ts';
@@ -19,6 +33,8 @@ export interface FoldOptions {
   previous?(repository: string): PackedTotals | undefined;
   /** Names of all repositories of the last snapshot: those of a group that failed. */
   known?(): Iterable<string>;
+  /** Told of what cannot be and was left out; once for each `key` is enough. */
+  tell?(key: string, fields: object, message: string): void;
 }
 
 /** What one cycle learned. */
@@ -86,43 +102,72 @@ export function createFold(options: FoldOptions): Fold {
     return { identity, facts, complete, gone, failed, failedGroups, emptyGroups };
   };
 
+  /** What a registry, a repository or an image of it says passes through this. */
+  const gate = (repository?: string, digestOf?: () => string | undefined): Gate => ({
+    now: options.now,
+    doubt(field, value) {
+      const digest = digestOf?.();
+      const about = {
+        ...(repository !== undefined && { repository }),
+        ...(digest !== undefined && { digest }),
+      };
+      options.tell?.(
+        `the impossible ${field} of ${JSON.stringify(repository ?? 'the registry')}`,
+        { ...about, field, value: String(value).slice(0, 40) },
+        'the registry sent a value that cannot be: it is left out, and what depends on it is unknown',
+      );
+    },
+  });
+
+  function addImages(repository: string, images: readonly Image[]): void {
+    const { rows } = opened(repository);
+    let digest: string | undefined;
+    const checked = gate(repository, () => digest);
+    for (const raw of images) {
+      digest = raw.digest;
+      const image = plausibleImage(raw, checked);
+      // A digest that a page boundary repeats is one image; its tags are those of both sightings.
+      const seen = rows.get(image.digest);
+      rows.set(image.digest, toRow(image, seen));
+    }
+  }
+
+  function end(repository: string, last: RepositoryFacts | undefined): void {
+    const { facts: first, rows } = opened(repository);
+    const facts = plausibleRepositoryFacts({ ...first, ...last }, gate(repository));
+    const totals = foldImages(repository, facts, rows, options);
+    complete.set(repository, repackTotals(totals, options.previous?.(repository)));
+    open.delete(repository);
+  }
+
+  function addOfRepository(observation: Extract<Observation, { repository: string }>): void {
+    const repository = keptName(observation.repository);
+    switch (observation.type) {
+      case 'repository':
+        open.set(repository, { facts: observation.facts ?? {}, rows: new Map() });
+        return;
+      case 'images':
+        return addImages(repository, observation.images);
+      case 'repository-complete':
+        return end(repository, observation.facts);
+      case 'repository-gone':
+        open.delete(repository);
+        gone.add(repository);
+        return;
+      case 'repository-failed':
+        open.delete(repository);
+        failed.set(repository, observation.error);
+    }
+  }
+
   return {
     add(observation) {
       switch (observation.type) {
         case 'identity':
-          identity = { ...identity, ...observation.identity };
+          identity = { ...identity, ...plausibleIdentity(observation.identity) };
           return;
         case 'registry':
-          facts = { ...facts, ...observation.facts };
-          return;
-        case 'repository':
-          open.set(observation.repository, { facts: observation.facts ?? {}, rows: new Map() });
-          return;
-        case 'images': {
-          const { rows } = opened(observation.repository);
-          for (const image of observation.images) {
-            // A digest that a page boundary repeats is one image; its tags are those of both sightings.
-            const seen = rows.get(image.digest);
-            rows.set(image.digest, toRow(image, seen));
-          }
-          return;
-        }
-        case 'repository-complete': {
-          const { facts: known, rows } = opened(observation.repository);
-          const facts = { ...known, ...observation.facts };
-          const totals = foldImages(observation.repository, facts, rows, options);
-          const before = options.previous?.(observation.repository);
-          complete.set(observation.repository, repackTotals(totals, before));
-          open.delete(observation.repository);
-          return;
-        }
-        case 'repository-gone':
-          open.delete(observation.repository);
-          gone.add(observation.repository);
-          return;
-        case 'repository-failed':
-          open.delete(observation.repository);
-          failed.set(observation.repository, observation.error);
+          facts = { ...facts, ...plausibleRegistryFacts(observation.facts, gate()) };
           return;
         case 'group-failed':
           failedGroups.set(observation.prefix, observation.error);
@@ -131,6 +176,9 @@ export function createFold(options: FoldOptions): Fold {
           return;
         case 'group-empty':
           emptyGroups.add(observation.prefix);
+          return;
+        default:
+          addOfRepository(observation);
       }
     },
     cut: (reason) => ({ ...result(), cut: reason ? { reason } : {} }),

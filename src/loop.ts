@@ -182,6 +182,7 @@ export function createRegistryLoop(input: {
           ...(settings.retention && { retention: settings.retention }),
           previous: (name) => state.snapshot?.repositories.get(name)?.totals,
           known: () => state.snapshot?.repositories.keys() ?? [],
+          tell: poll.tell,
         },
         deadline,
       );

@@ -62,7 +62,7 @@ export const longText = (length = 1_000) => z.string().transform((value) => valu
 /** Earlier times are zero values of programs, such as Go's year 1 and Unix' 1970. */
 const firstRealTime = Date.UTC(1990, 0, 1) / 1000;
 /** Clocks differ by minutes; what lies further ahead than a day is no time. */
-const aheadSeconds = 86_400;
+export const aheadSeconds = 86_400;
 
 /** Whether a time in Unix seconds can be one at which something happened. */
 export const isPastTime = (seconds: number, now = Date.now() / 1000): boolean =>

@@ -1,9 +1,9 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import { describe, expect, test } from 'vitest';
-import { labelValue } from '../src/exposition/text.ts';
 import { createExposition, renderSelf } from '../src/exposition.ts';
 import type { PackedView } from '../src/metrics.ts';
 import type { RegistryFacts, RepositoryTotals } from '../src/model.ts';
+import { keptName } from '../src/names.ts';
 import { createSelfMetrics } from '../src/self-metrics.ts';
 import { packTotals } from '../src/totals.ts';
 import { totalsOf, viewOf } from './support/app.ts';
@@ -124,7 +124,7 @@ describe('a series that is there twice', () => {
     const { lines, refused } = await published({
       repositories: [
         [odd, { tags: 7 }],
-        [labelValue(odd), { tags: 8 }],
+        [keptName(odd), { tags: 8 }],
       ],
     });
     const [only, ...others] = lines('container_registry_repository_tags');
@@ -174,7 +174,7 @@ test("the exporter's own metrics are held to the same: no value that is no numbe
   const { text, refused } = renderSelf(all, 'text');
   expect(text).toBe(`# HELP calls_total Calls.
 # TYPE calls_total counter
-calls_total{operation="${labelValue('x\ud800')}"} 1
+calls_total{operation="${keptName('x\ud800')}"} 1
 calls_total{operation="fine"} 2
 # HELP took_seconds Took.
 # TYPE took_seconds histogram

@@ -1,7 +1,7 @@
 import { type PackedView, type RegistryView, registryMetrics } from '../metrics.ts';
+import { isPlainName, keptName } from '../names.ts';
 import { createChunk, type Joined, join, pack } from './chunk.ts';
 import { createSampleWriter, labelText, type Refused } from './samples.ts';
-import { fitsLabel, labelValue } from './text.ts';
 
 /** The labels that all series of a registry begin with. */
 export const labelsOf = ({ registry, provider }: RegistryView): string =>
@@ -40,8 +40,8 @@ export function collidingNames(repositories: ReadonlyMap<string, PackedView>): R
   const taken = new Set<string>();
   const colliding = new Set<string>();
   for (const name of repositories.keys()) {
-    if (fitsLabel(name)) continue;
-    const value = labelValue(name);
+    if (isPlainName(name)) continue;
+    const value = keptName(name);
     if (taken.has(value) || repositories.has(value)) colliding.add(name);
     taken.add(value);
   }

@@ -1,23 +1,14 @@
 import type { ImageTotals, Kind, RepositoryFacts, RepositoryTotals, ScanStatus } from '../model.ts';
 import { vulnerableCounts } from './findings.ts';
 import { type Retention, staleOf } from './retention.ts';
-import {
-  byAge,
-  effective,
-  type ImageRow,
-  isSigned,
-  type Listing,
-  newest,
-  none,
-  sumKnown,
-  sumSome,
-} from './rows.ts';
+import { byAge, effective, type ImageRow, isSigned, type Listing, newest, none, sumKnown } from './rows.ts';
+import { shownTags } from './tags.ts';
 
 /** Which images are exported one by one. */
 export interface ImageSelection {
-  /** So many of the newest tagged images. */
+  /** So many of the newest tagged images, with a few tags of each. */
   readonly perRepository: number;
-  /** And every image with such a tag. */
+  /** And every image with such a tag, under each of these. */
   matches(tag: string): boolean;
 }
 
@@ -25,10 +16,10 @@ function boundedSet(tagged: readonly ImageRow[], selection: ImageSelection, list
   const images: ImageTotals[] = [];
   for (const [place, row] of tagged.entries()) {
     const isNew = place < selection.perRepository;
-    if (!isNew && !row.tags.some((tag) => selection.matches(tag))) continue;
+    const tags = shownTags(row.tags, { isNew, matches: (tag) => selection.matches(tag) });
+    if (tags.length === 0) continue;
     const signed = isSigned(row, listing);
-    for (const tag of [...row.tags].sort()) {
-      if (!isNew && !selection.matches(tag)) continue;
+    for (const tag of tags)
       images.push({
         tag,
         digest: row.digest,
@@ -39,7 +30,6 @@ function boundedSet(tagged: readonly ImageRow[], selection: ImageSelection, list
         ...(row.inUse !== undefined && { inUse: row.inUse }),
         ...(row.findings !== undefined && { findings: row.findings }),
       });
-    }
   }
   return images;
 }
@@ -56,6 +46,19 @@ interface Sorted {
   readonly archivedSized: readonly ImageRow[];
   readonly artifacts: Readonly<Partial<Record<Kind, number>>>;
   readonly tags: number;
+  /** Everything that is not attached to an image: what is pushed and pulled for its own sake. */
+  readonly primary: readonly ImageRow[];
+}
+
+/** What is attached to images: pushed and pulled by those who sign, scan and verify. */
+const attached: ReadonlySet<Kind> = new Set(['signature', 'sbom', 'attestation']);
+
+/** What a manifest counts as, by what others of its repository say of it. */
+function kindOf(row: ImageRow, listed: ReadonlySet<string>, attestations: ReadonlySet<string>): Kind {
+  if (row.kind !== 'image' && row.kind !== 'platform') return row.kind;
+  if (attestations.has(row.digest)) return 'attestation';
+  // A tagged manifest that an index lists as well is an image that people pull by its own name.
+  return row.tags.length === 0 && (row.kind === 'platform' || listed.has(row.digest)) ? 'platform' : row.kind;
 }
 
 function sortOut(rows: ReadonlyMap<string, ImageRow>, facts: RepositoryFacts): Sorted {
@@ -75,19 +78,12 @@ function sortOut(rows: ReadonlyMap<string, ImageRow>, facts: RepositoryFacts): S
   const archived: ImageRow[] = [];
   const archivedSized: ImageRow[] = [];
   const artifacts: Partial<Record<Kind, number>> = {};
+  const primary: ImageRow[] = [];
   let tags = 0;
   for (const row of rows.values()) {
     tags += row.tags.length;
-    // A tagged manifest that an index lists as well is an image that people pull by its own name.
-    const part = row.tags.length === 0 && (row.kind === 'platform' || listed.has(row.digest));
-    const isImage = row.kind === 'image' || row.kind === 'platform';
-    const kind = !isImage
-      ? row.kind
-      : attestations.has(row.digest)
-        ? 'attestation'
-        : part
-          ? 'platform'
-          : row.kind;
+    const kind = kindOf(row, listed, attestations);
+    if (!attached.has(kind) && row.subject === undefined) primary.push(row);
     if (row.archived) {
       if (kind === 'image' || kind === 'platform') archivedSized.push(row);
       if (kind === 'image' || kind === 'index') archived.push(effective(row, listing));
@@ -100,7 +96,7 @@ function sortOut(rows: ReadonlyMap<string, ImageRow>, facts: RepositoryFacts): S
   }
   for (const kind of facts.unknownKinds ?? []) delete artifacts[kind];
   tagged.sort(byAge);
-  return { listing, tagged, untagged, sized, archived, archivedSized, artifacts, tags };
+  return { listing, tagged, untagged, sized, archived, archivedSized, artifacts, tags, primary };
 }
 
 /** The totals of a repository of which some images could not be read: nothing that counts or sums them all. */
@@ -124,7 +120,8 @@ export function foldImages(
   rows: ReadonlyMap<string, ImageRow>,
   options: { readonly images: ImageSelection; readonly retention?: Retention; readonly now: number },
 ): RepositoryTotals {
-  const { listing, tagged, untagged, sized, archived, archivedSized, artifacts, tags } = sortOut(rows, facts);
+  const sorted = sortOut(rows, facts);
+  const { listing, tagged, untagged, sized, archived, archivedSized, artifacts, tags, primary } = sorted;
   // Some of those without a tag may be platforms: what is an image for sure is what has one.
   const doubtful = facts.unknownKinds?.includes('platform') ?? false;
   const images = doubtful ? tagged : [...tagged, ...untagged];
@@ -135,21 +132,21 @@ export function foldImages(
     (image) => image.kind !== 'index' || image.sizeBytes !== undefined,
   );
   const listedBytes = whole ? sumKnown(sized, (row) => row.sizeBytes) : undefined;
-  const unlistedBytes =
-    sumSome([...tagged, ...untagged], (image) =>
-      image.kind === 'index' ? image.sizeWithPlatforms : undefined,
-    ) ?? 0;
-  const sizeBytes = listedBytes === undefined ? undefined : listedBytes + unlistedBytes;
+  const unlistedBytes = sumKnown([...tagged, ...untagged], (image) =>
+    image.kind === 'index' ? (image.sizeWithPlatforms ?? 0) : 0,
+  );
+  const sizeBytes = sumKnown([listedBytes, unlistedBytes], (bytes) => bytes);
   const archivedBytes = sumKnown(archivedSized, (row) => row.sizeBytes);
-  const lastPushAt = newest(rows.values(), (row) => row.pushedAt) ?? facts.pushedAt;
-  const lastPullAt = newest(rows.values(), (row) => row.pulledAt) ?? facts.pulledAt;
+  const lastPushAt = newest(primary, (row) => row.pushedAt) ?? facts.pushedAt;
+  const lastPullAt = newest(primary, (row) => row.pulledAt) ?? facts.pulledAt;
   const signedImages = sumKnown(images, (image) => {
     const signed = isSigned(image, listing);
     return signed === undefined ? undefined : Number(signed);
   });
   const scans = facts.findingsUnknown ? undefined : countScans(images);
   const vulnerableImages = facts.findingsUnknown ? undefined : vulnerableCounts(images);
-  const stale = staleOf(tagged, doubtful ? undefined : untagged, options.retention, options.now);
+  const showsUntagged = facts.listsUntagged && !doubtful;
+  const stale = staleOf(tagged, showsUntagged ? untagged : undefined, options.retention, options.now);
   const reclaimable = stale && sumKnown(stale, (image) => image.sizeBytes);
   // An archived index may not be read any more: then nobody knows which of the others are its platforms.
   const unread = archived.some((row) => row.kind === 'index' && !row.platforms);
@@ -159,7 +156,7 @@ export function foldImages(
   const totals: RepositoryTotals = {
     repository,
     tagged: tagged.length,
-    ...(facts.listsUntagged && !doubtful && { untagged: untagged.length }),
+    ...(showsUntagged && { untagged: untagged.length }),
     ...(showsArchived && { archived: archived.length }),
     ...(archived.length > 0 && archivedBytes !== undefined && { archivedBytes }),
     tags,

@@ -13,7 +13,7 @@ export interface Retention {
 /** What the expectation would remove; undefined while it cannot be told (no expectation, or an unknown time). */
 export function staleOf(
   tagged: readonly ImageRow[],
-  /** Undefined where they cannot be told from other things. */
+  /** Undefined where they are not listed, or cannot be told from other things. */
   untagged: readonly ImageRow[] | undefined,
   retention: Retention | undefined,
   now: number,
@@ -21,13 +21,15 @@ export function staleOf(
   if (!retention) return undefined;
   const { keepLast = 0, maxAgeSeconds, untaggedMaxAgeSeconds } = retention;
   const stale: ImageRow[] = [];
-  const judge = (image: ImageRow, maxAge: number): boolean => {
+  const judge = (image: ImageRow, oldest: number): boolean => {
     if (image.pushedAt === undefined) return false;
-    if (now - image.pushedAt > maxAge) stale.push(image);
+    if (now - image.pushedAt > oldest) stale.push(image);
     return true;
   };
+  // Without an age, whatever is not among those that are kept is stale; but which these are, only times tell.
+  const maxAge = maxAgeSeconds ?? Number.NEGATIVE_INFINITY;
   if (maxAgeSeconds !== undefined || retention.keepLast !== undefined)
-    for (const image of tagged.slice(keepLast)) if (!judge(image, maxAgeSeconds ?? 0)) return undefined;
+    for (const image of tagged.slice(keepLast)) if (!judge(image, maxAge)) return undefined;
   if (untaggedMaxAgeSeconds !== undefined) {
     if (!untagged) return undefined;
     for (const image of untagged) if (!judge(image, untaggedMaxAgeSeconds)) return undefined;

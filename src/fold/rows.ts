@@ -14,6 +14,10 @@ export function toRow(image: Image, seen?: ImageRow): ImageRow {
   return { ...seen, ...image, tags: seen ? [...new Set([...seen.tags, ...tags])] : tags };
 }
 
+/** Larger sums are not exact, hence unknown. */
+const exact = (sum: number | undefined): number | undefined =>
+  sum !== undefined && Number.isSafeInteger(sum) ? sum : undefined;
+
 /** Sums what is known of every one, or undefined as soon as one is unknown. */
 export function sumKnown<T>(items: Iterable<T>, value: (item: T) => number | undefined): number | undefined {
   let sum = 0;
@@ -22,7 +26,7 @@ export function sumKnown<T>(items: Iterable<T>, value: (item: T) => number | und
     if (one === undefined) return undefined;
     sum += one;
   }
-  return sum;
+  return exact(sum);
 }
 
 /** Sums what is known, or undefined when nothing is. */
@@ -32,7 +36,7 @@ export function sumSome<T>(items: Iterable<T>, value: (item: T) => number | unde
     const one = value(item);
     if (one !== undefined) sum = (sum ?? 0) + one;
   }
-  return sum;
+  return exact(sum);
 }
 
 /** The newest of the times that are known. */

@@ -1,6 +1,7 @@
 import type { FailureReason } from '../errors.ts';
 import type { PushCounts, RegistryView } from '../metrics.ts';
 import type { RegistryFacts, RegistryIdentity, RegistrySnapshot } from '../model.ts';
+import { keptMessage } from '../names.ts';
 import type { SavedCounters } from '../storage.ts';
 
 /** A failure as people read it on the status page. */
@@ -68,7 +69,7 @@ const recent = 5;
 
 /** Keeps an error for the status page. */
 export function recordError(state: RegistryState, error: RecordedError): void {
-  state.errors = [error, ...state.errors].slice(0, recent);
+  state.errors = [{ ...error, message: keptMessage(error.message) }, ...state.errors].slice(0, recent);
 }
 
 /** What of the state becomes series of the registry itself. Data is left out when it is older than allowed. */

@@ -1,0 +1,170 @@
+import type { Findings, Image, RegistryFacts, RepositoryFacts, SeverityCounts } from '../model.ts';
+import { isPlainName, keptName } from '../names.ts';
+import { aheadSeconds } from '../wire.ts';
+
+/**
+ * The last gate before numbers are counted: whatever a registry sent and a provider let through, what cannot be is
+ * unknown from here on, and said. Sums, and what is the newest, then depend on nothing impossible.
+ */
+export interface Gate {
+  /** Unix seconds. */
+  readonly now: number;
+  /** Told of a value that cannot be. */
+  doubt(field: string, value: unknown): void;
+}
+
+/**
+ * `count`: a whole number of things or bytes. `amount`: a number that is not negative. `time`: when something happened;
+ * a time that is further ahead than clocks differ is none, and zero says that there was none.
+ */
+type Measure = 'count' | 'amount' | 'time';
+type Measures = Readonly<Record<string, Measure>>;
+
+function isPlausible(measure: Measure, value: unknown, now: number): boolean {
+  if (typeof value !== 'number' || !(value >= 0 && value <= Number.MAX_SAFE_INTEGER)) return false;
+  if (measure === 'time') return value > 0 && value <= now + aheadSeconds;
+  return measure === 'amount' || Number.isInteger(value);
+}
+
+/** The record itself when all of it can be; else one without the fields that cannot. */
+function plausible<T extends object>(record: T, measures: Measures, gate: Gate): T {
+  let good = record;
+  for (const field in measures) {
+    const value = (record as Record<string, unknown>)[field];
+    if (value === undefined || isPlausible(measures[field] as Measure, value, gate.now)) continue;
+    if (good === record) good = { ...record };
+    delete (good as Record<string, unknown>)[field];
+    // A time of zero says that there was none.
+    // Programs write the year 1 for "never".
+    const isZeroTime = measures[field] === 'time' && typeof value === 'number' && value <= 0;
+    if (!isZeroTime) gate.doubt(field, value);
+  }
+  return good;
+}
+
+const countsOf = (keys: readonly string[]): Measures => Object.fromEntries(keys.map((key) => [key, 'count']));
+const severityMeasures = countsOf(['CRITICAL', 'HIGH', 'MEDIUM', 'LOW', 'NEGLIGIBLE', 'UNKNOWN']);
+
+function plausibleFindings(findings: Findings, gate: Gate): Findings {
+  const checked = plausible(findings, { fixableTotal: 'count' }, gate);
+  const counts = plausible<SeverityCounts>(findings.counts, severityMeasures, gate);
+  const fixable = findings.fixable && plausible<SeverityCounts>(findings.fixable, severityMeasures, gate);
+  if (checked === findings && counts === findings.counts && fixable === findings.fixable) return findings;
+  return { ...checked, counts, ...(fixable && { fixable }) };
+}
+
+/** Each tag once, as it is kept. */
+function plausibleTags(tags: readonly string[]): readonly string[] {
+  if (tags.every(isPlainName) && (tags.length < 2 || new Set(tags).size === tags.length)) return tags;
+  return [...new Set(tags.map(keptName))];
+}
+
+const imageMeasures: Measures = {
+  sizeBytes: 'count',
+  sizeWithPlatforms: 'count',
+  pushedAt: 'time',
+  pulledAt: 'time',
+  scannedAt: 'time',
+  inUse: 'count',
+};
+
+const isCount = (value: number | undefined): boolean =>
+  value === undefined || (Number.isSafeInteger(value) && value >= 0);
+const isTime = (value: number | undefined, now: number): boolean =>
+  value === undefined || (value > 0 && value <= now + aheadSeconds);
+
+/** Whether an image can be as it is. The same as the measures say, without a loop: a poll may see millions. */
+function isWhole(image: Image, now: number): boolean {
+  const { findings } = image;
+  return (
+    isCount(image.sizeBytes) &&
+    isTime(image.pushedAt, now) &&
+    isTime(image.pulledAt, now) &&
+    isTime(image.scannedAt, now) &&
+    isCount(image.sizeWithPlatforms) &&
+    isCount(image.inUse) &&
+    (!findings || (!findings.fixable && isCount(findings.fixableTotal) && areCounts(findings.counts)))
+  );
+}
+
+const areCounts = (counts: SeverityCounts): boolean =>
+  isCount(counts.CRITICAL) &&
+  isCount(counts.HIGH) &&
+  isCount(counts.MEDIUM) &&
+  isCount(counts.LOW) &&
+  isCount(counts.NEGLIGIBLE) &&
+  isCount(counts.UNKNOWN);
+
+/** An image without what cannot be; nearly always the image itself. */
+export function plausibleImage(image: Image, gate: Gate): Image {
+  if (
+    isWhole(image, gate.now) &&
+    isPlainName(image.digest) &&
+    (!image.tags || plausibleTags(image.tags) === image.tags)
+  )
+    return image;
+  const checked = plausible(image, imageMeasures, gate);
+  const digest = keptName(image.digest);
+  const tags = image.tags && plausibleTags(image.tags);
+  const findings = image.findings && plausibleFindings(image.findings, gate);
+  if (checked === image && digest === image.digest && tags === image.tags && findings === image.findings)
+    return image;
+  return { ...checked, digest, ...(tags && { tags }), ...(findings && { findings }) };
+}
+
+export const plausibleRepositoryFacts = (facts: RepositoryFacts, gate: Gate): RepositoryFacts =>
+  plausible(facts, { pulls: 'count', stars: 'count', pulledAt: 'time', pushedAt: 'time' }, gate);
+
+const registryMeasures: Measures = {
+  storageBytes: 'amount',
+  pullLimit: 'amount',
+  pullRemaining: 'amount',
+  pullLimitWindowSeconds: 'amount',
+};
+
+/** What is measured of the items of each list, and the field without which an item says nothing. */
+const listMeasures: Readonly<Record<string, { readonly measures: Measures; readonly needs?: string }>> = {
+  quotas: { measures: { used: 'amount', limit: 'amount' } },
+  // May lie ahead: that is what it is about.
+  credentials: { measures: { expiresAt: 'amount' }, needs: 'expiresAt' },
+  replications: {
+    measures: {
+      ...countsOf(['pendingImages', 'failedImages', 'succeededImages', 'stoppedImages']),
+      lastSuccessAt: 'time',
+    },
+  },
+  components: { measures: {} },
+  settings: { measures: {} },
+  projects: { measures: countsOf(['repositories', 'members']) },
+  tasks: { measures: { lastSuccessAt: 'time' } },
+  jobQueues: { measures: { size: 'count', running: 'count', latencySeconds: 'amount' } },
+  violations: { measures: { count: 'count' }, needs: 'count' },
+};
+
+const taskMeasures = countsOf(['succeeded', 'failed', 'stopped', 'running', 'pending']);
+
+/** Texts of a record as names are kept. */
+const withKeptNames = <T extends object>(record: T): T =>
+  Object.fromEntries(
+    Object.entries(record).map(([key, value]) => [key, typeof value === 'string' ? keptName(value) : value]),
+  ) as T;
+
+/** Facts of the registry without what cannot be. */
+export function plausibleRegistryFacts(facts: RegistryFacts, gate: Gate): RegistryFacts {
+  const good = withKeptNames(plausible(facts, registryMeasures, gate)) as Record<string, unknown>;
+  for (const [list, { measures, needs }] of Object.entries(listMeasures)) {
+    const items = good[list] as readonly Record<string, unknown>[] | undefined;
+    if (!items) continue;
+    good[list] = items.flatMap((item) => {
+      if (!item) return [];
+      const checked = withKeptNames(plausible(item, measures, gate));
+      if (needs !== undefined && checked[needs] === undefined) return [];
+      const { items: results } = checked;
+      return results ? { ...checked, items: plausible(results as object, taskMeasures, gate) } : checked;
+    });
+  }
+  return good as RegistryFacts;
+}
+
+/** Where a registry is, as names are kept. */
+export const plausibleIdentity = withKeptNames;
