@@ -26,7 +26,7 @@ export function metricsDocument(): string {
     section('Registries', `Labels of each: ${labels('registry')}.`, of('registry')),
     section(
       'Repositories and images',
-      `Labels of each: ${labels('repository')}. Metrics \`container_registry_image_*\` exist for the bounded set only: the newest \`images.perRepository\` tagged images of each repository, and those whose tag matches \`images.tags\`.`,
+      `Labels of each: ${labels('repository')}. Metrics \`container_registry_image_*\` exist for the bounded set only: the newest \`images.perRepository\` tagged images of each repository, under at most five tags each, and those whose tag matches \`images.tags\`. A time that is more than a day ahead is no time: such a push, pull or scan is unknown.`,
       of('repository'),
     ),
     section(

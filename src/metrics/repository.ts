@@ -53,13 +53,13 @@ export const repositoryMetrics: readonly RepositoryMetric[] = [
   }),
   repositoryMetric({
     name: `${prefix}_repository_last_push_timestamp_seconds`,
-    help: 'Newest push of an image into the repository.',
+    help: 'Newest push into the repository; signatures, SBOMs and attestations do not count.',
     labels: [],
     samples: ({ lastPushAt }, emit) => emit(lastPushAt),
   }),
   repositoryMetric({
     name: `${prefix}_repository_last_pull_timestamp_seconds`,
-    help: 'Newest pull of an image from the repository.',
+    help: 'Newest pull from the repository; signatures, SBOMs and attestations do not count.',
     labels: [],
     samples: ({ lastPullAt }, emit) => emit(lastPullAt),
   }),
