@@ -37,6 +37,8 @@ export function repositoryTruth(repository: EstateRepository): RepositoryTruth {
   const all = [...repository.images.values()];
   const active = all.filter(({ archived }) => !archived);
   const isImage = ({ kind }: EstateImage) => kind === 'image' || kind === 'index';
+  // What is attached to an image is pushed and pulled by those who sign and verify.
+  const isPrimary = ({ kind }: EstateImage) => !['signature', 'sbom', 'attestation'].includes(kind);
   const isSized = ({ kind }: EstateImage) => kind === 'image' || kind === 'platform';
   const images = active.filter(isImage);
   const tagged = images
@@ -69,8 +71,8 @@ export function repositoryTruth(repository: EstateRepository): RepositoryTruth {
     artifacts,
     sizeBytes: sum(active.filter(isSized).map(({ sizeBytes }) => sizeBytes)),
     archivedBytes: sum(all.filter((one) => one.archived && isSized(one)).map(({ sizeBytes }) => sizeBytes)),
-    lastPushAt: latest(all.map(({ pushedAt }) => pushedAt)),
-    lastPullAt: latest(all.map(({ pulledAt }) => pulledAt)),
+    lastPushAt: latest(all.filter(isPrimary).map(({ pushedAt }) => pushedAt)),
+    lastPullAt: latest(all.filter(isPrimary).map(({ pulledAt }) => pulledAt)),
     findings: first && maximum(first, 'counts'),
     fixable: first && maximum(first, 'fixable'),
     vulnerable:
