@@ -1,6 +1,7 @@
 import { Writable } from 'node:stream';
 import { type DestinationStream, pino } from 'pino';
 import type { LogLevel } from './cli.ts';
+import { keptFields, keptMessage } from './names.ts';
 import type { Logger } from './provider.ts';
 
 /** A logger that can be bound to a registry. */
@@ -31,15 +32,23 @@ export function toLogfmt(line: string): string {
     .join(' ')}\n`;
 }
 
+/** A longer stack begins with a message that somebody else wrote. */
+const longestStack = 10_000;
+
 /** Errors as their message and those of their causes; stacks only of faults of the exporter itself. */
 function serializeError(error: unknown): { message: string; stack?: string } {
-  if (!(error instanceof Error)) return { message: String(error) };
+  if (!(error instanceof Error)) return { message: keptMessage(String(error)) };
   const messages: string[] = [];
   for (let one: unknown = error, depth = 0; one instanceof Error && depth < 4; one = one.cause, depth += 1)
     if (one.message && !messages.some((known) => known.includes((one as Error).message)))
       messages.push(one.message);
   const own = error.name === 'CollectError' || error.name === 'ConfigError';
-  return { message: messages.join(': '), ...(!own && error.stack !== undefined && { stack: error.stack }) };
+  const message = messages.join(': ');
+  return {
+    // What is wrong with the configuration is all of it worth reading, and the exporter's own words.
+    message: error.name === 'ConfigError' ? message : keptMessage(message),
+    ...(!own && error.stack !== undefined && error.stack.length < longestStack && { stack: error.stack }),
+  };
 }
 
 /** Logs to standard error, as exporters do. */
@@ -62,7 +71,11 @@ export function createLogger(options: {
       level: options.level,
       base: null,
       timestamp: pino.stdTimeFunctions.isoTime,
-      formatters: { level: (label) => ({ level: label }) },
+      formatters: {
+        level: (label) => ({ level: label }),
+        // Names and answers from outside: one must not fill the disk.
+        log: (fields) => keptFields(fields) as Record<string, unknown>,
+      },
       serializers: { err: serializeError },
     },
     destination,

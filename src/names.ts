@@ -20,9 +20,18 @@ export function keptName(name: string): string {
   return `${name.slice(0, longestName - 9).toWellFormed()}~${hash}`;
 }
 
-/** Longest message of an error that is kept for the status page. */
+/** Longest message of an error that is logged or kept for the status page. */
 const longestMessage = 1000;
 
 /** A message for people: the beginning of one that is too long. */
 export const keptMessage = (message: string): string =>
   message.length <= longestMessage ? message : `${message.slice(0, longestMessage).toWellFormed()}…`;
+
+/** Fields of a line of the log, their texts cut as messages are. */
+export const keptFields = (fields: object): object =>
+  Object.fromEntries(
+    Object.entries(fields).map(([key, value]) => [
+      key,
+      typeof value === 'string' ? keptMessage(value) : value,
+    ]),
+  );

@@ -1,5 +1,6 @@
 import { Writable } from 'node:stream';
 import { describe, expect, test } from 'vitest';
+import { ConfigError } from '../src/config/document.ts';
 import { CollectError } from '../src/errors.ts';
 import { createLogger, toLogfmt } from '../src/log.ts';
 
@@ -70,3 +71,15 @@ test('a bound logger names its registry in each line, and levels below are silen
   });
   expect(text).toMatch(/^ts=\S+ level=warn msg=loud registry=edge code=1\n$/);
 });
+
+test.each(['logfmt', 'json'] as const)(
+  'names and errors from outside are cut in %s, what is wrong with the configuration is not',
+  (format) => {
+    const long = 'x'.repeat(500_000);
+    const cut = logged(format, (log) => log.warn({ repository: long, err: new Error(long) }, 'a repository'));
+    expect(cut.length).toBeLessThan(2500);
+    expect(cut).toContain(`${'x'.repeat(1000)}…`);
+    const problems = new ConfigError([{ message: long.slice(0, 5000) } as never]);
+    expect(logged(format, (log) => log.error({ err: problems }, 'refused')).length).toBeGreaterThan(5000);
+  },
+);

@@ -1,3 +1,4 @@
+import { keptFields, keptName } from '../names.ts';
 import type { Logger } from '../provider.ts';
 
 /**
@@ -38,7 +39,8 @@ export function createNotices(log: Logger): Notices {
       let told = 0;
       let untold = 0;
       return {
-        tell(key, fields, message) {
+        tell(longKey, longFields, message) {
+          const [key, fields] = [keptName(longKey), keptFields(longFields)];
           if (met.has(key)) return;
           const repeated = last.has(key);
           if (met.size < rememberedAtMost) met.set(key, { message, details: fields });

@@ -1,5 +1,6 @@
 import { reasonOf } from '../errors.ts';
 import type { CycleResult } from '../fold.ts';
+import { keptMessage } from '../names.ts';
 import type { Capability, Logger } from '../provider.ts';
 import { commit, type EmptyListings, isEmpty } from './commit.ts';
 import type { CycleContext } from './context.ts';
@@ -30,7 +31,8 @@ export interface Settling {
 }
 
 const unixNow = (): number => Date.now() / 1000;
-const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+const messageOf = (error: unknown): string =>
+  keptMessage(error instanceof Error ? error.message : String(error));
 
 /** Whether a cycle read no repository to its end. */
 export const learnedNothing = ({ complete, gone }: CycleResult): boolean => complete.size + gone.size === 0;
