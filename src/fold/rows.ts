@@ -30,7 +30,7 @@ export function sumKnown<T>(items: Iterable<T>, value: (item: T) => number | und
 }
 
 /** Sums what is known, or undefined when nothing is. */
-export function sumSome<T>(items: Iterable<T>, value: (item: T) => number | undefined): number | undefined {
+function sumSome<T>(items: Iterable<T>, value: (item: T) => number | undefined): number | undefined {
   let sum: number | undefined;
   for (const item of items) {
     const one = value(item);
