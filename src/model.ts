@@ -111,6 +111,8 @@ export interface RepositoryFacts {
   readonly unreadTags?: number | 'all';
   /** The time of an image could not be read: which of them is the newest is unknown. */
   readonly newestUnknown?: boolean;
+  /** When an image was pulled last could not be read: so is when the newest pull was. */
+  readonly lastPullUnknown?: boolean;
   /**
    * The findings or the scan statuses of some images could not be read: how many images have which is then unknown, and
    * no smaller number takes its place.

@@ -87,6 +87,8 @@ export interface CollectContext {
   readonly memory: Memory;
   /** Which repositories the configuration asks for. */
   wants(repository: string): boolean;
+  /** The patterns of `repositories.include`, for what they name; `wants` says what they take. */
+  readonly include?: readonly string[];
   /** Present when only these repositories are to be looked at again (after push events). */
   readonly only?: readonly string[];
   /** The bounded set of images that are exported one by one. */

@@ -130,6 +130,7 @@ export function resolveRegistry(entry: Entry, surroundings: Surroundings): Regis
     },
     ...retentionOf(entry),
     wants: wantsOf(entry),
+    ...(entry.repositories?.include && { include: entry.repositories.include }),
     http: httpOf(entry, surroundings),
     options: own,
     ...placesOf(entry, own, surroundings),

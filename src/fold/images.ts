@@ -165,7 +165,7 @@ export function foldImages(
     ...(reclaimable !== undefined && { reclaimableBytes: reclaimable }),
     ...(stale && { staleImages: stale.length }),
     ...(lastPushAt !== undefined && !facts.newestUnknown && { lastPushAt }),
-    ...(lastPullAt !== undefined && { lastPullAt }),
+    ...(lastPullAt !== undefined && !facts.lastPullUnknown && { lastPullAt }),
     ...(facts.pulls !== undefined && { pulls: facts.pulls }),
     ...(facts.stars !== undefined && { stars: facts.stars }),
     ...(tagged[0]?.findings && !facts.newestUnknown && { findings: tagged[0].findings }),

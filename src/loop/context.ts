@@ -79,6 +79,7 @@ export function createCycleContext(input: {
       log,
       memory,
       wants: settings.wants,
+      ...(settings.include && { include: settings.include }),
       ...(only && { only }),
       ...(order && { order }),
       images: settings.images,

@@ -16,6 +16,8 @@ export interface RegistrySettings {
   readonly images: ImageSelection;
   readonly retention?: Retention;
   wants(repository: string): boolean;
+  /** The patterns of `repositories.include`, where there are any. */
+  readonly include?: readonly string[];
   /** What push events have to show; present when they are accepted. */
   readonly eventsToken?: Secret;
   readonly http: TlsSettings & {

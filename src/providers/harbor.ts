@@ -1,22 +1,16 @@
 import { z } from 'zod';
-import { CollectError } from '../errors.ts';
-import type { Observation } from '../model.ts';
 import { auth, duration, endpointUrl } from '../options.ts';
 import { type CollectContext, defineProvider } from '../provider.ts';
-import { isNotFound } from '../side-by-side.ts';
-import { type Caller, createHarbor, type Harbor, projectPath, repositoryPath } from './harbor/client.ts';
+import { type Caller, createHarbor } from './harbor/client.ts';
 import { accountFacts, anonymousFacts } from './harbor/facts.ts';
 import { createFindingsReader } from './harbor/findings.ts';
-import { type Listed, repository, type ToRead, toListed } from './harbor/listed.ts';
-import {
-  type Project,
-  type ProjectSettings,
-  practicesOf,
-  project,
-  readProjectSettings,
-} from './harbor/projects.ts';
+import { doubts, mayHold, readShown, type Shown } from './harbor/found.ts';
+import type { Listed, ToRead } from './harbor/listed.ts';
+import { readProjectSettings } from './harbor/project-settings.ts';
+import { type Project, type ProjectSettings, practicesOf } from './harbor/projects.ts';
 import { readReplications } from './harbor/replication.ts';
 import { readRepositories } from './harbor/repositories.ts';
+import { readScanners } from './harbor/scanners.ts';
 import { createSystem } from './harbor/system.ts';
 import { isSince, listsProjects } from './harbor/version.ts';
 
@@ -66,55 +60,50 @@ export const harbor = defineProvider<typeof options>({
   async *collect(given, context) {
     const client = createHarbor({
       http: context.http(),
+      session: context.session,
       endpoint: given.endpoint,
       auth: given.auth,
       pageSize: given.pageSize ?? 100,
     });
+    const intervalSeconds = (given.settingsInterval ?? 600_000) / 1000;
+    const account = given.auth?.username ?? '';
     const caller: Caller = client.authenticates ? await client.whoAmI() : { robot: false };
-    const projects = await client.all(
-      { operation: 'projects', path: '/projects' },
-      project,
-      ({ name }) => name,
-    );
-    const system = createSystem(client, context);
-    const [{ version, settings }, { scanners, components: scannerHealth }] = await Promise.all([
-      system.info(),
-      client.authenticates ? system.scanners() : { scanners: 'unknown' as const, components: [] },
+    if (client.authenticates && !caller.robot) tellOfRobots(context);
+    const shown = await readShown(client, context);
+    const { projects, repositories } = shown;
+    const concerned = concernedProjects(shown, context);
+    const [{ version, settings }, scanners] = await Promise.all([
+      createSystem(client, context).info(),
+      readScanners(client, context),
     ]);
-    if (scanners === 'none') context.absent('findings');
-    if (scanners === 'unhealthy')
-      context.degraded(
-        'findings',
-        new CollectError('server_error', 'a scanner is unhealthy: Harbor leaves out what its scans found'),
-      );
-
     const since212 = isSince(version, 12);
     const listsAccounts = !caller.robot || since212 !== false;
-    const repositories = await listRepositories(client, context);
+    const scannerOf = await scanners.ofProjects(concerned, { intervalSeconds, account });
     const [settingsOf, replications] = client.authenticates
       ? await Promise.all([
           readProjectSettings({
             harbor: client,
             context,
-            projects: concerned(projects, repositories, context),
-            intervalSeconds: (given.settingsInterval ?? 600_000) / 1000,
+            projects: concerned,
+            intervalSeconds,
             listsAccounts,
+            account,
           }),
           readReplications(client, context),
         ])
       : [new Map<string, ProjectSettings>(), undefined];
     if (!context.only) {
       const facts = client.authenticates
-        ? await accountFacts(client, context, { caller, listsAccounts, projects, settingsOf, replications })
-        : anonymousFacts(context, projects);
-      const components = (await system.components()) ?? [];
+        ? await accountFacts(client, context, { ...shown, caller, listsAccounts, settingsOf, replications })
+        : anonymousFacts(context, shown.projectsMissing ? undefined : projects);
+      const components = (await createSystem(client, context).components()) ?? [];
       yield {
         type: 'registry',
         facts: {
           ...facts,
           ...(version !== undefined && { version }),
           ...(settings && { settings }),
-          components: [...components, ...scannerHealth, ...(facts.components ?? [])],
+          components: [...components, ...scanners.components, ...(facts.components ?? [])],
         },
       };
     }
@@ -124,22 +113,23 @@ export const harbor = defineProvider<typeof options>({
     for (const name of context.only ?? [])
       if (context.wants(name) && !repositories.some((one) => one.name === name))
         yield { type: 'repository-gone', repository: name };
-    if (!context.only) yield* hiddenProjects(client, context, projects, repositories);
+    if (!context.only) yield* doubts(client, context, shown);
     yield* readRepositories({
       harbor: client,
       context,
-      findings: createFindingsReader(context.log),
-      scanners,
+      findings: createFindingsReader(context),
+      scannerOf,
       platforms: given.platforms ?? true,
       pageSize: given.pageSize ?? 100,
       listsProjects: !context.only && (await listsProjects(client, since212, toRead)),
       projects: toRead,
       facts({ project: name, path, pulls, name: full }) {
         const one = byName.get(name);
+        const replicated = replications?.copies(full);
         return {
           practices: {
             ...(one && practicesOf(one, settingsOf.get(name) ?? {}, path)),
-            ...(replications && { replicated: replications.copies(full) }),
+            ...(replicated !== undefined && { replicated }),
             ...(caller.builtInAdmin && { no_admin_account: false }),
           },
           ...(pulls !== undefined && { pulls }),
@@ -152,41 +142,22 @@ export const harbor = defineProvider<typeof options>({
   },
 });
 
-/** All repositories that the account may see; after push events those that were pushed to. */
-async function listRepositories(client: Harbor, context: CollectContext): Promise<Listed[]> {
-  if (!context.only) {
-    const all = await client.all(
-      { operation: 'repositories', path: '/repositories', query: { sort: 'name' } },
-      repository,
-      ({ name }) => name,
-    );
-    return all.map(toListed);
-  }
-  const found: Listed[] = [];
-  for (const name of context.only) {
-    if (!context.wants(name)) continue;
-    const { project: of, path } = toListed({ name });
-    try {
-      const asked = { operation: 'repository', path: repositoryPath(of, path) };
-      found.push(toListed(await client.get(asked, repository)));
-    } catch (error) {
-      context.signal.throwIfAborted();
-      // What is wrong with it will be told when its artifacts are read; the others are looked at all the same.
-      if (!isNotFound(error)) found.push(toListed({ name }));
-    }
-  }
-  return found;
+/** A user's password takes Harbor some 0.2 s of CPU each time, a robot account's secret next to nothing. */
+function tellOfRobots(context: CollectContext): void {
+  context.tell(
+    'a user reads',
+    {},
+    "Harbor is read as a user: checking a user's password costs it some 0.2 s of CPU in each request. Use a robot account, which may also be allowed less",
+  );
 }
 
 /** Projects whose settings matter: those without repositories too, unless only some repositories are looked at. */
-function concerned(
-  projects: readonly Project[],
-  repositories: readonly Listed[],
-  context: CollectContext,
-): Project[] {
+function concernedProjects({ projects, repositories }: Shown, context: CollectContext): Project[] {
   const all = new Set(repositories.map((one) => one.project));
   const wanted = new Set(repositories.filter(({ name }) => context.wants(name)).map((one) => one.project));
-  return projects.filter(({ name }) => wanted.has(name) || (!context.only && !all.has(name)));
+  return projects.filter(
+    ({ name }) => wanted.has(name) || (!context.only && !all.has(name) && mayHold(context, name)),
+  );
 }
 
 /** By project: what is wanted of it, and how much a list of all of it would hold. */
@@ -199,35 +170,4 @@ function group(repositories: readonly Listed[], context: CollectContext): Map<st
     projects.set(listed.project, found);
   }
   return projects;
-}
-
-/**
- * A project that says that it has repositories, of which the list of all repositories has none: for a moment Harbor
- * took the account for nobody, as it does when its user directory does not answer.
- */
-async function* hiddenProjects(
-  client: Harbor,
-  context: CollectContext,
-  projects: readonly Project[],
-  repositories: readonly Listed[],
-): AsyncGenerator<Observation> {
-  const seen = new Set(repositories.map((one) => one.project));
-  for (const { name, repo_count } of projects) {
-    if (!repo_count || seen.has(name)) continue;
-    let error: unknown;
-    try {
-      const path = `${projectPath(name)}/repositories`;
-      const left = await client.count({ operation: 'project_repositories', path });
-      if (!left) continue;
-      error = new CollectError(
-        'invalid_response',
-        `the project ${name} has ${left} repositories, of which the list of all repositories has none`,
-      );
-    } catch (failure) {
-      context.signal.throwIfAborted();
-      if (isNotFound(failure)) continue;
-      error = failure;
-    }
-    yield { type: 'group-failed', prefix: `${name}/`, error };
-  }
 }

@@ -129,7 +129,7 @@ describe('a scan overview', () => {
   test.each([
     ['that a scanner supports', { addition_links: links }, ['none']],
     ['that none supports', { addition_links: { build_history: { href: '/a' } } }, ['unsupported']],
-    ['whose links are not told', { addition_links: null }, ['none']],
+    ['whose links are not told', { addition_links: null }, []],
   ])('that is missing, of an image %s', async (_title, artifact, wanted) => {
     const { lines } = await exposed([artifact], 'repository_image_scans');
     const counted = lines.filter((line) => !line.endsWith(' 0'));

@@ -98,7 +98,7 @@ describe('one list for a project', () => {
     }
   });
 
-  test('that breaks leaves all repositories of the project as they were, and no others', async () => {
+  test('that breaks is left for one list per repository: one that breaks hides no other', async () => {
     const { world, simulator, running } = await setupHarbor(25);
     await running.poll();
     const before = await exposed(running);
@@ -109,17 +109,42 @@ describe('one list for a project', () => {
     });
     for (let step = 0; step < 40; step += 1) world.estate.step();
     await running.poll();
-    const own = (lines: readonly string[]) => lines.filter((line) => line.includes('repository="checkout/'));
-    const rest = (lines: readonly string[]) =>
-      lines.filter((line) => !line.includes('repository="checkout/'));
+    const own = (lines: readonly string[]) => lines.filter((line) => line.includes('"checkout/api"'));
+    const rest = (lines: readonly string[]) => lines.filter((line) => !line.includes('"checkout/api"'));
     expect(await running.value('up')).toBe(1);
     expect(own(await exposed(running))).toEqual(own(before));
     expect(rest(await exposed(running))).toEqual(rest(harborTruth(world)).toSorted());
     expect(await running.lines('poll_failures_total')).toContain('poll_failures_total{reason="partial"} 1');
-    expect(running.log()).toMatch(/prefix=checkout\//);
+    expect(running.log()).toMatch(/repository=checkout\/api/);
     simulator.faults.length = 0;
     await running.poll();
     expect(await exposed(running)).toEqual(harborTruth(world).toSorted());
+  });
+
+  test('whose repositories fail one after the other is not asked for all of them', async () => {
+    const repositories = Object.fromEntries(
+      Array.from({ length: 40 }, (_, number) => [`team/app-${number}`, images(2)]),
+    );
+    const { simulator, running } = await setupHarbor(estateOf({ ...repositories, 'other/app': images(1) }), {
+      registry: { http: { retries: 0, maxConcurrent: 2 } },
+    });
+    simulator.faults.push({
+      fault: { type: 'status', status: 500 },
+      operation: 'artifacts',
+      repository: 'team/app-0',
+    });
+    for (let number = 0; number < 40; number += 1)
+      simulator.faults.push({
+        fault: { type: 'status', status: 500 },
+        operation: 'artifacts',
+        repository: `team/app-${number}`,
+      });
+    await running.poll();
+    expect(await running.lines('repositories', 'repository_tags')).toEqual([
+      'repositories{} 41',
+      'repository_tags{repository="other/app"} 1',
+    ]);
+    expect(simulator.requests.get('artifacts')).toBeLessThan(15);
   });
 
   test('in another order than was asked for is left for one list per repository', async () => {
@@ -257,9 +282,9 @@ describe('who reads', () => {
     expect(Object.keys(await cost())).toEqual([
       'artifacts',
       'health',
+      'project_repositories',
       'projects',
       'repositories',
-      'repository',
       'systeminfo',
     ]);
     const open = new Set(world.projects.filter((one) => one.public).map(({ name }) => name));
@@ -331,8 +356,8 @@ describe('after a push event', () => {
       estateOf({ 'team/app': images(1), 'team/web': images(1), 'team/old': images(1) }),
     );
     await running.poll();
-    world.estate.repositories.get('team/app')?.images.set('sha256:new', {
-      digest: 'sha256:new',
+    world.estate.repositories.get('team/app')?.images.set(digestNumber(9), {
+      digest: digestNumber(9),
       kind: 'image',
       tags: ['v9'],
       sizeBytes: 1,

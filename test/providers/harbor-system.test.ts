@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { HarborPolicy, HarborWorld } from '../simulators/harbor-world.ts';
-import { estateOf, now, setupHarbor } from '../support/harbor.ts';
+import { digestNumber, estateOf, now, setupHarbor } from '../support/harbor.ts';
 
 /** What Harbor tells of itself: replication, jobs, parts, rules, accounts. */
 async function exposed(change: (world: HarborWorld) => void, ...families: string[]): Promise<string[]> {
@@ -79,6 +79,17 @@ describe('replication', () => {
   test('that never ran is neither', async () => {
     expect(await of([])).toEqual([]);
   });
+  test('of a policy that is disabled copies nothing, and did not fail', async () => {
+    const { world, running } = await setupHarbor(3);
+    Object.assign(world, { policies: [policy([run('Failed', 60)], { pattern: '**' })] });
+    const told = () => running.lines('replication_up', 'repository_practice');
+    await running.poll();
+    expect((await told()).join()).toMatch(/replication_up\{destination="to-dr"\} 0.*"replicated"\} 1/);
+    Object.assign(world.policies[0] ?? {}, { enabled: false });
+    await running.poll();
+    expect((await told()).join()).not.toMatch(/replication_up|"replicated"\} 1/);
+  });
+
   test('of a disabled policy is not there', async () => {
     const disabled = policy([run('Failed', 10)], { enabled: false });
     expect(await exposed((world) => Object.assign(world, { policies: [disabled] }), ...families)).toEqual([]);
@@ -237,6 +248,31 @@ describe('of the installation', () => {
     ]);
   });
 
+  test('robot accounts of one name in two projects are told apart', async () => {
+    const lines = await exposed((world) => {
+      world.robots = [
+        { project: 'checkout', name: 'robot$ci', expires_at: now + 60 },
+        { project: 'search', name: 'robot$ci', expires_at: now + 90 },
+        { project: '', name: 'robot$ci', expires_at: now + 120 },
+      ];
+    }, 'credential_expiry_timestamp_seconds');
+    expect(lines).toEqual([
+      `credential_expiry_timestamp_seconds{credential="robot$ci"} ${now + 120}`,
+      `credential_expiry_timestamp_seconds{credential="checkout/robot$ci"} ${now + 60}`,
+      `credential_expiry_timestamp_seconds{credential="search/robot$ci"} ${now + 90}`,
+    ]);
+  });
+
+  test('a volume that is full', async () => {
+    const lines = await exposed((world) => {
+      world.volume = { total: 1_048_576, free: 0 };
+    }, 'quota_\\w+');
+    expect(lines.filter((line) => line.includes('"volume"'))).toEqual([
+      'quota_used{quota="volume",project=""} 1048576',
+      'quota_limit{quota="volume",project=""} 1048576',
+    ]);
+  });
+
   test('projects: visibility, repositories, members', async () => {
     const lines = await exposed(() => {}, 'projects', 'project_\\w+');
     expect(lines).toEqual([
@@ -253,8 +289,9 @@ describe('of the installation', () => {
 });
 
 describe('practices', () => {
+  let ids = 0;
   const rule = (decoration: string, pattern: string, disabled = false) => ({
-    id: 5,
+    id: ++ids,
     disabled,
     action: 'immutable',
     template: 'immutable_template',
@@ -318,8 +355,9 @@ describe('practices', () => {
   });
 
   test('a cache of another registry may hold a part of an index', async () => {
-    const amd = { digest: 'sha256:amd', kind: 'platform', sizeBytes: 60 } as const;
-    const index = { digest: 'sha256:i', kind: 'index', platforms: ['sha256:amd', 'sha256:arm'] } as const;
+    const amd = { digest: digestNumber(1), kind: 'platform', sizeBytes: 60 } as const;
+    const platforms = [amd.digest, digestNumber(3)];
+    const index = { digest: digestNumber(2), kind: 'index', platforms } as const;
     for (const [proxy, size] of [
       [true, 60],
       [false, undefined],

@@ -1,5 +1,5 @@
 import { severities } from '../../src/model.ts';
-import type { EstateImage, EstateRepository, EstateScan } from './estate.ts';
+import { digestOf, type EstateImage, type EstateRepository, type EstateScan } from './estate.ts';
 
 /**
  * An estate in Harbor's own words, after `api/v2.0/swagger.yaml` and the handlers of
@@ -131,9 +131,39 @@ const isScannable = (image: EstateImage, repository: EstateRepository): boolean 
     return scan !== undefined && scan.status !== 'unsupported';
   });
 
-/** What Harbor says that an artifact takes: of an index its own manifest and all of its platforms. */
+/** What buildx attests of some images: a manifest of its own that their index lists. */
+function attestationOf(image: EstateImage): EstateImage | undefined {
+  if (!image.platforms || variant(image.digest, 3) !== 0) return undefined;
+  return {
+    digest: digestOf(`attestation ${image.digest}`),
+    kind: 'attestation',
+    tags: [],
+    sizeBytes: 4_321,
+    pushedAt: image.pushedAt,
+    scan: { status: 'unsupported' },
+    archived: false,
+    inUse: 0,
+  };
+}
+
+/** A repository with the attestations that its indexes list, each before its index. */
+export function asStored(repository: EstateRepository): EstateRepository {
+  const images = [...repository.images.values()].flatMap((image) => {
+    const attestation = attestationOf(image);
+    return attestation ? [attestation, image] : [image];
+  });
+  return { ...repository, images: new Map(images.map((image) => [image.digest, image])) };
+}
+
+/** What an index lists. */
+export const childrenOf = (image: EstateImage): string[] => [
+  ...(image.platforms ?? []),
+  ...(attestationOf(image) ? [attestationOf(image)?.digest as string] : []),
+];
+
+/** What Harbor says that an artifact takes: of an index its own manifest and all that it lists. */
 const sizeOf = (image: EstateImage, { images }: EstateRepository): number =>
-  image.sizeBytes + sum((image.platforms ?? []).map((digest) => images.get(digest)?.sizeBytes ?? 0));
+  image.sizeBytes + sum(childrenOf(image).map((digest) => images.get(digest)?.sizeBytes ?? 0));
 
 const accessoryTypes: Readonly<Record<string, readonly string[]>> = {
   signature: ['signature.cosign', 'signature.notation'],
@@ -162,6 +192,21 @@ function accessoriesOf(image: EstateImage, { repository, idOf }: ArtifactContext
   });
 }
 
+function reference(parent: number, digest: string, { repository, idOf }: ArtifactContext): object {
+  const child = repository.images.get(digest);
+  const attests = child?.kind === 'attestation';
+  return {
+    parent_id: parent,
+    child_id: idOf(repository.name, digest),
+    child_digest: digest,
+    platform: attests
+      ? { architecture: 'unknown', os: 'unknown', "'os.features'": null }
+      : { architecture: child?.architecture ?? 'amd64', os: 'linux', "'os.features'": null },
+    annotations: attests ? { 'vnd.docker.reference.type': 'attestation-manifest' } : null,
+    urls: null,
+  };
+}
+
 export function toArtifact(image: EstateImage, context: ArtifactContext): object {
   const { repository, projectId, repositoryId, idOf, flags } = context;
   const id = idOf(repository.name, image.digest);
@@ -170,7 +215,7 @@ export function toArtifact(image: EstateImage, context: ArtifactContext): object
   const link = (name: string) => ({ [name]: { absolute: false, href: `${base}/${name}` } });
   const links = {
     ...(!image.platforms && link('build_history')),
-    ...(scannable && link('vulnerabilities')),
+    ...(scannable && { ...link('vulnerabilities'), ...link('sboms') }),
   };
   const overview = flags.overview && scannable ? overviewOf(image, context) : undefined;
   return {
@@ -180,9 +225,7 @@ export function toArtifact(image: EstateImage, context: ArtifactContext): object
     manifest_media_type: image.platforms
       ? 'application/vnd.oci.image.index.v1+json'
       : 'application/vnd.oci.image.manifest.v1+json',
-    artifact_type: image.platforms
-      ? 'application/vnd.oci.image.index.v1+json'
-      : 'application/vnd.oci.image.config.v1+json',
+    ...(!image.platforms && { artifact_type: 'application/vnd.oci.image.config.v1+json' }),
     project_id: projectId,
     repository_id: repositoryId,
     ...(context.namesRepository && { repository_name: repository.name }),
@@ -193,19 +236,7 @@ export function toArtifact(image: EstateImage, context: ArtifactContext): object
     pull_time: timeText(image.pulledAt),
     extra_attrs: { architecture: image.architecture ?? '', os: 'linux' },
     annotations: null,
-    references:
-      image.platforms?.map((digest) => ({
-        parent_id: id,
-        child_id: idOf(repository.name, digest),
-        child_digest: digest,
-        platform: {
-          architecture: repository.images.get(digest)?.architecture ?? 'amd64',
-          os: 'linux',
-          "'os.features'": null,
-        },
-        annotations: null,
-        urls: null,
-      })) ?? null,
+    references: image.platforms ? childrenOf(image).map((digest) => reference(id, digest, context)) : null,
     tags:
       flags.tag && image.tags.length > 0
         ? image.tags.map((name) => ({

@@ -15,7 +15,9 @@ export interface HarborWorld {
   policies: HarborPolicy[];
   collections: { job_status: string; creation_time: string; update_time: string }[];
   /** As `/scans/all/metrics` says; undefined: none ever ran. */
-  scanAll: { total: number; ongoing: boolean; metrics: Record<string, number> } | undefined;
+  scanAll:
+    | { total: number; completed?: number; ongoing: boolean; metrics: Record<string, number> }
+    | undefined;
   queues: { job_type: string; count: number; latency: number; paused: boolean }[];
   /** Names of the jobs that workers are busy with; null: an idle worker. */
   workers: (string | null)[];
@@ -49,6 +51,12 @@ export interface HarborProject {
   immutable: object[];
   /** Undefined: no policy. */
   retention?: { cron: string; rules: object[] } | undefined;
+  /** What its metadata says, where that is no id of a policy. */
+  retention_id?: string;
+  /** Name of a scanner of its own; the first of the installation otherwise. */
+  scanner?: string;
+  /** Unix seconds; quotas are listed by it, and by nothing else. */
+  readonly createdAt?: number;
 }
 
 export interface HarborPolicy {
@@ -74,6 +82,7 @@ export const readPermissions = [
   'quota:list',
   'scanner:list',
   'scanner:read',
+  'project/scanner:read',
   'registry:list',
   'replication-policy:list',
   'replication:list',
@@ -84,7 +93,6 @@ export const readPermissions = [
   'robot:list',
   'project/project:read',
   'project/repository:list',
-  'project/repository:read',
   'project/artifact:list',
   'project/immutable-tag:list',
   'project/tag-retention:read',
@@ -92,8 +100,9 @@ export const readPermissions = [
   'project/robot:list',
 ] as const;
 
+let rules = 0;
 const covering = (pattern: string, disabled = false): object => ({
-  id: 1,
+  id: ++rules,
   disabled,
   action: 'immutable',
   template: 'immutable_template',

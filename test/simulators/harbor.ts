@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { EstateImage, EstateRepository } from './estate.ts';
 import { applyFault, type FaultRule } from './faults.ts';
-import { type ArtifactContext, isAccessory, toArtifact } from './harbor-wire.ts';
+import { type ArtifactContext, asStored, childrenOf, isAccessory, toArtifact } from './harbor-wire.ts';
 import type { HarborAccount, HarborProject, HarborWorld } from './harbor-world.ts';
 
 /**
@@ -23,6 +24,8 @@ export interface HarborSimulatorOptions {
   readonly hidesVersion?: boolean;
   /** Ignores what is asked of the order and the base of a listing, as something that is only like Harbor may. */
   readonly ignoresQuery?: boolean;
+  /** How long an answer takes, milliseconds. */
+  latency?(operation: string, rowsBefore: number, rows: number): number;
 }
 
 export interface HarborSimulator {
@@ -32,6 +35,8 @@ export interface HarborSimulator {
   readonly faults: FaultRule[];
   /** Requests by operation since the last reset. */
   readonly requests: Map<string, number>;
+  /** Sessions that were begun for requests without a cookie. */
+  sessions(): number;
   deleteRepository(name: string): void;
   close(): Promise<void>;
 }
@@ -56,6 +61,12 @@ class Refusal extends Error {
 const errorBody = (status: number, message: string): string =>
   JSON.stringify({ errors: [{ code: codes[status] ?? 'UNKNOWN', message }] });
 
+/** Go's `omitempty`. */
+const withoutZeros = <T extends object>(given: T, ...fields: (keyof T)[]): Partial<T> =>
+  Object.fromEntries(
+    Object.entries(given).filter(([name, value]) => value !== 0 || !fields.includes(name as keyof T)),
+  ) as Partial<T>;
+
 interface Asked {
   readonly account: HarborAccount | undefined;
   readonly query: URLSearchParams;
@@ -66,7 +77,7 @@ interface Asked {
   readonly params: readonly string[];
 }
 /** A list is paged; anything else is sent as it is. */
-type Answer = { readonly list: readonly object[] } | object;
+type Answer = { readonly list: readonly object[] } | object | null;
 
 interface Route {
   readonly operation: string;
@@ -81,6 +92,8 @@ export async function startHarborSimulator(options: HarborSimulatorOptions): Pro
   const requests = new Map<string, number>();
   const ids = new Map<string, number>();
   let turn = 0;
+  let sessions = 0;
+  let quotaPages = 0;
 
   const idOf = (repository: string, digest: string): number => {
     const key = `${repository}@${digest}`;
@@ -89,8 +102,11 @@ export async function startHarborSimulator(options: HarborSimulatorOptions): Pro
     return id;
   };
   const minor = (): number => Number(world.version.split('.')[1]);
+  /** No robot account can be allowed to list accounts before 2.12. */
   const isRefused = ({ account }: Asked, permission: string): boolean =>
-    !account?.sysadmin && !account?.permissions.has(permission);
+    !account?.sysadmin &&
+    (!account?.permissions.has(permission) ||
+      (account.kind === 'robot' && minor() < 12 && /(?:robot|member):list$/.test(permission)));
   /** `RequireSystemAccess` */
   const needs = (asked: Asked, permission: string): void => {
     if (!asked.account) throw new Refusal(401, 'unauthorized');
@@ -99,14 +115,18 @@ export async function startHarborSimulator(options: HarborSimulatorOptions): Pro
   const sees = ({ account }: Asked, project: HarborProject): boolean =>
     project.public ||
     (account !== undefined && (account.projects === undefined || account.projects.includes(project.name)));
+  const isMember = ({ account }: Asked, project: HarborProject): boolean =>
+    account !== undefined &&
+    (account.sysadmin || account.projects === undefined || account.projects.includes(project.name));
   /** `RequireProjectAccess`: who may not see a project is not told whether there is one. */
   function projectOf(asked: Asked, name: string | undefined, permission: string): HarborProject {
     const found = world.projects.find((one) => one.name === name);
     const allowed =
       found &&
-      sees(asked, found) &&
-      (!isRefused(asked, `project/${permission}`) ||
-        (found.public && !asked.account && /^(artifact|repository):/.test(permission)));
+      (isMember(asked, found)
+        ? !isRefused(asked, `project/${permission}`)
+        : // src/common/rbac/project/const.go: what everybody may do in a public project.
+          found.public && /^(artifact|repository):list$/.test(permission));
     if (allowed) return found;
     if (!asked.account) throw new Refusal(401, 'unauthorized');
     if (asked.account.sysadmin) throw new Refusal(404, `project ${name} not found`);
@@ -115,11 +135,14 @@ export async function startHarborSimulator(options: HarborSimulatorOptions): Pro
   const visible = (asked: Asked): HarborProject[] => world.projects.filter((one) => sees(asked, one));
   const repositoriesOf = (project: string): EstateRepository[] =>
     [...world.estate.repositories.values()].filter(({ name }) => name.startsWith(`${project}/`));
+  const byName = <T extends { readonly name: string }>(list: readonly T[]): T[] =>
+    list.toSorted((a, b) => (a.name < b.name ? -1 : 1));
 
   const count = (repository: EstateRepository): number => base(repository, false).length;
   /** `q=base=*` takes the manifests that an index lists too; accessories are never listed by themselves. */
-  function base({ images }: EstateRepository, everything: boolean): EstateImage[] {
-    const children = new Set([...images.values()].flatMap(({ platforms }) => platforms ?? []));
+  function base(given: EstateRepository, everything: boolean): EstateImage[] {
+    const { images } = asStored(given);
+    const children = new Set([...images.values()].flatMap(childrenOf));
     return [...images.values()].filter(
       (image) => !isAccessory(image) && (everything || image.tags.length > 0 || !children.has(image.digest)),
     );
@@ -128,7 +151,7 @@ export async function startHarborSimulator(options: HarborSimulatorOptions): Pro
   function artifacts(asked: Asked, project: HarborProject, repositories: readonly EstateRepository[]) {
     const { query, q, accepts } = asked;
     const on = (name: string, otherwise = 'false') => (query.get(name) ?? otherwise) === 'true';
-    const rows = repositories.flatMap((repository) => {
+    const rows = repositories.map(asStored).flatMap((repository) => {
       // Ids rise with the pushes.
       for (const digest of repository.images.keys()) idOf(repository.name, digest);
       return base(repository, q.get('base') === '*' && !options.ignoresQuery).map((image) => ({
@@ -153,7 +176,7 @@ export async function startHarborSimulator(options: HarborSimulatorOptions): Pro
       overview: on('with_scan_overview'),
       accessory: on('with_accessory'),
     };
-    const scannable = world.scanners.some(({ up, disabled }) => up && !disabled);
+    const scannable = scannerOf(project)?.up === true;
     return {
       list: rows.map(({ repository, image }) =>
         toArtifact(image, {
@@ -169,6 +192,9 @@ export async function startHarborSimulator(options: HarborSimulatorOptions): Pro
       ),
     };
   }
+  /** Disabled ones too: src/controller/scanner/base_controller.go */
+  const scannerOf = (project: HarborProject) =>
+    world.scanners.find(({ name }) => name === project.scanner) ?? world.scanners[0];
   const repositoryId = (name: string): number => idOf(name, '');
   const toRepository = (repository: EstateRepository): object => ({
     id: repositoryId(repository.name),
@@ -180,6 +206,18 @@ export async function startHarborSimulator(options: HarborSimulatorOptions): Pro
     creation_time: new Date(repository.createdAt * 1000).toISOString(),
     update_time: new Date(repository.createdAt * 1000).toISOString(),
   });
+  /**
+   * By the time of creation only: of equal times each page has an order of its own, as PostgreSQL gives them.
+   * src/pkg/quota/dao/util.go
+   */
+  function quotaRows(id: string | null): HarborProject[] {
+    const rows = world.projects.filter((one) => id === null || String(one.project_id) === id);
+    quotaPages += 1;
+    const place = ({ project_id }: HarborProject) => (project_id * 7 + quotaPages * 13) % 31;
+    return rows.toSorted(
+      (a, b) => (b.createdAt ?? -b.project_id) - (a.createdAt ?? -a.project_id) || place(a) - place(b),
+    );
+  }
   const registry = (id: number) => ({
     id,
     name: id === 0 ? 'Local' : (world.registries[0]?.name ?? ''),
@@ -203,6 +241,8 @@ export async function startHarborSimulator(options: HarborSimulatorOptions): Pro
         auth_mode: 'db_auth',
         primary_auth_mode: false,
         self_registration: world.settings['self_registration'],
+        banner_message: '',
+        oidc_provider_name: '',
         ...(account && {
           ...(!options.hidesVersion && { harbor_version: world.version }),
           ...world.settings,
@@ -245,7 +285,7 @@ export async function startHarborSimulator(options: HarborSimulatorOptions): Pro
       operation: 'projects',
       pattern: /^\/projects$/,
       answer: (asked) => ({
-        list: visible(asked)
+        list: byName(visible(asked))
           .filter(({ name }) => !asked.q.has('name') || asked.q.get('name') === name)
           .map((one) => ({
             project_id: one.project_id,
@@ -257,7 +297,7 @@ export async function startHarborSimulator(options: HarborSimulatorOptions): Pro
             metadata: {
               public: String(one.public),
               ...(one.auto_scan !== undefined && { auto_scan: String(one.auto_scan) }),
-              ...(one.retention && { retention_id: String(one.project_id + 100) }),
+              ...(one.retention && { retention_id: one.retention_id ?? String(one.project_id + 100) }),
             },
           })),
       }),
@@ -266,7 +306,7 @@ export async function startHarborSimulator(options: HarborSimulatorOptions): Pro
       operation: 'repositories',
       pattern: /^\/repositories$/,
       answer: (asked) => ({
-        list: visible(asked).flatMap(({ name }) => repositoriesOf(name).map(toRepository)),
+        list: byName(visible(asked).flatMap(({ name }) => repositoriesOf(name))).map(toRepository),
       }),
     },
     {
@@ -303,7 +343,9 @@ export async function startHarborSimulator(options: HarborSimulatorOptions): Pro
       operation: 'project_repositories',
       pattern: /^\/projects\/([^/]+)\/repositories$/,
       answer: (asked) => ({
-        list: repositoriesOf(projectOf(asked, asked.params[0], 'repository:list').name).map(toRepository),
+        list: byName(repositoriesOf(projectOf(asked, asked.params[0], 'repository:list').name))
+          .filter(({ name }) => !asked.q.has('name') || asked.q.get('name') === name)
+          .map(toRepository),
       }),
     },
     {
@@ -334,7 +376,8 @@ export async function startHarborSimulator(options: HarborSimulatorOptions): Pro
         const found = world.projects.find(
           (one) => one.retention && one.project_id + 100 === Number(asked.params[0]),
         );
-        if (!found?.retention) throw new Refusal(404, `no such Retention policy with id ${asked.params[0]}`);
+        // Not 404: src/server/v2.0/handler/retention.go
+        if (!found?.retention) throw new Refusal(500, 'internal server error');
         projectOf(asked, found.name, 'tag-retention:read');
         const { cron, rules } = found.retention;
         return {
@@ -366,7 +409,7 @@ export async function startHarborSimulator(options: HarborSimulatorOptions): Pro
       answer: (asked) => {
         needs(asked, 'quota:list');
         return {
-          list: world.projects.map(({ project_id: id, name, hard, used }) => ({
+          list: quotaRows(asked.query.get('reference_id')).map(({ project_id: id, name, hard, used }) => ({
             id,
             ref: { id, name, owner_name: 'admin' },
             hard: { storage: hard },
@@ -380,7 +423,7 @@ export async function startHarborSimulator(options: HarborSimulatorOptions): Pro
       pattern: /^\/systeminfo\/volumes$/,
       answer: (asked) => {
         needs(asked, 'system-volumes:read');
-        return { storage: [world.volume] };
+        return { storage: [withoutZeros(world.volume, 'total', 'free')] };
       },
     },
     {
@@ -398,12 +441,22 @@ export async function startHarborSimulator(options: HarborSimulatorOptions): Pro
             is_default: number === 0,
             url: 'http://trivy:8080',
             description: '',
-            ...(minor() >= 11 &&
-              (down < 0 || number < down) && {
-                capabilities: { support_vulnerability: true, support_sbom: true },
-              }),
+            ...(minor() >= 11 && {
+              capabilities:
+                down < 0 || number < down ? { support_vulnerability: true, support_sbom: true } : null,
+            }),
           })),
         };
+      },
+    },
+    {
+      operation: 'project_scanner',
+      pattern: /^\/projects\/([^/]+)\/scanner$/,
+      answer: (asked) => {
+        const found = scannerOf(projectOf(asked, asked.params[0], 'scanner:read'));
+        if (!found) return null;
+        const { name, up, disabled = false } = found;
+        return { uuid: `uuid-${name}`, name, disabled, health: up ? 'healthy' : 'unhealthy' };
       },
     },
     {
@@ -437,7 +490,7 @@ export async function startHarborSimulator(options: HarborSimulatorOptions): Pro
           list: world.policies.map(({ id, name, enabled, push, pattern }) => ({
             id,
             name,
-            enabled,
+            ...(enabled && { enabled }),
             trigger: { type: 'event_based' },
             src_registry: registry(push ? 0 : 7),
             dest_registry: registry(push ? 7 : 0),
@@ -474,13 +527,15 @@ export async function startHarborSimulator(options: HarborSimulatorOptions): Pro
       answer: (asked) => {
         needs(asked, 'garbage-collection:list');
         return {
-          list: world.collections.map((one, id) => ({
-            id,
-            job_name: 'GARBAGE_COLLECTION',
-            job_kind: 'SCHEDULE',
-            deleted: false,
-            ...one,
-          })),
+          list: world.collections
+            .toSorted((a, b) => (a.creation_time < b.creation_time ? 1 : -1))
+            .map((one, id) => ({
+              id,
+              job_name: 'GARBAGE_COLLECTION',
+              job_kind: 'SCHEDULE',
+              deleted: false,
+              ...one,
+            })),
         };
       },
     },
@@ -501,7 +556,7 @@ export async function startHarborSimulator(options: HarborSimulatorOptions): Pro
       pattern: /^\/jobservice\/queues$/,
       answer: (asked) => {
         needs(asked, 'jobservice-monitor:list');
-        return world.queues;
+        return world.queues.map((one) => withoutZeros(one, 'count', 'latency'));
       },
     },
     {
@@ -528,7 +583,11 @@ export async function startHarborSimulator(options: HarborSimulatorOptions): Pro
   function paged(list: readonly object[], path: string, query: URLSearchParams) {
     const size = Number(query.get('page_size') ?? 10);
     const page = Number(query.get('page') ?? 1);
-    if (!(size <= 100)) throw new Refusal(422, 'page_size in query should be less than or equal to 100');
+    if (!(size <= 100))
+      throw new Refusal(
+        422,
+        'validation failure list:\npage_size in query should be less than or equal to 100',
+      );
     const address = (number: number): string => {
       const next = new URLSearchParams(query);
       next.set('page', String(number));
@@ -551,9 +610,9 @@ export async function startHarborSimulator(options: HarborSimulatorOptions): Pro
 
   function send(response: ServerResponse, status: number, body: string, headers: object = {}): void {
     response.writeHead(status, {
-      'content-type': 'application/json; charset=utf-8',
+      // Errors say which characters they are of, other answers do not.
+      'content-type': status === 200 ? 'application/json' : 'application/json; charset=utf-8',
       'x-request-id': randomBytes(8).toString('hex'),
-      'set-cookie': `sid=${randomBytes(8).toString('hex')}; Path=/; HttpOnly`,
       ...headers,
     } as Record<string, string>);
     response.end(body);
@@ -565,11 +624,15 @@ export async function startHarborSimulator(options: HarborSimulatorOptions): Pro
     const path = pathname.startsWith(`${api}/`) ? pathname.slice(api.length) : '';
     const route = routes.find(({ pattern, since = 0 }) => minor() >= since && pattern.test(path));
     if (!route || request.method !== 'GET')
-      return send(response, 404, errorBody(404, `The resource with path ${pathname} was not found`));
+      return send(response, 404, errorBody(404, `path ${pathname} was not found`));
     // The router decodes a path once, the handler the repository's name once more.
     const [, ...raw] = route.pattern.exec(path) ?? [];
     const params = raw.map((one) => decodeURIComponent(decodeURIComponent(one)));
     const { operation } = route;
+    if (!/(?:^|; )sid=[0-9a-f]{16}(?:;|$)/.test(request.headers.cookie ?? '')) {
+      sessions += 1;
+      response.setHeader('set-cookie', `sid=${randomBytes(8).toString('hex')}; Path=/; HttpOnly`);
+    }
     requests.set(operation, (requests.get(operation) ?? 0) + 1);
     const fault = { operation, repository: repositoryOf(params) };
     if (await applyFault(faults, fault, request, response, errorBody(429, 'too many requests'))) return;
@@ -587,8 +650,11 @@ export async function startHarborSimulator(options: HarborSimulatorOptions): Pro
       accepts,
       params,
     });
-    if (!('list' in found)) return send(response, 200, JSON.stringify(found));
+    if (!found || !('list' in found)) return send(response, 200, JSON.stringify(found));
     const { items, headers } = paged(found.list, pathname.slice(pathPrefix.length), query);
+    const before = (Number(query.get('page') ?? 1) - 1) * Number(query.get('page_size') ?? 10);
+    const wait = options.latency?.(operation, before, items.length);
+    if (wait) await sleep(wait);
     send(response, 200, JSON.stringify(items), headers);
   }
 
@@ -614,6 +680,7 @@ export async function startHarborSimulator(options: HarborSimulatorOptions): Pro
     world,
     faults,
     requests,
+    sessions: () => sessions,
     deleteRepository: (name) => void world.estate.repositories.delete(name),
     close: () =>
       new Promise((resolve) => {

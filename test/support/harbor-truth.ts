@@ -8,6 +8,7 @@ import {
   type RepositoryTruth,
   repositoryTruth,
 } from '../simulators/estate-truth.ts';
+import { asStored } from '../simulators/harbor-wire.ts';
 import type { HarborWorld } from '../simulators/harbor-world.ts';
 
 /** Families that {@link harborTruth} covers. */
@@ -30,9 +31,14 @@ const sum = (counts: Readonly<Record<string, number>> | undefined): number | und
 
 /** What is attached to an image and is neither a signature nor an SBOM is `subject.accessory`, whatever it is. */
 function asHarborKnows(repository: EstateRepository): EstateRepository {
-  const images = [...repository.images].map(
+  const images = [...asStored(repository).images].map(
     ([digest, image]) =>
-      [digest, image.kind === 'attestation' ? { ...image, kind: 'other' as const } : image] as const,
+      [
+        digest,
+        image.kind === 'attestation' && image.subject !== undefined
+          ? { ...image, kind: 'other' as const }
+          : image,
+      ] as const,
   );
   return { ...repository, images: new Map(images) };
 }

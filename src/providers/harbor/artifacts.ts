@@ -1,43 +1,101 @@
 import { z } from 'zod';
 import { imageConfigs, indexTypes, kindOfType } from '../../media-types.ts';
-import type { Image, Kind, ScanStatus } from '../../model.ts';
-import { type FindingsReader, scanOverview } from './findings.ts';
-import { timeOf } from './time.ts';
+import type { Image, Kind, RepositoryFacts, ScanStatus } from '../../model.ts';
+import { count, optional } from '../../wire.ts';
+import type { FindingsReader } from './findings.ts';
+import { isNever, timeOf } from './time.ts';
 
-const text = z.string().nullish();
-const notes = z.record(z.string(), z.unknown()).nullish();
+/** Go leaves out texts that are empty, and some proxies write them all the same. */
+const word = z.string().max(1_024);
+const digest = z.string().regex(/^[a-z0-9]+(?:[+._-][a-z0-9]+)*:[\w=-]{32,256}$/);
+const tagName = z.string().regex(/^\w[\w.-]{0,127}$/);
+const notes = z.record(z.string(), z.unknown());
 
-/** `Artifact` of the swagger, of which only what is used. Empty lists are `null`. */
-export const artifact = z.object({
-  digest: z.string().min(1),
-  type: text,
-  media_type: text,
-  manifest_media_type: text,
-  artifact_type: text,
-  repository_name: text,
-  repository_id: z.number().nullish(),
-  size: z.number().nullish(),
-  push_time: text,
-  pull_time: text,
-  tags: z.array(z.object({ name: z.string() })).nullish(),
-  references: z
-    .array(
-      z.object({
-        child_digest: z.string(),
-        platform: z.object({ architecture: text, os: text }).nullish(),
-        annotations: notes,
-      }),
-    )
-    .nullish(),
-  accessories: z
-    .array(
-      z.object({ digest: z.string(), type: z.string(), size: z.number().nullish(), creation_time: text }),
-    )
-    .nullish(),
-  addition_links: notes,
-  scan_overview: scanOverview.nullish(),
+/** The elements of a list that can be understood, and how many others there are. */
+interface Loose<T> {
+  readonly items: readonly T[];
+  readonly odd: number;
+}
+
+/** A list of which each element may be odd. An empty one is `null`; Go leaves out none, so one that is not there is odd. */
+const loose = <Schema extends z.ZodType>(of: Schema) =>
+  z
+    .unknown()
+    .optional()
+    .transform((value): Loose<z.output<Schema>> => {
+      if (value === null) return { items: [], odd: 0 };
+      if (!Array.isArray(value)) return { items: [], odd: 1 };
+      const items = value.flatMap((one) => {
+        const parsed = of.safeParse(one);
+        return parsed.success ? [parsed.data] : [];
+      });
+      return { items, odd: value.length - items.length };
+    });
+
+const identity = {
+  repository_name: optional('repository_name', word),
+  repository_id: optional('repository_id', count),
+};
+
+/** `Artifact` of the swagger, of which only what is used. */
+const artifact = z.object({
+  ...identity,
+  digest,
+  type: optional('type', word),
+  media_type: optional('media_type', word),
+  manifest_media_type: optional('manifest_media_type', word),
+  artifact_type: optional('artifact_type', word),
+  // Go leaves out a 0, and nothing that is stored has that size.
+  size: optional(
+    'size',
+    count.refine((bytes) => bytes > 0),
+  ),
+  push_time: z.unknown().optional(),
+  pull_time: z.unknown().optional(),
+  tags: loose(z.object({ name: tagName })),
+  references: loose(
+    z.object({
+      child_digest: digest,
+      platform: optional(
+        'platform',
+        z.object({ architecture: optional('architecture', word), os: optional('os', word) }),
+      ),
+      annotations: optional('annotations', notes),
+    }),
+  ),
+  accessories: loose(
+    z.object({
+      digest,
+      type: word.min(1),
+      size: optional('size', count),
+      creation_time: z.unknown().optional(),
+    }),
+  ),
+  addition_links: optional('addition_links', notes),
+  scan_overview: z.unknown().optional(),
 });
 export type Artifact = z.infer<typeof artifact>;
+
+/** An artifact that cannot be told from others: of its repository nothing can be counted. */
+export interface Unreadable {
+  readonly unreadable: string;
+  readonly repository_name?: string | undefined;
+  readonly repository_id?: number | undefined;
+}
+
+/** An element of a list of artifacts. */
+export const listed = z.unknown().transform((value): Artifact | Unreadable => {
+  const parsed = artifact.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const [issue] = parsed.error.issues;
+  const unreadable = `${issue?.path.join('.') || 'the artifact'}: ${issue?.message ?? 'invalid'}`.slice(
+    0,
+    200,
+  );
+  return { unreadable, ...z.object(identity).safeParse(value).data };
+});
+
+export const isUnreadable = (one: Artifact | Unreadable): one is Unreadable => 'unreadable' in one;
 
 /** What is asked of every listing of artifacts. */
 export const artifactFlags = {
@@ -75,7 +133,9 @@ function kindOf(one: Artifact, tags: readonly string[]): Kind {
   if (type === 'CHART') return 'chart';
   if (type === 'SBOM') return 'sbom';
   if (type === 'IMAGE' || (!type && imageConfigs.has(one.media_type ?? '')))
-    return indexTypes.has(one.manifest_media_type ?? '') ? 'index' : 'image';
+    return indexTypes.has(one.manifest_media_type ?? '') || one.references.items.length > 0
+      ? 'index'
+      : 'image';
   return 'other';
 }
 
@@ -83,7 +143,7 @@ function kindOf(one: Artifact, tags: readonly string[]): Kind {
 function partsOf(one: Artifact): { platforms: string[]; attestations: string[] } {
   const platforms: string[] = [];
   const attestations: string[] = [];
-  for (const { child_digest, platform, annotations } of one.references ?? []) {
+  for (const { child_digest, platform, annotations } of one.references.items) {
     const attests =
       annotations?.['vnd.docker.reference.type'] === 'attestation-manifest' ||
       (platform?.os === 'unknown' && platform.architecture === 'unknown');
@@ -96,38 +156,93 @@ function partsOf(one: Artifact): { platforms: string[]; attestations: string[] }
  * What the absence of a scan overview means. Harbor links an artifact to its vulnerabilities exactly where a scanner
  * supports it: https://github.com/goharbor/harbor/blob/main/src/server/v2.0/handler/assembler/report.go
  */
-function unscanned(one: Artifact, kind: Kind, scanners: Scanners): ScanStatus | undefined {
+function unscanned(one: Artifact, kind: Kind, scanner: Scanner): ScanStatus | undefined {
   const links = one.addition_links;
-  if (scanners === 'none') return 'unsupported';
+  if (scanner === 'none') return 'unsupported';
+  if (links?.['vulnerabilities'] !== undefined) return 'none';
   // An image always has links, such as that to its build history; an index has none but this one.
-  if (links?.['vulnerabilities'] !== undefined || (!links && kind !== 'index')) return 'none';
-  // While a scanner does not answer, Harbor takes everything for unsupported.
-  return scanners === 'healthy' ? 'unsupported' : undefined;
+  if (!links && kind !== 'index') return undefined;
+  // While its scanner does not answer, Harbor takes everything for unsupported.
+  return scanner === 'healthy' ? 'unsupported' : undefined;
 }
 
-/** Of the installation: `unknown` where the account may not list them, `unhealthy` when one does not answer. */
-export type Scanners = 'healthy' | 'unhealthy' | 'none' | 'unknown';
+/** Of a project: `unknown` where the account may not find out, `unhealthy` when it does not answer. */
+export type Scanner = 'healthy' | 'unhealthy' | 'none' | 'unknown';
 
 /** Turns the artifacts of one repository into images; they come oldest first, platforms before their index. */
 export interface ArtifactReader {
-  read(one: Artifact): readonly Image[];
-  /** Whether a version of an image is named `latest`. */
-  hasLatestTag(): boolean;
+  read(one: Artifact | Unreadable): readonly Image[];
+  /** What is known of the repository when all are read. */
+  facts(): RepositoryFacts;
+  /** Fields that could not be understood. */
+  odd(): readonly string[];
 }
 
-export function createArtifactReader(findings: FindingsReader, scanners: Scanners): ArtifactReader {
+const attachedKinds: readonly Kind[] = ['signature', 'sbom', 'attestation', 'other'];
+
+export function createArtifactReader(findings: FindingsReader, scanner: Scanner): ArtifactReader {
   const seen = new Set<string>();
+  const unknownKinds = new Set<Kind>();
   let latest = false;
+  let unreadTags = 0;
+  let unreadable = false;
+  let untimed = false;
+  let unpulled = false;
+  let findingsUnknown = false;
+  const odd = new Set<string>();
+
+  /** Notes what is missing of an artifact, so that no smaller number takes the place of the true one. */
+  function noteWhatIsMissing(one: Artifact, kind: Kind): void {
+    const isTagged = one.tags.items.length > 0;
+    if (one.tags.odd > 0) {
+      unreadTags += one.tags.odd;
+      odd.add('tags');
+    }
+    if (one.accessories.odd > 0) {
+      for (const attached of attachedKinds) unknownKinds.add(attached);
+      odd.add('accessories');
+    }
+    if (one.size === undefined) odd.add('size');
+    // Which of the others are its platforms, nobody knows.
+    if (kind === 'index' && (one.references.odd > 0 || one.references.items.length === 0)) {
+      unknownKinds.add('platform');
+      odd.add('references');
+    }
+    if (timeOf(one.push_time) === undefined && (isTagged || !isNever(one.push_time))) {
+      untimed = true;
+      if (!isNever(one.push_time)) odd.add('push_time');
+    }
+    if (timeOf(one.pull_time) === undefined && !isNever(one.pull_time)) {
+      unpulled = true;
+      odd.add('pull_time');
+    }
+  }
+
   return {
-    hasLatestTag: () => latest,
+    facts: () => ({
+      ...(unreadable ? { unreadTags: 'all' } : unreadTags > 0 ? { unreadTags } : {}),
+      ...(unknownKinds.size > 0 && { unknownKinds: [...unknownKinds] }),
+      ...(untimed && seen.size > 1 && { newestUnknown: true }),
+      ...(unpulled && { lastPullUnknown: true }),
+      ...(findingsUnknown && { findingsUnknown }),
+      practices: { ...(!unreadable && unreadTags === 0 && { no_latest_tag: !latest }) },
+    }),
+    odd: () => [...odd],
     read(one) {
-      const all = (one.tags ?? []).map(({ name }) => name);
+      if (isUnreadable(one)) {
+        unreadable = true;
+        odd.add(one.unreadable);
+        return [];
+      }
+      const all = one.tags.items.map(({ name }) => name);
       const tags = all.filter((tag) => !attachedTag.test(tag));
       if (tags.includes('latest')) latest = true;
       const kind = kindOf(one, all);
+      noteWhatIsMissing(one, kind);
       const pushedAt = timeOf(one.push_time);
       const pulledAt = timeOf(one.pull_time);
-      const size = one.size ?? undefined;
+      const { size } = one;
+      const signed = one.accessories.items.some(({ type }) => kindOfAccessory(type) === 'signature');
       const image: Image = {
         digest: one.digest,
         kind,
@@ -135,9 +250,7 @@ export function createArtifactReader(findings: FindingsReader, scanners: Scanner
         ...(size !== undefined && kind !== 'index' && { sizeBytes: size }),
         ...(pushedAt !== undefined && { pushedAt }),
         ...(pulledAt !== undefined && { pulledAt }),
-        ...(one.accessories !== undefined && {
-          signed: (one.accessories ?? []).some(({ type }) => kindOfAccessory(type) === 'signature'),
-        }),
+        ...((signed || one.accessories.odd === 0) && { signed }),
         ...(kind === 'image' && scanOf(one, kind)),
         ...(kind === 'index' && indexOf(one, size)),
       };
@@ -147,12 +260,18 @@ export function createArtifactReader(findings: FindingsReader, scanners: Scanner
   };
 
   function scanOf(one: Artifact, kind: Kind): Partial<Image> {
-    const scanned = findings.read(one.scan_overview);
-    const scanStatus = scanned.scanStatus ?? (one.scan_overview ? undefined : unscanned(one, kind, scanners));
-    return { ...scanned, ...(scanStatus && { scanStatus }) };
+    const report = findings.read(one.scan_overview, (field) => odd.add(field));
+    if (report === 'unreadable') {
+      findingsUnknown = true;
+      odd.add('scan_overview');
+    }
+    if (report !== 'none') return report === 'unreadable' ? {} : report;
+    const scanStatus = unscanned(one, kind, scanner);
+    return scanStatus ? { scanStatus } : {};
   }
 
   function indexOf(one: Artifact, size: number | undefined): Partial<Image> {
+    if (one.references.odd > 0) return {};
     const parts = partsOf(one);
     // Harbor merges the reports of the platforms, which hides one that failed: where they are listed they tell.
     const listed = parts.platforms.length > 0 && parts.platforms.every((digest) => seen.has(digest));
@@ -164,13 +283,13 @@ export function createArtifactReader(findings: FindingsReader, scanners: Scanner
   }
 
   function accessoriesOf(one: Artifact): Image[] {
-    return (one.accessories ?? []).map(({ digest, type, size, creation_time }) => {
+    return one.accessories.items.map(({ digest, type, size, creation_time }) => {
       const pushedAt = timeOf(creation_time);
       return {
         digest,
         kind: kindOfAccessory(type),
         tags: [],
-        ...(typeof size === 'number' && { sizeBytes: size }),
+        ...(size !== undefined && { sizeBytes: size }),
         ...(pushedAt !== undefined && { pushedAt }),
       };
     });

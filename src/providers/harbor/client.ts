@@ -1,14 +1,12 @@
 import { z } from 'zod';
 import { CollectError } from '../../errors.ts';
-import { type HttpClient, type HttpResponse, json, parseLinkNext, shown } from '../../http.ts';
+import { type HttpClient, type HttpResponse, json } from '../../http.ts';
 import type { Auth } from '../../options.ts';
+import type { Session } from '../../provider.ts';
 import { credentialsOf } from '../../registry-auth.ts';
-
-/** A page of a list, and how many there are of all pages. */
-export interface Page<T> {
-  readonly items: readonly T[];
-  readonly total: number | undefined;
-}
+import { count } from '../../wire.ts';
+import { always } from './fields.ts';
+import { type Found, findAll, type Page, readPages, totalOf } from './lists.ts';
 
 export interface Asked {
   /** The word that is counted. */
@@ -28,12 +26,12 @@ export interface Harbor {
   get<Schema extends z.ZodType>(asked: Asked, schema: Schema): Promise<z.infer<Schema>>;
   /** A list page by page. */
   pages<Schema extends z.ZodType>(asked: Asked, item: Schema): AsyncGenerator<Page<z.infer<Schema>>>;
-  /** A whole list; what is seen twice since the list moved counts once, by its key. */
+  /** A whole list. What is seen twice since the list moved counts once, by its key. */
   all<Schema extends z.ZodType>(
     asked: Asked,
     item: Schema,
     key: (one: z.infer<Schema>) => unknown,
-  ): Promise<z.infer<Schema>[]>;
+  ): Promise<Found<z.infer<Schema>>>;
   /** How many a list holds, without reading it; undefined where the answer does not tell. */
   count(asked: Asked): Promise<number | undefined>;
   /** Whether something answers; undefined where it may not be asked, or not in this version. */
@@ -58,42 +56,28 @@ export const repositoryPath = (project: string, repository: string): string =>
 
 export const projectPath = (project: string): string => `/projects/${encodeURIComponent(project)}`;
 
-/** So many pages of one list are not a list any more. */
-const mostPages = 100_000;
-/** How often a list is read again from where things were deleted while it was read. */
-const mostReturns = 20;
-
-const user = z.object({ user_id: z.number().optional() });
-
-function totalOf(response: HttpResponse): number | undefined {
-  const text = response.header('x-total-count');
-  // `-1` where Harbor did not count.
-  return text !== undefined && /^\d+$/.test(text) ? Number(text) : undefined;
-}
+const user = z.object({ user_id: always('user_id', count) });
 
 /**
- * The number of the next page, from `Link`; where a proxy dropped that header, from `X-Total-Count`; without either
- * there is another page while they come full. The address in `Link` is not used: behind a proxy that serves Harbor
- * under another path it is a wrong one.
+ * Harbor begins a session in its Redis for each request that shows no cookie of one, so it is shown the first one
+ * again. It is no credential here: each request carries those. https://github.com/goharbor/harbor/blob/main/src/core/main.go
  */
-function nextPage(response: HttpResponse, page: number, size: number, length: number): number | undefined {
-  const total = totalOf(response);
-  const link = parseLinkNext(response.headerLines('link'), response.url);
-  if (!link) {
-    const more = total === undefined ? length >= size : page * size < total;
-    return more && length > 0 ? page + 1 : undefined;
-  }
-  const named = link.searchParams.get('page') ?? String(page + 1);
-  if (!/^\d+$/.test(named) || Number(named) <= page || page >= mostPages)
-    throw new CollectError(
-      'pagination',
-      `${shown(response.url)} says that page ${named} comes after page ${page}: its listing never ends`,
-    );
-  return Number(named);
+function createCookie(session: Session) {
+  const kept = session.keep<{ sid?: string }>('harbor cookie', () => ({}));
+  return {
+    header: (): Record<string, string> => (kept.sid === undefined ? {} : { cookie: `sid=${kept.sid}` }),
+    take(response: HttpResponse): void {
+      for (const line of response.headerLines('set-cookie')) {
+        const [, sid] = /^sid=([\w.~-]{1,256})(?:;|$)/.exec(line) ?? [];
+        if (sid !== undefined) kept.sid = sid;
+      }
+    },
+  };
 }
 
 export function createHarbor(options: {
   readonly http: HttpClient;
+  readonly session: Session;
   readonly endpoint: URL;
   readonly auth: Auth | undefined;
   readonly pageSize: number;
@@ -101,6 +85,7 @@ export function createHarbor(options: {
   const { http, endpoint, auth, pageSize } = options;
   const base = endpoint.href.replace(/\/+$/, '').replace(/\/api\/v2\.0$/, '');
   const credentials = credentialsOf(auth, endpoint);
+  const cookie = createCookie(options.session);
 
   async function authorization(): Promise<Record<string, string>> {
     const given = await credentials();
@@ -118,7 +103,7 @@ export function createHarbor(options: {
   ): Promise<HttpResponse> {
     const url = new URL(`${base}/api/v2.0${path}`);
     for (const [name, value] of Object.entries(query ?? {})) url.searchParams.set(name, value);
-    return http.request({
+    const response = await http.request({
       url,
       operation,
       accept,
@@ -127,58 +112,38 @@ export function createHarbor(options: {
         // A project may be named like a number, which would else be taken for an id.
         'x-is-resource-name': 'true',
         'x-accept-vulnerabilities': reportTypes.join(', '),
+        ...cookie.header(),
         ...(await authorization()),
       },
     });
+    cookie.take(response);
+    return response;
   }
 
-  async function* pages<Schema extends z.ZodType>(
-    asked: Asked,
-    item: Schema,
-  ): AsyncGenerator<Page<z.infer<Schema>>> {
-    let page: number | undefined = 1;
-    let before: number | undefined;
-    for (let returns = 0; page !== undefined; ) {
-      const query = { ...asked.query, page: String(page), page_size: String(pageSize) };
-      const response = await request({ ...asked, query });
-      const items = json(response, z.array(item)) as z.infer<Schema>[];
-      const total = totalOf(response);
-      // What was deleted moved the rest towards the front: the first of this page may stand on one that was read
-      // before. Harbor pages by offset, so the only way to miss none is to go back.
-      const gone: number = before !== undefined && total !== undefined ? before - total : 0;
-      before = total;
-      if (gone > 0 && page > 1) {
-        returns += 1;
-        if (returns > mostReturns)
-          throw new CollectError(
-            'pagination',
-            `${shown(response.url)} shrinks faster than it can be read: it will be read at the next poll`,
-          );
-        page = Math.max(1, page - Math.ceil(gone / pageSize));
-        continue;
-      }
-      yield { items, total };
-      page = nextPage(response, page, pageSize, items.length);
-    }
-  }
+  const pages = <Schema extends z.ZodType>(asked: Asked, item: Schema) =>
+    readPages({
+      operation: asked.operation,
+      pageSize,
+      item,
+      request: (page) =>
+        request({ ...asked, query: { ...asked.query, page: String(page), page_size: String(pageSize) } }),
+    });
 
   return {
     authenticates: auth !== undefined,
     get: async (asked, schema) => json(await request(asked), schema),
     pages,
-    async all(asked, item, key) {
-      const all = new Map<unknown, z.infer<typeof item>>();
-      for await (const { items } of pages(asked, item)) for (const one of items) all.set(key(one), one);
-      return [...all.values()];
-    },
+    all: (asked, item, key) => findAll(() => pages(asked, item), key),
     async count(asked) {
       const response = await request({ ...asked, query: { ...asked.query, page: '1', page_size: '1' } });
-      json(response, z.array(z.unknown()));
-      return totalOf(response);
+      const { length } = json(response, z.array(z.unknown()));
+      const total = totalOf(response);
+      return total !== undefined && total < length ? undefined : total;
     },
     async works(asked) {
-      const { status } = await request(asked, [403, 404, 405, 412, 500, 502, 503, 504]);
-      return status >= 500 ? false : status < 300 ? true : undefined;
+      // What a proxy says in between is no word of Harbor's.
+      const { status } = await request(asked, [403, 404, 405, 412, 500]);
+      return status === 500 ? false : status < 300 ? true : undefined;
     },
     async whoAmI() {
       // Wrong or expired credentials are no error in Harbor: it goes on as with nobody's, and shows what is public.

@@ -1,9 +1,10 @@
 import type { RegistryFacts } from '../../model.ts';
 import type { CollectContext } from '../../provider.ts';
 import type { Caller, Harbor } from './client.ts';
-import { optional } from './permissions.ts';
-import { type Project, type ProjectSettings, readRobots } from './projects.ts';
+import { optionalList } from './permissions.ts';
+import { isPublic, type Project, type ProjectSettings } from './projects.ts';
 import type { Replications } from './replication.ts';
+import { readRobots } from './robots.ts';
 import { createSystem } from './system.ts';
 import { readJobQueues, readTasks } from './tasks.ts';
 
@@ -11,22 +12,27 @@ function projectFacts(
   projects: readonly Project[],
   settingsOf: ReadonlyMap<string, ProjectSettings>,
 ): NonNullable<RegistryFacts['projects']> {
-  return projects.map(({ name, metadata, repo_count }) => {
+  return projects.map((one) => {
+    const { name, repo_count } = one;
     const members = settingsOf.get(name)?.members;
+    const open = isPublic(one);
     return {
       project: name,
-      ...(metadata && { public: metadata.public === 'true' }),
-      ...(typeof repo_count === 'number' && { repositories: repo_count }),
+      ...(open !== undefined && { public: open }),
+      ...(repo_count !== undefined && { repositories: repo_count }),
       ...(members !== undefined && { members }),
     };
   });
 }
 
 /** What anybody may know. */
-export function anonymousFacts(context: CollectContext, projects: readonly Project[]): RegistryFacts {
+export function anonymousFacts(
+  context: CollectContext,
+  projects: readonly Project[] | undefined,
+): RegistryFacts {
   for (const capability of ['storage', 'quotas', 'replication', 'credentials', 'tasks'] as const)
     context.absent(capability);
-  return { projects: projectFacts(projects, new Map()) };
+  return projects ? { projects: projectFacts(projects, new Map()) } : {};
 }
 
 /** What only an account may ask of. */
@@ -37,6 +43,8 @@ export async function accountFacts(
     readonly caller: Caller;
     readonly listsAccounts: boolean;
     readonly projects: readonly Project[];
+    /** Not all projects could be read: how many there are is unknown. */
+    readonly projectsMissing: boolean;
     readonly settingsOf: ReadonlyMap<string, ProjectSettings>;
     readonly replications: Replications | undefined;
   },
@@ -44,13 +52,15 @@ export async function accountFacts(
   const system = createSystem(client, context);
   if (!known.listsAccounts) context.absent('credentials');
   const robots = known.listsAccounts
-    ? optional(context, { capability: 'credentials', permission: 'robot:list (system)' }, () =>
-        readRobots(client, {}),
+    ? optionalList(
+        context,
+        { capability: 'credentials', permission: 'robot:list (system)', what: 'robot accounts' },
+        () => readRobots(client),
       )
     : undefined;
   const [storageBytes, quotas, volume, endpoints, tasks, jobQueues, ofSystem] = await Promise.all([
     system.storageBytes(known.caller),
-    system.quotas(),
+    system.quotas(known.projects),
     system.volume(),
     system.endpoints(),
     readTasks(client, context),
@@ -61,13 +71,13 @@ export async function accountFacts(
   return {
     ...(storageBytes !== undefined && { storageBytes }),
     quotas: [...(quotas ?? []), ...volume],
-    credentials: [...(ofSystem ?? []), ...ofProjects].map(({ name, expiresAt }) => ({
+    credentials: [...(ofSystem?.items ?? []), ...ofProjects].map(({ name, expiresAt }) => ({
       credential: name,
       expiresAt,
     })),
     ...(known.replications && { replications: known.replications.replications }),
     components: endpoints,
-    projects: projectFacts(known.projects, known.settingsOf),
+    ...(!known.projectsMissing && { projects: projectFacts(known.projects, known.settingsOf) }),
     tasks,
     ...(jobQueues && { jobQueues }),
   };

@@ -1,24 +1,28 @@
 import { z } from 'zod';
 import type { Findings, Image, ScanStatus, Severity } from '../../model.ts';
-import type { Logger } from '../../provider.ts';
+import type { CollectContext } from '../../provider.ts';
+import { count, dictionary, optional } from '../../wire.ts';
 import { reportTypes } from './client.ts';
-import { timeOf } from './time.ts';
+import { isNever, timeOf } from './time.ts';
+
+const word = z.string().max(256);
 
 /** `NativeReportSummary` of the swagger, of which only what is used. */
 const summary = z.object({
-  scan_status: z.string().nullish(),
-  end_time: z.string().nullish(),
-  summary: z
-    .object({
-      total: z.number().nullish(),
-      fixable: z.number().nullish(),
-      summary: z.record(z.string(), z.number()).nullish(),
-    })
-    .nullish(),
+  scan_status: optional('scan_status', word),
+  end_time: z.unknown().optional(),
+  summary: optional(
+    'summary',
+    z.object({
+      total: optional('total', count),
+      fixable: optional('fixable', count),
+      // One that cannot be read would be missing from the others.
+      summary: optional('summary', z.record(word, count)),
+    }),
+  ),
 });
 
-export const scanOverview = z.record(z.string(), summary);
-export type ScanOverview = z.infer<typeof scanOverview>;
+const scanOverview = dictionary('scan_overview', summary);
 
 /**
  * https://github.com/goharbor/harbor/blob/main/src/pkg/scan/vuln/severity.go: `None` is CVSS's "none", which Harbor
@@ -50,24 +54,32 @@ const statusOfWord: Readonly<Record<string, ScanStatus>> = {
 };
 
 export interface FindingsReader {
-  /** What the scan overview of an artifact says; nothing where there is none. */
-  read(overview: ScanOverview | null | undefined): Partial<Image>;
+  /**
+   * What the scan overview of an artifact says. `none`: it has none; `unreadable`: what was found, or how the scan went,
+   * could not be understood.
+   * @param odd told of fields that were left out
+   */
+  read(
+    overview: unknown,
+    odd: (field: string) => void,
+  ): Pick<Image, 'scanStatus' | 'scannedAt' | 'findings'> | 'none' | 'unreadable';
 }
 
-export function createFindingsReader(log: Logger): FindingsReader {
-  const told = new Set<string>();
-  const warnOnce = (what: string, word: string): void => {
-    const key = `${what} ${word}`;
-    if (told.has(key)) return;
-    told.add(key);
-    log.warn({ word }, `Harbor sent ${what} that is not known here: it counts as unknown`);
-  };
+export function createFindingsReader(context: Pick<CollectContext, 'tell'>): FindingsReader {
+  const tell = (what: string, given: string): void =>
+    context.tell(
+      `${what} ${given}`,
+      { word: given },
+      `Harbor sent ${what} that is not known here: it counts as unknown`,
+    );
 
   function findingsOf(given: z.infer<typeof summary>['summary']): Findings | undefined {
     if (!given) return undefined;
     const { total, fixable, summary: words } = given;
-    // Harbor leaves out severities that it found nothing of, but never the counts of what it found.
-    if (!words && total !== 0) return undefined;
+    const found = Object.values(words ?? {}).reduce((sum, one) => sum + one, 0);
+    // Harbor leaves out severities that it found nothing of, but never the counts of what it found: what does not add
+    // up was not read as a whole.
+    if (words ? total !== undefined && found !== total : total !== 0) return undefined;
     const counts: Record<Severity, number> = {
       CRITICAL: 0,
       HIGH: 0,
@@ -76,33 +88,34 @@ export function createFindingsReader(log: Logger): FindingsReader {
       NEGLIGIBLE: 0,
       UNKNOWN: 0,
     };
-    for (const [word, count] of Object.entries(words ?? {})) {
-      const severity = severityOfWord[word.toLowerCase()];
-      if (!severity) warnOnce('a severity', word);
+    for (const [name, count] of Object.entries(words ?? {})) {
+      const severity = severityOfWord[name.toLowerCase()];
+      if (!severity) tell('a severity', name);
       counts[severity ?? 'UNKNOWN'] += count;
     }
-    return { counts, ...(typeof fixable === 'number' && { fixableTotal: fixable }) };
+    return { counts, ...(fixable !== undefined && fixable <= found && { fixableTotal: fixable }) };
   }
 
   return {
-    read(overview) {
-      const entries = Object.entries(overview ?? {});
-      const [, found] =
-        reportTypes.map((type) => entries.find(([name]) => name === type)).find((one) => one) ??
-        entries[0] ??
-        [];
-      const word = found?.scan_status;
-      if (!found || !word) return {};
-      const scanStatus = statusOfWord[word.toLowerCase()];
-      if (!scanStatus) warnOnce('a scan status', word);
-      if (scanStatus !== 'complete') return scanStatus ? { scanStatus } : {};
-      const findings = findingsOf(found.summary);
-      const scannedAt = timeOf(found.end_time);
-      return {
-        scanStatus,
-        ...(findings && { findings }),
-        ...(scannedAt !== undefined && { scannedAt }),
-      };
+    read(given, odd) {
+      if (given === undefined || given === null) return 'none';
+      const overview = scanOverview.safeParse(given).data;
+      if (overview?.size === 0 && Object.keys(given).length === 0) return 'none';
+      const [preferred] = reportTypes.flatMap((type) => overview?.get(type) ?? []);
+      const report = preferred ?? overview?.values().next().value;
+      if (!report?.scan_status) return 'unreadable';
+      const scanStatus = statusOfWord[report.scan_status.toLowerCase()];
+      if (!scanStatus) {
+        tell('a scan status', report.scan_status);
+        return 'unreadable';
+      }
+      if (scanStatus !== 'complete') return { scanStatus };
+      const findings = findingsOf(report.summary);
+      if (!findings) return 'unreadable';
+      const scannedAt = timeOf(report.end_time);
+      if (scannedAt === undefined && !isNever(report.end_time)) odd('end_time');
+      if (findings.fixableTotal === undefined) odd('fixable');
+      return { scanStatus, findings, ...(scannedAt !== undefined && { scannedAt }) };
     },
   };
 }

@@ -1,11 +1,13 @@
 import { z } from 'zod';
+import { count, optional, text } from '../../wire.ts';
+import { always } from './fields.ts';
 
 /** `Repository` of the swagger, of which only what is used. */
 export const repository = z.object({
-  id: z.number().nullish(),
-  name: z.string().min(1),
-  artifact_count: z.number().nullish(),
-  pull_count: z.number().nullish(),
+  id: optional('id', count),
+  name: text.regex(/^[^/]+\/.*[^/]$/),
+  artifact_count: always('artifact_count', count),
+  pull_count: always('pull_count', count),
 });
 
 /** A repository as the listing names it, `project/path`. */
@@ -19,15 +21,17 @@ export interface Listed {
   readonly pulls?: number;
 }
 
-export function toListed({ name, id, artifact_count, pull_count }: z.infer<typeof repository>): Listed {
+type Named = Partial<z.infer<typeof repository>> & { readonly name: string };
+
+export function toListed({ name, id, artifact_count, pull_count }: Named): Listed {
   const slash = name.indexOf('/');
   return {
     name,
     project: slash < 0 ? name : name.slice(0, slash),
     path: slash < 0 ? name : name.slice(slash + 1),
-    ...(typeof id === 'number' && { id }),
-    ...(typeof artifact_count === 'number' && { artifacts: artifact_count }),
-    ...(typeof pull_count === 'number' && { pulls: pull_count }),
+    ...(id !== undefined && { id }),
+    ...(artifact_count !== undefined && { artifacts: artifact_count }),
+    ...(pull_count !== undefined && { pulls: pull_count }),
   };
 }
 
@@ -36,9 +40,36 @@ export interface ToRead {
   readonly artifacts: number;
 }
 
-/** One list of the project, or one per repository: those that are wanted may be few of many. */
-export function cheaperTogether(wanted: readonly Listed[], artifacts: number, pageSize: number): boolean {
+/**
+ * What reading takes Harbor 2.16, measured; seconds. A page of a list is found by counting off the rows before it:
+ * the first of a project took 0.17 s, that at the 200,000th artifact 0.59 s, and a list of 50 artifacts 0.09 s.
+ */
+const perRequest = 0.01;
+const perArtifact = 0.0016;
+const perRowBefore = 0.42 / 200_000;
+/** One list may take so long whatever else could be done: other projects are read beside it. */
+const shortEnough = 10;
+
+/**
+ * Whether one list of the project is better than one per repository. It takes fewer requests, unless those that are
+ * wanted are few of many; but its pages are read one after the other, and each later one takes longer.
+ */
+export function betterTogether(
+  wanted: readonly Listed[],
+  artifacts: number,
+  reading: { readonly pageSize: number; readonly concurrency: number },
+): boolean {
+  const { pageSize, concurrency } = reading;
+  const pages = (artifacts: number) => Math.max(1, Math.ceil(artifacts / pageSize));
+  const together = pages(artifacts);
   let apart = 0;
-  for (const listed of wanted) apart += Math.max(1, Math.ceil((listed.artifacts ?? 1) / pageSize));
-  return Math.max(1, Math.ceil(artifacts / pageSize)) <= apart;
+  let own = 0;
+  for (const listed of wanted) {
+    apart += pages(listed.artifacts ?? 1);
+    own += listed.artifacts ?? 1;
+  }
+  const oneByOne =
+    together * perRequest + artifacts * perArtifact + (perRowBefore * pageSize * together ** 2) / 2;
+  const sideBySide = (apart * perRequest + own * perArtifact) / concurrency;
+  return together <= apart && oneByOne <= Math.max(shortEnough, sideBySide);
 }

@@ -1,5 +1,6 @@
 import { CollectError } from '../../errors.ts';
 import type { Capability, CollectContext } from '../../provider.ts';
+import type { Found } from './lists.ts';
 
 /**
  * A refusal with the permission that would allow it, as a robot account's form and
@@ -14,13 +15,19 @@ export function explained(error: unknown, permission: string): unknown {
   });
 }
 
+/** What a detail is needed for, and what allows it. */
+export interface Part {
+  readonly capability: Capability;
+  readonly permission: string;
+}
+
 /**
  * Reads a detail that may fail alone. Undefined: it failed, and its capability is down for that; or this Harbor has no
  * such thing, since it is too old (404) or lacks what it is about (412).
  */
 export async function optional<T>(
   context: CollectContext,
-  part: { readonly capability: Capability; readonly permission: string },
+  part: Part,
   read: () => Promise<T>,
 ): Promise<T | undefined> {
   try {
@@ -32,4 +39,22 @@ export async function optional<T>(
       context.degraded(part.capability, explained(error, part.permission));
     return undefined;
   }
+}
+
+/** A list was read, but not all that it holds. */
+export const incomplete = (what: string, missing: number): CollectError =>
+  new CollectError(
+    'invalid_response',
+    `${missing} of Harbor's ${what} are missing from their list, or could not be understood`,
+  );
+
+/** The same of a list: what can be read of it is there, and what is missing brings its capability down. */
+export async function optionalList<T>(
+  context: CollectContext,
+  part: Part & { readonly what: string },
+  read: () => Promise<Found<T>>,
+): Promise<Found<T> | undefined> {
+  const found = await optional(context, part, read);
+  if (found && found.missing > 0) context.degraded(part.capability, incomplete(part.what, found.missing));
+  return found;
 }

@@ -1,26 +1,27 @@
-import { z } from 'zod';
 import { CollectError } from '../../errors.ts';
 import type { Observation, RepositoryFacts } from '../../model.ts';
 import type { CollectContext } from '../../provider.ts';
 import { isNotFound, readSideBySide } from '../../side-by-side.ts';
 import {
-  type Artifact,
   type ArtifactReader,
-  artifact,
+  listed as artifact,
   artifactFlags,
   createArtifactReader,
-  type Scanners,
+  type Scanner,
 } from './artifacts.ts';
-import { type Harbor, projectPath, repositoryPath } from './client.ts';
+import { type Harbor, repositoryPath } from './client.ts';
 import type { FindingsReader } from './findings.ts';
-import { cheaperTogether, type Listed, type ToRead } from './listed.ts';
+import { findRepository } from './found.ts';
+import { betterTogether, type Listed, type ToRead } from './listed.ts';
 import { explained } from './permissions.ts';
+import { NotTogether, readProject } from './project-list.ts';
+import { project } from './projects.ts';
 
 export interface ReadRepositories {
   readonly harbor: Harbor;
   readonly context: CollectContext;
   readonly findings: FindingsReader;
-  readonly scanners: Scanners;
+  scannerOf(project: string): Scanner;
   /** Whether platforms of multi-platform images are listed one by one. */
   readonly platforms: boolean;
   /** How many artifacts a page holds. */
@@ -33,196 +34,172 @@ export interface ReadRepositories {
   facts(listed: Listed): RepositoryFacts;
 }
 
-/** An artifact list is in the order of repositories: then one is done when the next begins. */
-const order = { sort: 'repository_name,id' };
-/** So many artifacts are remembered to tell one that moved to the next page from one that is out of order. */
-const remembered = 1_000;
-
-/** Reads the artifacts of all repositories, by project where that costs fewer requests. */
-export async function* readRepositories(input: ReadRepositories): AsyncGenerator<Observation> {
-  const { harbor, context, platforms } = input;
-  let done = 0;
-  let total = 0;
-  for (const { wanted } of input.projects.values()) total += wanted.length;
-  const query = { ...artifactFlags, ...(platforms && { q: 'base=*' }) };
-
-  const begin = (listed: Listed): Observation => ({
-    type: 'repository',
-    repository: listed.name,
-    facts: { listsUntagged: true, ...input.facts(listed) },
-  });
-  const end = (listed: Listed, reader: ArtifactReader): Observation => {
-    done += 1;
-    context.progress(Math.min(done, total), total);
-    const { practices } = input.facts(listed);
-    const facts = { practices: { ...practices, no_latest_tag: !reader.hasLatestTag() } };
-    return { type: 'repository-complete', repository: listed.name, facts };
-  };
-  const newReader = () => createArtifactReader(input.findings, input.scanners);
-
+/** How a repository is read, whichever list its artifacts come from. */
+export interface Reading extends ReadRepositories {
+  /** What every list of artifacts is asked with. */
+  readonly query: Readonly<Record<string, string>>;
+  begin(listed: Listed): { readonly observation: Observation; readonly reader: ArtifactReader };
+  end(listed: Listed, reader: ArtifactReader): Observation;
   /** Whether Harbor still has the repository: it lists the artifacts of one that is gone as none, and not as 404. */
-  async function exists(listed: Listed): Promise<boolean> {
-    try {
-      const path = repositoryPath(listed.project, listed.path);
-      await harbor.get({ operation: 'repository', path }, z.object({ name: z.string() }));
-      return true;
-    } catch (error) {
-      if (isNotFound(error)) return false;
-      if (isForbidden(error)) return true;
-      throw error;
-    }
-  }
-
+  exists(listed: Listed): Promise<boolean>;
   /** To somebody who is no administrator, a project that is gone looks like one that is forbidden. */
-  async function projectIsGone(project: string): Promise<boolean> {
-    const asked = { operation: 'projects', path: '/projects', query: { q: `name=${project}` } };
-    try {
-      const found = await harbor.all(asked, z.object({ name: z.string() }), ({ name }) => name);
-      return !found.some(({ name }) => name === project);
-    } catch {
-      return false;
-    }
-  }
-
-  async function* readOne(listed: Listed): AsyncGenerator<Observation> {
-    yield begin(listed);
-    const reader = newReader();
-    let some = false;
-    const path = `${repositoryPath(listed.project, listed.path)}/artifacts`;
-    try {
-      for await (const { items } of harbor.pages(
-        { operation: 'artifacts', path, query: { ...query, sort: 'id' } },
-        artifact,
-      )) {
-        if (items.length > 0) some = true;
-        yield {
-          type: 'images',
-          repository: listed.name,
-          images: items.flatMap((one) => [...reader.read(one)]),
-        };
-      }
-      if (!some && !(await exists(listed))) {
-        yield { type: 'repository-gone', repository: listed.name };
-        return;
-      }
-    } catch (error) {
-      if (!isNotFound(error) && !(isForbidden(error) && (await projectIsGone(listed.project))))
-        throw explained(error, listArtifacts);
-      yield { type: 'repository-gone', repository: listed.name };
-      return;
-    }
-    yield end(listed, reader);
-  }
-
-  /** All repositories of a project from one list; those that it says nothing of are empty or gone. */
-  async function* readProject(project: string, all: readonly Listed[]): AsyncGenerator<Observation> {
-    const wanted = new Map(all.map((listed) => [listed.name, listed]));
-    const nameOfId = new Map(all.flatMap(({ id, name }) => (id === undefined ? [] : [[id, name] as const])));
-    const waiting = new Set(wanted.keys());
-    const ended = new Set<string>();
-    const recent = new Set<string>();
-    let current: { readonly listed: Listed; readonly reader: ArtifactReader } | undefined;
-    for await (const { items } of harbor.pages(
-      {
-        operation: 'project_artifacts',
-        path: `${projectPath(project)}/artifacts`,
-        query: { ...query, ...order },
-      },
-      artifact,
-    )) {
-      for (const [name, artifacts] of grouped(items, nameOfId, project)) {
-        if (ended.has(name)) {
-          // Seen before, since the list moved while it was read; anything else is not in the order that was asked for.
-          if (artifacts.every(({ digest }) => recent.has(`${name}@${digest}`))) continue;
-          throw new OutOfOrder();
-        }
-        const listed = wanted.get(name);
-        if (current && current.listed.name !== name) {
-          ended.add(current.listed.name);
-          yield end(current.listed, current.reader);
-          current = undefined;
-        }
-        if (!listed) continue;
-        if (!current) {
-          current = { listed, reader: newReader() };
-          waiting.delete(name);
-          yield begin(listed);
-        }
-        const { reader } = current;
-        yield { type: 'images', repository: name, images: artifacts.flatMap((one) => [...reader.read(one)]) };
-        for (const { digest } of artifacts) recent.add(`${name}@${digest}`);
-      }
-      for (const key of recent) {
-        if (recent.size <= remembered) break;
-        recent.delete(key);
-      }
-    }
-    if (current) yield end(current.listed, current.reader);
-    for (const name of waiting) {
-      const listed = wanted.get(name) as Listed;
-      if (!(await exists(listed))) {
-        yield { type: 'repository-gone', repository: name };
-        continue;
-      }
-      yield begin(listed);
-      yield end(listed, newReader());
-    }
-  }
-
-  /** As {@link readProject}, and what is left to do where that does not work. */
-  async function* readTogether(project: string, all: readonly Listed[]): AsyncGenerator<Observation> {
-    try {
-      yield* readProject(project, all);
-      return;
-    } catch (error) {
-      context.signal.throwIfAborted();
-      const gone = isForbidden(error) && (await projectIsGone(project));
-      if (gone) for (const { name } of all) yield { type: 'repository-gone', repository: name };
-      // A project that is gone says 404 to an administrator, as a Harbor before 2.12 does to everybody.
-      else if (!(error instanceof OutOfOrder) && !isNotFound(error))
-        yield { type: 'group-failed', prefix: `${project}/`, error: explained(error, listArtifacts) };
-      if (!(error instanceof OutOfOrder) && !isNotFound(error)) return;
-    }
-    for (const listed of all)
-      try {
-        yield* readOne(listed);
-      } catch (error) {
-        context.signal.throwIfAborted();
-        yield { type: 'repository-failed', repository: listed.name, error };
-      }
-  }
-
-  const units = new Map<string, () => AsyncGenerator<Observation>>();
-  for (const [project, { wanted, artifacts }] of input.projects)
-    if (input.listsProjects && cheaperTogether(wanted, artifacts, input.pageSize))
-      units.set(`${project}/`, () => readTogether(project, wanted));
-    else for (const listed of wanted) units.set(listed.name, () => readOne(listed));
-  yield* readSideBySide({ ...context, progress: () => {} }, units.keys(), async function* (key) {
-    yield* units.get(key)?.() ?? [];
-  });
+  projectIsGone(project: string): Promise<boolean>;
 }
 
 const listArtifacts = 'artifact:list (project)';
 
-class OutOfOrder extends Error {}
-
 const isForbidden = (error: unknown): boolean =>
   error instanceof CollectError && error.reason === 'forbidden';
 
-/** The artifacts of a page by repository, in the order of the page. */
-function grouped(
-  items: readonly Artifact[],
-  nameOfId: ReadonlyMap<number, string>,
-  project: string,
-): [string, Artifact[]][] {
-  const groups: [string, Artifact[]][] = [];
-  for (const one of items) {
-    const name = one.repository_name ?? nameOfId.get(one.repository_id ?? Number.NaN);
-    // A repository that was created after the repositories were listed has no name here: the next poll reads it.
-    const key = name ?? `${project}/#${one.repository_id}`;
-    const last = groups.at(-1);
-    if (last?.[0] === key) last[1].push(one);
-    else groups.push([key, [one]]);
+/** A list that says nothing of the repositories one by one: Harbor as a whole does not answer, or not this account. */
+const concernsAll = new Set(['auth', 'forbidden', 'dns', 'connect', 'tls', 'throttled']);
+/** So many repositories of a project that fail one after the other, and the others are not asked for. */
+const enoughFailures = 5;
+
+/** Reads the artifacts of all repositories, by project where that is better. */
+export async function* readRepositories(input: ReadRepositories): AsyncGenerator<Observation> {
+  const { context, pageSize } = input;
+  const { concurrency } = context;
+  const reading = createReading(input);
+  /** Left over by projects that could not be read together. */
+  const left: Listed[] = [];
+  const units = new Map<string, () => AsyncGenerator<Observation>>();
+  for (const [name, { wanted, artifacts }] of input.projects)
+    if (input.listsProjects && betterTogether(wanted, artifacts, { pageSize, concurrency }))
+      units.set(name, () => readTogether(reading, name, wanted, left));
+    else for (const listed of wanted) units.set(listed.name, () => readOne(reading, listed));
+  const aside = { ...context, progress: () => {} };
+  yield* readSideBySide(aside, [...units.keys()], (key) => units.get(key)?.() ?? nothing());
+  const apart = new Map(left.map((listed) => [listed.name, listed]));
+  const failures = new Map<string, { count: number; error: unknown }>();
+  yield* readSideBySide(aside, [...apart.keys()], async function* (name) {
+    const listed = apart.get(name) as Listed;
+    const failed = failures.get(listed.project);
+    if (failed && failed.count >= enoughFailures) throw failed.error;
+    try {
+      yield* readOne(reading, listed);
+      failures.delete(listed.project);
+    } catch (error) {
+      failures.set(listed.project, { count: (failures.get(listed.project)?.count ?? 0) + 1, error });
+      throw error;
+    }
+  });
+}
+
+async function* nothing(): AsyncGenerator<Observation> {}
+
+function createReading(input: ReadRepositories): Reading {
+  const { harbor, context, platforms } = input;
+  let done = 0;
+  let total = 0;
+  for (const { wanted } of input.projects.values()) total += wanted.length;
+  context.progress(0, total);
+  return {
+    ...input,
+    query: { ...artifactFlags, ...(platforms && { q: 'base=*' }) },
+    begin: (listed) => ({
+      observation: {
+        type: 'repository',
+        repository: listed.name,
+        facts: { listsUntagged: true, ...input.facts(listed) },
+      },
+      reader: createArtifactReader(input.findings, input.scannerOf(listed.project)),
+    }),
+    end(listed, reader) {
+      done += 1;
+      context.progress(Math.min(done, total), total);
+      const { practices } = input.facts(listed);
+      const facts = reader.facts();
+      const odd = reader.odd();
+      if (odd.length > 0)
+        context.tell(
+          `artifacts of ${listed.name}`,
+          { repository: listed.name, odd },
+          'parts of what Harbor says of artifacts could not be understood: what depends on them is unknown',
+        );
+      return {
+        type: 'repository-complete',
+        repository: listed.name,
+        facts: { ...facts, practices: { ...practices, ...facts.practices } },
+      };
+    },
+    async exists(listed) {
+      try {
+        return (await findRepository(harbor, listed)) !== undefined;
+      } catch (error) {
+        if (isNotFound(error)) return false;
+        if (isForbidden(error)) return true;
+        throw error;
+      }
+    },
+    async projectIsGone(name) {
+      const asked = { operation: 'projects', path: '/projects', query: { q: `name=${name}` } };
+      try {
+        const { items, missing } = await harbor.all(asked, project, (one) => one.name);
+        return missing === 0 && !items.some((one) => one.name === name);
+      } catch {
+        return false;
+      }
+    },
+  };
+}
+
+/** One repository from a list of its own. */
+async function* readOne(reading: Reading, listed: Listed): AsyncGenerator<Observation> {
+  const { harbor, query } = reading;
+  const { observation, reader } = reading.begin(listed);
+  yield observation;
+  let some = false;
+  const path = `${repositoryPath(listed.project, listed.path)}/artifacts`;
+  try {
+    for await (const { items } of harbor.pages(
+      { operation: 'artifacts', path, query: { ...query, sort: 'id' } },
+      artifact,
+    )) {
+      if (items.length > 0) some = true;
+      yield {
+        type: 'images',
+        repository: listed.name,
+        images: items.flatMap((one) => [...reader.read(one)]),
+      };
+    }
+    if (!some && !(await reading.exists(listed))) {
+      yield { type: 'repository-gone', repository: listed.name };
+      return;
+    }
+  } catch (error) {
+    reading.context.signal.throwIfAborted();
+    // Of a repository that is not there Harbor lists nothing; of a project that is not, it says so. What a proxy says is
+    // no word of Harbor's: a repository that is still listed is not gone.
+    const isGone = isNotFound(error)
+      ? !(await reading.exists(listed))
+      : isForbidden(error) && (await reading.projectIsGone(listed.project));
+    if (!isGone) throw explained(error, listArtifacts);
+    yield { type: 'repository-gone', repository: listed.name };
+    return;
   }
-  return groups;
+  yield reading.end(listed, reader);
+}
+
+/** All repositories of a project from one list; those of which it says nothing good are left for lists of their own. */
+async function* readTogether(
+  reading: Reading,
+  name: string,
+  wanted: readonly Listed[],
+  left: Listed[],
+): AsyncGenerator<Observation> {
+  const ended = new Set<string>();
+  try {
+    yield* readProject(reading, name, wanted, ended);
+  } catch (error) {
+    reading.context.signal.throwIfAborted();
+    if (error instanceof NotTogether) left.push(...wanted);
+    else if (isForbidden(error) && (await reading.projectIsGone(name)))
+      for (const one of wanted) yield { type: 'repository-gone', repository: one.name };
+    else if (error instanceof CollectError && !concernsAll.has(error.reason))
+      // A project that is gone says 404 to an administrator, as a Harbor before 2.12 does to everybody; and one
+      // artifact may break the pages of all.
+      left.push(...wanted.filter((one) => !ended.has(one.name)));
+    else yield { type: 'group-failed', prefix: `${name}/`, error: explained(error, listArtifacts) };
+  }
 }

@@ -1,70 +1,65 @@
+import pMap from 'p-map';
 import { z } from 'zod';
 import type { Quota, RegistryFacts } from '../../model.ts';
 import type { CollectContext } from '../../provider.ts';
-import type { Scanners } from './artifacts.ts';
+import { count, list, optional, text } from '../../wire.ts';
 import type { Caller, Harbor } from './client.ts';
-import { optional } from './permissions.ts';
+import { always, orZero } from './fields.ts';
+import type { Found } from './lists.ts';
+import { optionalList, optional as optionally } from './permissions.ts';
 
 type Component = NonNullable<RegistryFacts['components']>[number];
 
+const word = z.string().max(256);
+const flag = (at: string) => optional(at, z.boolean());
+
 const info = z.object({
-  harbor_version: z.string().nullish(),
-  read_only: z.boolean().nullish(),
-  self_registration: z.boolean().nullish(),
-  has_ca_root: z.boolean().nullish(),
-  notification_enable: z.boolean().nullish(),
+  harbor_version: optional('harbor_version', word),
+  read_only: flag('read_only'),
+  self_registration: flag('self_registration'),
+  has_ca_root: flag('has_ca_root'),
+  notification_enable: flag('notification_enable'),
 });
 
 const health = z.object({
-  status: z.string().nullish(),
-  components: z.array(z.object({ name: z.string(), status: z.string() })),
+  status: always('status', word),
+  components: list('components', z.object({ name: text, status: word })),
 });
 
 const statistic = z.object({
-  total_project_count: z.number().nullish(),
-  total_storage_consumption: z.number().nullish(),
+  total_project_count: always('total_project_count', count),
+  total_storage_consumption: always('total_storage_consumption', count),
 });
 
-const bytes = z.object({ storage: z.number().nullish() }).nullish();
 const quota = z.object({
-  id: z.number().nullish(),
-  ref: z.object({ name: z.string().nullish() }).nullish(),
-  hard: bytes,
-  used: bytes,
+  id: optional('id', count),
+  // Of a project that was deleted meanwhile there is none.
+  ref: optional('ref', z.object({ name: text })),
+  hard: always('hard', z.object({ storage: always('hard.storage', z.union([z.literal(-1), count])) })),
+  used: always('used', z.object({ storage: always('used.storage', count) })),
 });
+type QuotaRow = z.infer<typeof quota>;
+const keyOf = (one: QuotaRow): unknown => one.id ?? one.ref?.name ?? one;
 
+// Go leaves out what is 0: `free` of a full volume, both of an object store.
 const volumes = z.object({
-  storage: z.array(z.object({ total: z.number().nullish(), free: z.number().nullish() })).nullish(),
+  storage: z.array(z.object({ total: orZero('total'), free: orZero('free') })).nullish(),
 });
-const scanner = z.object({
-  uuid: z.string().nullish(),
-  name: z.string(),
-  disabled: z.boolean().nullish(),
-  health: z.string().nullish(),
-  capabilities: z.record(z.string(), z.unknown()).nullish(),
-});
-const endpoint = z.object({
-  id: z.number().nullish(),
-  name: z.string(),
-  status: z.string().nullish(),
-});
+const endpoint = z.object({ id: optional('id', count), name: text, status: optional('status', word) });
+
+/** Whether a part works; nothing for a word that says neither. */
+const stateOf = (component: string, word: string | undefined): Component[] =>
+  word === 'healthy' || word === 'unhealthy' ? [{ component, up: word === 'healthy' }] : [];
+
+/** So many quotas that no page showed are asked for one by one. */
+const quotasAtMost = 100;
+
 /** Reads what concerns Harbor as a whole. Each part may fail alone. */
 export function createSystem(harbor: Harbor, context: CollectContext) {
-  /** Since 2.11 the list of scanners says what each can do, if it answers; before, its description is asked for. */
-  async function healthOf({ uuid, health: word, capabilities }: z.infer<typeof scanner>) {
-    if (word) return word === 'healthy';
-    if (capabilities && Object.keys(capabilities).length > 0) return true;
-    if (!uuid) return undefined;
-    const path = `/scanners/${encodeURIComponent(uuid)}/metadata`;
-    return optional(context, { capability: 'health', permission: 'scanner:read (system)' }, () =>
-      harbor.works({ operation: 'scanner', path }),
-    );
-  }
-
   return {
     /** Anybody may ask; the version is told to those whose credentials are good. */
     async info(): Promise<Pick<RegistryFacts, 'version' | 'settings'>> {
-      const found = await optional(context, { capability: 'health', permission: 'any account' }, () =>
+      const found = await optionally(context, { capability: 'health', permission: 'any account' }, () =>
         harbor.get({ operation: 'systeminfo', path: '/systeminfo' }, info),
       );
       if (!found) return {};
@@ -76,51 +71,30 @@ export function createSystem(harbor: Harbor, context: CollectContext) {
     },
 
     async components(): Promise<Component[] | undefined> {
-      const found = await optional(context, { capability: 'health', permission: 'none' }, () =>
+      const found = await optionally(context, { capability: 'health', permission: 'none' }, () =>
         harbor.get({ operation: 'health', path: '/health' }, health),
       );
       if (!found) return undefined;
       return [
-        ...(found.status ? [{ component: 'overall', up: found.status === 'healthy' }] : []),
-        ...found.components.map(({ name, status }) => ({ component: name, up: status === 'healthy' })),
+        ...stateOf('overall', found.status),
+        ...found.components.flatMap(({ name, status }) => stateOf(name, status)),
       ];
-    },
-
-    async scanners(): Promise<{ readonly scanners: Scanners; readonly components: Component[] }> {
-      const part = { capability: 'health', permission: 'scanner:list (system)' } as const;
-      const found = await optional(context, part, () =>
-        harbor.all({ operation: 'scanners', path: '/scanners' }, scanner, ({ uuid, name }) => uuid ?? name),
-      );
-      if (!found) return { scanners: 'unknown', components: [] };
-      const used = found.filter(({ disabled }) => !disabled);
-      const states = await Promise.all(
-        used.map(async (one) => ({ component: `scanner ${one.name}`, up: await healthOf(one) })),
-      );
-      const ups = states.map(({ up }) => up);
-      return {
-        scanners:
-          used.length === 0
-            ? 'none'
-            : ups.includes(false)
-              ? 'unhealthy'
-              : ups.includes(undefined)
-                ? 'unknown'
-                : 'healthy',
-        components: states.flatMap(({ component, up }) => (up === undefined ? [] : [{ component, up }])),
-      };
     },
 
     /** Registries that replication and proxy caches reach. */
     async endpoints(): Promise<Component[]> {
-      const part = { capability: 'replication', permission: 'registry:list (system)' } as const;
-      const found = await optional(context, part, () =>
-        harbor.all({ operation: 'registries', path: '/registries' }, endpoint, ({ id, name }) => id ?? name),
+      const found = await optionalList(
+        context,
+        { capability: 'replication', permission: 'registry:list (system)', what: 'registries' },
+        () =>
+          // Without an order pages may repeat and lose rows.
+          harbor.all(
+            { operation: 'registries', path: '/registries', query: { sort: 'id' } },
+            endpoint,
+            ({ id, name }) => id ?? name,
+          ),
       );
-      return (found ?? []).flatMap(({ name, status }) =>
-        status === 'healthy' || status === 'unhealthy'
-          ? [{ component: `registry ${name}`, up: status === 'healthy' }]
-          : [],
-      );
+      return (found?.items ?? []).flatMap(({ name, status }) => stateOf(`registry ${name}`, status));
     },
 
     /** Told to system administrators only, to whom alone the number of all projects is not 0. */
@@ -130,32 +104,43 @@ export function createSystem(harbor: Harbor, context: CollectContext) {
         return undefined;
       }
       const part = { capability: 'storage', permission: 'of a system administrator' } as const;
-      return optional(context, part, async () => {
+      return optionally(context, part, async () => {
         const found = await harbor.get({ operation: 'statistics', path: '/statistics' }, statistic);
-        if (found.total_project_count) return found.total_storage_consumption ?? undefined;
+        if (found.total_project_count) return found.total_storage_consumption;
         context.absent('storage');
         return undefined;
       });
     },
 
-    async quotas(): Promise<Quota[] | undefined> {
-      const part = { capability: 'quotas', permission: 'quota:list (system)' } as const;
-      const found = await optional(context, part, () =>
-        harbor.all(
-          { operation: 'quotas', path: '/quotas', query: { reference: 'project' } },
-          quota,
-          (one) => one.id ?? one,
-        ),
+    /** @param projects those that can be asked for one by one */
+    async quotas(
+      projects: readonly { readonly project_id: number; readonly name: string }[],
+    ): Promise<Quota[] | undefined> {
+      const permission = 'quota:list (system)';
+      const found = await optionalList(
+        context,
+        { capability: 'quotas', permission, what: 'quotas' },
+        async () => {
+          const listed = await harbor.all(askedQuotas({}), quota, keyOf);
+          return listed.missing === 0 ? listed : completed(listed, projects);
+        },
       );
-      return found?.flatMap(({ ref, hard, used }) =>
-        ref?.name
+      const nobodys = found?.items.filter(({ ref }) => !ref).length;
+      if (nobodys)
+        context.tell(
+          'quotas of no project',
+          { quotas: nobodys },
+          'Harbor does not say of which project some quotas are: they are left out',
+        );
+      return found?.items.flatMap(({ ref, hard, used }) =>
+        ref
           ? [
               {
                 quota: 'storage',
                 project: ref.name,
-                ...(typeof used?.storage === 'number' && { used: used.storage }),
+                ...(used?.storage !== undefined && { used: used.storage }),
                 // -1 is without limit.
-                ...(typeof hard?.storage === 'number' && hard.storage >= 0 && { limit: hard.storage }),
+                ...(hard?.storage !== undefined && hard.storage >= 0 && { limit: hard.storage }),
               },
             ]
           : [],
@@ -165,13 +150,40 @@ export function createSystem(harbor: Harbor, context: CollectContext) {
     /** The volume that Harbor's files lie on; Harbor says 0 where they lie in an object store. */
     async volume(): Promise<Quota[]> {
       const part = { capability: 'quotas', permission: 'system-volumes:read (system)' } as const;
-      const found = await optional(context, part, () =>
+      const found = await optionally(context, part, () =>
         harbor.get({ operation: 'volumes', path: '/systeminfo/volumes' }, volumes),
       );
       const [first] = found?.storage ?? [];
       if (!first?.total) return [];
       const { total: limit, free } = first;
-      return [{ quota: 'volume', limit, ...(typeof free === 'number' && { used: limit - free }) }];
+      return [{ quota: 'volume', limit, ...(free !== undefined && free <= limit && { used: limit - free }) }];
     },
   };
+
+  function askedQuotas(more: Readonly<Record<string, string>>) {
+    return { operation: 'quotas', path: '/quotas', query: { reference: 'project', ...more } };
+  }
+
+  /**
+   * Harbor orders quotas by the time of their creation only: of equal times its pages show some twice, and others
+   * never. Those of known projects are asked for one by one.
+   */
+  async function completed(
+    listed: Found<QuotaRow>,
+    projects: readonly { readonly project_id: number; readonly name: string }[],
+  ): Promise<Found<QuotaRow>> {
+    const shown = new Set(listed.items.map(({ ref }) => ref?.name));
+    const lost = projects.filter(({ name }) => !shown.has(name)).slice(0, quotasAtMost);
+    const found = await pMap(
+      lost,
+      async ({ project_id, name }) => {
+        const asked = askedQuotas({ reference_id: String(project_id) });
+        const { items } = await harbor.all(asked, quota, keyOf);
+        return items.filter(({ ref }) => ref?.name === name);
+      },
+      { concurrency: context.concurrency },
+    );
+    const items = found.flat();
+    return { items: [...listed.items, ...items], missing: Math.max(0, listed.missing - items.length) };
+  }
 }

@@ -1,32 +1,36 @@
 import { z } from 'zod';
 import type { JobQueue, Task } from '../../model.ts';
 import type { CollectContext } from '../../provider.ts';
+import { count, list, optional, text } from '../../wire.ts';
 import type { Harbor } from './client.ts';
-import { optional } from './permissions.ts';
-import { latestOf, timeOf } from './time.ts';
+import { always, moment, orZero } from './fields.ts';
+import { optional as optionally } from './permissions.ts';
+import { latestOf } from './time.ts';
+
+const word = z.string().max(256).nullish();
 
 const collection = z.object({
-  job_status: z.string().nullish(),
-  creation_time: z.string().nullish(),
-  update_time: z.string().nullish(),
+  job_status: z.unknown().optional(),
+  update_time: moment('update_time'),
 });
 const scanAll = z.object({
-  total: z.number().nullish(),
-  ongoing: z.boolean().nullish(),
-  metrics: z.record(z.string(), z.number()).nullish(),
+  total: always('total', count),
+  completed: always('completed', count),
+  ongoing: always('ongoing', z.boolean()),
+  metrics: optional('metrics', z.record(z.string().max(256), count)),
 });
 const queue = z.object({
-  job_type: z.string(),
-  count: z.number().nullish(),
-  latency: z.number().nullish(),
-  paused: z.boolean().nullish(),
+  job_type: text,
+  count: orZero('count'),
+  latency: orZero('latency'),
+  paused: always('paused', z.boolean()),
 });
-const worker = z.object({ job_name: z.string().nullish() });
+const worker = z.object({ job_name: word });
 
 /** How the jobs that Harbor runs by itself ended. */
 export async function readTasks(harbor: Harbor, context: CollectContext): Promise<Task[]> {
   const [collected, scanned] = await Promise.all([
-    optional(context, { capability: 'tasks', permission: 'garbage-collection:list (system)' }, () =>
+    optionally(context, { capability: 'tasks', permission: 'garbage-collection:list (system)' }, () =>
       harbor.get(
         {
           operation: 'garbage_collections',
@@ -36,7 +40,7 @@ export async function readTasks(harbor: Harbor, context: CollectContext): Promis
         z.array(collection),
       ),
     ),
-    optional(context, { capability: 'tasks', permission: 'scan-all:read (system)' }, () =>
+    optionally(context, { capability: 'tasks', permission: 'scan-all:read (system)' }, () =>
       harbor.get({ operation: 'scan_all', path: '/scans/all/metrics' }, scanAll),
     ),
   ]);
@@ -49,31 +53,32 @@ export async function readJobQueues(
   context: CollectContext,
 ): Promise<JobQueue[] | undefined> {
   const part = { capability: 'tasks', permission: 'jobservice-monitor:list (system)' } as const;
-  const found = await optional(context, part, () =>
-    harbor.get({ operation: 'job_queues', path: '/jobservice/queues' }, z.array(queue)),
+  const found = await optionally(context, part, () =>
+    harbor.get({ operation: 'job_queues', path: '/jobservice/queues' }, list('job_queues', queue)),
   );
   if (!found) return undefined;
-  const workers = await optional(context, part, () =>
+  const workers = await optionally(context, part, () =>
     harbor.get({ operation: 'workers', path: '/jobservice/pools/all/workers' }, z.array(worker)),
   );
   return found.map(({ job_type, count, latency, paused }) => ({
     queue: job_type,
-    ...(typeof count === 'number' && { size: count }),
-    ...(typeof latency === 'number' && { latencySeconds: latency }),
-    ...(typeof paused === 'boolean' && { paused }),
+    ...(count !== undefined && { size: count }),
+    ...(latency !== undefined && { latencySeconds: latency }),
+    ...(paused !== undefined && { paused }),
     ...(workers && { running: workers.filter(({ job_name }) => job_name === job_type).length }),
   }));
 }
 
 /** https://github.com/goharbor/harbor/blob/main/src/jobservice/job/status.go */
-const endings = ['Success', 'Error', 'Stopped'];
+const endings: readonly unknown[] = ['Success', 'Error', 'Stopped'];
+const beforeTheEnd: readonly unknown[] = ['Pending', 'Scheduled', 'Running'];
 
+/** @param runs newest first */
 function collectionTask(runs: readonly z.infer<typeof collection>[]): Task[] {
-  const byAge = runs.toSorted((a, b) => (timeOf(b.creation_time) ?? 0) - (timeOf(a.creation_time) ?? 0));
-  const last = byAge.find(({ job_status }) => endings.includes(job_status ?? ''));
-  if (!last) return [];
-  const worked = byAge.filter(({ job_status }) => job_status === 'Success');
-  const lastSuccessAt = latestOf(worked.map(({ update_time }) => timeOf(update_time)));
+  const last = runs.find(({ job_status }) => !beforeTheEnd.includes(job_status));
+  if (!last || !endings.includes(last.job_status)) return [];
+  const worked = runs.filter(({ job_status }) => job_status === 'Success');
+  const lastSuccessAt = latestOf(worked.map(({ update_time }) => update_time));
   return [
     {
       task: 'garbage_collection',
@@ -83,9 +88,14 @@ function collectionTask(runs: readonly z.infer<typeof collection>[]): Task[] {
   ];
 }
 
-/** It worked when it ended and no scan broke; while it goes on only a broken scan tells something. */
-function scanAllTask({ total, ongoing, metrics }: z.infer<typeof scanAll>): Task[] {
+/**
+ * It worked when it ended and no scan broke; while it goes on only a broken scan tells something. One that is done with
+ * all of them was seen to be called ongoing for ever.
+ */
+function scanAllTask(given: z.infer<typeof scanAll>): Task[] {
+  const { total, completed = 0, metrics } = given;
   if (!total || !metrics) return [];
+  const ongoing = given.ongoing !== false && completed < total;
   const of = (word: string) => metrics[word] ?? 0;
   const failed = of('Error') > 0;
   return [
