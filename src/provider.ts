@@ -127,7 +127,7 @@ export interface Place<Options> {
 /** What finding an entry's places is lent. */
 export type PlacesContext = Pick<
   CollectContext,
-  'signal' | 'http' | 'calls' | 'connection' | 'session' | 'log'
+  'signal' | 'http' | 'calls' | 'connection' | 'session' | 'log' | 'tell'
 >;
 
 /** A kind of registry. One provider is one file, registered in `providers/index.ts`. */

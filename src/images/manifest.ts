@@ -106,7 +106,7 @@ export interface ManifestRecord {
 }
 
 /** Unix seconds of an RFC 3339 time that has passed, or undefined. */
-export function pastSeconds(time: string | undefined): number | undefined {
+function pastSeconds(time: string | undefined): number | undefined {
   const seconds = time === undefined ? Number.NaN : Math.floor(Date.parse(time) / 1000);
   return isPastTime(seconds) ? seconds : undefined;
 }

@@ -240,5 +240,5 @@ test.each([
     undefined,
   ],
 ])('%s in the list of manifests', (_title, more, kind) => {
-  expect(listed({ digest: `sha256:${hex}`, createdTime: '2026-11-20T10:00:00Z', ...more }).kind).toBe(kind);
+  expect(listed({ digest: `sha256:${hex}`, createdTime: 1_795_168_800, ...more }).kind).toBe(kind);
 });

@@ -238,6 +238,7 @@ function placesContext(caFile: string): PlacesContext {
     connection: { timeoutMs: 5000, maxBytes: 1e7, caFile },
     session: createSession(),
     log: recordingLog().log,
+    tell() {},
   };
 }
 

@@ -40,8 +40,6 @@ interface Kept {
   readonly httpClient: AzureHttpClient;
   credential: { readonly secret: string | undefined; readonly made: Promise<TokenCredential> } | undefined;
   tokens: Tokens | undefined;
-  /** Words of the service that were warned of once. */
-  readonly warned: Set<string>;
 }
 
 /** The registry's own name, by which the SDK and the tokens know it; empty for an entry of many registries. */
@@ -74,7 +72,7 @@ function advice({ auth, anonymous }: AccessSettings): string {
   return `check that the identity has ${roles}`;
 }
 
-export function keptOf(context: PlacesContext): Kept {
+function keptOf(context: PlacesContext): Kept {
   return context.session.keep('acr', (): Kept => {
     const kept: Kept = {
       transport: undefined,
@@ -86,7 +84,6 @@ export function keptOf(context: PlacesContext): Kept {
       },
       credential: undefined,
       tokens: undefined,
-      warned: new Set(),
     };
     return kept;
   });
@@ -157,8 +154,7 @@ export function createAccess(given: AccessSettings, context: PlacesContext): Acc
         cloud,
         httpClient: transport,
         location,
-        log: context.log,
-        warned: kept.warned,
+        tell: context.tell,
       });
     },
   };

@@ -1,7 +1,9 @@
 import { z } from 'zod';
 import { CollectError } from '../../errors.ts';
+import { isDigest } from '../../images/digest.ts';
 import type { Findings } from '../../model.ts';
-import type { Logger } from '../../provider.ts';
+import type { CollectContext } from '../../provider.ts';
+import { count, expected, list, optional, parseWire, pastTime, text } from '../../wire.ts';
 import { quoted, type ResourceGraph } from './resource-graph.ts';
 
 /** What Microsoft Defender for Cloud found in an image. */
@@ -12,7 +14,11 @@ interface Scan {
 }
 
 /** By digest. An image that is not in here is unknown: not scanned, or scanned without a finding. */
-export type FindingsByDigest = ReadonlyMap<string, Scan>;
+export interface FindingsByDigest {
+  readonly scans: ReadonlyMap<string, Scan>;
+  /** Some rows could not be understood: how many images have findings is then unknown. */
+  readonly incomplete: boolean;
+}
 
 /**
  * The assessments that have a sub-assessment for each finding, until Microsoft retired them on 31 July 2026 in favour
@@ -34,7 +40,7 @@ const severities = {
   unknown: ['Unknown', ''],
 } as const;
 
-const list = (texts: readonly string[]): string => texts.map(quoted).join(', ');
+const listed = (texts: readonly string[]): string => texts.map(quoted).join(', ');
 
 /**
  * One row for each image with counts by severity. Findings are told apart by vulnerability and package, since a
@@ -50,16 +56,16 @@ export function findingsQuery(options: {
   const named = names
     ? `| where ${names.map((name) => `tostring(properties) contains ${quoted(name)}`).join(' or ')}`
     : '';
-  const known = list(Object.values(severities).flat());
+  const known = listed(Object.values(severities).flat());
   const counts = Object.entries(severities).flatMap(([column, words]) => {
     const fits =
       column === 'unknown'
-        ? `not(severity in~ (${list(
+        ? `not(severity in~ (${listed(
             Object.values(severities)
               .flat()
               .filter((word) => !(words as readonly string[]).includes(word)),
           )}))`
-        : `severity in~ (${list(words)})`;
+        : `severity in~ (${listed(words)})`;
     return [
       `${column} = countif(open and ${fits})`,
       `${column}Fixable = countif(open and fixable and ${fits})`,
@@ -77,7 +83,7 @@ ${named}
 | project digest, finding = strcat(coalesce(tostring(cve.CveId), tostring(cve.cveId)), ' ', tostring(data.SoftwareName)), severity = coalesce(tostring(cve.Severity), tostring(cve.severity), tostring(properties.metadata.severity)), fixable = coalesce(tostring(cve.FixStatus), tostring(data.FixStatus)) =~ 'FixAvailable' or isnotempty(tostring(cve.FixedVersion)) or isnotempty(tostring(data.FixedVersion)), open = properties.status.code =~ 'Unhealthy', at = todatetime(properties.timeGenerated)
 | union (securityresources
 | where type =~ 'microsoft.security/assessments/subassessments'
-| where extract(@'(?i)/assessments/([^/]+)', 1, id) in~ (${list(assessmentKeys)})
+| where extract(@'(?i)/assessments/([^/]+)', 1, id) in~ (${listed(assessmentKeys)})
 ${named}
 | extend data = properties.additionalData
 | project digest = tolower(tostring(data.artifactDetails.digest)), finding = strcat(coalesce(tostring(data.vulnerabilityDetails.cveId), tostring(properties.id)), ' ', tostring(data.softwareDetails.packageName)), severity = coalesce(tostring(data.vulnerabilityDetails.severity), tostring(properties.status.severity)), fixable = tostring(data.softwareDetails.fixStatus) =~ 'FixAvailable' or isnotempty(tostring(data.softwareDetails.fixedVersion)), open = properties.status.code =~ 'Unhealthy', at = todatetime(properties.timeGenerated))
@@ -87,9 +93,8 @@ ${named}
 ${after === undefined ? '' : `| where id > ${quoted(after)}\n`}| order by id asc`;
 }
 
-const count = z.number().int().nonnegative();
 const row = z.object({
-  id: z.string(),
+  id: z.string().refine(isDigest, 'no digest'),
   critical: count,
   criticalFixable: count,
   high: count,
@@ -102,12 +107,11 @@ const row = z.object({
   negligibleFixable: count,
   unknown: count,
   unknownFixable: count,
-  at: z.string().nullish(),
-  odd: z.array(z.string()).nullish(),
+  at: expected('at', pastTime),
+  odd: optional('odd', list('odd', z.string().max(100))),
 });
 
 function toScan(found: z.infer<typeof row>): Scan {
-  const at = found.at ? Date.parse(found.at) : Number.NaN;
   return {
     findings: {
       counts: {
@@ -128,7 +132,7 @@ function toScan(found: z.infer<typeof row>): Scan {
         UNKNOWN: found.unknownFixable,
       },
     },
-    ...(!Number.isNaN(at) && { scannedAt: Math.floor(at / 1000) }),
+    ...(found.at !== undefined && { scannedAt: Math.floor(found.at) }),
   };
 }
 
@@ -136,7 +140,7 @@ const planQuery = `securityresources
 | where type =~ 'microsoft.security/pricings' and name =~ 'Containers'
 | project id, tier = tostring(properties.pricingTier)
 | order by id asc`;
-const plan = z.object({ tier: z.string() });
+const plan = z.object({ tier: text });
 
 /**
  * Findings of all images of a registry.
@@ -149,41 +153,53 @@ export async function readFindings(options: {
   /** Name of the registry's resource. */
   readonly name: string;
   readonly assessmentKeys: readonly string[];
-  readonly log: Logger;
-  /** Severities that were warned of. */
-  readonly warned: Set<string>;
+  readonly tell: CollectContext['tell'];
 }): Promise<FindingsByDigest> {
-  const { graph, loginServer, subscription, name, assessmentKeys, log, warned } = options;
+  const { graph, loginServer, subscription, name, assessmentKeys, tell } = options;
   const found = new Map<string, Scan>();
+  let incomplete = false;
+  const left = (problem: string) =>
+    tell(
+      `findings ${problem}`,
+      { problem },
+      'a row of findings of Azure Resource Graph could not be understood and was left out',
+    );
 
   async function read(names: readonly string[] | undefined): Promise<void> {
     const query = (after: string | undefined): string =>
       findingsQuery({ ...(names && { names }), assessmentKeys, after });
     for await (const page of graph.rows(query, [subscription]))
       for (const one of page) {
-        const parsed = row.safeParse(one);
-        if (!parsed.success)
-          throw new CollectError(
-            'invalid_response',
-            `Azure Resource Graph answered rows of another shape: ${parsed.error.issues[0]?.path.join('.')}`,
-          );
-        found.set(parsed.data.id, toScan(parsed.data));
-        for (const severity of parsed.data.odd ?? []) {
-          if (severity === '' || warned.has(severity)) continue;
-          warned.add(severity);
-          log.warn({ severity }, 'Defender has a severity that is not known here: counted as UNKNOWN');
+        const parsed = parseWire(one, row, ({ at, problem }) => left(`${at}: ${problem}`));
+        if (!parsed.success) {
+          incomplete = true;
+          left(`${parsed.error.issues[0]?.path.join('.')}: ${parsed.error.issues[0]?.message}`);
+          continue;
         }
+        found.set(parsed.data.id, toScan(parsed.data));
+        for (const severity of parsed.data.odd ?? [])
+          if (severity !== '')
+            tell(
+              `severity ${severity}`,
+              { severity },
+              'Defender has a severity that is not known here: counted as UNKNOWN',
+            );
       }
   }
 
   await read([loginServer, `/registries/${name}`]);
   // What names the registry in a row is not documented: all images of the subscription are told apart by digest.
-  if (found.size === 0) await read(undefined);
-  if (found.size > 0) return found;
+  if (found.size === 0 && !incomplete) await read(undefined);
+  if (found.size > 0) return { scans: found, incomplete };
+  if (incomplete)
+    throw new CollectError(
+      'invalid_response',
+      'Azure Resource Graph answered no row of findings that can be understood',
+    );
   let tier: string | undefined;
   for await (const page of graph.rows(() => planQuery, [subscription]))
     tier ??= plan.safeParse(page[0]).data?.tier;
-  if (tier?.toLowerCase() === 'standard') return found;
+  if (tier?.toLowerCase() === 'standard') return { scans: found, incomplete };
   const scope = `the subscription ${subscription}`;
   throw new CollectError(
     tier === undefined ? 'forbidden' : 'not_found',

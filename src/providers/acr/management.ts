@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { CollectError } from '../../errors.ts';
 import { createPageGuard } from '../../http.ts';
 import type { Practice, Quota, RegistryFacts, Replication } from '../../model.ts';
-import type { Logger } from '../../provider.ts';
+import type { CollectContext } from '../../provider.ts';
 import type { Cloud } from './clouds.ts';
 import type { TokenCredential } from './credential.ts';
 import { quoted, type ResourceGraph } from './resource-graph.ts';
@@ -81,19 +81,19 @@ function quotaName(usage: string): string {
     .toLowerCase();
 }
 
-const is = (value: string | undefined, wanted: string): boolean | undefined =>
-  value === undefined ? undefined : value.toLowerCase() === wanted;
+const is = (value: unknown, wanted: string): boolean | undefined =>
+  typeof value === 'string' ? value.toLowerCase() === wanted : undefined;
+
+const isAmount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
 
 export async function createManagement(options: {
   readonly credential: TokenCredential;
   readonly cloud: Cloud;
   readonly httpClient: AzureHttpClient;
   readonly location: Location;
-  readonly log: Logger;
-  /** States that were warned of. */
-  readonly warned: Set<string>;
+  readonly tell: CollectContext['tell'];
 }): Promise<Management> {
-  const { cloud, location, log, warned } = options;
+  const { cloud, location, tell } = options;
   const { resourceGroup, name } = location;
   const { ContainerRegistryManagementClient } = await import('@azure/arm-containerregistry');
   const client = new ContainerRegistryManagementClient(options.credential, location.subscription, {
@@ -122,11 +122,12 @@ export async function createManagement(options: {
     if (state === 'Failed' || state === 'Canceled') return false;
     if (state === 'Succeeded')
       return display === undefined || !/fail|error|unavailable|offline/i.test(display);
-    const passing = state === undefined || ['Creating', 'Updating', 'Deleting'].includes(state);
-    if (!passing && !warned.has(state)) {
-      warned.add(state);
-      log.warn({ state }, 'a replication has a state that is not known here: whether it works is unknown');
-    }
+    if (!['Creating', 'Updating', 'Deleting'].includes(state ?? ''))
+      tell(
+        `replication state ${state}`,
+        { state: state?.slice(0, 100) },
+        'a replication has a state that is not known here, or none: whether it works is unknown',
+      );
     return undefined;
   }
 
@@ -148,8 +149,15 @@ export async function createManagement(options: {
         customer_managed_key: is(registry.encryption?.status, 'enabled'),
         retention_policy: is(registry.policies?.retentionPolicy?.status, 'enabled'),
       };
+      for (const [practice, value] of Object.entries(facts))
+        if (value === undefined)
+          tell(
+            `setting ${practice}`,
+            { practice },
+            'Azure Resource Manager does not tell a setting of the registry: its practice is unknown',
+          );
       return {
-        region: registry.location,
+        region: typeof registry.location === 'string' ? registry.location : undefined,
         practices: Object.fromEntries(
           Object.entries(facts).filter(([, value]) => value !== undefined),
         ) as Partial<Record<Practice, boolean>>,
@@ -161,19 +169,21 @@ export async function createManagement(options: {
       );
       if (!Array.isArray(value))
         throw new CollectError('invalid_response', `${cloud.management} answered usages without their list`);
-      const quotas = value.flatMap(({ name: usage, currentValue, limit }): Quota[] =>
-        usage === undefined
-          ? []
-          : [
-              {
-                quota: quotaName(usage),
-                ...(typeof currentValue === 'number' && { used: currentValue }),
-                // Below 0: without a limit.
-                ...(typeof limit === 'number' && limit >= 0 && { limit }),
-              },
-            ],
-      );
+      const quotas = value.flatMap(({ name: usage, currentValue, limit }): Quota[] => {
+        if (typeof usage !== 'string' || !isAmount(currentValue)) {
+          tell(
+            `usage ${usage}`,
+            { usage: String(usage).slice(0, 100) },
+            'Azure Resource Manager answered a usage without its name or value: it is left out',
+          );
+          return [];
+        }
+        // Below 0: without a limit.
+        return [{ quota: quotaName(usage), used: currentValue, ...(isAmount(limit) && { limit }) }];
+      });
       const used = quotas.find(({ quota }) => quota === 'storage')?.used;
+      if (used === undefined)
+        tell('usage Size', {}, 'Azure Resource Manager answered no used storage: storage_bytes is unknown');
       return { quotas, ...(used !== undefined && { storageBytes: used }) };
     },
     replications: (region) =>

@@ -1,5 +1,7 @@
 import { z } from 'zod';
+import { CollectError } from '../../errors.ts';
 import { splitTags } from '../../images/attached-tags.ts';
+import { isDigest } from '../../images/digest.ts';
 import { parseManifest } from '../../images/manifest.ts';
 import { imageConfigs, indexTypes, kindOfType } from '../../media-types.ts';
 import type { Kind } from '../../model.ts';
@@ -29,12 +31,12 @@ export interface Detail {
  * buildkit lists attestations as platforms of an unknown system.
  * https://docs.docker.com/build/metadata/attestations/attestation-storage/
  */
-const isUnknownSystem = ({ architecture, os }: Reference | ManifestEntry): boolean =>
+const isUnknownSystem = ({ architecture, os }: Partial<Reference | ManifestEntry>): boolean =>
   architecture === 'unknown' && os === 'unknown';
 
 const none: readonly string[] = [];
 
-export function listed(entry: ManifestEntry): Listed {
+export function listed(entry: Partial<ManifestEntry>): Listed {
   const { mediaType, configMediaType, artifactType } = entry;
   let tags = entry.tags ?? none;
   if (tags.some((tag) => tag.startsWith('sha256-'))) {
@@ -73,19 +75,36 @@ export function detailOfReferences(references: readonly Reference[]): Detail {
   };
 }
 
-const withSubject = z.object({ subject: z.object({ digest: z.string() }).nullish() });
+const withSubject = z.object({
+  subject: z.object({ digest: z.string().refine(isDigest, 'no digest') }).nullish(),
+});
 
-/** What a manifest is; `other` where it is none of the documents that are known. */
+/** A manifest, verified by its digest, that cannot be understood: it never will be. */
+export class OddManifest extends CollectError {}
+
+/** Documents of other forms than those of images have none of these. */
+const isManifest = (json: unknown): boolean =>
+  typeof json === 'object' &&
+  json !== null &&
+  ['config', 'manifests', 'layers', 'blobs', 'subject'].some((key) => key in json);
+
+/**
+ * What a manifest is; `other` for a document of another form.
+ * @throws OddManifest for a manifest of which a part cannot be understood
+ */
 export function detailOfManifest(body: Buffer): Detail {
   let manifest: ReturnType<typeof parseManifest>;
   let subject: string | undefined;
   try {
-    manifest = parseManifest({ body });
-    subject = withSubject.parse(JSON.parse(body.toString('utf8'))).subject?.digest;
-  } catch {
-    return { kind: 'other' };
+    const json: unknown = JSON.parse(body.toString('utf8'));
+    if (!isManifest(json)) return { kind: 'other' };
+    manifest = parseManifest({ body, parsed: { value: json } });
+    subject = withSubject.parse(json).subject?.digest;
+  } catch (cause) {
+    throw new OddManifest('invalid_response', 'a manifest is not what its media type says', { cause });
   }
-  const { kind, children } = manifest;
+  const { kind, children, incomplete } = manifest;
+  if (incomplete) throw new OddManifest('invalid_response', 'an index lists something without a digest');
   const attestations =
     children?.filter((child) => child.kind === 'attestation').map(({ digest }) => digest) ?? [];
   return {

@@ -2,6 +2,8 @@ import type { ContainerRegistryClient } from '@azure/container-registry';
 import { z } from 'zod';
 import { CollectError } from '../../errors.ts';
 import { createPageGuard, type HttpResponse, json } from '../../http.ts';
+import { isDigest } from '../../images/digest.ts';
+import { count, expected, list, optional, pastTime, text } from '../../wire.ts';
 import type { TokenCredential } from './credential.ts';
 import { TokenExpired } from './tokens.ts';
 import type { Transport } from './transport.ts';
@@ -15,66 +17,36 @@ const pageSize = 1000;
 /** A token that expired between its request and its use is asked for so often. */
 const renewals = 3;
 
-const catalogPage = z.object({ repositories: z.array(z.string()).nullable() });
+const catalogPage = z.object({ repositories: list('repositories', text).nullable() });
+
+const digest = z.string().max(300).refine(isDigest, 'no digest');
+const word = (at: string) => optional(at, text);
 
 /** A platform that an index lists. */
-export interface Reference {
-  readonly digest: string;
-  readonly architecture?: string | null | undefined;
-  readonly os?: string | null | undefined;
-}
+const reference = z.object({ digest, architecture: word('architecture'), os: word('os') });
+export type Reference = z.infer<typeof reference>;
 
 /**
  * Only what is used. `mediaType`, `configMediaType` and `artifactType` are what the service sends and its published
  * model leaves out.
  * https://github.com/Azure/azure-rest-api-specs/blob/main/specification/containerregistry/data-plane/Azure.ContainerRegistry/stable/2021-07-01/containerregistry.json
  */
-export interface ManifestEntry {
-  readonly digest: string;
-  readonly createdTime: string;
-  readonly imageSize?: number;
-  readonly architecture?: string | null;
-  readonly os?: string | null;
-  readonly mediaType?: string | null;
-  readonly configMediaType?: string | null;
-  readonly artifactType?: string | null;
-  readonly tags?: readonly string[] | null;
-  readonly references?: readonly Reference[] | null;
-}
-
-const isText = (value: unknown): boolean => typeof value === 'string';
-const isTextOrNone = (value: unknown): boolean => value === undefined || value === null || isText(value);
-const isListOrNone = (value: unknown, is: (one: unknown) => boolean): boolean =>
-  value === undefined || value === null || (Array.isArray(value) && value.every(is));
-const isReference = (value: unknown): boolean =>
-  typeof value === 'object' && value !== null && isText((value as Reference).digest);
-
-/** By hand, and without a copy: there may be millions in a poll. */
-function isManifestEntry(value: unknown): value is ManifestEntry {
-  if (typeof value !== 'object' || value === null) return false;
-  const entry = value as Record<keyof ManifestEntry, unknown>;
-  return (
-    isText(entry.digest) &&
-    isText(entry.createdTime) &&
-    (entry.imageSize === undefined || (typeof entry.imageSize === 'number' && entry.imageSize >= 0)) &&
-    isTextOrNone(entry.architecture) &&
-    isTextOrNone(entry.os) &&
-    isTextOrNone(entry.mediaType) &&
-    isTextOrNone(entry.configMediaType) &&
-    isTextOrNone(entry.artifactType) &&
-    isListOrNone(entry.tags, isText) &&
-    isListOrNone(entry.references, isReference)
-  );
-}
-
-const manifestsPage = z.object({
-  manifests: z
-    .custom<readonly ManifestEntry[] | null>(
-      (value) => value === null || (Array.isArray(value) && value.every(isManifestEntry)),
-      'no list of manifests with digest and createdTime',
-    )
-    .nullable(),
+const manifestEntry = z.object({
+  digest,
+  createdTime: expected('createdTime', pastTime),
+  imageSize: optional('imageSize', count),
+  architecture: word('architecture'),
+  os: word('os'),
+  mediaType: word('mediaType'),
+  configMediaType: word('configMediaType'),
+  artifactType: word('artifactType'),
+  tags: optional('tags', list('tags', text)),
+  // All or none: a platform that is missing here would pass for an untagged image.
+  references: optional('references', z.array(reference)),
 });
+export type ManifestEntry = z.infer<typeof manifestEntry>;
+
+const manifestsPage = z.object({ manifests: list('manifests', manifestEntry).nullable() });
 
 /** What is read of a registry's contents; through its SDK, which knows the addresses, the paging and the tokens. */
 export interface Registry {
@@ -174,13 +146,15 @@ export async function createRegistry(options: {
       const { relatedArtifacts } = await ask(() =>
         client.getArtifact(repository, digest).getManifestProperties(),
       );
-      return relatedArtifacts.length === 0
-        ? undefined
-        : relatedArtifacts.map(({ digest: part, architecture, operatingSystem }) => ({
-            digest: part,
-            architecture,
-            os: operatingSystem,
-          }));
+      const parsed = z.array(reference).safeParse(
+        relatedArtifacts.map(({ digest: part, architecture, operatingSystem }) => ({
+          digest: part,
+          architecture,
+          os: operatingSystem,
+        })),
+      );
+      // Where the registry's record is odd, the manifest itself tells.
+      return parsed.data?.length ? parsed.data : undefined;
     },
     async manifest(repository, digest) {
       const { content } = await ask(() =>

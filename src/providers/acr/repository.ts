@@ -1,11 +1,10 @@
 import pMap from 'p-map';
-import { CollectError } from '../../errors.ts';
-import { pastSeconds } from '../../images/manifest.ts';
-import type { Image, Observation, Practice } from '../../model.ts';
+import { CollectError, reasonOf } from '../../errors.ts';
+import type { Image, Kind, Observation, Practice } from '../../model.ts';
 import type { CollectContext } from '../../provider.ts';
 import { isNotFound } from '../../side-by-side.ts';
 import type { FindingsByDigest } from './findings.ts';
-import { type Detail, detailOfManifest, detailOfReferences, listed } from './manifests.ts';
+import { type Detail, detailOfManifest, detailOfReferences, listed, OddManifest } from './manifests.ts';
 import type { ManifestEntry, Registry } from './registry.ts';
 
 /** What reading one repository needs; lives for one cycle. */
@@ -15,6 +14,11 @@ export interface Scope {
   readonly practices: Readonly<Partial<Record<Practice, boolean>>>;
   readonly findings: FindingsByDigest | undefined;
 }
+
+/** What a manifest may be that could not be read. */
+const attachedKinds: readonly Kind[] = ['signature', 'sbom', 'attestation', 'chart', 'other'];
+/** How soon a manifest that could not be read is tried again. */
+const day = 86_400;
 
 type Draft = { -readonly [Field in keyof Image]: Image[Field] };
 
@@ -32,18 +36,17 @@ export async function* readRepository(scope: Scope, repository: string): AsyncGe
   const { context, registry, findings } = scope;
   const details = createDetails(scope, repository);
   let latest = false;
-  let unreadable = 0;
+  const unknownKinds = new Set<Kind>();
 
   function toDraft(entry: ManifestEntry, unfinished: Unfinished[]): Draft {
     const { digest } = entry;
     const { kind, tags, subject } = listed(entry);
-    const pushedAt = pastSeconds(entry.createdTime);
     const draft: Draft = { digest, kind: kind ?? 'other', tags };
     // Sizes are counted some time after the push: until then it is 0.
     if (entry.imageSize) draft.sizeBytes = entry.imageSize;
-    if (pushedAt !== undefined) draft.pushedAt = pushedAt;
+    if (entry.createdTime !== undefined) draft.pushedAt = Math.floor(entry.createdTime);
     if (subject !== undefined) draft.subject = subject;
-    const scan = findings?.get(digest);
+    const scan = findings?.scans.get(digest);
     if (scan) {
       draft.scanStatus = 'complete';
       draft.findings = scan.findings;
@@ -60,12 +63,13 @@ export async function* readRepository(scope: Scope, repository: string): AsyncGe
       const detail = references?.length
         ? detailOfReferences(references)
         : await details.ofIndex(draft.digest);
-      if (detail) Object.assign(draft, detail);
+      if (detail === 'unreadable') unknownKinds.add('platform');
+      else if (detail) Object.assign(draft, detail);
       return detail !== undefined;
     }
     const detail = await details.ofArtifact(draft.digest);
-    if (detail === 'unreadable') unreadable += 1;
-    else if (detail) Object.assign(draft, detail);
+    if (detail === 'unreadable') for (const kind of attachedKinds) unknownKinds.add(kind);
+    else Object.assign(draft, detail);
     return true;
   }
 
@@ -98,47 +102,65 @@ export async function* readRepository(scope: Scope, repository: string): AsyncGe
     repository,
     facts: {
       practices: { ...scope.practices, no_latest_tag: !latest },
-      ...(unreadable === 0
-        ? { listsSignatures: true }
-        : { unknownKinds: ['signature', 'sbom', 'attestation', 'chart', 'other'] }),
+      ...(findings?.incomplete && { findingsUnknown: true }),
+      ...(unknownKinds.has('signature') ? {} : { listsSignatures: true }),
+      ...(unknownKinds.size > 0 && { unknownKinds: [...unknownKinds] }),
     },
   };
 }
 
+/** What manifests are that the list does not tell all about; each is read once. */
 function createDetails({ context, registry }: Scope, repository: string) {
   const { memory, signal } = context;
-  const remembered = (digest: string): Detail | undefined => memory.get<Detail>(`manifest ${digest}`)?.value;
-  const remember = (digest: string, detail: Detail): Detail => {
-    memory.set(`manifest ${digest}`, detail);
-    return detail;
+
+  const leftOut = (digest: string, why: string): 'unreadable' => {
+    context.tell(
+      `manifest ${repository} ${digest}`,
+      { repository, digest, why },
+      'a manifest cannot be read: what it is stays unknown, and it is tried again after a day',
+    );
+    return 'unreadable';
   };
-  /** By digest. @returns undefined when it is gone */
-  async function read(digest: string): Promise<Detail | undefined> {
+
+  /** @param read tells nothing of what is not there */
+  async function once(
+    digest: string,
+    read: () => Promise<Detail | undefined>,
+  ): Promise<Detail | undefined | 'unreadable'> {
+    const known = memory.get<Detail>(`manifest ${digest}`);
+    if (known) return known.value;
+    const key = `unreadable ${repository} ${digest}`;
+    const before = memory.get<string>(key);
+    if (before && context.now() - before.storedAt < day) return leftOut(digest, before.value);
     try {
-      return remember(digest, detailOfManifest(await registry.manifest(repository, digest)));
+      const detail = await read();
+      if (detail) memory.set(`manifest ${digest}`, detail);
+      return detail;
     } catch (error) {
+      signal.throwIfAborted();
       if (isNotFound(error)) return undefined;
-      throw error;
+      // A fault of one manifest, which never changes, is none of the registry.
+      if (!(error instanceof OddManifest) && reasonOf(error) !== 'too_large') throw error;
+      const why = (error as Error).message.slice(0, 300);
+      memory.set(key, why);
+      return leftOut(digest, why);
     }
   }
+
+  const document = async (digest: string): Promise<Detail> =>
+    detailOfManifest(await registry.manifest(repository, digest));
+
   return {
-    async ofIndex(digest: string): Promise<Detail | undefined> {
-      const known = remembered(digest);
-      if (known) return known;
-      try {
+    /** @returns undefined when it is gone */
+    ofIndex: (digest: string) =>
+      once(digest, async () => {
         const references = await registry.references(repository, digest);
         // The registry's own record is no pull, and needs no permission to pull; the manifest is read where it fails.
-        return references ? remember(digest, detailOfReferences(references)) : await read(digest);
-      } catch (error) {
-        if (isNotFound(error)) return undefined;
-        throw error;
-      }
-    },
-    async ofArtifact(digest: string): Promise<Detail | undefined | 'unreadable'> {
-      const known = remembered(digest);
-      if (known) return known;
+        return references ? detailOfReferences(references) : document(digest);
+      }),
+    async ofArtifact(digest: string): Promise<Detail | 'unreadable'> {
       try {
-        return await read(digest);
+        return (await once(digest, () => document(digest))) ?? leftOut(digest, 'listed, and not there');
       } catch (error) {
         signal.throwIfAborted();
         context.degraded('signatures', explained(error, repository));

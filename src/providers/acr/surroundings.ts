@@ -2,7 +2,7 @@ import { CollectError } from '../../errors.ts';
 import type { Practice, RegistryFacts, RegistryIdentity } from '../../model.ts';
 import type { Capability, CollectContext } from '../../provider.ts';
 import { isNotFound } from '../../side-by-side.ts';
-import { type Access, type AccessSettings, keptOf } from './access.ts';
+import type { Access, AccessSettings } from './access.ts';
 import { type FindingsByDigest, readFindings } from './findings.ts';
 import { findRegistries, type Location, resourceName } from './management.ts';
 
@@ -58,7 +58,7 @@ export async function readSurroundings(
   access: Access,
   context: CollectContext,
 ): Promise<Surroundings> {
-  const { signal, session, log } = context;
+  const { signal, session } = context;
   const kept = session.keep('acr surroundings', () => ({
     location: undefined as Location | undefined,
     last: undefined as Surroundings | undefined,
@@ -97,6 +97,11 @@ export async function readSurroundings(
       practices = { ...practices, ...known };
       identity = { account: location.subscription, ...(region !== undefined && { region }) };
       pending.delete('practices');
+      if (region === undefined)
+        throw new CollectError(
+          'invalid_response',
+          'Azure Resource Manager answered a registry without its location: its copies cannot be told from itself',
+        );
       const replications = await management.replications(region);
       facts = { ...facts, replications };
       practices = { ...practices, replicated: replications.length > 0 };
@@ -111,8 +116,7 @@ export async function readSurroundings(
       subscription,
       name,
       assessmentKeys: given.findings?.assessmentKeys ?? [],
-      log,
-      warned: keptOf(context).warned,
+      tell: context.tell,
     });
   };
 

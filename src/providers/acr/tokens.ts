@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { CollectError } from '../../errors.ts';
+import { CollectError, reasonOf } from '../../errors.ts';
 import { type HttpResponse, json, shown } from '../../http.ts';
 import { parseChallenges } from '../../registry-auth.ts';
 import { claimsOf, standIn, type Token, validUntil } from './token-claims.ts';
@@ -236,6 +236,13 @@ export function createTokens(options: {
     throw new CollectError('auth', `${where}: ${advice}`, { status: 401 });
   }
 
+  /** What a challenge said led to a refusal: it may have been another server's. The next request asks anew. */
+  function forget(): void {
+    challenger = undefined;
+    refresh = undefined;
+    named.clear();
+  }
+
   return {
     announce(repositories) {
       for (const repository of repositories) upcoming.add(metadataScope(repository));
@@ -245,11 +252,16 @@ export function createTokens(options: {
       for (const [scope, { validUntil: until }] of tokens) if (until <= now) tokens.delete(scope);
       upcoming.clear();
     },
-    handle(request, send) {
+    async handle(request, send) {
       const path = decodeURIComponent(new URL(request.url).pathname);
-      if (path === '/oauth2/exchange') return exchange(request, send);
-      if (path === '/oauth2/token') return token(request, send);
-      return resource(request, path, send);
+      try {
+        if (path === '/oauth2/exchange') return await exchange(request, send);
+        if (path === '/oauth2/token') return await token(request, send);
+        return await resource(request, path, send);
+      } catch (error) {
+        if (['auth', 'forbidden'].includes(reasonOf(error))) forget();
+        throw error;
+      }
     },
   };
 }
