@@ -274,7 +274,12 @@ export function createRegistryLoop(input: {
       await turns.poll();
       await saved;
     },
-    receive: incoming.receive,
+    receive(source, events) {
+      // The loop that takes its place, or the next start, counts them.
+      if (stopping.signal.aborted)
+        return { saved: Promise.reject(new Error('the exporter stops')), lost() {} };
+      return incoming.receive(source, events);
+    },
     refused: (outcome) => counting.event('unknown', outcome),
     look(repository) {
       if (settings.wants(repository)) turns.look(repository);

@@ -33,7 +33,11 @@ export type ReadEvents = readonly (PushEvent | undefined)[];
 export type EventReader = (request: EventRequest) => ReadEvents | undefined;
 
 /** Registries' own limits are lower: a path of 255 characters, a tag of 128, a digest of 135, an id of 36. */
-export const repositoryName = z.string().min(1).max(512);
+export const repositoryName = z
+  .string()
+  .max(512)
+  // Names become part of addresses when a repository is looked at: no dots alone, no queries, nothing escaped.
+  .regex(/^\w[\w.-]*(?:\/\w[\w.-]*)*$/);
 export const shortText = z.string().max(256);
 export const eventId = z.union([z.string().min(1).max(1_024), z.number().transform(String)]);
 

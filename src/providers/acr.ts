@@ -90,7 +90,8 @@ async function* repositories(
   access: Access,
   context: CollectContext,
 ): AsyncGenerator<string> {
-  const named = context.only ?? given.names;
+  // An event may name what the configuration does not.
+  const named = context.only?.filter((name) => given.names?.includes(name) ?? true) ?? given.names;
   if (named) {
     const wanted = named.filter((name) => context.wants(name));
     access.tokens.announce(wanted);

@@ -303,6 +303,10 @@ describe('what is odd or too much', () => {
     ['with a digest of 2,000 characters', event('1', {}, { digest: long })],
     ['with a number for its name', event('1', {}, { repository: 7 })],
     ['with an empty name', event('1', {}, { repository: '' })],
+    ['with a name that leads elsewhere', event('1', {}, { repository: 'team/../../admin' })],
+    ['with a name that has a query', event('1', {}, { repository: 'team/app?n=1' })],
+    ['with a name that is escaped', event('1', {}, { repository: 'team%2Fapp' })],
+    ['with a name of two lines', event('1', {}, { repository: 'team/app\nx' })],
   ])('one odd event in a body hides no other: %s', async (_title, odd) => {
     expect((await post({ events: [odd, event('good')] })).status).toBe(202);
     expect(seen).toEqual(['pushed team/app', 'count distribution invalid', 'count distribution accepted']);

@@ -15,6 +15,14 @@ test('ids of any length take the same memory, and the oldest go first', () => {
   expect(ids.see(identityHash('a'))).toBe('new');
 });
 
+test('so many are remembered: ten thousand', () => {
+  const ids = createEventIds();
+  for (let id = 0; id < 10_001; id += 1) ids.see(identityHash(String(id)));
+  expect([...ids.all()]).toHaveLength(10_000);
+  expect(ids.see(identityHash('1'))).toBe('repeated');
+  expect(ids.see(identityHash('0'))).toBe('new');
+});
+
 test('equal contents are different events until an answer was lost', () => {
   const ids = createEventIds();
   const hash = identityHash('content');

@@ -42,6 +42,7 @@ export async function runLoop(
   registry: Readonly<Record<string, unknown>>,
   options: {
     readonly storagePath?: string;
+    readonly target?: string;
     readonly keepLog?: boolean;
     readonly exposition?: Exposition;
   } = {},
@@ -61,10 +62,10 @@ export async function runLoop(
     },
   });
   const log = createLogger({ level: 'debug', format: 'logfmt', stream });
-  const { exposition = createExposition() } = options;
+  const { exposition = createExposition(), target = 'test' } = options;
   const self = createSelfMetrics({ version: '0.0.0', revision: 'test' });
-  const storage = createStorage({ path: options.storagePath, registry: name, target: 'test', log });
-  const memory = await openMemory({ path: storage.memoryPath, target: 'test', log });
+  const storage = createStorage({ path: options.storagePath, registry: name, target, log });
+  const memory = await openMemory({ path: storage.memoryPath, target, log });
   const loop = createRegistryLoop({
     settings,
     provider,

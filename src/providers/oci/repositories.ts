@@ -15,7 +15,8 @@ interface Source {
 /** Repositories as they are found: asked for, configured, or page by page of the catalog. */
 export async function* repositories(source: Source): AsyncGenerator<string> {
   const { context, names } = source;
-  const listed = context.only ?? names;
+  // An event may name what the configuration does not.
+  const listed = context.only?.filter((name) => names?.includes(name) ?? true) ?? names;
   if (!listed) yield* catalog(source);
   else for (const name of listed) if (context.wants(name)) yield name;
 }
