@@ -1,13 +1,15 @@
 import { describe } from 'vitest';
 import { artifactRegistry } from '../../src/providers/artifact-registry.ts';
-import { conformance } from '../conformance/conformance.ts';
+import { conformance, type Subject } from '../conformance/conformance.ts';
+import { rules } from '../conformance/mutations/rules/artifact-registry.ts';
+import { mutations } from '../conformance/mutations/suite.ts';
 import { artifactRegistryTruth, startProject, truthFamilies } from '../support/artifact-registry.ts';
 
 describe.each([
   ['grpc', 200],
   ['rest', 20],
 ] as const)('conformance over %s', (transport, seeds) => {
-  conformance({
+  const subject: Subject = {
     provider: artifactRegistry,
     listing: 'ListRepositories',
     images: 'ListDockerImages',
@@ -38,5 +40,7 @@ describe.each([
         close: project.close,
       };
     },
-  });
+  };
+  conformance(subject);
+  mutations(subject, rules);
 });

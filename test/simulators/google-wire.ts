@@ -10,6 +10,7 @@ import {
 import type { AddressInfo, Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import gax, { type protobuf } from 'google-gax';
+import { replacementOf } from './answers.ts';
 import type { Fault, FaultRule } from './faults.ts';
 
 /**
@@ -54,6 +55,7 @@ const statusOfHttp: Readonly<Record<number, keyof typeof codes>> = {
   401: 'UNAUTHENTICATED',
   403: 'PERMISSION_DENIED',
   404: 'NOT_FOUND',
+  409: 'ABORTED',
   429: 'RESOURCE_EXHAUSTED',
   500: 'INTERNAL',
   501: 'UNIMPLEMENTED',
@@ -120,6 +122,36 @@ const retryInfo = (seconds: string): object => ({
   '@type': 'RetryInfo',
   retryDelay: { seconds: Math.floor(Number(seconds)), nanos: (Number(seconds) % 1) * 1e9 },
 });
+
+/**
+ * The message that goes out. Whoever rewrites answers sees those of gRPC as JSON, with the names of enums and numbers of
+ * 64 bits as text, as proto3's own JSON has them.
+ * @returns text where that is to be sent in place of a message
+ */
+function rewrittenMessage(
+  method: Method,
+  headers: IncomingHttpHeaders,
+  asked: object,
+  answer: object,
+): protobuf.Message | StatusError | string {
+  const message = method.response.fromObject(answer);
+  const plain = method.response.toObject(message, { longs: String, enums: String, bytes: String });
+  const replaced = replacementOf({
+    method: 'POST',
+    url: method.path,
+    port: 0,
+    asked: { headers, body: Buffer.from(JSON.stringify(asked)) },
+    status: 200,
+    headers: {},
+    body: Buffer.from(JSON.stringify(plain)),
+  });
+  if (replaced?.status !== undefined && replaced.status !== 200)
+    return new StatusError(statusOfHttp[replaced.status] ?? 'UNKNOWN', 'simulated');
+  if (!replaced?.body) return message;
+  const text = replaced.body.toString();
+  if (text !== '' && !text.startsWith('{')) return text;
+  return method.response.fromObject(text === '' ? {} : JSON.parse(text));
+}
 
 async function bodyOf(request: AsyncIterable<unknown>): Promise<Buffer> {
   const pieces: Buffer[] = [];
@@ -253,8 +285,15 @@ export async function startGoogleServer(options: {
     }
     try {
       const answer = run(method, given, asked);
-      const message = method.response.encode(method.response.fromObject(answer)).finish();
+      const rewritten = rewrittenMessage(method, given, asked, answer);
+      if (rewritten instanceof StatusError) return refuse(rewritten);
       if (stream.destroyed) return;
+      if (typeof rewritten === 'string') {
+        stream.respond({ ':status': 200, 'content-type': 'text/html' });
+        stream.end(rewritten);
+        return;
+      }
+      const message = method.response.encode(rewritten).finish();
       stream.respond(headers, { waitForTrailers: true });
       stream.once('wantTrailers', () => stream.sendTrailers({ 'grpc-status': '0' }));
       stream.end(frame(message));
@@ -337,8 +376,22 @@ export async function startGoogleServer(options: {
       const answer = run(method, request.headers, asked);
       const message = method.response.fromObject(answer);
       const numericEnums = url.searchParams.get('$alt') === 'json;enum-encoding=int';
-      response.writeHead(200, { 'content-type': 'application/json; charset=UTF-8' });
-      response.end(JSON.stringify(gax.serializer.toProto3JSON(message as never, { numericEnums })));
+      const headers = { 'content-type': 'application/json; charset=UTF-8' };
+      const body = JSON.stringify(gax.serializer.toProto3JSON(message as never, { numericEnums }));
+      const replaced =
+        request.httpVersionMajor === 2
+          ? replacementOf({
+              method: 'GET',
+              url: request.url ?? '/',
+              port: 0,
+              asked: { headers: request.headers, body: Buffer.alloc(0) },
+              status: 200,
+              headers,
+              body: Buffer.from(body),
+            })
+          : undefined;
+      response.writeHead(replaced?.status ?? 200, { ...(replaced?.headers ?? headers) });
+      response.end(replaced?.body ?? body);
     } catch (error) {
       if (!(error instanceof StatusError)) throw error;
       refuse(error);

@@ -45,9 +45,11 @@ export async function runLoop(
     readonly target?: string;
     readonly keepLog?: boolean;
     readonly exposition?: Exposition;
+    /** Of the registry (default `edge`). */
+    readonly name?: string;
   } = {},
 ): Promise<RunningLoop> {
-  const name = 'edge';
+  const { name = 'edge' } = options;
   const config: Config = parseConfig(
     stringify({ registries: [{ name, type: provider.type, schedule: '24h', ...registry }] }),
     { file: 'test.yaml', providers: { [provider.type]: provider }, env: {} },
@@ -82,6 +84,7 @@ export async function runLoop(
   const lines = async (...families: string[]) =>
     (await textOf(exposition))
       .split('\n')
+      .filter((line) => line.includes(shared))
       .filter((line) => families.some((family) => new RegExp(`^container_registry_${family}[{ ]`).test(line)))
       .map((line) => line.replace('container_registry_', '').replace(`${shared},`, '').replace(shared, ''));
   return {
