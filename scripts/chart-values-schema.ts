@@ -112,7 +112,12 @@ export const chartValuesSchema: ChartSchema = {
         labels: stringMap,
         alertLabels: stringMap,
         disabledAlerts: { type: 'array', items: text },
-        compat: flag,
+        compat: {
+          anyOf: [
+            flag,
+            { type: 'array', items: { enum: ['aws-ecr', 'aws-exporters-ecr'] }, uniqueItems: true },
+          ],
+        },
       }),
       dashboards: object({ enabled: flag, namespace: text, labels: stringMap, annotations: stringMap }),
       networkPolicy: object({ enabled: flag, ingressFrom: kubernetesList, egress: kubernetesList }),

@@ -245,6 +245,11 @@ describe('monitoring objects', () => {
     expect(records(all)).toContain('aws_ecr_repository_images');
     const native = groupsOf(await render(...enabled, '--set', 'prometheusRule.compat=false'));
     expect(records(native)).not.toContain('aws_ecr_repository_images');
+    expect(records(native)).not.toContain('aws_ecr_repository_info');
+    const one = groupsOf(await render(...enabled, '--set', 'prometheusRule.compat={aws-exporters-ecr}'));
+    expect(records(one)).toContain('aws_ecr_repository_info');
+    expect(records(one)).not.toContain('aws_ecr_repository_images');
+    await expect(render(...enabled, '--set', 'prometheusRule.compat={ecr}')).rejects.toThrow('compat');
     expect(alertsOf(native)).toEqual(alertsOf(all));
   });
 

@@ -70,7 +70,7 @@ export function startExporter(options: {
  */
 export function hurriedRules(folder: string): string {
   mkdirSync(folder, { recursive: true });
-  for (const name of ['images', 'registry', 'compat-aws-ecr']) {
+  for (const name of ['images', 'registry', 'compat-aws-ecr', 'compat-aws-exporters-ecr']) {
     const rules = readFileSync(join(root, 'alerts', `${name}.rules.yaml`), 'utf8');
     writeFileSync(join(folder, `${name}.rules.yaml`), rules.replaceAll(/^(\s+for:) .*$/gm, '$1 1s'));
   }
