@@ -88,8 +88,6 @@ export function createEventReceiver(options: {
       return next();
     }
     await floor;
-    // What is left of the body is not waited for.
-    response.set('Connection', 'close');
     found?.loop.refused('unauthorized');
     if (starting()) {
       response.set('Retry-After', '5');
@@ -106,7 +104,7 @@ export function createEventReceiver(options: {
       });
       return next();
     }
-    response.set({ 'Retry-After': '1', Connection: 'close' });
+    response.set('Retry-After', '1');
     plain(response, 503, 'too many events at once: send again');
   };
 
@@ -149,7 +147,6 @@ export function createEventReceiver(options: {
     if (!found || status >= 500) return next(error);
     const problem = error instanceof UnreadableBody ? error.message : `the body cannot be read (${status})`;
     complain(String(request.params['registry']), found, problem);
-    response.set('Connection', 'close');
     plain(response, status, problem);
   });
   return router;

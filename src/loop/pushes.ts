@@ -4,7 +4,7 @@ import type { RegistryState, WaitingPushes } from './state.ts';
 /** The name under which pushes are counted whose repository no listing has shown. */
 const unlisted = '';
 
-/** Names wait for a listing that confirms them; one beyond so many, or after so long, is counted as unlisted. */
+/** So many names wait for a listing that confirms them, for so long; others are counted as unlisted. */
 const waitingAtMost = 1_000;
 const waitingMs = 10 * 60_000;
 
@@ -64,10 +64,10 @@ export function createPushes(
     add(repository, increment) {
       if (isKnown(repository)) return count(repository, increment);
       const before = state.waiting.get(repository);
+      // The first ones stay, since they are looked at first.
+      if (!before && state.waiting.size >= waitingAtMost) return count(unlisted, increment);
       const since = before?.since ?? now();
       state.waiting.set(repository, { ...sum(before ?? none, increment), since });
-      if (state.waiting.size <= waitingAtMost) return;
-      for (const [name, waiting] of state.waiting) return giveUp(name, waiting);
     },
     settle({ has, lacks }) {
       for (const name of state.pushes.keys())

@@ -170,10 +170,12 @@ describe('bounds', () => {
   const one = { pushes: 1, failures: {} };
   const undecided = { has: () => false, lacks: () => false };
 
-  test('no more than a thousand names wait; the oldest are counted as unlisted, and none is lost', () => {
+  test('no more than a thousand names wait; the others are counted as unlisted at once, and none is lost', () => {
     const { state, pushes } = pushesOf(() => 0);
     for (let at = 0; at < 5000; at += 1) pushes.add(`forged-${at}`, one);
     expect(state.waiting.size).toBe(1000);
+    expect([...state.waiting.keys()][0]).toBe('forged-0');
+    pushes.add('forged-0', one);
     expect([...state.pushes]).toEqual([['', { pushes: 4000, failures: {} }]]);
   });
 
