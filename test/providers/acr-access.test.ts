@@ -11,7 +11,7 @@ import { startAcrSimulator } from '../simulators/acr.ts';
 import { startResourceManager } from '../simulators/azure-resource-manager.ts';
 import { startEntraId } from '../simulators/entra-id.ts';
 import { createEstate } from '../simulators/estate.ts';
-import { azureFixture, down, quick, told } from '../support/azure.ts';
+import { azureFixture, down, told, unhurried } from '../support/azure.ts';
 import { type RunningLoop, runLoop } from '../support/running-loop.ts';
 import { certificate } from '../support/web.ts';
 
@@ -51,7 +51,7 @@ async function own(registry: object, settings: Readonly<Record<string, unknown>>
   });
   open.push(simulator);
   const running = await runLoop(acr, {
-    ...quick,
+    ...unhurried,
     loginServer: 'prod.azurecr.io',
     endpoint: simulator.url,
     ...settings,
@@ -213,7 +213,7 @@ test('https with a private authority, at the address that the registry has itsel
   const simulator = await startAcrSimulator({ estate, tls, accepts: () => false });
   open.push(simulator);
   const settings = {
-    ...quick,
+    ...unhurried,
     loginServer: simulator.loginServer,
     auth: { username: 'prod', password: 's3cret-Admin-Passw0rd' },
   };

@@ -149,7 +149,6 @@ test('a scrape in flight is finished when the exporter stops; new ones are not t
   const app = await startApp();
   await publishMuch(app);
   const socket = await unreadScrape(app.url);
-  const startedAt = performance.now();
   const closed = app.close();
   await expect(ask(`${app.url}/metrics`)).rejects.toThrow();
   const pieces: Buffer[] = [];
@@ -160,7 +159,6 @@ test('a scrape in flight is finished when the exporter stops; new ones are not t
   const headEnd = received.indexOf('\r\n\r\n') + 4;
   const length = /content-length: (\d+)/i.exec(received.subarray(0, headEnd).toString())?.[1];
   expect(received.length - headEnd).toBe(Number(length));
-  expect(performance.now() - startedAt).toBeLessThan(5000);
 });
 
 describe('for people and orchestrators', () => {

@@ -36,8 +36,8 @@ export async function platform(
     {
       endpoint: simulator.url,
       auth: { username: simulator.username, password: simulator.password },
-      timeout: '20s',
-      http: { timeout: '2s', retries: 1 },
+      timeout: '2m',
+      http: { timeout: '30s', retries: 1 },
       ...registry,
     },
     storagePath === undefined ? {} : { storagePath },

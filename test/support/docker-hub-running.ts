@@ -9,7 +9,7 @@ import { createEstate, type Estate, type EstateRepository } from '../simulators/
 import { type RunningLoop, runLoop } from './running-loop.ts';
 
 /** Docker Hub's own rate would be all that is waited for. */
-const http = { timeout: '500ms', retries: 1, requestsPerSecond: 10_000 };
+const http = { timeout: '30s', retries: 1, requestsPerSecond: 10_000 };
 
 export interface RunningHub {
   readonly simulator: DockerHubSimulator;

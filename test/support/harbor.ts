@@ -44,7 +44,7 @@ export async function setupHarbor(
   const running = await runLoop(harbor, {
     endpoint: simulator.url,
     auth: robot,
-    http: { timeout: '2s', retries: 1 },
+    http: { timeout: '30s', retries: 1 },
     ...options.registry,
   });
   open.push(() => running.stop());
