@@ -21,7 +21,7 @@ const subject: Subject = {
     });
     const { registry, estate, entra, settings } = azure;
     // The rate is left to what the registry allows, as far as it is not what is tested.
-    const http = { timeout: '500ms', retries: 2, requestsPerSecond: 100_000 };
+    const http = { requestsPerSecond: 100_000 };
     return {
       registry: { ...settings, http },
       refused: { ...settings, clientSecret: 'wrong~Client.Secret', http },
@@ -31,7 +31,7 @@ const subject: Subject = {
       faults: registry.faults,
       change: () => void azure.step(),
       deleteRepository: (name) => void estate.repositories.delete(name),
-      expireTokens: () => registry.expireTokens(150),
+      expireTokens: () => registry.expireTokens(1500),
       close: () => azure.close(),
     };
   },

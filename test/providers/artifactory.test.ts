@@ -58,7 +58,7 @@ const subject: Subject = {
           1,
         );
       },
-      expireTokens: () => writeFileSync(tokenFile, simulator.rotateToken(150)),
+      expireTokens: () => writeFileSync(tokenFile, simulator.rotateToken(1500)),
       async close() {
         await simulator.close();
         rmSync(folder, { recursive: true, force: true });

@@ -10,7 +10,7 @@ import { createEstate } from '../simulators/estate.ts';
 
 const now = 1_795_000_000;
 /** The default rate is Docker Hub's own; here it would be all that is waited for. */
-const http = { timeout: '500ms', retries: 2, requestsPerSecond: 10_000, maxConcurrent: 8 };
+const http = { requestsPerSecond: 10_000, maxConcurrent: 8 };
 
 const subject: Subject = {
   provider: dockerHub,
@@ -40,7 +40,7 @@ const subject: Subject = {
         for (const known of estate.repositories.keys())
           if (`${namespace}/${hubName(known)}` === name) estate.repositories.delete(known);
       },
-      expireTokens: () => simulator.expireTokens(150),
+      expireTokens: () => simulator.expireTokens(1500),
       close: simulator.close,
     };
   },

@@ -55,7 +55,7 @@ const subject: Subject = {
       faults: simulator.faults,
       change: () => void estate.step(),
       deleteRepository: (name) => void estate.repositories.delete(name),
-      expireTokens: () => simulator.expireTokens(150),
+      expireTokens: () => simulator.expireTokens(1500),
       close: simulator.close,
     };
   },

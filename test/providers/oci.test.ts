@@ -35,7 +35,7 @@ const subject: Subject = {
       faults: simulator.faults,
       change: () => void population.step(),
       deleteRepository: (name) => store.deleteRepository(name),
-      expireTokens: () => simulator.expireTokens(150),
+      expireTokens: () => simulator.expireTokens(1500),
       close: simulator.close,
     };
   },
