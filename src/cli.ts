@@ -71,6 +71,8 @@ export function parseFlags(args: readonly string[]): Flags | 'version' | 'help' 
   } catch (error) {
     throw new UsageError((error as Error).message);
   }
+  const empty = Object.keys(values).find((name) => values[name] === '');
+  if (empty !== undefined) throw new UsageError(`--${empty} is empty: give it a value, or leave it out`);
   if (values['help']) return 'help';
   if (values['version']) return 'version';
   const telemetryPath = String(values['web.telemetry-path']);

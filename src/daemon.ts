@@ -21,7 +21,7 @@ export interface Daemon {
   starting(): boolean;
   /**
    * Reads the configuration and starts, stops and leaves loops accordingly; a registry whose part did not change is
-   * left running. @throws ConfigError, in which case everything runs on as before.
+   * left running. @throws when it is refused, or cannot be started: everything runs on as before then.
    */
   reload(): Promise<void>;
   stop(): Promise<void>;
@@ -50,6 +50,8 @@ export function createDaemon(input: {
   let running = new Map<string, Running>();
   let turn: Promise<void> = Promise.resolve();
   let changes = 0;
+  /** A reload that has not begun yet. */
+  let waiting: Promise<void> | undefined;
 
   const providerOf = ({ type }: RegistryConfig): Provider => {
     const provider = providers[type];
@@ -57,11 +59,15 @@ export function createDaemon(input: {
     return provider;
   };
 
+  const targetOfConfig = (config: RegistryConfig): string => {
+    const { type, options } = config;
+    return targetOf({ type, options, identity: providerOf(config).identity(options) });
+  };
+
   async function startLoop(config: RegistryConfig, delayMs: number): Promise<RegistryLoop> {
     const provider = providerOf(config);
     const bound = log.child({ registry: config.name });
-    const { type, options } = config;
-    const target = targetOf({ type, options, identity: provider.identity(options) });
+    const target = targetOfConfig(config);
     const storage = createStorage({ path: storagePath, registry: config.name, target, log: bound });
     const memory = await openMemory({ path: storage.memoryPath, target, log: bound });
     const loop = createRegistryLoop({
@@ -74,7 +80,12 @@ export function createDaemon(input: {
       log: bound,
       userAgent,
     });
-    await loop.start(delayMs);
+    try {
+      await loop.start(delayMs);
+    } catch (error) {
+      await stopLoop(config.name, loop, true);
+      throw error;
+    }
     return loop;
   }
 
@@ -153,40 +164,66 @@ export function createDaemon(input: {
     return turn;
   }
 
-  async function apply({ registries }: Config): Promise<void> {
-    const next = new Map<string, Running>();
-    const wanted = new Map(registries.map((config) => [config.name, config]));
-    for (const [name, { config, loops, finder }] of running) {
-      const now = wanted.get(name);
-      if (now?.source === config.source) continue;
-      finder?.stop();
-      // Names of places are found again; an entry that became another kind must not leave them behind.
-      for (const [loopName, { loop }] of loops) await stopLoop(loopName, loop, !now || finder !== undefined);
-      await self.forget(name);
+  /** Ends an entry. Names of places are found again: one that became another kind must not leave them behind. */
+  async function stopEntry({ config, loops, finder }: Running, gone: boolean): Promise<void> {
+    finder?.stop();
+    for (const [name, { loop }] of loops) await stopLoop(name, loop, gone || finder !== undefined);
+    await self.forget(config.name);
+  }
+
+  async function startEntry(config: RegistryConfig, delayMs: number): Promise<void> {
+    if (config.places) {
+      const entry = startFinder(config);
+      running.set(config.name, entry);
+      entry.finder?.start();
+      return;
     }
-    for (const config of registries) {
-      const before = running.get(config.name);
-      if (before && before.config.source === config.source) next.set(config.name, before);
+    // What the configuration names outright goes before a place that happens to have the name.
+    for (const { loops } of running.values()) {
+      const place = loops.get(config.name);
+      if (place && loops.delete(config.name)) await stopLoop(config.name, place.loop, true);
     }
-    // From here on what was stopped is not shown any more, whatever becomes of the others.
-    running = next;
+    const loop = await startLoop(config, delayMs);
+    running.set(config.name, { config, loops: new Map([[config.name, { config, loop }]]) });
+  }
+
+  /** Starts what the configuration has and does not run yet, in its order. */
+  async function startMissing(registries: readonly RegistryConfig[]): Promise<void> {
     let started = 0;
     for (const config of registries) {
-      if (next.has(config.name)) continue;
-      if (config.places) {
-        const entry = startFinder(config);
-        next.set(config.name, entry);
-        entry.finder?.start();
-        continue;
+      const kept = running.get(config.name);
+      // To the end, as the configuration has it.
+      if (kept && running.delete(config.name)) running.set(config.name, kept);
+      else await startEntry(config, config.places ? 0 : startGapMs * started++);
+    }
+  }
+
+  /** Goes over to a configuration. When one of its registries cannot be started, all is as it was before. */
+  async function apply({ registries }: Config): Promise<void> {
+    for (const config of registries) if (!config.places) targetOfConfig(config);
+    const wanted = new Map(registries.map((config) => [config.name, config]));
+    const before = running;
+    const isKept = ({ config }: Running) => wanted.get(config.name)?.source === config.source;
+    const others = [...before.values()].filter((entry) => !isKept(entry));
+    for (const entry of others) await stopEntry(entry, !wanted.has(entry.config.name));
+    // From here on what was stopped is not shown any more.
+    running = new Map([...before].filter(([, entry]) => isKept(entry)));
+    try {
+      await startMissing(registries);
+    } catch (error) {
+      for (const [name, entry] of running) {
+        if (before.get(name) === entry) continue;
+        await stopEntry(entry, true);
+        running.delete(name);
       }
-      // What the configuration names outright goes before a place that happens to have the name.
-      for (const { loops } of next.values()) {
-        const place = loops.get(config.name);
-        if (place && loops.delete(config.name)) await stopLoop(config.name, place.loop, true);
-      }
-      const loop = await startLoop(config, started * startGapMs);
-      next.set(config.name, { config, loops: new Map([[config.name, { config, loop }]]) });
-      started += 1;
+      for (const { config } of before.values())
+        await startMissing([config]).catch((err) =>
+          log.error(
+            { err, registry: config.name },
+            'a registry of the old configuration cannot be started again',
+          ),
+        );
+      throw error;
     }
   }
 
@@ -205,19 +242,20 @@ export function createDaemon(input: {
     starting: () =>
       changes > 0 || [...running.values()].some(({ finder, loops }) => finder && loops.size === 0),
     reload() {
-      // With the file as it is when its turn comes.
-      return inTurn(async () => {
-        let config: Config;
+      // Whoever comes while one waits shares it: it takes the file as it is when its turn comes.
+      waiting ??= inTurn(async () => {
+        waiting = undefined;
         try {
-          config = await loadConfig(configFile, providers);
+          const config = await loadConfig(configFile, providers);
+          await apply(config);
+          log.info({ registries: config.registries.length }, 'the configuration was read');
         } catch (error) {
           self.reloaded(false);
           throw error;
         }
-        await apply(config);
         self.reloaded(true);
-        log.info({ registries: config.registries.length }, 'the configuration was read');
       });
+      return waiting;
     },
     async stop() {
       for (const { finder } of running.values()) finder?.stop();

@@ -1,4 +1,3 @@
-import { Writable } from 'node:stream';
 import { type DestinationStream, pino } from 'pino';
 import type { LogLevel } from './cli.ts';
 import { keptFields, keptMessage } from './names.ts';
@@ -51,21 +50,15 @@ function serializeError(error: unknown): { message: string; stack?: string } {
   };
 }
 
-/** Logs to standard error, as exporters do. */
+/** Logs lines to a stream. */
 export function createLogger(options: {
   readonly level: LogLevel;
   readonly format: 'logfmt' | 'json';
-  readonly stream?: Writable;
+  readonly stream: { write(text: string): unknown };
 }): RootLogger {
-  const target = options.stream ?? process.stderr;
+  const { stream } = options;
   const format = options.format === 'json' ? escaped : toLogfmt;
-  const destination: DestinationStream = new Writable({
-    decodeStrings: false,
-    write(chunk, _encoding, done) {
-      target.write(format(String(chunk)));
-      done();
-    },
-  });
+  const destination: DestinationStream = { write: (line) => void stream.write(format(line)) };
   return pino(
     {
       level: options.level,

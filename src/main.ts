@@ -1,87 +1,14 @@
 #!/usr/bin/env node
-import { build } from './build.ts';
-import { type Flags, parseFlags, UsageError, usage } from './cli.ts';
-import { ConfigError, checkConfig } from './config.ts';
-import { createDaemon } from './daemon.ts';
-import { createEventReceiver } from './events.ts';
-import { createExposition } from './exposition.ts';
-import { createLogger } from './log.ts';
-import { providers } from './providers/index.ts';
-import { createSelfMetrics } from './self-metrics.ts';
-import { ListenError, listen } from './server/listen.ts';
-import { loadWebConfig } from './server/web-config.ts';
-import { createApp } from './server.ts';
+import type { Signals } from './run.ts';
 
-/** Scrapes in flight may end, and state is saved, within this time. */
-const graceMs = 4_000;
+/** What signals do; what is run changes it. Handlers that are replaced would lose a signal that is on its way. */
+const signals: Signals = { end: () => process.exit(0), reload: () => {} };
 
-async function run(flags: Flags): Promise<void> {
-  const log = createLogger({ level: flags.logLevel, format: flags.logFormat });
-  const exposition = createExposition();
-  const self = createSelfMetrics(build);
-  const daemon = createDaemon({
-    ...flags,
-    providers,
-    exposition,
-    self,
-    log,
-    userAgent: `container-registry-exporter/${build.version}`,
-  });
-  let configured = false;
-  const listeners = await listen({
-    addresses: flags.listenAddresses,
-    webConfigFile: flags.webConfigFile,
-    log,
-    app: (web) =>
-      createApp({
-        ...flags,
-        exposition,
-        self,
-        log,
-        build,
-        web,
-        loops: () => (configured ? daemon.loops() : undefined),
-        entries: daemon.entries,
-        reload: daemon.reload,
-        events: createEventReceiver({
-          log,
-          target: daemon.eventTarget,
-          starting: () => !configured || daemon.starting(),
-        }),
-      }),
-  });
-  // Before the first poll is set up: whoever ends a start that takes long gets an orderly end as well.
-  process.on('SIGHUP', () => {
-    daemon
-      .reload()
-      .catch((error) => log.error({ err: error }, 'the configuration was refused: the old one runs on'));
-  });
-  const stop = async (signal: string): Promise<void> => {
-    log.info({ signal }, 'stopping');
-    setTimeout(() => process.exit(0), graceMs).unref();
-    await Promise.all([listeners.close(), daemon.stop()]);
-    process.exit(0);
-  };
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => void stop(signal));
-  await daemon.reload();
-  configured = true;
-  for (const address of listeners.addresses) log.info({ address, version: build.version }, 'listening');
-}
+// Reading the modules below takes most of a second, in which a signal would end the process in its own way.
+for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => signals.end(signal));
+process.on('SIGHUP', () => signals.reload());
+// A reader that is gone, or a full disk, ends nothing.
+for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
 
-try {
-  const flags = parseFlags(process.argv.slice(2));
-  if (flags === 'help') process.stdout.write(usage);
-  else if (flags === 'version')
-    process.stdout.write(
-      `container-registry-exporter ${build.version} (revision ${build.revision}, node ${process.version})\n`,
-    );
-  else if (flags.checkOnly) {
-    const { registries } = await checkConfig(flags.configFile, providers);
-    if (flags.webConfigFile !== undefined) loadWebConfig(flags.webConfigFile);
-    process.stdout.write(`${flags.configFile}: ${registries.length} registries, no mistakes\n`);
-  } else await run(flags);
-} catch (error) {
-  const expected = [UsageError, ConfigError, ListenError].some((kind) => error instanceof kind);
-  process.stderr.write(`${expected ? (error as Error).message : (error as Error).stack}\n`);
-  process.exit(error instanceof UsageError ? 2 : 1);
-}
+const { run } = await import('./run.ts');
+await run(process.argv.slice(2), signals);

@@ -63,6 +63,11 @@ describe('flags', () => {
     ['--web.max-requests=-1', 'a whole number from 0'],
     ['--log.level=loud', 'one of debug, info, warn, error'],
     ['--log.format=xml', 'logfmt or json'],
+    ['--storage.path=', '--storage.path is empty: give it a value, or leave it out'],
+    ['--config.file=', '--config.file is empty'],
+    ['--web.config.file=', '--web.config.file is empty'],
+    ['--web.max-requests=', '--web.max-requests is empty'],
+    ['--web.listen-address=', 'write :10056'],
     ['--password=x', "Unknown option '--password'"],
     ['extra', 'Unexpected argument'],
   ])('%s is refused', (flag, message) => {

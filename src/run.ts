@@ -1,0 +1,140 @@
+import { build } from './build.ts';
+import { type Flags, parseFlags, UsageError, usage } from './cli.ts';
+import { ConfigError, checkConfig } from './config.ts';
+import { createDaemon } from './daemon.ts';
+import { createEventReceiver } from './events.ts';
+import { createExposition } from './exposition.ts';
+import { watchFaults } from './faults.ts';
+import { leave } from './leave.ts';
+import { createLogger } from './log.ts';
+import { createLogOutput } from './log-output.ts';
+import { providers } from './providers/index.ts';
+import { createSelfMetrics } from './self-metrics.ts';
+import { ListenError, type Listeners, listen } from './server/listen.ts';
+import { loadWebConfig } from './server/web-config.ts';
+import { createApp } from './server.ts';
+import { lockStorage, StorageInUseError } from './storage/lock.ts';
+
+/** Scrapes in flight may end, and state is saved, within this time. */
+const graceMs = 4_000;
+
+/** The logger, and how it ends. */
+function openLog({ logLevel, logFormat }: Flags) {
+  const output = createLogOutput(2, (count) => {
+    let line = '';
+    const stream = { write: (text: string) => (line += text) };
+    createLogger({ level: 'warn', format: logFormat, stream }).warn(
+      { count },
+      'log lines could not be written',
+    );
+    return line;
+  });
+  return { log: createLogger({ level: logLevel, format: logFormat, stream: output }), flush: output.flush };
+}
+
+async function runDaemon(flags: Flags, signals: Signals): Promise<void> {
+  const log = openLog(flags);
+  try {
+    await startDaemon(flags, signals, log);
+  } catch (error) {
+    await log.flush();
+    throw error;
+  }
+}
+
+async function startDaemon(
+  flags: Flags,
+  signals: Signals,
+  { log, flush }: ReturnType<typeof openLog>,
+): Promise<void> {
+  const exposition = createExposition();
+  const self = createSelfMetrics(build);
+  const daemon = createDaemon({
+    ...flags,
+    providers,
+    exposition,
+    self,
+    log,
+    userAgent: `container-registry-exporter/${build.version}`,
+  });
+  let listeners: Listeners | undefined;
+  let isEnding = false;
+  const end = async (code: number): Promise<void> => {
+    if (isEnding) return;
+    isEnding = true;
+    setTimeout(() => leave(code), graceMs);
+    await Promise.all([listeners?.close(), daemon.stop()]);
+    await flush();
+    leave(code);
+  };
+  // Before anything that may take long: whoever ends a start gets an orderly end as well.
+  watchFaults(log, () => void end(1));
+  signals.end = (signal) => {
+    log.info({ signal }, 'stopping');
+    void end(0);
+  };
+  let reloading: Promise<void> | undefined;
+  signals.reload = () => {
+    const reload = daemon.reload();
+    if (reload === reloading) return;
+    reloading = reload;
+    reload.catch((error) => log.error({ err: error }, 'the configuration was refused: the old one runs on'));
+  };
+
+  if (flags.storagePath !== undefined) await lockStorage(flags.storagePath, log);
+  let configured = false;
+  listeners = await listen({
+    addresses: flags.listenAddresses,
+    webConfigFile: flags.webConfigFile,
+    log,
+    app: (web) =>
+      createApp({
+        ...flags,
+        exposition,
+        self,
+        log,
+        build,
+        web,
+        loops: () => (configured ? daemon.loops() : undefined),
+        entries: daemon.entries,
+        reload: daemon.reload,
+        events: createEventReceiver({
+          log,
+          target: daemon.eventTarget,
+          starting: () => !configured || daemon.starting(),
+        }),
+      }),
+  });
+  await daemon.reload();
+  configured = true;
+  for (const address of listeners.addresses) log.info({ address, version: build.version }, 'listening');
+}
+
+/** What signals do. */
+export interface Signals {
+  end: (signal: string) => void;
+  reload: () => void;
+}
+
+/** Does what the command line asks for, and says what signals do from then on. */
+export async function run(args: readonly string[], signals: Signals): Promise<void> {
+  try {
+    const flags = parseFlags(args);
+    if (flags === 'help') process.stdout.write(usage);
+    else if (flags === 'version')
+      process.stdout.write(
+        `container-registry-exporter ${build.version} (revision ${build.revision}, node ${process.version})\n`,
+      );
+    else if (flags.checkOnly) {
+      const { registries } = await checkConfig(flags.configFile, providers);
+      if (flags.webConfigFile !== undefined) loadWebConfig(flags.webConfigFile);
+      process.stdout.write(`${flags.configFile}: ${registries.length} registries, no mistakes\n`);
+    } else await runDaemon(flags, signals);
+  } catch (error) {
+    const expected = [UsageError, ConfigError, ListenError, StorageInUseError].some(
+      (kind) => error instanceof kind,
+    );
+    process.stderr.write(`${expected ? (error as Error).message : (error as Error).stack}\n`);
+    leave(error instanceof UsageError ? 2 : 1);
+  }
+}
