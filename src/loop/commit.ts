@@ -33,6 +33,8 @@ export interface CommitOutput {
   readonly snapshot: RegistrySnapshot;
   /** What was seen but not believed yet, for the log. */
   readonly doubted: readonly string[];
+  /** The first listing of all showed no repository: how many there are is unknown until the next one says so too. */
+  readonly emptyAtFirst?: boolean;
 }
 
 /** Whether a repository has no images and no artifacts. */
@@ -55,16 +57,22 @@ export async function commit(input: CommitInput): Promise<CommitOutput> {
   const doubted: string[] = [];
 
   // A definite "not found" is no empty listing: it is believed at once.
-  const suddenlyNothing =
-    listsRepositories &&
-    !scoped &&
-    complete.size + gone.size === 0 &&
-    !partial &&
-    (previous?.repositories.size ?? 0) > 0;
+  const nothing = listsRepositories && !scoped && complete.size + gone.size === 0 && !partial;
+  const suddenlyNothing = nothing && (previous?.repositories.size ?? 0) > 0;
   if (suddenlyNothing && previous && !empty.registry) {
     empty.registry = true;
     for (const prefix of emptyGroups) empty.groups.add(prefix);
     return { snapshot: { ...previous, observedAt: now }, doubted: ['the list of repositories'] };
+  }
+  // A registry of which nothing is known yet: so does one look whose credentials may list nothing.
+  if (nothing && !previous) {
+    const { identity, facts } = result;
+    const { projects: _, ...others } = facts;
+    return {
+      snapshot: { identity, facts: others, factsAt: now, repositories: new Map(), observedAt: now },
+      doubted: [],
+      emptyAtFirst: true,
+    };
   }
   if (!scoped && !cut) empty.registry = false;
 

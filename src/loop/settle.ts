@@ -96,7 +96,7 @@ export function createSettling(input: {
       if (!told.cut && firstFailure && learnedNothing(told)) throw firstFailure[1];
       const now = unixNow();
       const previous = state.snapshot;
-      const { snapshot, doubted } = await commit({
+      const { snapshot, doubted, emptyAtFirst } = await commit({
         previous,
         result,
         empty,
@@ -107,8 +107,13 @@ export function createSettling(input: {
       });
       state.snapshot = snapshot;
       if (!scoped) state.failedRepositories = result.failed.size;
-      const trusted = listsRepositories && doubted.length === 0;
+      const trusted = listsRepositories && doubted.length === 0 && !emptyAtFirst;
       pushes.settle(listingOf(result, isListed, { only, begunAt, trusted }));
+      if (emptyAtFirst)
+        log.warn(
+          {},
+          'the registry shows no repository at all: there is no number of them until the next poll says so too. If there should be some, check the credentials and what they may list',
+        );
       for (const what of doubted)
         log.warn(
           {},

@@ -130,6 +130,20 @@ test('the last repository is gone at once when the registry says that it does no
   expect(await loop.lines('repositories', 'repository_tags')).toEqual(['repositories{} 0']);
 });
 
+test('a first listing without a repository is no 0 before the next one says so too, and it is said', async () => {
+  const { provider, say } = scripted(() => []);
+  const loop = await started(provider, {});
+  await loop.poll();
+  expect(await loop.lines('up', 'repositories')).toEqual(['up{} 1']);
+  await loop.poll();
+  await loop.poll();
+  expect(await loop.lines('up', 'repositories')).toEqual(['up{} 1', 'repositories{} 0']);
+  expect(loop.log().match(/level=warn.*shows no repository at all.*check the credentials/g)).toHaveLength(1);
+  say(holding('app'));
+  await loop.poll();
+  expect(await loop.lines('repositories')).toEqual(['repositories{} 1']);
+});
+
 test('a registry, or a repository, that is suddenly empty is believed the second time', async () => {
   const { provider, say } = scripted(holding('app', 'web'));
   const loop = await started(provider, {});

@@ -269,7 +269,8 @@ describe('a namespace whose listing is empty', () => {
       'repositories{} 0',
       'project_repositories{project="acme"} 0',
     ]);
-    expect(hub.warnings()).toEqual([]);
+    // What every registry says that shows nothing at first.
+    expect(hub.warnings().join()).toMatch(/^.*shows no repository at all[^\n]*$/);
   });
 
   test('where that is not told, it is said once', async () => {
@@ -278,7 +279,7 @@ describe('a namespace whose listing is empty', () => {
     await hub.running.poll();
     await hub.running.poll();
     expect(hub.warnings().join()).toMatch(/does not tell whether it exists: check `namespaces`/);
-    expect(hub.warnings()).toHaveLength(1);
+    expect(hub.warnings().filter((line) => line.includes('namespace'))).toHaveLength(1);
   });
 });
 
