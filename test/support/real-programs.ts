@@ -8,15 +8,20 @@ import { type RunningProgram, startProgram } from './programs.ts';
 
 const root = join(import.meta.dirname, '..', '..');
 
-/** Debian's docker-registry 2.8 on loopback, with its access log in its output; it sends its events to `notify` when given. */
+/**
+ * Debian's docker-registry 2.8 on loopback, with its access log in its output; it sends its events to `notify` when
+ * given.
+ */
 export async function startDistribution(options: {
   readonly folder: string;
   readonly port: number;
   readonly notify?: { readonly url: string; readonly token: string };
   /** Address of the registry that it is a pull-through cache of. */
   readonly cacheOf?: string;
+  /** How it checks credentials, as its configuration has it. */
+  readonly auth?: object;
 }): Promise<RunningProgram> {
-  const { folder, port, notify, cacheOf } = options;
+  const { folder, port, notify, cacheOf, auth } = options;
   mkdirSync(folder, { recursive: true });
   const file = join(folder, 'config.yml');
   writeFileSync(
@@ -26,6 +31,7 @@ export async function startDistribution(options: {
       // The access log is on by default: `GET /v2/… 200` for each request, in the program's output.
       storage: { filesystem: { rootdirectory: join(folder, 'data') }, delete: { enabled: true } },
       http: { addr: `127.0.0.1:${port}` },
+      ...(auth && { auth }),
       ...(cacheOf && { proxy: { remoteurl: cacheOf } }),
       ...(notify && {
         notifications: {

@@ -7,7 +7,7 @@ import {
 } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
-import { afterEach } from 'vitest';
+import { afterAll, afterEach } from 'vitest';
 import { createHttpClient } from '../../src/http.ts';
 import type { Session } from '../../src/provider.ts';
 import { type Credentials, createRegistryClient } from '../../src/registry-auth.ts';
@@ -40,9 +40,14 @@ export interface Site {
 /** A server that answers as told, and what it was asked. */
 export async function site(
   answer: (request: IncomingMessage, response: ServerResponse, body: string) => void,
-  options: { readonly host?: string; readonly tls?: KeyPair } = {},
+  options: {
+    readonly host?: string;
+    readonly tls?: KeyPair;
+    /** Whether it is there for all tests of the file. */
+    readonly keep?: boolean;
+  } = {},
 ): Promise<Site> {
-  const { host = '127.0.0.1', tls } = options;
+  const { host = '127.0.0.1', tls, keep = false } = options;
   const seen: Seen[] = [];
   const listener: RequestListener = (request, response) => {
     let body = '';
@@ -55,10 +60,12 @@ export async function site(
   };
   const server: Server = tls ? createTlsServer(tls, listener) : createServer(listener);
   await new Promise<void>((resolve) => server.listen(0, host, resolve));
-  atEnd(() => {
+  const close = () => {
     server.close();
     server.closeAllConnections();
-  });
+  };
+  if (keep) afterAll(close);
+  else atEnd(close);
   return {
     url: `http${tls ? 's' : ''}://${host}:${(server.address() as AddressInfo).port}`,
     seen,
