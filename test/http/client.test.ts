@@ -317,10 +317,11 @@ describe('redirects', () => {
     const { url } = await site((_request, response) =>
       response.writeHead(307, { location: `${elsewhere.url}/moved` }).end(),
     );
-    const headers = { authorization: 'Basic c2VjcmV0', accept: 'x/y' };
+    const headers = { Authorization: 'Basic c2VjcmV0', cookie: 'sid=secret', accept: 'x/y' };
     const { body } = await client().http.request({ url, operation: 'x', headers });
     expect(body.toString()).toBe('there');
     expect(elsewhere.seen[0]?.headers['authorization']).toBeUndefined();
+    expect(elsewhere.seen[0]?.headers['cookie']).toBeUndefined();
     expect(elsewhere.seen[0]?.headers['accept']).toBe('x/y');
   });
 

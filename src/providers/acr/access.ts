@@ -1,6 +1,7 @@
 import { CollectError } from '../../errors.ts';
 import type { HttpResponse, Judgement } from '../../http.ts';
 import type { PlacesContext } from '../../provider.ts';
+import { basicHeader } from '../../registry-auth.ts';
 import type { Secret } from '../../secret.ts';
 import { type Cloud, type CloudName, cloudOf } from './clouds.ts';
 import { createCredential, type TokenCredential } from './credential.ts';
@@ -116,8 +117,7 @@ export function createAccess(given: AccessSettings, context: PlacesContext): Acc
     advice: advice(given),
     async basic() {
       if (!auth) return undefined;
-      const pair = `${auth.username}:${await auth.password.read()}`;
-      return `Basic ${Buffer.from(pair, 'utf8').toString('base64')}`;
+      return basicHeader({ username: auth.username, password: await auth.password.read() });
     },
   });
   const { tokens } = kept;

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { CollectError, reasonOf } from '../../errors.ts';
 import { type HttpResponse, json, shown } from '../../http.ts';
-import { parseChallenges } from '../../registry-auth.ts';
+import { parseChallenges, parseToken } from '../../registry-auth.ts';
 import { claimsOf, standIn, type Token, validUntil } from './token-claims.ts';
 import type { Intermediary, PipelineRequest, Send } from './transport.ts';
 
@@ -42,7 +42,6 @@ function scopeOf(path: string): string | undefined {
 
 const metadataScope = (repository: string): string => `repository:${repository}:metadata_read`;
 
-const tokenAnswer = z.object({ access_token: z.string().min(1) });
 const exchangeAnswer = z.object({ refresh_token: z.string().min(1) });
 
 /** An answer that the registry was not asked for. */
@@ -147,7 +146,7 @@ export function createTokens(options: {
       if (batch.length > 1 && status >= 400 && status < 500 && status !== 429) return undefined;
       throw error;
     }
-    if (response.status !== 401) return json(response, tokenAnswer).access_token;
+    if (response.status !== 401) return parseToken(response).value;
     if (batch.length > 1) return undefined;
     if (own === undefined && used) {
       if (refresh === used) refresh = undefined;

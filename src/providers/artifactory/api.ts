@@ -1,7 +1,7 @@
 import { CollectError } from '../../errors.ts';
 import { type HttpClient, type HttpRequest, type HttpResponse, shown } from '../../http.ts';
 import type { Auth } from '../../options.ts';
-import { type Credentials, credentialsOf } from '../../registry-auth.ts';
+import { basicHeader, type Credentials, credentialsOf } from '../../registry-auth.ts';
 
 /** A request below the platform's address, such as `artifactory/api/repositories`. */
 export interface ApiRequest extends Pick<HttpRequest, 'operation' | 'accept' | 'idempotent'> {
@@ -33,8 +33,7 @@ function headerOf(credentials: Credentials | undefined): string | undefined {
   if (!credentials) return undefined;
   if ('token' in credentials) return `Bearer ${credentials.token}`;
   if ('identityToken' in credentials) return `Bearer ${credentials.identityToken}`;
-  const { username, password } = credentials;
-  return `Basic ${Buffer.from(`${username}:${password}`, 'utf8').toString('base64')}`;
+  return basicHeader(credentials);
 }
 
 /** One segment after the other, so that `sha256:…` folders and odd names arrive as they are. */

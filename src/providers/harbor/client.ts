@@ -3,7 +3,7 @@ import { CollectError } from '../../errors.ts';
 import { type HttpClient, type HttpResponse, json } from '../../http.ts';
 import type { Auth } from '../../options.ts';
 import type { Session } from '../../provider.ts';
-import { credentialsOf } from '../../registry-auth.ts';
+import { basicHeader, credentialsOf } from '../../registry-auth.ts';
 import { count } from '../../wire.ts';
 import { always } from './fields.ts';
 import { type Found, findAll, type Page, readPages, totalOf } from './lists.ts';
@@ -93,8 +93,7 @@ export function createHarbor(options: {
     if ('token' in given && given.token !== undefined) return { authorization: `Bearer ${given.token}` };
     if (!('username' in given))
       throw new CollectError('auth', 'Harbor takes a user or robot account with its password or secret');
-    const pair = `${given.username}:${given.password}`;
-    return { authorization: `Basic ${Buffer.from(pair, 'utf8').toString('base64')}` };
+    return { authorization: basicHeader(given) };
   }
 
   async function request(
@@ -116,7 +115,8 @@ export function createHarbor(options: {
         ...(await authorization()),
       },
     });
-    cookie.take(response);
+    // Another server's, where Harbor redirects to one, is not Harbor's to see.
+    if (!response.stranger) cookie.take(response);
     return response;
   }
 
