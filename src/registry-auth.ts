@@ -79,25 +79,67 @@ function refused(response: HttpResponse, hadCredentials: boolean, lacksPermissio
   );
 }
 
+const lacking = (endpoint: URL, scope: string | undefined, cause: CollectError): CollectError =>
+  new CollectError(
+    'forbidden',
+    `the token server of ${endpoint.origin} answered ${cause.status} for ${scope}: the credentials lack a permission for it`,
+    { status: 401, cause },
+  );
+
+const redirected = (endpoint: URL, elsewhere: string): CollectError =>
+  new CollectError(
+    'auth',
+    `${endpoint.origin} redirects to ${elsewhere}, which is not sent the credentials: if that is the registry, make it the endpoint`,
+  );
+
+const refusedElsewhere = ({ url }: HttpResponse): CollectError =>
+  new CollectError(
+    'auth',
+    `${shown(url)} answered 401: the registry redirects there, and its credentials are not sent to other servers`,
+    { status: 401 },
+  );
+
 /** How credentials are shown to one registry, and what its refusals mean. */
 function createShowing(options: ClientOptions) {
   const { http, endpoint, session, credentials: read, trustedRealms = [] } = options;
   const known = session ? session.keep(`registry-auth ${endpoint.href}`, createKnown) : createKnown();
   const greeting = createGreeting(http, endpoint, known);
-  const { header, newToken } = createHeaders({ http, endpoint, known, trustedRealms });
-  const { prove, proveAgain } = createProof({ http, endpoint, known, greeting, header, newToken });
+  const headers = createHeaders({ http, endpoint, known, trustedRealms });
+  const { prove, proveAgain } = createProof({ http, endpoint, known, greeting, ...headers });
+
+  /**
+   * Whether the credentials are good although something was refused.
+   * @throws CredentialsRefused when they are the registry's and are refused for anything
+   */
+  async function areGood(credentials: Credentials): Promise<boolean> {
+    try {
+      return await proveAgain(credentials);
+    } catch (error) {
+      if (!(error instanceof CredentialsRefused)) throw error;
+      const own = await read().catch(() => undefined);
+      if (identityOf(own) === identityOf(credentials)) throw error;
+      // Those of one path say nothing of the rest.
+      return false;
+    }
+  }
 
   return {
-    header,
     prove,
+    areGood,
+    /** The header for a request. What a token server refuses may be the credentials, or only the scope. */
+    async show(...shown: Parameters<typeof headers.header>): Promise<string | undefined> {
+      const [, scope, credentials] = shown;
+      try {
+        return await headers.header(...shown);
+      } catch (error) {
+        if (!credentials || !isRefusal(error) || !(await areGood(credentials))) throw error;
+        throw lacking(endpoint, scope, error);
+      }
+    },
     /** How credentials are shown for a scope. */
     async schemeFor(scope: string | undefined, credentials: Credentials | undefined) {
       const { scheme, elsewhere } = await greeting();
-      if (credentials && elsewhere !== undefined)
-        throw new CollectError(
-          'auth',
-          `${endpoint.origin} redirects to ${elsewhere}, which is not sent the credentials: if that is the registry, make it the endpoint`,
-        );
+      if (credentials && elsewhere !== undefined) throw redirected(endpoint, elsewhere);
       return (scope === undefined ? undefined : known.byScope.get(scope)) ?? scheme;
     },
     /** Keeps what a challenge taught: for its scope, and for all where nothing was known. */
@@ -106,21 +148,6 @@ function createShowing(options: ClientOptions) {
       const usual = usualOf(scheme);
       if (!before.scheme && usual) known.greeting = Promise.resolve({ ...before, scheme: usual });
       if (scope !== undefined && !isSame(before.scheme, scheme, scope)) known.byScope.set(scope, scheme);
-    },
-    /**
-     * Whether the credentials are good although something was refused.
-     * @throws CredentialsRefused when they are the registry's and are refused for anything
-     */
-    async areGood(credentials: Credentials): Promise<boolean> {
-      try {
-        return await proveAgain(credentials);
-      } catch (error) {
-        if (!(error instanceof CredentialsRefused)) throw error;
-        const own = await read().catch(() => undefined);
-        if (identityOf(own) === identityOf(credentials)) throw error;
-        // Those of one path say nothing of the rest.
-        return false;
-      }
     },
   };
 }
@@ -132,27 +159,7 @@ function createShowing(options: ClientOptions) {
  */
 export function createRegistryClient(options: ClientOptions): RegistryClient {
   const { http, endpoint, credentials: read } = options;
-  const { header, prove, schemeFor, learn, areGood } = createShowing(options);
-
-  /** The header for a request. What a token server refuses may be the credentials, or only the scope. */
-  async function show(
-    scheme: Scheme | undefined,
-    scope: string | undefined,
-    credentials: Credentials | undefined,
-    before?: string,
-  ) {
-    try {
-      return await header(scheme, scope, credentials, before);
-    } catch (error) {
-      if (credentials && isRefusal(error) && (await areGood(credentials)))
-        throw new CollectError(
-          'forbidden',
-          `the token server of ${endpoint.origin} answered ${error.status} for ${scope}: the credentials lack a permission for it`,
-          { status: 401, cause: error },
-        );
-      throw error;
-    }
-  }
+  const { show, prove, schemeFor, learn, areGood } = createShowing(options);
 
   return {
     async prove(scope) {
@@ -190,7 +197,7 @@ export function createRegistryClient(options: ClientOptions): RegistryClient {
         const next = response.stranger ? undefined : answerTo(response, credentials, scheme, tried);
         if (!next) {
           if (request.accept?.includes(401)) return response;
-          if (response.stranger) throw refused(response, false, false);
+          if (response.stranger) throw refusedElsewhere(response);
           const insufficient = challengeErrors(response).includes('insufficient_scope');
           // With a token that was asked for just now, it was the token server that took the credentials.
           const good =

@@ -20,11 +20,15 @@ const knownRealms: Readonly<Record<string, readonly string[]>> = {
 /** What somebody registered: `gitlab.com` of `registry.gitlab.com`, but `example.co.uk` and not `co.uk`; none of addresses. */
 const domainOf = (host: string): string | null => parseHost(host, { allowPrivateDomains: true }).domain;
 
-/** Whether the host is the registry's own: itself, of its domain, or trusted by the configuration. */
-function isOwn(url: URL, endpoint: URL, trustedRealms: readonly string[]): boolean {
-  if (url.hostname === endpoint.hostname) return true;
+/** Whether the configuration trusts the host, or everybody knows it. */
+function isTrusted(url: URL, endpoint: URL, trustedRealms: readonly string[]): boolean {
   const trusted = [...trustedRealms, ...(knownRealms[endpoint.hostname] ?? [])];
-  if (trusted.includes(url.host) || trusted.includes(url.hostname)) return true;
+  return trusted.includes(url.host) || trusted.includes(url.hostname);
+}
+
+/** Whether the host is the registry's own: itself, of its domain, or trusted. */
+function isOwn(url: URL, endpoint: URL, trustedRealms: readonly string[]): boolean {
+  if (url.hostname === endpoint.hostname || isTrusted(url, endpoint, trustedRealms)) return true;
   const domain = domainOf(endpoint.hostname);
   return domain !== null && domain === domainOf(url.hostname);
 }
@@ -50,6 +54,7 @@ function secured(realm: URL, endpoint: URL): URL {
  * The token server's address, if it may be asked. Credentials go to the registry's own hosts only, and not over
  * plain http when the registry is read over https. Without credentials a public server may be asked too, but none
  * inside a network: its answer would be shown to the registry as a token.
+ * @returns `stranger` where what it says is not to be repeated
  * @throws CollectError `auth` with what would make it right
  */
 export function tokenServerUrl(options: {
@@ -77,7 +82,9 @@ export function tokenServerUrl(options: {
       'auth',
       `${origin} asks for the credentials at ${url.origin}, over http without encryption: they are not sent. Let the registry name its token server with https: a proxy in front of it has to send X-Forwarded-Proto, and Harbor has external_url`,
     );
-  return { url, stranger: !own };
+  // It may be asked, but it is the registry alone that says what it is.
+  const stranger = url.origin !== origin && !isTrusted(url, endpoint, trustedRealms);
+  return { url, stranger };
 }
 
 /** What the specification says of an answer that does not tell it. */
