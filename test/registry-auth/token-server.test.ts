@@ -197,15 +197,25 @@ describe('credentials go to the registry and its own domain only', () => {
   });
 });
 
-test('what a token server of another origin says is not repeated, only that it refused', async () => {
-  const other = await site((_request, response) => response.writeHead(403).end('AKIA-secret-of-the-cloud'));
-  const { url } = await site((_request, response) => challenge(response, `Bearer realm="${other.url}/x"`));
-  const error = await registryClient(url, { credentials: robot })
-    .get('/v2/a')
-    .catch((thrown: Error) => thrown);
-  expect((error as Error).message).toContain(`${other.url}/x answered 403`);
-  expect(inspect(error, { depth: 9 })).not.toContain('AKIA-secret-of-the-cloud');
-});
+test.each([
+  [403, undefined],
+  [403, robot],
+  [500, undefined],
+  [500, robot],
+])(
+  'what a token server of another origin says is not repeated, only its status: %i',
+  async (status, credentials) => {
+    const other = await site((_request, response) =>
+      response.writeHead(status).end('AKIA-secret-of-the-cloud'),
+    );
+    const { url } = await site((_request, response) => challenge(response, `Bearer realm="${other.url}/x"`));
+    const error = await registryClient(url, { credentials })
+      .get('/v2/a')
+      .catch((thrown: Error) => thrown);
+    expect((error as Error).message).toContain(`${other.url}/x answered ${status}`);
+    expect(inspect(error, { depth: 9 })).not.toContain('AKIA-secret-of-the-cloud');
+  },
+);
 
 describe('a registry over https', () => {
   async function secure(realm: (url: string) => string) {
