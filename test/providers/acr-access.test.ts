@@ -118,6 +118,14 @@ describe('without credentials', () => {
     expect(await running.value('repositories')).toBe(2);
   });
 
+  test('a registry that allows anonymous pull lists its catalog, as it was recorded', async () => {
+    const { simulator, running } = await own({ anonymousPull: true }, { anonymous: true });
+    await running.poll();
+    expect(await failures(running)).toEqual([]);
+    expect(await running.value('repositories')).toBe(4);
+    expect(simulator.requests.get('exchange')).toBeUndefined();
+  });
+
   test('one that does not says what to do', async () => {
     const { running } = await own({}, { anonymous: true });
     await running.poll();

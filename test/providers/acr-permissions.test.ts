@@ -110,7 +110,11 @@ describe('a permission that is missing costs its capability and nothing else', (
     expect(await running.lines('quota_limit')).toEqual([
       'quota_limit{quota="storage",project=""} 536870912000',
       'quota_limit{quota="webhooks",project=""} 500',
+      'quota_limit{quota="ip_rules",project=""} 100',
+      'quota_limit{quota="vnet_rules",project=""} 100',
       'quota_limit{quota="private_endpoint_connections",project=""} 200',
+      'quota_limit{quota="scope_maps",project=""} 50000',
+      'quota_limit{quota="tokens",project=""} 50000',
     ]);
     expect(told(running, 'the capability storage works again').length).toBe(1);
   });

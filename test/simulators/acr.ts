@@ -46,8 +46,29 @@ export interface AcrSimulator extends AzureServer {
   expireTokens(olderThanMs?: number): void;
 }
 
-const error = (code: string, message: string, detail: unknown = null): string =>
+const error = (code: string, message: string, detail?: unknown): string =>
   JSON.stringify({ errors: [{ code, message, detail }] });
+
+/** What a token is good for, as it says itself. */
+interface Grant {
+  readonly Type: string;
+  readonly Name: string;
+  readonly Actions: readonly string[];
+}
+
+/** Whether a grant covers a scope; pulls from `*` are what an anonymous token is for. */
+function covers({ Type, Name, Actions }: Grant, scope: string): boolean {
+  const [type, name, action = ''] = scope.split(':');
+  return (
+    Type === type &&
+    (Name === name || Name === '*') &&
+    (Actions.includes(action) || (action === 'metadata_read' && Actions.includes('pull')))
+  );
+}
+
+/** Seconds for which tokens are good, as recorded; `iat` and `nbf` lie a quarter of an hour back. */
+const lifetimes = { refresh: 10_800, access: 3_600, anonymous: 300 };
+const backdated = 900;
 
 function route(_method: string, path: string) {
   if (path === '/acr/v1/_catalog') return { operation: 'catalog' };
@@ -64,7 +85,8 @@ function route(_method: string, path: string) {
 /**
  * A registry as
  * https://github.com/Azure/azure-rest-api-specs/tree/main/specification/containerregistry/data-plane/Azure.ContainerRegistry/stable/2021-07-01
- * describes it, with tokens as of https://github.com/Azure/acr/blob/main/docs/AAD-OAuth.md
+ * describes it, with tokens as of https://github.com/Azure/acr/blob/main/docs/AAD-OAuth.md, and both as they were
+ * recorded: docs/providers/acr.md, "Checked against".
  */
 export async function startAcrSimulator(options: AcrSimulatorOptions): Promise<AcrSimulator> {
   const { estate, accepts, references = 'record', severalScopes = 'all', takesBasic = true } = options;
@@ -93,19 +115,19 @@ export async function startAcrSimulator(options: AcrSimulatorOptions): Promise<A
 
   const permitted = (scope: string, anonymous: boolean): boolean => {
     if (anonymous && !options.anonymousPull) return false;
-    if (scope === 'registry:catalog:*') return permissions.has('catalog') && !anonymous;
+    if (scope === 'registry:catalog:*') return permissions.has('catalog');
     return permissions.has(scope.endsWith(':pull') ? 'pull' : 'metadata');
   };
 
-  function issue(kind: 'refresh' | 'access', claims: object): string {
+  function issue(kind: 'refresh' | 'access', claims: object, seconds: number = lifetimes[kind]): string {
     const now = Math.floor(Date.now() / 1000);
     issued += 1;
     const token = makeJwt({
       jti: `${issued}`,
       aud: simulator.loginServer,
-      iat: now,
-      nbf: now - 900,
-      exp: now + (options.tokenSeconds ?? 4500),
+      iat: now - backdated,
+      nbf: now - backdated,
+      exp: now + (options.tokenSeconds ?? seconds),
       grant_type: `${kind}_token`,
       ...claims,
     });
@@ -114,13 +136,13 @@ export async function startAcrSimulator(options: AcrSimulatorOptions): Promise<A
   }
 
   function accessToken(scopes: readonly string[], anonymous: boolean): string {
-    const access = scopes
-      .filter((scope) => permitted(scope, anonymous))
-      .map((scope) => {
-        const [type = '', ...rest] = scope.split(':');
-        return { type, name: rest.slice(0, -1).join(':'), actions: [rest.at(-1) ?? ''] };
-      });
-    return issue('access', { access });
+    const permittedScopes = scopes.filter((scope) => permitted(scope, anonymous));
+    const access = permittedScopes.map((scope): Grant => {
+      const [Type = '', Name = '', action = ''] = scope.split(':');
+      if (anonymous && Type === 'repository') return { Type, Name: '*', Actions: ['pull'] };
+      return { Type, Name, Actions: [action] };
+    });
+    return issue('access', { access, roles: [] }, anonymous ? lifetimes.anonymous : undefined);
   }
 
   /** Whether the request may go on; else it was answered with the challenge that says what is missing. */
@@ -130,11 +152,11 @@ export async function startAcrSimulator(options: AcrSimulatorOptions): Promise<A
     const valid = tokens.get(token)?.kind === 'access';
     const claims = valid ? readJwt(token) : undefined;
     const live = claims !== undefined && (claims['exp'] as number) * 1000 > Date.now();
-    const access = (claims?.['access'] ?? []) as { type: string; name: string; actions: string[] }[];
-    if (live && access.some(({ type, name, actions }) => `${type}:${name}:${actions[0]}` === scope))
-      return true;
+    const access = (claims?.['access'] ?? []) as Grant[];
+    if (live && access.some((grant) => covers(grant, scope))) return true;
     const [type = '', ...rest] = scope.split(':');
-    const problem = live ? 'insufficient_scope' : 'invalid_token';
+    // Without a token, nothing is said to be wrong with it.
+    const problem = live ? ',error="insufficient_scope"' : token === '' ? '' : ',error="invalid_token"';
     send(
       401,
       error(
@@ -143,7 +165,7 @@ export async function startAcrSimulator(options: AcrSimulatorOptions): Promise<A
         [{ Type: type, Name: rest.slice(0, -1).join(':'), Action: rest.at(-1) }],
       ),
       {
-        'www-authenticate': `Bearer realm="https://${simulator.loginServer}/oauth2/token",service="${simulator.loginServer}",scope="${scope}",error="${problem}"`,
+        'www-authenticate': `Bearer realm="https://${simulator.loginServer}/oauth2/token",service="${simulator.loginServer}",scope="${scope}"${problem}`,
       },
     );
     return false;
@@ -160,7 +182,7 @@ export async function startAcrSimulator(options: AcrSimulatorOptions): Promise<A
       return send(400, error('UNSUPPORTED', 'unsupported grant_type'));
     if (!accepts(`Bearer ${form.get('access_token')}`))
       return send(401, error('UNAUTHORIZED', 'authentication required'));
-    send(200, { refresh_token: issue('refresh', { permissions: { actions: ['read'], notActions: [] } }) });
+    send(200, { refresh_token: issue('refresh', { permissions: { Actions: ['read'], NotActions: null } }) });
   }
 
   function token({ method, url, body, authorization, send }: Exchange): void {
@@ -252,7 +274,7 @@ export async function startAcrSimulator(options: AcrSimulatorOptions): Promise<A
     const digest = path.split('/').at(-1) ?? '';
     const image = byDigest(stored).get(digest);
     const more = extra.find(({ entry }) => entry.digest === digest);
-    if (!image && !more) return send(404, error('MANIFEST_UNKNOWN', 'manifest is not found'));
+    if (!image && !more) return send(404, error('MANIFEST_UNKNOWN', 'manifest unknown'));
     if (operation === 'manifest_properties')
       return send(200, {
         registry: simulator.loginServer,
@@ -261,7 +283,7 @@ export async function startAcrSimulator(options: AcrSimulatorOptions): Promise<A
           more?.recorded ?? more?.entry ?? (image && wireManifest(stored, image, references !== 'bytes')),
       });
     const bytes = more?.bytes ?? (image && manifestBytes(stored, image));
-    if (!bytes) return send(404, error('MANIFEST_UNKNOWN', 'manifest is not found'));
+    if (!bytes) return send(404, error('MANIFEST_UNKNOWN', 'manifest unknown'));
     const type = (JSON.parse(bytes.toString()) as { mediaType: string }).mediaType;
     if (!header('accept')?.includes(type))
       return send(404, error('MANIFEST_UNKNOWN', `manifest is of the type ${type}, which is not accepted`));

@@ -7,6 +7,8 @@ export interface ArmRegistry {
   readonly resourceGroup: string;
   readonly name: string;
   readonly location: string;
+  /** Premium when absent. Basic has no rules for networks, and does not tell of them. */
+  tier?: 'Basic' | 'Standard' | 'Premium';
   /** `properties` of the resource. */
   properties: Record<string, unknown>;
   usages: { name: string; currentValue: number; limit: number; unit: string }[];
@@ -50,7 +52,8 @@ function route(method: string, path: string) {
 /**
  * Azure Resource Manager and Azure Resource Graph, which is a part of it, as far as registries go.
  * https://learn.microsoft.com/en-us/rest/api/containerregistry/ and
- * https://learn.microsoft.com/en-us/rest/api/azureresourcegraph/resourcegraph/resources/resources
+ * https://learn.microsoft.com/en-us/rest/api/azureresourcegraph/resourcegraph/resources/resources; registries, usages and
+ * copies as they were recorded: docs/providers/acr.md, "Checked against".
  */
 export async function startResourceManager(options: ResourceManagerOptions): Promise<ResourceManager> {
   const actions = new Set<ArmAction>(
@@ -119,7 +122,7 @@ export async function startResourceManager(options: ResourceManagerOptions): Pro
           registry.name.toLowerCase() === name.toLowerCase(),
       );
       if (!found) return send(404, error('ResourceNotFound', `the resource ${name} was not found`));
-      const { location, properties, usages, replications } = found;
+      const { location, tier = 'Premium', properties, usages, replications } = found;
       const id = idOf(found);
       if (operation === 'usages') return send(200, { value: usages });
       if (operation === 'replications')
@@ -137,8 +140,8 @@ export async function startResourceManager(options: ResourceManagerOptions): Pro
         type: 'Microsoft.ContainerRegistry/registries',
         location,
         tags: {},
-        sku: { name: 'Premium', tier: 'Premium' },
-        properties,
+        sku: { name: tier, tier },
+        properties: tier === 'Basic' ? { ...properties, networkRuleSet: undefined } : properties,
       });
     },
   });

@@ -65,24 +65,30 @@ export async function startAzure(options: {
       publicNetworkAccess: 'Enabled',
       networkRuleSet: { defaultAction: 'Allow', ipRules: [] },
       encryption: { status: 'disabled' },
-      policies: { retentionPolicy: { days: 7, status: 'enabled' } },
+      policies: {
+        quarantinePolicy: { status: 'disabled' },
+        retentionPolicy: { days: 7, lastUpdatedTime: '2026-09-10T06:44:47.3095127+00:00', status: 'enabled' },
+      },
     },
     usages: [
       { name: 'Size', currentValue: 123_456_789_012 + seed, limit: 536_870_912_000, unit: 'Bytes' },
       { name: 'Webhooks', currentValue: 3, limit: 500, unit: 'Count' },
       { name: 'Geo-replications', currentValue: 2, limit: -1, unit: 'Count' },
+      { name: 'IPRules', currentValue: 0, limit: 100, unit: 'Count' },
+      { name: 'VNetRules', currentValue: 0, limit: 100, unit: 'Count' },
       { name: 'PrivateEndpointConnections', currentValue: 0, limit: 200, unit: 'Count' },
+      { name: 'ScopeMaps', currentValue: 1, limit: 50_000, unit: 'Count' },
+      { name: 'Tokens', currentValue: 1, limit: 50_000, unit: 'Count' },
     ],
-    replications: [
-      {
-        location: 'westeurope',
-        properties: { provisioningState: 'Succeeded', status: { displayStatus: 'Ready' } },
+    replications: ['westeurope', 'northeurope'].map((location) => ({
+      location,
+      properties: {
+        provisioningState: 'Succeeded',
+        status: { displayStatus: 'Ready', timestamp: '2026-09-10T06:46:27.080289Z' },
+        regionEndpointEnabled: true,
+        zoneRedundancy: 'Disabled',
       },
-      {
-        location: 'northeurope',
-        properties: { provisioningState: 'Succeeded', status: { displayStatus: 'Ready' } },
-      },
-    ],
+    })),
   };
   const arm = await startResourceManager({
     accepts: (authorization) => entra.accepts(authorization, 'https://management.azure.com'),

@@ -69,7 +69,7 @@ function advice({ auth, anonymous }: AccessSettings): string {
   if (auth)
     return 'check auth.username and the password; a token needs a scope map with content/read and metadata/read, and cannot list the catalog: name the repositories under `names`';
   if (anonymous)
-    return 'it does not let itself be read anonymously: enable anonymous pull and name the repositories under `names`, or take an identity';
+    return 'it does not let itself be read anonymously: enable anonymous pull, or take an identity';
   return `check that the identity has ${roles}`;
 }
 

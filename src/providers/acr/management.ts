@@ -76,7 +76,9 @@ export interface Management {
 function quotaName(usage: string): string {
   if (usage === 'Size') return 'storage';
   return usage
-    .replace(/([a-z])([A-Z])/g, '$1_$2')
+    .replace(/([a-z])([A-Z])|([A-Z]{2,})(?=[A-Z][a-z])/g, (_, before, after, word) =>
+      word === undefined ? `${before}_${after}` : `${word}_`,
+    )
     .replace(/[^A-Za-z0-9]+/g, '_')
     .toLowerCase();
 }

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { CollectError, reasonOf } from '../../errors.ts';
 import { type HttpResponse, json, shown } from '../../http.ts';
 import { parseChallenges, parseToken } from '../../registry-auth.ts';
-import { claimsOf, standIn, type Token, validUntil } from './token-claims.ts';
+import { grantsOf, standIn, type Token, validUntil } from './token-claims.ts';
 import type { Intermediary, PipelineRequest, Send } from './transport.ts';
 
 /**
@@ -43,6 +43,11 @@ function scopeOf(path: string): string | undefined {
 const metadataScope = (repository: string): string => `repository:${repository}:metadata_read`;
 
 const exchangeAnswer = z.object({ refresh_token: z.string().min(1) });
+
+const tokenOf = (response: HttpResponse, value: string): Token => ({
+  value,
+  validUntil: validUntil(value, response.header('date')),
+});
 
 /** An answer that the registry was not asked for. */
 function answered(url: string, body: object, challenge?: string): HttpResponse {
@@ -101,14 +106,8 @@ export function createTokens(options: {
   }
 
   /** @returns whether the token is for what was asked first; of a single scope the registry is asked when it is used */
-  function store(token: string, batch: readonly string[]): boolean {
-    const kept = { value: token, validUntil: validUntil(token) };
-    const granted = new Set(
-      (claimsOf(token)?.access ?? []).flatMap(({ type, name, actions }) =>
-        actions.map((action) => `${type}:${name}:${action}`),
-      ),
-    );
-    const good = batch.length === 1 ? batch : batch.filter((scope) => granted.has(scope));
+  function store(kept: Token, batch: readonly string[]): boolean {
+    const good = batch.length === 1 ? batch : batch.filter(grantsOf(kept.value));
     for (const scope of good) tokens.set(scope, kept);
     // Either the identity may read no more, or the registry gives a token for one scope only.
     if (batch.length > 1 && good.length < 2) batching = false;
@@ -120,7 +119,7 @@ export function createTokens(options: {
     batch: readonly string[],
     form: URLSearchParams,
     send: Send,
-  ): Promise<string | undefined> {
+  ): Promise<Token | undefined> {
     const own = await basic();
     const used = refresh;
     const asked = new URLSearchParams(form);
@@ -146,7 +145,7 @@ export function createTokens(options: {
       if (batch.length > 1 && status >= 400 && status < 500 && status !== 429) return undefined;
       throw error;
     }
-    if (response.status !== 401) return parseToken(response).value;
+    if (response.status !== 401) return tokenOf(response, parseToken(response).value);
     if (batch.length > 1) return undefined;
     if (own === undefined && used) {
       if (refresh === used) refresh = undefined;
@@ -186,8 +185,7 @@ export function createTokens(options: {
     const response = await send();
     if (response.status === 401)
       throw new CollectError('auth', `${shown(response.url)} answered 401: ${advice}`, { status: 401 });
-    const { refresh_token: value } = json(response, exchangeAnswer);
-    refresh = { value, validUntil: validUntil(value) };
+    refresh = tokenOf(response, json(response, exchangeAnswer).refresh_token);
   }
 
   async function exchange(request: PipelineRequest, send: Send): Promise<HttpResponse> {
