@@ -1,16 +1,7 @@
 import type { RegistryIdentity } from './model.ts';
 
 /** Options that say where and what a registry is, besides the addresses among them. None of them is a secret. */
-const places = [
-  'region',
-  'profile',
-  'assumeRoleArn',
-  'namespaces',
-  'project',
-  'location',
-  'cloud',
-  'tenantId',
-];
+const places = ['endpoint', 'region', 'profile', 'assumeRoleArn', 'namespaces', 'cloud', 'tenantId'];
 
 /** The addresses among some options, whatever they are called: `endpoint`, `registryEndpoint`, … */
 function* addresses(options: object, path = ''): Generator<[string, string]> {

@@ -2,7 +2,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createDaemon, type Daemon } from '../../src/daemon.ts';
-import { createExposition } from '../../src/exposition.ts';
+import { createExposition, type Exposition } from '../../src/exposition.ts';
 import type { Provider } from '../../src/provider.ts';
 import { createSelfMetrics } from '../../src/self-metrics.ts';
 import { recordingLog } from './web.ts';
@@ -26,15 +26,16 @@ export interface RunningDaemon {
 export async function startDaemon(
   providers: Readonly<Record<string, Provider>>,
   config: string,
+  options: { readonly exposition?: Exposition; readonly storagePath?: string } = {},
 ): Promise<RunningDaemon> {
   const folder = await mkdtemp(join(tmpdir(), 'daemon-'));
   const configFile = join(folder, 'config.yaml');
   const { log, lines } = recordingLog();
-  const exposition = createExposition();
+  const { exposition = createExposition() } = options;
   const self = createSelfMetrics({ version: '0', revision: 'test' });
   const daemon = createDaemon({
     configFile,
-    storagePath: undefined,
+    storagePath: options.storagePath,
     providers,
     exposition,
     self,
