@@ -4,7 +4,6 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { until } from '../loop/scripted.ts';
 import { createProcessTest } from '../support/exporter-process.ts';
-import { programs } from '../support/programs.ts';
 
 let at: Awaited<ReturnType<typeof createProcessTest>>;
 beforeEach(async () => {
@@ -80,56 +79,4 @@ test('counters of another shape, with a checksum that fits, stop neither a start
   await until(async () => (await second.metric('container_registry_up')) === 1);
   expect(second.told()).toMatch(/level=warn msg="a saved counters file is damaged.*polls: /);
   expect(readdirSync(at.storage)).toContain('edge.counters.damaged');
-});
-
-describe.skipIf(!programs('gcc'))('while the storage folder hangs, as a network volume does', () => {
-  const library = () => {
-    const file = join(at.folder, 'hanging-disk.so');
-    const source = join(import.meta.dirname, '../support/hanging-disk.c');
-    const { status, stderr } = spawnSync('gcc', ['-shared', '-fPIC', '-o', file, source, '-ldl'], {
-      encoding: 'utf8',
-    });
-    if (status !== 0) throw new Error(stderr);
-    return file;
-  };
-  const hangs = () => join(at.folder, 'hangs');
-  const start = () =>
-    at.start([`--storage.path=${at.storage}`], {
-      env: { LD_PRELOAD: library(), HANG_UNDER: at.storage, HANG_WHILE: hangs() },
-    });
-
-  test('polls and scrapes go on, the metric says that nothing is saved, and saving goes on when it answers again', async () => {
-    const exporter = start();
-    await until(async () => (await exporter.metric('container_registry_exporter_state_saved')) === 1);
-    writeFileSync(hangs(), '');
-    await until(async () => (await exporter.metric('container_registry_exporter_state_saved')) === 0);
-    expect(exporter.told()).toContain('the storage folder has not answered for 10 s');
-    await at.polled();
-    expect(await exporter.metric('container_registry_up')).toBe(1);
-    rmSync(hangs());
-    await until(async () => (await exporter.metric('container_registry_exporter_state_saved')) === 1);
-    expect(exporter.told()).toContain('saving the snapshot works again');
-  }, 120_000);
-
-  test('SIGTERM ends the exporter within its five seconds, with 0', async () => {
-    const exporter = start();
-    await until(async () => (await exporter.metric('container_registry_exporter_state_saved')) === 1);
-    writeFileSync(hangs(), '');
-    await at.polled();
-    const at0 = performance.now();
-    exporter.child.kill('SIGTERM');
-    expect(await exporter.ended).toBe(0);
-    // Five, and what a machine with much else to do takes.
-    expect(performance.now() - at0).toBeLessThan(50_000);
-  }, 120_000);
-
-  test('a start goes on without what was saved, and can be ended', async () => {
-    writeFileSync(hangs(), '');
-    const exporter = start();
-    await exporter.url();
-    expect(exporter.told()).toContain('the storage folder cannot be locked');
-    await at.polled();
-    exporter.child.kill('SIGTERM');
-    expect(await exporter.ended).toBe(0);
-  }, 120_000);
 });

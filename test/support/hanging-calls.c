@@ -1,8 +1,9 @@
-// Stands for a network volume that does not answer: loaded into a process by LD_PRELOAD, it makes the calls below wait,
-// for files under $HANG_UNDER and for as long as the file $HANG_WHILE exists.
+// Stands for a network volume or a name server that does not answer: loaded into a process by LD_PRELOAD, it makes the
+// calls below wait, for paths and names that begin with $HANG_UNDER and for as long as the file $HANG_WHILE exists.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <netdb.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -56,4 +57,9 @@ int mkdir(const char *path, mode_t mode) {
 int fsync(int descriptor) {
   hang_descriptor(descriptor);
   return REAL(fsync)(descriptor);
+}
+
+int getaddrinfo(const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **result) {
+  if (node) hang(node);
+  return REAL(getaddrinfo)(node, service, hints, result);
 }
