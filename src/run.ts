@@ -16,7 +16,7 @@ import { createApp } from './server.ts';
 import { lockStorage, StorageInUseError } from './storage/lock.ts';
 
 /** Scrapes in flight may end, and state is saved, within this time. */
-const graceMs = 4_000;
+const graceMs = 3_500;
 
 /** The logger, and how it ends. */
 function openLog({ logLevel, logFormat }: Flags) {
