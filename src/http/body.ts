@@ -1,13 +1,15 @@
-import type { Readable } from 'node:stream';
-import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib';
+import type { Readable, Transform } from 'node:stream';
+import { createBrotliDecompress, createGunzip, createInflate, createZstdDecompress } from 'node:zlib';
 import { CollectError } from '../errors.ts';
 
-const decoders = {
-  gzip: createGunzip,
-  'x-gzip': createGunzip,
-  deflate: createInflate,
-  br: createBrotliDecompress,
-};
+/** Only gzip is asked for; some proxies answer in another encoding all the same. */
+const decoders = new Map<string, () => Transform & { readonly bytesWritten: number }>([
+  ['gzip', createGunzip],
+  ['x-gzip', createGunzip],
+  ['deflate', createInflate],
+  ['br', createBrotliDecompress],
+  ['zstd', createZstdDecompress],
+]);
 
 /** What a socket gives at once. */
 const largePiece = 65_536;
@@ -75,7 +77,7 @@ export async function readBody(
   /** As Content-Length says: then there is one buffer from the start, and no pieces and their copy beside each other. */
   announced?: number,
 ): Promise<Buffer> {
-  const decoder = decoders[(encoding ?? '').trim().toLowerCase() as keyof typeof decoders]?.();
+  const decoder = decoders.get((encoding ?? '').trim().toLowerCase())?.();
   const source = decoder ? stream.pipe(decoder) : stream;
   if (decoder) stream.once('error', (error) => decoder.destroy(error));
   const pieces: Buffer[] = [];
@@ -107,7 +109,8 @@ export async function readBody(
 /** What zlib could not read is an invalid answer; everything else stays what it is. */
 function explainedDecoding(error: unknown, where: string): unknown {
   if (error instanceof CollectError) return error;
-  if (!String((error as NodeJS.ErrnoException).code ?? '').startsWith('Z_')) return error;
+  if (!/^(Z_|ZSTD_|ERR_(_ERROR|BROTLI|ZSTD))/.test(String((error as NodeJS.ErrnoException).code ?? '')))
+    return error;
   return new CollectError('invalid_response', `${where} answered with a body that cannot be decompressed`, {
     cause: error,
   });

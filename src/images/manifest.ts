@@ -2,8 +2,9 @@ import { z } from 'zod';
 import type { JsonAnswer } from '../http/json.ts';
 import { imageConfigs, indexTypes, isSigningBundle, kindOfType, predicateOf } from '../media-types.ts';
 import type { Kind } from '../model.ts';
-import { count, dictionary, isPastTime, list, optional, parseWire } from '../wire.ts';
-import { blobId, digestForm } from './digest.ts';
+import { isPastTime, parseWire } from '../wire.ts';
+import { blobId } from './digest.ts';
+import { artifactManifest, type Descriptor, imageManifest, indexManifest } from './forms.ts';
 
 /**
  * Every media type that a registry must be ready to answer with: distribution answers an OCI image with 404 when
@@ -16,56 +17,6 @@ export const manifestAccept = [
   'application/vnd.docker.distribution.manifest.list.v2+json',
   'application/vnd.docker.distribution.manifest.v2+json',
 ].join(', ');
-
-/** Annotations that are no text are left out. */
-const annotations = optional(
-  'annotations',
-  dictionary('annotations', z.string()).transform(
-    (entries): Readonly<Record<string, string>> => Object.fromEntries(entries),
-  ),
-);
-const mediaType = optional('mediaType', z.string());
-
-const digest = z.string().max(300).regex(digestForm, 'no digest');
-
-/** What a manifest names. Without a digest it is nothing that can be asked for; without a size that is unknown. */
-const descriptor = z.object({
-  mediaType,
-  digest: optional('digest', digest),
-  size: optional('size', count),
-  artifactType: optional('artifactType', z.string()),
-  annotations,
-});
-
-/** Descriptors that are no objects keep their place, so that something is known to be missing. */
-const descriptors = z.array(descriptor.catch({} as z.infer<typeof descriptor>));
-
-const imageManifest = z.object({
-  artifactType: optional('artifactType', z.string()),
-  config: descriptor,
-  layers: descriptors.nullish(),
-  annotations,
-});
-
-const indexManifest = z.object({
-  artifactType: optional('artifactType', z.string()),
-  manifests: descriptors.nullable(),
-});
-
-/** What the OCI 1.1 release candidates pushed; some registries still hold them. */
-const artifactManifest = z.object({
-  artifactType: z.string(),
-  blobs: descriptors.nullish(),
-  annotations,
-});
-
-/** The answer of the referrers API is an index; so is what the referrers tag schema stores. */
-export const referrersPage = z.object({
-  manifests: list('manifests', descriptor.extend({ digest })).nullable(),
-});
-
-type Descriptor = z.infer<typeof descriptor>;
-export type Referrer = Descriptor & { readonly digest: string };
 
 /** The bytes of a manifest or blob, and their JSON where it has been parsed already. */
 export type Document = Pick<JsonAnswer, 'body' | 'parsed'>;
@@ -116,6 +67,9 @@ const isForeign = (mediaType = '') => mediaType.includes('nondistributable') || 
 
 type ImageManifest = z.infer<typeof imageManifest>;
 
+/** Whether a layer is part of the file system of an image. */
+const isFileSystem = (type: string): boolean => /\.(image\.layer|image\.rootfs)\./.test(type);
+
 /** The kind that all of the media types stand for. */
 function sharedKind(types: readonly (string | undefined)[]): Kind | undefined {
   const first = kindOfType(types[0] ?? '');
@@ -124,14 +78,18 @@ function sharedKind(types: readonly (string | undefined)[]): Kind | undefined {
 
 function kindOf(manifest: ImageManifest): Kind {
   if (isSigningBundle(manifest.annotations)) return 'signature';
-  const configType = manifest.config.mediaType ?? '';
+  const configType = manifest.config?.mediaType ?? '';
   const byType = kindOfType(manifest.artifactType ?? '') ?? kindOfType(configType);
   if (byType) return byType;
   // cosign and buildkit write an image config over layers that are no file systems.
   const byLayers = sharedKind((manifest.layers ?? []).map((layer) => layer.mediaType));
   if (byLayers) return byLayers;
   if (manifest.artifactType && !imageConfigs.has(manifest.artifactType)) return 'other';
-  return imageConfigs.has(configType) ? 'image' : 'other';
+  const isImage =
+    configType === ''
+      ? (manifest.layers ?? []).some(({ mediaType: type = '' }) => isFileSystem(type))
+      : imageConfigs.has(configType);
+  return isImage ? 'image' : 'other';
 }
 
 function reportsOf(manifest: ImageManifest): { digest: string; form: ReportForm }[] {
@@ -157,6 +115,8 @@ function flatBlobs(blobs: readonly Descriptor[]): number[] | undefined {
   }
   return [...sizes].flat();
 }
+
+const unsized = 'a part of it has no digest or no size';
 
 const isManifestType = (type: string): boolean =>
   type === '' || indexTypes.has(type) || /\.manifest\.v\d+(\+\w+)?$/.test(type);
@@ -189,6 +149,7 @@ function parseIndex(index: z.infer<typeof indexManifest>, bytes: number): Manife
     ...(blobs && { blobs }),
     children,
     ...(!whole && { incomplete: true as const }),
+    ...((!whole || !blobs) && { odd: unsized }),
   };
 }
 
@@ -204,27 +165,33 @@ function indexKind(artifactType: string | undefined, listed: number, manifests: 
 
 function parseArtifact(artifact: z.infer<typeof artifactManifest>, bytes: number): ManifestRecord {
   const blobs = flatBlobs(artifact.blobs ?? []);
-  const annotatedAt = pastSeconds(artifact.annotations?.['org.opencontainers.image.created']);
   return {
     kind: kindOfType(artifact.artifactType) ?? 'other',
     bytes,
-    ...(blobs && { blobs }),
-    ...(annotatedAt !== undefined && { annotatedAt }),
+    ...(blobs ? { blobs } : { odd: unsized }),
   };
+}
+
+/** When a report was attached, as its annotation says. */
+function annotatedTime(manifest: ImageManifest): Pick<ManifestRecord, 'annotatedAt' | 'odd'> {
+  const text = manifest.annotations?.['org.opencontainers.image.created'];
+  if (text === undefined) return {};
+  const annotatedAt = pastSeconds(text);
+  return annotatedAt === undefined
+    ? { odd: 'org.opencontainers.image.created: no time that has passed' }
+    : { annotatedAt };
 }
 
 function parseImage(manifest: ImageManifest, bytes: number): ManifestRecord {
   const kind = kindOf(manifest);
-  const blobs = flatBlobs([manifest.config, ...(manifest.layers ?? [])]);
+  const blobs = flatBlobs([manifest.config ?? ({} as Descriptor), ...(manifest.layers ?? [])]);
   const reports = kind === 'attestation' ? reportsOf(manifest) : [];
-  const annotatedAt = pastSeconds(manifest.annotations?.['org.opencontainers.image.created']);
   return {
     kind,
     bytes,
-    ...(blobs && { blobs }),
-    ...(kind === 'image' && manifest.config.digest !== undefined && { config: manifest.config.digest }),
-    ...(reports.length > 0 && { reports }),
-    ...(annotatedAt !== undefined && { annotatedAt }),
+    ...(blobs ? { blobs } : { odd: unsized }),
+    ...(kind === 'image' && manifest.config?.digest && { config: manifest.config.digest }),
+    ...(reports.length > 0 && { reports, ...annotatedTime(manifest) }),
   };
 }
 
@@ -251,7 +218,8 @@ export function parseManifest(document: Document): ManifestRecord {
       : 'config' in shape
         ? parseImage(read(imageManifest), bytes)
         : parseArtifact(read(artifactManifest), bytes);
-  return { ...record, ...(odd !== undefined && { odd }) };
+  const what = odd ?? record.odd;
+  return { ...record, ...(what !== undefined && { odd: what }) };
 }
 
 /** Stored bytes of one manifest: itself and its blobs; undefined where the blobs' sizes are not known. */

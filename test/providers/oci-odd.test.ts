@@ -77,8 +77,8 @@ describe('a configuration that is none', () => {
       'repository_last_push_timestamp_seconds{repository="app"} 1794999900',
     ]);
     const costs = [];
-    for (let poll = 0; poll < 4; poll += 1) costs.push((await running.cost())['blob_get'] ?? 0);
-    expect(costs).toEqual([1, 0, 0, 0]);
+    for (let poll = 0; poll < 8; poll += 1) costs.push((await running.cost())['blob_get'] ?? 0);
+    expect(costs).toEqual([1, 0, 1, 0, 0, 0, 1, 0]);
     expect(running.said('level=warn msg="the config could not be read')).toBe(1);
   });
 
@@ -166,7 +166,7 @@ describe('a manifest', () => {
       ]);
       for (let poll = 0; poll < 3; poll += 1) await running.loop.poll();
       expect(running.said('level=warn msg="the manifest could not be read')).toBe(1);
-      // Twice, and then left alone for minutes.
+      // At each other poll, and then at every fourth.
       expect((await running.cost())['manifest_get']).toBeUndefined();
     },
   );

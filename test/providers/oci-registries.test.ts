@@ -1,6 +1,6 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { gzipSync } from 'node:zlib';
+import { brotliCompressSync, gzipSync, zstdCompressSync } from 'node:zlib';
 import { afterEach, describe, expect, test } from 'vitest';
 import type { Answer, Asked } from '../simulators/oci.ts';
 import type { Store } from '../simulators/oci-store.ts';
@@ -111,19 +111,39 @@ describe('what a tag names', () => {
     for (const close of stores.splice(0)) close();
   });
 
-  test('is read from an answer that is compressed', async () => {
+  test.each([
+    ['gzip', gzipSync],
+    ['br', brotliCompressSync],
+    ['zstd', zstdCompressSync],
+  ] as const)('is read from an answer in the encoding %s', async (encoding, compress) => {
     const running = await startRunning(images, {
       intercept: ({ operation, reference }) =>
         operation === 'manifest_get' && reference === one.digest
           ? {
               status: 200,
-              headers: { 'content-type': one.mediaType, 'content-encoding': 'gzip' },
-              body: gzipSync(one.bytes),
+              headers: { 'content-type': one.mediaType, 'content-encoding': encoding },
+              body: compress(one.bytes),
             }
           : undefined,
     });
     expect(withoutZero(await running.poll(...families))).toEqual(whole);
   });
+
+  test.each(['zstd', 'gzip', 'br', 'deflate'])(
+    'is unknown where the body is not %s, as it says',
+    async (encoding) => {
+      const running = await startRunning(images, {
+        intercept: ({ operation, reference }) =>
+          operation === 'manifest_get' && reference === one.digest
+            ? { status: 200, headers: { 'content-encoding': encoding }, body: one.bytes }
+            : undefined,
+      });
+      expect(await running.poll('repository_images', 'repository_tags')).toEqual([
+        'repository_tags{repository="app"} 2',
+      ]);
+      expect(running.said('reason=invalid_response')).toBeGreaterThan(0);
+    },
+  );
 
   test('of schema 1 is no image that is known, whatever its type says', async () => {
     const document = {
@@ -294,6 +314,22 @@ describe('lists', () => {
     ]);
   });
 
+  test('that are mostly no text are no lists of names', async () => {
+    const running = await startRunning(images, {
+      intercept: ({ operation }) =>
+        operation === 'tags'
+          ? {
+              status: 200,
+              headers: json,
+              body: JSON.stringify({ tags: Array.from({ length: 5000 }, (_, at) => at) }),
+            }
+          : undefined,
+    });
+    expect(withoutZero(await running.poll('repository_tags', 'poll_failures_total'))).toEqual([
+      'poll_failures_total{reason="invalid_response"} 1',
+    ]);
+  });
+
   test.each<[string, string, string[]]>([
     [
       'null',
@@ -408,7 +444,7 @@ describe('a pull-through cache', () => {
       'capability_up',
     );
     expect(lines).toEqual(['up{} 1', 'capability_up{capability="repositories"} 1', 'repositories{} 1']);
-    expect([...running.simulator.requests.keys()]).toEqual(['catalog']);
+    expect([...running.simulator.requests.keys()]).toEqual(['base', 'catalog']);
     await running.loop.poll();
     expect(running.said('level=warn msg="the registry is configured as a pull-through cache')).toBe(1);
   });

@@ -4,8 +4,8 @@ import { parseReport } from '../../src/providers/oci/reports.ts';
 
 /** Reports as scanners write them: severities, what is no vulnerability, and what is no report. */
 const bytes = (value: unknown) => ({ body: Buffer.from(JSON.stringify(value)) });
-const sarif = (run: object) => parseReport('sarif', bytes({ version: '2.1.0', runs: [run] }));
-const statement = (result: unknown) =>
+const sarif = async (run: object) => parseReport('sarif', bytes({ version: '2.1.0', runs: [run] }));
+const statement = async (result: unknown) =>
   parseReport('statement', bytes({ predicate: { scanner: { uri: 'x', result } } }));
 type Counts = Partial<Record<Severity, number>>;
 const counted = (counts: Counts) => ({
@@ -58,8 +58,8 @@ function trivyRun(...found: ReturnType<typeof trivy>[]) {
 }
 
 describe('SARIF of Trivy', () => {
-  test("has the distribution's severity in words, and somebody else's score", () => {
-    const report = sarif(
+  test("has the distribution's severity in words, and somebody else's score", async () => {
+    const report = await sarif(
       trivyRun(
         trivy('vulnerability', 'CVE-1', 'MEDIUM', '7.5'),
         trivy('vulnerability', 'CVE-2', 'LOW', '9.8'),
@@ -68,18 +68,18 @@ describe('SARIF of Trivy', () => {
     );
     expect(report?.findings.counts).toEqual(counted({ MEDIUM: 1, LOW: 1, CRITICAL: 1 }));
   });
-  test('calls UNKNOWN what nobody rated: it is not LOW', () => {
-    const report = sarif(trivyRun(trivy('vulnerability', 'CVE-1', 'UNKNOWN', '0.0')));
+  test('calls UNKNOWN what nobody rated: it is not LOW', async () => {
+    const report = await sarif(trivyRun(trivy('vulnerability', 'CVE-1', 'UNKNOWN', '0.0')));
     expect(report?.findings.counts).toEqual(counted({ UNKNOWN: 1 }));
   });
-  test('rates one CVE anew in each package, while its rule has the rating of the last', () => {
-    const report = sarif(
+  test('rates one CVE anew in each package, while its rule has the rating of the last', async () => {
+    const report = await sarif(
       trivyRun(trivy('vulnerability', 'CVE-1', 'LOW', '2.0'), trivy('vulnerability', 'CVE-1', 'HIGH', '8.0')),
     );
     expect(report?.findings.counts).toEqual(counted({ LOW: 1, HIGH: 1 }));
   });
-  test('holds secrets, misconfigurations and licences, which are no vulnerabilities', () => {
-    const report = sarif(
+  test('holds secrets, misconfigurations and licences, which are no vulnerabilities', async () => {
+    const report = await sarif(
       trivyRun(
         trivy('secret', 'aws-access-key-id', 'CRITICAL', '9.5'),
         trivy('misconfiguration', 'DS002', 'HIGH', '8.0'),
@@ -89,16 +89,15 @@ describe('SARIF of Trivy', () => {
     );
     expect(report?.findings.counts).toEqual(counted({ HIGH: 1 }));
   });
-  test('of an image without findings has neither rules nor results', () => {
-    expect(sarif(trivyRun())?.findings.counts).toEqual(counted({}));
-    expect(sarif({ tool: { driver: { name: 'Trivy' } }, results: null })?.findings.counts).toEqual(
-      counted({}),
-    );
+  test('of an image without findings has neither rules nor results', async () => {
+    expect((await sarif(trivyRun()))?.findings.counts).toEqual(counted({}));
+    const without = await sarif({ tool: { driver: { name: 'Trivy' } }, results: null });
+    expect(without?.findings.counts).toEqual(counted({}));
   });
 });
 
 describe('SARIF of other scanners', () => {
-  test('Grype writes its severity into the help of the rule', () => {
+  test('Grype writes its severity into the help of the rule', async () => {
     const rule = (id: string, severity: string, score: string) => ({
       id,
       shortDescription: { text: `${id} ${severity} vulnerability for a package` },
@@ -112,14 +111,14 @@ describe('SARIF of other scanners', () => {
       rule('CVE-2-b', 'critical', '1.0'),
       rule('CVE-3-c', 'negligible', '0.0'),
     ];
-    const report = sarif({
+    const report = await sarif({
       tool: { driver: { name: 'grype', rules } },
       results: rules.map(({ id }) => ({ ruleId: id, message: { text: 'The path …' } })),
     });
     expect(report?.findings.counts).toEqual(counted({ LOW: 1, CRITICAL: 1, NEGLIGIBLE: 1 }));
   });
-  test('Snyk and Clair write it into the text', () => {
-    const snyk = sarif({
+  test('Snyk and Clair write it into the text', async () => {
+    const snyk = await sarif({
       tool: {
         driver: {
           name: 'Snyk Container',
@@ -135,14 +134,14 @@ describe('SARIF of other scanners', () => {
       results: [{ ruleId: 'SNYK-DEBIAN12-X-1', level: 'note' }],
     });
     expect(snyk?.findings.counts).toEqual(counted({ LOW: 1 }));
-    const clair = sarif({
+    const clair = await sarif({
       tool: { driver: { name: 'Clair V4' } },
       results: [{ ruleId: 'CVE-1', level: 'error', message: { text: '[openssl - 3.0.1-r0 - Medium] "…"' } }],
     });
     expect(clair?.findings.counts).toEqual(counted({ MEDIUM: 1 }));
   });
-  test('where no word rates a finding, its score does, then its level, then the level of its rule', () => {
-    const report = sarif({
+  test('where no word rates a finding, its score does, then its level, then the level of its rule', async () => {
+    const report = await sarif({
       tool: {
         driver: {
           name: 'scanner',
@@ -164,8 +163,8 @@ describe('SARIF of other scanners', () => {
     });
     expect(report?.findings.counts).toEqual(counted({ CRITICAL: 1, HIGH: 1, LOW: 1, MEDIUM: 1, UNKNOWN: 1 }));
   });
-  test('a finding that cannot be understood is one of unknown severity', () => {
-    const report = sarif({
+  test('a finding that cannot be understood is one of unknown severity', async () => {
+    const report = await sarif({
       tool: {
         driver: {
           name: 'scanner',
@@ -176,34 +175,37 @@ describe('SARIF of other scanners', () => {
     });
     expect(report?.findings.counts).toEqual(counted({ UNKNOWN: 2, HIGH: 1 }));
   });
-  test.each(['dockle', 'hadolint', 'gitleaks', 'checkov'])('%s says nothing of vulnerabilities', (name) => {
-    const run = {
-      tool: { driver: { name, rules: [] } },
-      results: [{ ruleId: 'CIS-DI-0001', level: 'error' }],
-    };
-    expect(sarif(run)).toBeUndefined();
-  });
+  test.each(['dockle', 'hadolint', 'gitleaks', 'checkov'])(
+    '%s says nothing of vulnerabilities',
+    async (name) => {
+      const run = {
+        tool: { driver: { name, rules: [] } },
+        results: [{ ruleId: 'CIS-DI-0001', level: 'error' }],
+      };
+      expect(await sarif(run)).toBeUndefined();
+    },
+  );
 });
 
 describe('a report within an attestation', () => {
-  test('of Trivy without Results is one of a clean image', () => {
+  test('of Trivy without Results is one of a clean image', async () => {
     const clean = {
       SchemaVersion: 2,
       ArtifactName: 'scratch',
       ArtifactType: 'container_image',
       Metadata: {},
     };
-    expect(statement(clean)?.findings).toEqual({ counts: counted({}), fixable: counted({}) });
-    expect(statement({ ...clean, Results: null })?.findings.counts).toEqual(counted({}));
-    expect(statement({ ...clean, Results: [{ Target: 'x', Class: 'secret' }] })?.findings.counts).toEqual(
-      counted({}),
-    );
+    expect((await statement(clean))?.findings).toEqual({ counts: counted({}), fixable: counted({}) });
+    expect((await statement({ ...clean, Results: null }))?.findings.counts).toEqual(counted({}));
+    expect(
+      (await statement({ ...clean, Results: [{ Target: 'x', Class: 'secret' }] }))?.findings.counts,
+    ).toEqual(counted({}));
   });
-  test('of Grype without matches is one too', () => {
-    expect(statement({ matches: null, source: {} })?.findings.counts).toEqual(counted({}));
-    expect(statement({ matches: [] })?.findings.counts).toEqual(counted({}));
+  test('of Grype without matches is one too', async () => {
+    expect((await statement({ matches: null, source: {} }))?.findings.counts).toEqual(counted({}));
+    expect((await statement({ matches: [] }))?.findings.counts).toEqual(counted({}));
   });
-  test('that rates by several methods counts by a word before a score', () => {
+  test('that rates by several methods counts by a word before a score', async () => {
     const ratings = [
       {
         id: 'CVE-1',
@@ -215,18 +217,18 @@ describe('a report within an attestation', () => {
       { id: 'CVE-2', severity: [{ method: 'nvd', score: 7.1 }] },
       { id: 'CVE-3' },
     ];
-    expect(statement(ratings)?.findings.counts).toEqual(counted({ LOW: 1, HIGH: 1, UNKNOWN: 1 }));
+    expect((await statement(ratings))?.findings.counts).toEqual(counted({ LOW: 1, HIGH: 1, UNKNOWN: 1 }));
   });
   test.each([[{}], [{ hello: 1 }], ['text'], [7], [null], [{ Results: 'none' }], [{ matches: {} }]])(
     '%j is none',
-    (result) => {
-      expect(() => statement(result)).toThrow();
+    async (result) => {
+      await expect(statement(result)).rejects.toThrow();
     },
   );
   test.each([['2099-01-01T00:00:00Z'], ['yesterday'], [7], ['0001-01-01T00:00:00Z']])(
     'that was finished at %j has no time',
-    (scanFinishedOn) => {
-      const report = parseReport(
+    async (scanFinishedOn) => {
+      const report = await parseReport(
         'statement',
         bytes({ predicate: { scanner: { result: { matches: [] } }, metadata: { scanFinishedOn } } }),
       );

@@ -180,7 +180,7 @@ describe('registries that differ', () => {
     'throttling without end of %s is the reason of the failed poll, and not the deadline that it ran into',
     async (operation) => {
       const fill = (store: Store) => void populate(store, { seed: 8, repositories: 12, now });
-      const { simulator, running } = await setup(fill, {}, { timeout: '1s', http: { maxConcurrent: 4 } });
+      const { simulator, running } = await setup(fill, {}, { timeout: '4s', http: { maxConcurrent: 4 } });
       simulator.faults.push({ fault: { type: 'throttle' }, operation });
       await running.poll();
       const failed = (await running.lines('poll_failures_total')).filter((line) => !line.endsWith(' 0'));

@@ -71,7 +71,8 @@ describe('a referrers API that is not offered', () => {
       'image_signed{repository="app",tag="v1",…} 1',
     ]);
     expect(lines).toContain(`${capability} 1`);
-    expect(running.simulator.requests.get('referrers')).toBe(1);
+    // Of two images: a gateway may refuse one.
+    expect(running.simulator.requests.get('referrers')).toBe(2);
     expect((await running.cost())['referrers']).toBeUndefined();
     expect(running.said('level=warn')).toBe(0);
   });
@@ -123,6 +124,15 @@ const bundle = (subject: Content) =>
 const attestations = [attestationEntry(one), attestationEntry(two)];
 const multi = index([{ content: one }, { content: two }, ...attestations]);
 const signedRecursively = [multi, one, two, ...attestations.map(({ content }) => content)];
+
+test('one refusal among answers is no word about the API: that image is unknown alone', async () => {
+  const running = await startRunning(signedByTag, {
+    referrers: true,
+    intercept: ({ operation, reference }) =>
+      operation === 'referrers' && reference === two.digest ? { status: 400 } : undefined,
+  });
+  expect(signed(await running.poll(...families))).toEqual(['image_signed{repository="app",tag="v1",…} 1']);
+});
 
 describe('signatures of all that an image consists of', () => {
   const expected = [

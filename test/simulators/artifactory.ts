@@ -73,7 +73,6 @@ export interface ArtifactorySimulator {
 export interface ArtifactorySettings {
   storage: Record<string, unknown>;
   licenses: unknown;
-  /** Undefined in JFrog's cloud, which has none. */
   license: unknown;
   certificates: unknown;
   tokens: unknown;
@@ -379,16 +378,14 @@ export async function startArtifactorySimulator(
         const file = files.find((one) => one.sha256 === sha256 && one.image.scan.status === 'complete');
         return file ? [file] : [];
       });
-      const errors = checksums
-        .filter((sha256) => !scanned.some((one) => one.sha256 === sha256))
-        .map((identifier) => ({
-          identifier,
-          error: "Artifact doesn't exist or not indexed/cached in Xray",
-        }));
-      // An empty list is left out.
       return sendJson(response, {
-        ...(scanned.length > 0 && { artifacts: scanned.map(summaryOf) }),
-        ...(errors.length > 0 && { errors }),
+        artifacts: scanned.map(summaryOf),
+        errors: checksums
+          .filter((sha256) => !scanned.some((one) => one.sha256 === sha256))
+          .map((identifier) => ({
+            identifier,
+            error: "Artifact doesn't exist or not indexed/cached in Xray",
+          })),
       });
     }
     const { filters = {}, pagination = {} } = body as {
@@ -403,7 +400,7 @@ export async function startArtifactorySimulator(
     );
     const { limit = 25, offset = 1 } = pagination;
     sendJson(response, {
-      ...(found.length > 0 && { total_violations: found.length }),
+      total_violations: found.length,
       violations: found.slice((offset - 1) * limit, offset * limit).map((one) => ({
         description: 'A weakness',
         type: 'Security',
@@ -499,11 +496,8 @@ export async function startArtifactorySimulator(
         return send(response, 200, 'OK', 'text/plain');
       case 'version':
         return sendJson(response, { version: '7.111.4', revision: '81104900', addons: [], license: '5b1c' });
-      case 'license':
-        return settings.license === undefined
-          ? send(response, 400, error(400, 'Artifactory Online does not require license'))
-          : sendJson(response, settings.license);
       case 'licenses':
+      case 'license':
       case 'certificates':
       case 'tokens':
       case 'nodes':

@@ -3,10 +3,11 @@ import type { AttachedTag } from '../../images/attached-tags.ts';
 import { type ManifestRecord, sizeOf } from '../../images/manifest.ts';
 import type { Image, Kind } from '../../model.ts';
 import type { CollectContext } from '../../provider.ts';
+import { createAsking } from './asking.ts';
 import { readReports } from './attached-reports.ts';
 import type { Digests } from './digests.ts';
 import type { Attempts } from './failing.ts';
-import type { Answer, Referrers, Target } from './referrers.ts';
+import type { Referrers, Target } from './referrers.ts';
 
 /** An image that things may be attached to, and what it consists of. */
 export interface Subject {
@@ -27,6 +28,8 @@ export interface Attached {
   readonly artifacts: readonly Image[];
   /** Whether all that is attached to any of the images was found. */
   readonly complete: boolean;
+  /** Whether all reports could be read. */
+  readonly findingsComplete: boolean;
   /** Whether an image is signed, and what a report attached to it found. */
   factsOf(digest: string): Partial<Image>;
   /** What a report attached to a manifest found. */
@@ -67,7 +70,7 @@ function add(found: Found, subject: string, digest: string, record: ManifestReco
 
 /** @returns the kind of what is attached, where it is there */
 async function attach(
-  { digests, attempts, repository }: AttachmentsScope,
+  { digests, attempts, referrers, repository }: AttachmentsScope,
   found: Found,
   subject: string,
   digest: string,
@@ -76,9 +79,23 @@ async function attach(
   if (!('value' in read)) found.failed.add(subject);
   else if (read.value !== 'gone') {
     add(found, subject, digest, read.value);
+    if (read.value.odd !== undefined) {
+      referrers.watch(repository, subject);
+      // What cannot be understood at all may be a signature.
+      if (read.value.kind === 'other') found.failed.add(subject);
+    }
     return read.value.kind;
   }
   return undefined;
+}
+
+function incomplete({ context, repository }: AttachmentsScope, found: Found, subject: string): void {
+  found.failed.add(subject);
+  context.tell(
+    `odd referrers ${repository} ${subject}`,
+    { repository, digest: subject },
+    'the referrers API lists what has no digest: whether the image is signed may be unknown',
+  );
 }
 
 async function followTags(
@@ -106,7 +123,8 @@ async function followReferrers(
   targets: readonly (Target & { readonly parts?: readonly string[] })[],
 ): Promise<void> {
   const { context, referrers, repository } = scope;
-  const ask = createAsking(scope, found);
+  if (referrers.offered(repository) === false) return;
+  const asking = createAsking(scope);
   const asked = new Set<string>();
   let level = targets;
   for (let depth = 1; level.length > 0 && depth <= deepest; depth += 1) {
@@ -114,7 +132,8 @@ async function followReferrers(
     const follow = async (target: (typeof targets)[number]) => {
       if (asked.has(target.digest)) return;
       asked.add(target.digest);
-      const answer = await ask(target);
+      const answer = await asking.ask(target);
+      if (answer && !answer.complete) incomplete(scope, found, target.digest);
       // Whoever signs an image with its parts does both at once.
       const everyPoll = answer?.changed ?? false;
       for (const digest of target.parts ?? []) next.push({ digest, everyPoll });
@@ -123,34 +142,14 @@ async function followReferrers(
         if (kind !== undefined && kind !== 'signature') next.push({ digest, everyPoll });
       }
     };
-    // One alone first: it shows whether the repository offers this at all.
-    const [first, ...rest] = level;
-    if (first) await follow(first);
-    await pMap(rest, follow, { concurrency: context.concurrency });
-    if (referrers.isAbsent(repository)) return;
+    // Two alone first: they show whether the repository offers this at all. A gateway may refuse one.
+    const alone = depth === 1 ? 2 : 0;
+    for (const target of level.slice(0, alone)) await follow(target);
+    if (depth === 1 && asking.refusesAll()) return referrers.setAbsent(repository);
+    await pMap(level.slice(alone), follow, { concurrency: context.concurrency });
     level = next;
   }
-}
-
-/**
- * Asks about one target after the other. What fails anew, or for most of them, is a failing capability; one target that
- * fails for good is none.
- */
-function createAsking({ context, referrers, repository, attempts }: AttachmentsScope, found: Found) {
-  const effect = 'whether it is signed is unknown, and what counts signatures and reports';
-  let asked = 0;
-  let failed = 0;
-  return async (target: Target): Promise<Answer | undefined> => {
-    asked += 1;
-    const answer = await attempts.attempt({ kind: 'referrers', name: target.digest, effect }, () =>
-      referrers.ask(repository, target),
-    );
-    if ('value' in answer) return answer.value;
-    found.failed.add(target.digest);
-    failed += 1;
-    if (answer.fresh || failed * 2 > asked) context.degraded('signatures', answer.error);
-    return undefined;
-  };
+  for (const digest of asking.end()) found.failed.add(digest);
 }
 
 /** Signatures, SBOMs and reports: from the referrers API, the referrers tag schema and cosign's tags. */
@@ -171,12 +170,13 @@ export async function readAttachments(
 
   const reports = await readReports(scope, attachedTo, failed);
   const findingsOf = (digest: string): Partial<Image> => {
-    const report = reports.get(digest);
+    const report = reports.of(digest);
     return report ? { ...report, scanStatus: 'complete' } : {};
   };
   return {
     artifacts: [...found.artifacts.values()],
     complete: failed.size === 0,
+    findingsComplete: reports.complete,
     findingsOf,
     factsOf(digest) {
       const records = [...(attachedTo.get(digest)?.values() ?? [])];

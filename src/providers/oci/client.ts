@@ -2,17 +2,11 @@ import { createHash } from 'node:crypto';
 import { CollectError } from '../../errors.ts';
 import { type HttpRequest, type HttpResponse, largestAnswer } from '../../http.ts';
 import { isDigest, matchesDigest } from '../../images/digest.ts';
-import {
-  type Document,
-  jsonOf,
-  manifestAccept,
-  parseManifest,
-  type Referrer,
-} from '../../images/manifest.ts';
+import { type Document, jsonOf, manifestAccept, parseManifest } from '../../images/manifest.ts';
 import type { Memory } from '../../provider.ts';
 import { pullScope } from '../../registry-auth.ts';
 import { errorCodes, notOfARegistry } from './answers.ts';
-import { createListings } from './listings.ts';
+import { type Attached, createListings } from './listings.ts';
 import { isName } from './names.ts';
 
 /** What a tag names, as reading it shows; without the document where it did not change. */
@@ -33,10 +27,14 @@ export interface Distribution {
   read(repository: string, tag: string, known: string | undefined): Promise<Tagged | undefined>;
   /** Verified against its digest. Undefined: not there. */
   manifest(repository: string, digest: string): Promise<Document | undefined>;
-  /** Verified against its digest. @throws CollectError `not_found` where the registry does not have it */
-  blob(repository: string, digest: string): Promise<Document>;
+  /**
+   * Verified against its digest.
+   * @param maxBytes where the setting `http.maxBytes` is too much
+   * @throws CollectError `not_found` where the registry does not have it
+   */
+  blob(repository: string, digest: string, maxBytes?: number): Promise<Document>;
   /** What is attached to a manifest; undefined where the registry does not offer that. */
-  referrers(repository: string, digest: string): Promise<readonly Referrer[] | undefined>;
+  referrers(repository: string, digest: string): Promise<Attached | undefined>;
 }
 
 /** A client that answers challenges; see `registry-auth.ts`. */
@@ -105,10 +103,11 @@ export function createDistribution(client: ScopedClient, endpoint: string, memor
       if (isUnknown(response)) return undefined;
       return isSchema1(response) ? response : verified(response, digest);
     },
-    async blob(repository, digest) {
+    async blob(repository, digest, maxBytes) {
       const response = await client.request({
         ...request(repository, `blobs/${digest}`, 'blob'),
         accept: [404],
+        ...(maxBytes !== undefined && { maxBytes }),
       });
       if (isUnknown(response))
         throw new CollectError(

@@ -69,6 +69,19 @@ export async function describe(
   };
 }
 
+/** What stands in an index and could not be read: what it is, the index says; the rest is unknown. */
+const unreadPart = ({ digest, kind = 'image' }: Child): Described => ({
+  digest,
+  record: { kind, bytes: 0 },
+  kind,
+  parts: [],
+  timeUnread: true,
+});
+
+/** An image whose configuration the registry has lost, or could not be read. */
+const lacksTime = ({ kind, record, config }: Described): boolean =>
+  kind === 'image' && (record.config !== undefined || record.blobs === undefined) && config === undefined;
+
 async function describeIndex(
   scope: Scope,
   digest: string,
@@ -78,7 +91,6 @@ async function describeIndex(
   const parts: Described[] = [];
   const platforms: string[] = [];
   const children = record.children ?? [];
-  let unread = false;
   let absent = 0;
   let named = record.incomplete !== true;
   // What is not read is listed all the same: the size of the index is then unknown, and not too small.
@@ -86,14 +98,14 @@ async function describeIndex(
     platforms.push(...children.map((child) => child.digest));
   else
     for (const child of children) {
-      const part = await describe(scope, child.digest, { depth: depth + 1 });
-      if (part === 'gone' || 'error' in part) {
-        unread ||= part !== 'gone';
+      const read = await describe(scope, child.digest, { depth: depth + 1 });
+      if (read === 'gone') {
         if (child.kind === 'attestation') continue;
         absent += 1;
         platforms.push(child.digest);
         continue;
       }
+      const part = 'error' in read ? unreadPart(child) : read;
       if (part.kind === 'index') {
         parts.push(...part.parts);
         if (part.platforms) platforms.push(...part.platforms);
@@ -103,7 +115,6 @@ async function describeIndex(
         parts.push(kind === part.kind ? part : { ...part, kind });
         if (kind !== 'attestation') platforms.push(child.digest);
       }
-      unread ||= part.timeUnread;
     }
   if (absent > 0)
     scope.context.tell(
@@ -112,14 +123,16 @@ async function describeIndex(
       'the registry does not have all platforms that an index lists: the size of the index is unknown',
     );
   const images = parts.filter((part) => part.kind === 'image');
+  // The newest of some platforms may be older than the index.
+  const timed = !images.some(lacksTime);
   return {
     digest,
     record,
     kind: indexKind(parts, platforms.length),
-    parts,
+    parts: timed ? parts : parts.map(({ createdAt: _, ...part }) => part),
     platforms: named ? platforms : undefined,
-    createdAt: maximum(images.map((part) => part.createdAt)),
-    timeUnread: unread,
+    createdAt: timed ? maximum(images.map((part) => part.createdAt)) : undefined,
+    timeUnread: images.some((part) => part.timeUnread),
   };
 }
 

@@ -1,3 +1,4 @@
+import { largestAnswer } from '../../http.ts';
 import { blobId } from '../../images/digest.ts';
 import { type Document, type ManifestRecord, parseManifest, type ReportForm } from '../../images/manifest.ts';
 import type { CollectContext } from '../../provider.ts';
@@ -109,7 +110,7 @@ export function createDigests(client: Distribution, context: CollectContext): Di
       if (known) return { value: noteOdd(known.value) };
       const effect = 'the time of the image is unknown';
       return attempts.attempt({ kind: 'config', name: digest, effect }, async () => {
-        const record = parseConfig(await client.blob(repository, digest));
+        const record = parseConfig(await client.blob(repository, digest, largestAnswer.manifest));
         memory.set(key, record);
         return noteOdd(record);
       });
@@ -130,7 +131,7 @@ export function createDigests(client: Distribution, context: CollectContext): Di
         const document = await client.blob(repository, digest);
         let report: Report | OddReport | null;
         try {
-          report = parseReport(reportForm, document) ?? null;
+          report = (await parseReport(reportForm, document)) ?? null;
         } catch {
           report = { odd: true };
         }

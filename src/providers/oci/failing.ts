@@ -16,23 +16,34 @@ export interface Thing {
   readonly name: string;
   /** What follows from it that it cannot be read. */
   readonly effect: string;
+  /** Whether somebody else tells of it. */
+  readonly quiet?: boolean;
 }
 
 /** Reads single things of one repository, of which each may fail without the others. */
 export interface Attempts {
   /**
-   * Reads one thing. What failed is told, and left alone for a while when it fails again: a broken file on the
+   * Reads one thing. What failed is told, and left alone for some polls when it fails again: a broken file on the
    * registry's disk would be asked for at every poll for ever.
    * @throws what concerns the registry as a whole: refused credentials, throttling; and the failure itself when most
    * things fail
    */
   attempt<T>(thing: Thing, read: () => Promise<T>): Promise<Attempt<T>>;
+  /** Tells that a thing could not be read, once while it lasts. */
+  tell(thing: Thing, error: CollectError): void;
   /** What failed in this poll, and did not at the last one. */
   readonly fresh: readonly Unread[];
+  /** Nobody waits any more for what is still being read: what becomes of it is not told. */
+  end(): void;
+}
+
+export interface AttemptsOptions {
+  /** Whether most of the things may fail. */
+  readonly tolerant?: boolean;
 }
 
 export interface Failing {
-  of(repository: string): Attempts;
+  of(repository: string, options?: AttemptsOptions): Attempts;
 }
 
 /** Reasons that may lie in one thing alone. */
@@ -47,40 +58,65 @@ const single: ReadonlySet<FailureReason> = new Set([
 ]);
 
 const rememberedAtMost = 10_000;
-const longestPauseSeconds = 6 * 3600;
 /** So many failures in a repository, and more than successes, are a failure of the repository. */
 const toleratedFailures = 10;
 
-/** Remembers what failed for as long as the registry's loop runs. */
+interface Failure {
+  readonly times: number;
+  readonly error: CollectError;
+  /** When and in which poll it failed last. */
+  readonly at: number;
+  readonly poll: number;
+}
+
+const mostPolls = 63;
+const longestPauseSeconds = 6 * 3600;
+
+/** Failed once, it is tried at the next poll; then one poll is left out, then three, seven, … */
+const isLeftAlone = ({ times, at, poll }: Failure, now: number, current: number): boolean =>
+  current - poll <= Math.min(2 ** (times - 1) - 1, mostPolls) && now - at < longestPauseSeconds;
+
+/** Remembers what failed for as long as the registry's loop runs. Made anew for each poll. */
 export function createFailing(context: CollectContext): Failing {
-  interface Failure {
-    readonly times: number;
-    readonly at: number;
-    readonly error: CollectError;
-  }
-  const failures = context.session.keep('oci: what failed', () => new Map<string, Failure>());
-  /** What failed once is tried again at the next poll. */
-  const pauseOf = ({ times }: Failure): number =>
-    times < 2 ? 0 : Math.min(60 * 2 ** (times - 1), longestPauseSeconds);
+  const kept = context.session.keep('oci: what failed', () => ({
+    polls: 0,
+    failures: new Map<string, Failure>(),
+  }));
+  const { failures } = kept;
+  kept.polls += 1;
+  const poll = kept.polls;
+
+  const remember = (key: string, failure: Failure): void => {
+    failures.delete(key);
+    failures.set(key, failure);
+    const [oldest] = failures.size > rememberedAtMost ? failures.keys() : [];
+    if (oldest !== undefined) failures.delete(oldest);
+  };
 
   return {
-    of(repository) {
+    of(repository, { tolerant = false } = {}) {
       const fresh: Unread[] = [];
       let succeeded = 0;
       let failed = 0;
-      const tell = ({ kind, name, effect }: Thing, error: CollectError) =>
+      let ended = false;
+      const tell = ({ kind, name, effect }: Thing, error: CollectError) => {
         context.tell(
           `${kind} ${repository} ${name}`,
           { repository, [kind]: name, reason: error.reason, err: error },
           `the ${kind} could not be read: ${effect}`,
         );
+      };
       return {
         fresh,
+        tell,
+        end() {
+          ended = true;
+        },
         async attempt(thing, read) {
           const key = JSON.stringify([repository, thing.kind, thing.name]);
           const before = failures.get(key);
-          if (before && context.now() - before.at < pauseOf(before)) {
-            tell(thing, before.error);
+          if (before && isLeftAlone(before, context.now(), poll)) {
+            if (!thing.quiet) tell(thing, before.error);
             return { error: before.error, fresh: false };
           }
           try {
@@ -89,21 +125,15 @@ export function createFailing(context: CollectContext): Failing {
             failures.delete(key);
             return { value };
           } catch (error) {
-            if (context.signal.aborted || !(error instanceof CollectError) || !single.has(error.reason))
-              throw error;
+            const about = error instanceof CollectError && single.has(error.reason) ? error : undefined;
+            if (ended || context.signal.aborted || !about) throw error;
             failed += 1;
-            if (failed >= toleratedFailures && failed > succeeded) throw error;
-            failures.delete(key);
-            failures.set(key, { times: (before?.times ?? 0) + 1, at: context.now(), error });
-            if (failures.size > rememberedAtMost)
-              for (const oldest of failures.keys()) {
-                failures.delete(oldest);
-                break;
-              }
-            tell(thing, error);
-            const unread = { error, fresh: before === undefined };
+            if (!tolerant && failed >= toleratedFailures && failed > succeeded) throw error;
+            remember(key, { times: (before?.times ?? 0) + 1, at: context.now(), poll, error: about });
+            if (!thing.quiet) tell(thing, about);
+            const unread = { error: about, fresh: before === undefined };
             // What is not there will not come back: it is as it is from the first poll on.
-            if (unread.fresh && error.reason !== 'not_found') fresh.push(unread);
+            if (unread.fresh && about.reason !== 'not_found') fresh.push(unread);
             return unread;
           }
         },

@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import { CollectError } from '../../errors.ts';
 import { nextByLink, walkNames, walkPages } from '../../http/pages.ts';
-import { type HttpRequest, type HttpResponse, json } from '../../http.ts';
-import { type Referrer, referrersPage } from '../../images/manifest.ts';
+import { type HttpRequest, type HttpResponse, json, shown } from '../../http.ts';
+import { referrerOf, referrersPage } from '../../images/forms.ts';
 import type { Memory } from '../../provider.ts';
 import { catalogScope } from '../../registry-auth.ts';
 import { errorCodes, notOfARegistry } from './answers.ts';
@@ -16,8 +16,20 @@ const catalogPage = z.object({ repositories: names });
 /** distribution answers `"tags": null` for a repository whose last tag was deleted. */
 const tagsPage = z.object({ tags: names });
 
-/** In the place of a name that is no text: what is neither a name nor a tag, so that it is told and not asked for. */
-const asText = (name: unknown): string => (typeof name === 'string' ? name : `(${typeof name})/`);
+/**
+ * Names as the list has them. In the place of what is no text stands what is neither a name nor a tag, so that it is told
+ * and not asked for.
+ * @throws CollectError `invalid_response` for a list that is mostly of something else
+ */
+function textsOf(values: readonly unknown[], { url }: HttpResponse): string[] {
+  const odd = values.filter((value) => typeof value !== 'string').length;
+  if (odd >= 10 && odd * 2 > values.length)
+    throw new CollectError(
+      'invalid_response',
+      `${shown(url)} answered with a list of ${values.length}, of which ${odd} are no text: is it a list of names?`,
+    );
+  return values.map((value) => (typeof value === 'string' ? value : `(${typeof value})/`));
+}
 
 /**
  * Page sizes to try: distribution answers 400 above its maximum (1000 by default), Quay caps at 100, and some
@@ -34,11 +46,18 @@ const pageRefusals = [400, 404, 405, 406, 416, 422, 501];
  */
 const referrerRefusals = [301, 302, 303, 307, 308, 400, 401, 403, 404, 405, 406, 410, 415, 422, 501];
 
+/** What is attached to a manifest. */
+export interface Attached {
+  readonly digests: readonly string[];
+  /** Whether all that was listed could be understood. */
+  readonly complete: boolean;
+}
+
 /** The lists of the distribution specification. */
 export interface Listings {
   catalog(): AsyncIterable<readonly string[]>;
   tags(asked: Asked): Promise<readonly string[] | undefined>;
-  referrers(asked: Asked): Promise<readonly Referrer[] | undefined>;
+  referrers(asked: Asked): Promise<Attached | undefined>;
 }
 
 export function createListings(client: ScopedClient, base: string, memory: Memory): Listings {
@@ -84,7 +103,7 @@ export function createListings(client: ScopedClient, base: string, memory: Memor
         scope: catalogScope,
       };
       yield* walk(asked, await firstPage(asked), (response) =>
-        (json(response, catalogPage).repositories ?? []).map(asText),
+        textsOf(json(response, catalogPage).repositories ?? [], response),
       );
     },
     async tags(asked) {
@@ -95,7 +114,7 @@ export function createListings(client: ScopedClient, base: string, memory: Memor
       }
       const tags: string[] = [];
       for await (const page of walk(asked, first, (response) =>
-        (json(response, tagsPage).tags ?? []).map(asText),
+        textsOf(json(response, tagsPage).tags ?? [], response),
       ))
         tags.push(...page);
       return tags;
@@ -103,20 +122,25 @@ export function createListings(client: ScopedClient, base: string, memory: Memor
     async referrers(asked) {
       const first = await firstReferrers(client, asked);
       if (!first) return undefined;
-      if (first === 'gone') return [];
-      const found: Referrer[] = [];
+      if (first === 'gone') return { digests: [], complete: true };
+      const digests: string[] = [];
+      let complete = true;
       for await (const page of walkPages({
         what: `${asked.url.origin}${asked.url.pathname}`,
         first: asked.url,
-        keyOf: ({ digest }: Referrer) => digest,
         placeOf: ({ href }) => href,
+        keyOf: (item) => referrerOf(item) ?? item,
         async read(url) {
           const response = url === asked.url ? first : await client.request({ ...asked, url });
           return { items: json(response, referrersPage).manifests ?? [], next: nextByLink(response, url) };
         },
       }))
-        found.push(...page);
-      return found;
+        for (const item of page) {
+          const digest = referrerOf(item);
+          if (digest === undefined) complete = false;
+          else digests.push(digest);
+        }
+      return { digests, complete };
     },
   };
 }

@@ -1,8 +1,11 @@
-import { CollectError } from '../../errors.ts';
 import type { CollectContext } from '../../provider.ts';
 import type { Distribution } from './client.ts';
 
 const day = 86_400;
+const watchedAtMost = 1_000;
+
+const keyOf = (repository: string, digest: string): string =>
+  `referrers ${JSON.stringify([repository, digest])}`;
 
 /** A manifest that things may be attached to. */
 export interface Target {
@@ -16,20 +19,24 @@ export interface Answer {
   readonly digests: readonly string[];
   /** Whether they are others than before. */
   readonly changed: boolean;
+  /** Whether all that was listed could be understood. */
+  readonly complete: boolean;
 }
 
 /** The referrers API, as far as a registry offers it. */
 export interface Referrers {
   /**
-   * What the API says is attached; nothing where the repository does not offer it, which is remembered for a day.
+   * What the API says is attached; `refused` where it says that it is not offered.
    * @throws CollectError where it cannot be told
    */
-  ask(repository: string, target: Target): Promise<Answer>;
-  /** Whether the repository is known not to offer it. */
-  isAbsent(repository: string): boolean;
+  ask(repository: string, target: Target): Promise<Answer | 'refused'>;
+  /** Whether the repository is known to offer it or not; undefined where it was not asked within a day. */
+  offered(repository: string): boolean | undefined;
+  /** Asks again at each poll: what is odd is often replaced. */
+  watch(repository: string, digest: string): void;
+  /** Remembers for a day that the repository does not offer it. */
+  setAbsent(repository: string): void;
 }
-
-const nothing: Answer = { digests: [], changed: false };
 
 export function createReferrers(
   client: Distribution,
@@ -44,36 +51,28 @@ export function createReferrers(
     return known && context.now() - known.storedAt < day ? known.value : undefined;
   };
   const noted = new Set<string>();
-  const note = (repository: string, offers: boolean): void => {
-    if (offers && noted.has(repository)) return;
-    memory.set(offerKey(repository), offers);
-    noted.add(repository);
-  };
+  const watched = context.session.keep('oci: subjects of odd attachments', () => new Set<string>());
 
   return {
-    isAbsent: (repository) => offered(repository) === false,
+    offered,
+    watch(repository, digest) {
+      if (watched.size < watchedAtMost) watched.add(keyOf(repository, digest));
+    },
+    setAbsent: (repository) => memory.set(offerKey(repository), false),
     async ask(repository, { digest, everyPoll }) {
-      const key = `referrers ${JSON.stringify([repository, digest])}`;
+      const key = keyOf(repository, digest);
       const known = memory.get<string[]>(key);
       const recent = known && context.now() - known.storedAt < referrersSeconds;
-      if (recent && !everyPoll) return { digests: known.value, changed: false };
-      if (offered(repository) === false) return nothing;
+      if (recent && !everyPoll && !watched.delete(key))
+        return { digests: known.value, changed: false, complete: true };
       const found = await client.referrers(repository, digest);
-      if (!found) {
-        // A gateway's refusal is no word of the registry's: else all images would lose their signatures for a day.
-        if (offered(repository))
-          throw new CollectError(
-            'invalid_response',
-            `the referrers API does not answer for ${digest} of ${repository}, though the registry has it`,
-          );
-        note(repository, false);
-        return nothing;
-      }
-      note(repository, true);
-      const digests = [...new Set(found.map((descriptor) => descriptor.digest))].sort();
+      if (!found) return 'refused';
+      if (!noted.has(repository)) memory.set(offerKey(repository), true);
+      noted.add(repository);
+      const digests = found.digests.toSorted();
       const changed = !known || known.value.join() !== digests.join();
-      memory.set(key, digests);
-      return { digests, changed };
+      if (found.complete) memory.set(key, digests);
+      return { digests, changed, complete: found.complete };
     },
   };
 }

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { type Document, jsonOf, type ReportForm } from '../../images/manifest.ts';
 import type { Findings } from '../../model.ts';
 import { optional, pastTime } from '../../wire.ts';
+import { parseEach } from './parse-each.ts';
 import { parseSarif } from './sarif.ts';
 import { countFindings, type Finding, severityOfScore, severityOfWord } from './severity.ts';
 
@@ -24,37 +25,29 @@ const trivy = z
     SchemaVersion: z.unknown().optional(),
     ArtifactName: z.unknown().optional(),
     Results: z
-      .array(
-        z.object({
-          Vulnerabilities: z
-            .array(z.object({ Severity: word, FixedVersion: optional('FixedVersion', z.string()) }))
-            .nullish(),
-        }),
-      )
+      .array(z.unknown())
+      .max(10_000)
+      .pipe(z.array(z.object({ Vulnerabilities: z.array(z.unknown()).nullish() })))
       .nullish(),
   })
   .refine(
     (report) => [report.Results, report.SchemaVersion, report.ArtifactName].some((one) => one !== undefined),
     'no report of Trivy',
   );
+const trivyFinding = z.object({ Severity: word, FixedVersion: optional('FixedVersion', z.string()) });
+
 /** https://github.com/anchore/grype/blob/v0.86.0/grype/presenter/models/document.go */
-const grype = z.object({
-  matches: z
-    .array(
-      z.object({
-        vulnerability: z.object({
-          severity: word,
-          fix: optional('fix', z.object({ state: optional('state', z.string()) })),
-        }),
-      }),
-    )
-    .nullable(),
-});
-const rated = z.array(
-  z.object({
-    severity: z.array(z.object({ score: optional('score', z.union([z.string(), z.number()])) })).nullish(),
+const grype = z.object({ matches: z.array(z.unknown()).nullable() });
+const grypeFinding = z.object({
+  vulnerability: z.object({
+    severity: word,
+    fix: optional('fix', z.object({ state: optional('state', z.string()) })),
   }),
-);
+});
+
+const ratedFinding = z.object({
+  severity: z.array(z.object({ score: optional('score', z.union([z.string(), z.number()])) })).nullish(),
+});
 
 const fromWord = (said: string | undefined) => severityOfWord(said ?? '') ?? 'UNKNOWN';
 
@@ -69,20 +62,25 @@ function fromRatings(ratings: readonly { readonly score?: string | number | unde
   return { severity: value === undefined ? 'UNKNOWN' : severityOfScore(value) };
 }
 
-function scannerFindings(result: unknown): Finding[] {
+async function scannerFindings(result: unknown): Promise<Finding[]> {
   // https://github.com/in-toto/attestation/blob/main/spec/predicates/vuln.md
-  if (Array.isArray(result)) return rated.parse(result).map(({ severity }) => fromRatings(severity ?? []));
-  if (typeof result === 'object' && result !== null && 'matches' in result)
-    return (grype.parse(result).matches ?? []).map(({ vulnerability }) => ({
+  if (Array.isArray(result)) {
+    if (!result.every((one) => typeof one === 'object' && one !== null))
+      throw new TypeError('a rating is no object');
+    return (await parseEach(result, ratedFinding, {})).map(({ severity }) => fromRatings(severity ?? []));
+  }
+  if (typeof result === 'object' && result !== null && 'matches' in result) {
+    const matches = grype.parse(result).matches ?? [];
+    return (await parseEach(matches, grypeFinding, { vulnerability: {} })).map(({ vulnerability }) => ({
       severity: fromWord(vulnerability.severity),
       fixable: vulnerability.fix?.state === 'fixed',
     }));
-  return (trivy.parse(result).Results ?? []).flatMap((target) =>
-    (target.Vulnerabilities ?? []).map((vulnerability) => ({
-      severity: fromWord(vulnerability.Severity),
-      fixable: (vulnerability.FixedVersion ?? '') !== '',
-    })),
-  );
+  }
+  const found = (trivy.parse(result).Results ?? []).flatMap((target) => target.Vulnerabilities ?? []);
+  return (await parseEach(found, trivyFinding, {})).map((vulnerability) => ({
+    severity: fromWord(vulnerability.Severity),
+    fixable: (vulnerability.FixedVersion ?? '') !== '',
+  }));
 }
 
 const envelope = z.object({ payload: z.base64() });
@@ -101,13 +99,13 @@ function unwrap(json: unknown): unknown {
 }
 
 /** https://github.com/sigstore/cosign/blob/main/specs/COSIGN_VULN_ATTESTATION_SPEC.md */
-function parseStatement(json: unknown): Report {
+async function parseStatement(json: unknown): Promise<Report> {
   const { predicate } = statement.parse(unwrap(json));
   const scannedAt = predicate.metadata?.scanFinishedOn;
   const { result } = predicate.scanner;
   return {
     // in-toto's own list of ratings, unlike the scanners' reports, does not tell what is fixed.
-    findings: countFindings(scannerFindings(result), !Array.isArray(result)),
+    findings: countFindings(await scannerFindings(result), !Array.isArray(result)),
     ...(scannedAt !== undefined && { scannedAt }),
   };
 }
@@ -115,12 +113,12 @@ function parseStatement(json: unknown): Report {
 /**
  * Counts the findings of a report that is attached to an image. Signatures of attestations are not verified.
  * @returns undefined for a report about other things than vulnerabilities
- * @throws ZodError or SyntaxError when it is not in the form that its media type promises.
+ * @throws ZodError, TypeError or SyntaxError when it is not in the form that its media type promises.
  */
-export function parseReport(form: ReportForm, document: Document): Report | undefined {
+export async function parseReport(form: ReportForm, document: Document): Promise<Report | undefined> {
   const json = jsonOf(document);
   if (form === 'statement') return parseStatement(json);
-  const report = parseSarif(json);
+  const report = await parseSarif(json);
   return (
     report && {
       findings: countFindings(report.findings, false),

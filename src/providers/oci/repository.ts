@@ -2,16 +2,15 @@ import pMap from 'p-map';
 import { CollectError } from '../../errors.ts';
 import { type AttachedTag, splitTags } from '../../images/attached-tags.ts';
 import { sizeOf } from '../../images/manifest.ts';
-import type { Image, Observation, RepositoryFacts } from '../../model.ts';
+import type { Image, Kind, Observation, RepositoryFacts } from '../../model.ts';
 import type { CollectContext } from '../../provider.ts';
 import { type Attached, readAttachments, type TaggedRecord } from './attachments.ts';
 import type { Distribution, Tagged } from './client.ts';
 import { byAge, type Described, describe, hasNoSecret } from './describe.ts';
 import type { Digests } from './digests.ts';
 import type { Attempts, Failing, Unread } from './failing.ts';
-import { isTag } from './names.ts';
 import type { Referrers } from './referrers.ts';
-import { createStillListed, type Look, lookUp, type StillListed, thingOf } from './tagged.ts';
+import { createStillListed, type Look, lookUp, possibleTags, type StillListed, thingOf } from './tagged.ts';
 import type { TagResolver } from './tags.ts';
 
 /** What reading one repository needs; lives for one cycle. */
@@ -166,8 +165,12 @@ async function readAttached(
       parts: image.parts.map((part) => part.digest),
     }));
   // Counted apart: signatures that cannot be read are no failure of the repository.
-  const signing: Reading = { ...scope, attempts: scope.failing.of(scope.repository) };
-  return readAttachments(signing, subjects, await readAttachedTags(signing, attachedTags));
+  const signing: Reading = { ...scope, attempts: scope.failing.of(scope.repository, { tolerant: true }) };
+  try {
+    return await readAttachments(signing, subjects, await readAttachedTags(signing, attachedTags));
+  } finally {
+    signing.attempts.end();
+  }
 }
 
 /** Every manifest of the repository once. */
@@ -184,6 +187,12 @@ function toImages({ described }: Contents, attached: Attached): Image[] {
 function toFacts(contents: Contents, attached: Attached): RepositoryFacts {
   const newest = contents.described.find(({ image }) => isImage(image))?.image;
   const clean = newest && !contents.newestUnknown ? hasNoSecret(newest) : undefined;
+  // An index that lists what has no digest has more platforms or attestations than were seen.
+  const named = contents.described.every(({ image }) => image.kind !== 'index' || image.platforms);
+  const unknownKinds: readonly Kind[] = [
+    ...(attached.complete ? [] : (['signature', 'sbom', 'attestation', 'other'] as const)),
+    ...(named ? [] : (['platform', 'attestation'] as const)),
+  ];
   return {
     practices: {
       no_latest_tag: !contents.names.includes('latest'),
@@ -193,7 +202,8 @@ function toFacts(contents: Contents, attached: Attached): RepositoryFacts {
     listsUntagged: false,
     ...(contents.unread > 0 && { unreadTags: contents.unread }),
     ...(contents.newestUnknown && { newestUnknown: true }),
-    ...(!attached.complete && { unknownKinds: ['signature', 'sbom', 'attestation', 'other'] }),
+    ...(!attached.findingsComplete && { findingsUnknown: true }),
+    ...(unknownKinds.length > 0 && { unknownKinds }),
   };
 }
 
@@ -213,7 +223,12 @@ export async function* readRepository(scope: Scope, repository: string): AsyncGe
   const attempts = failing.of(repository);
   const stillListed = createStillListed(client, repository);
   const reading: Reading = { ...scope, repository, stillListed, attempts };
-  const contents = await readContents(reading, await lookUp(reading, imageTags));
+  let contents: Contents;
+  try {
+    contents = await readContents(reading, await lookUp(reading, imageTags));
+  } finally {
+    attempts.end();
+  }
   // What was read a moment ago is more than what is left of it now: the last data stays until the next poll.
   const [news] = attempts.fresh;
   if (news && contents.newestUnknown && whole.delete(repository)) throw news.error;
@@ -223,20 +238,4 @@ export async function* readRepository(scope: Scope, repository: string): AsyncGe
   yield { type: 'repository', repository, facts: toFacts(contents, attached) };
   yield { type: 'images', repository, images: toImages(contents, attached) };
   yield { type: 'repository-complete', repository };
-}
-
-function possibleTags(
-  context: CollectContext,
-  repository: string,
-  listed: readonly string[],
-): readonly string[] {
-  const impossible = listed.filter((tag) => !isTag(tag));
-  if (impossible.length === 0) return listed;
-  const names = impossible.slice(0, 5).map((tag) => tag.slice(0, 140));
-  context.tell(
-    `impossible tags of ${repository}`,
-    { repository, number: impossible.length, names },
-    'the list of tags holds what can be no tag: left out',
-  );
-  return listed.filter(isTag);
 }

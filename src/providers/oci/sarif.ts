@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { Severity } from '../../model.ts';
 import { list, longText, optional, pastTime } from '../../wire.ts';
+import { parseEach } from './parse-each.ts';
 import { type Finding, severityOfScore, severityOfWord } from './severity.ts';
 
 /** The part of a text that may name a severity; scanners write long descriptions. */
@@ -34,27 +35,21 @@ const result = z.object({
 });
 type Result = z.infer<typeof result>;
 
-/** A rule that cannot be understood keeps its place, since results name rules by their place. */
-const component = z.object({
-  name: optional('name', z.string()),
-  rules: optional('rules', z.array(rule.catch({} as Rule))),
-});
-const document = z.object({
-  runs: z.array(
-    z.object({
-      tool: z.object({
-        driver: component,
-        extensions: optional('extensions', list('extensions', component)),
-      }),
-      // A result that cannot be understood is a finding of unknown severity.
-      results: z.array(result.catch({ level: 'none' } as Result)).nullish(),
-      invocations: optional(
-        'invocations',
-        list('invocations', z.object({ endTimeUtc: optional('endTimeUtc', pastTime) })),
-      ),
-    }),
+/** Rules and results are many: each is read by itself. */
+const some = z.array(z.unknown()).nullish();
+
+const run = z.object({
+  tool: z.object({
+    driver: z.object({ name: optional('name', z.string()), rules: some }),
+    extensions: optional('extensions', list('extensions', z.object({ rules: some }))),
+  }),
+  results: some,
+  invocations: optional(
+    'invocations',
+    list('invocations', z.object({ endTimeUtc: optional('endTimeUtc', pastTime) })),
   ),
 });
+const document = z.object({ runs: z.array(z.unknown()).max(100).pipe(z.array(run)) });
 
 /**
  * What Trivy calls other findings, by the tag and the name of their rule.
@@ -124,17 +119,18 @@ export interface SarifReport {
  * @returns undefined where no run of it is about vulnerabilities
  * @throws ZodError when it is no SARIF
  */
-export function parseSarif(json: unknown): SarifReport | undefined {
+export async function parseSarif(json: unknown): Promise<SarifReport | undefined> {
   const runs = document.parse(json).runs;
   const about = runs.filter(({ tool }) => !otherTools.test(tool.driver.name ?? ''));
   if (runs.length > 0 && about.length === 0) return undefined;
   const findings: Finding[] = [];
   let scannedAt: number | undefined;
   for (const { tool, results, invocations } of about) {
-    const rules = tool.driver.rules ?? [];
-    const all = [...rules, ...(tool.extensions ?? []).flatMap((extension) => extension.rules ?? [])];
-    const byId = new Map(all.map((one) => [one.id, one]));
-    for (const finding of results ?? []) {
+    // What cannot be understood keeps its place, since results name rules by their place.
+    const rules = await parseEach(tool.driver.rules ?? [], rule, {});
+    const others = (tool.extensions ?? []).flatMap((extension) => extension.rules ?? []);
+    const byId = new Map([...rules, ...(await parseEach(others, rule, {}))].map((one) => [one.id, one]));
+    for (const finding of await parseEach(results ?? [], result, { level: 'none' })) {
       if ((finding.kind ?? 'fail') !== 'fail' || (finding.suppressions ?? []).length > 0) continue;
       const id = finding.ruleId ?? finding.rule?.id;
       const index = finding.ruleIndex ?? finding.rule?.index ?? -1;

@@ -3,6 +3,7 @@ import { CollectError } from '../../errors.ts';
 import type { CollectContext } from '../../provider.ts';
 import type { Distribution, Tagged } from './client.ts';
 import type { Attempts, Thing, Unread } from './failing.ts';
+import { isTag } from './names.ts';
 import type { TagResolver } from './tags.ts';
 
 /** What became of a tag: what it names, that it is not there, or why that could not be read. */
@@ -67,4 +68,21 @@ export async function lookUp(
     },
     { concurrency: context.concurrency },
   );
+}
+
+/** The tags of a list; what stands there and can be none is told and left out. */
+export function possibleTags(
+  context: CollectContext,
+  repository: string,
+  listed: readonly string[],
+): readonly string[] {
+  const impossible = listed.filter((tag) => !isTag(tag));
+  if (impossible.length === 0) return listed;
+  const names = impossible.slice(0, 5).map((tag) => tag.slice(0, 140));
+  context.tell(
+    `impossible tags of ${repository}`,
+    { repository, number: impossible.length, names },
+    'the list of tags holds what can be no tag: left out',
+  );
+  return listed.filter(isTag);
 }

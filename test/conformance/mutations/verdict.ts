@@ -191,10 +191,7 @@ function growth(mutated: readonly Observed[], clean: Baseline): string | undefin
 const total = (requests: ReadonlyMap<string, number>): number =>
   [...requests.values()].reduce((a, b) => a + b, 0);
 
-/**
- * Of what did not give the truth in another way.
- * @returns what is asked at every poll though it can never succeed, or more than retries explain
- */
+/** @returns what is asked at every poll though it can never succeed, or more than retries explain */
 function repeats(mutation: Mutation, { mutated, applied }: Run, clean: Baseline): string | undefined {
   const { requests } = mutated.at(-1) as Observed;
   const usual = total(clean.cold);
@@ -229,7 +226,7 @@ export function judge(mutation: Mutation, run: Run, clean: Baseline): Verdict {
   const checks: readonly (readonly [Outcome, string | undefined])[] = [
     ['NOISY', noise(mutated)],
     ['LARGE', growth(mutated, clean)],
-    ['REPEATS', numbers.outcome === 'equal' ? undefined : repeats(mutation, run, clean)],
+    ['REPEATS', repeats(mutation, run, clean)],
     ['STUCK', stuck(mutation, run, clean)],
   ];
   for (const [outcome, detail] of checks) if (detail !== undefined) return { outcome, detail };
