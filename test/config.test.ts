@@ -262,11 +262,6 @@ describe('each mistake is told with file, line, path, what is wrong and what wou
       'exporter.yaml:5:5: registries[0].schedule: "0 0 31 2 *" is no schedule: write a cron expression such as "*/5 * * * *", or an interval of at least 1s such as 5m',
     ],
     [
-      'region and regions',
-      'registries:\n  - { name: a, type: ecr, region: us-east-1, regions: [us-east-1] }',
-      'exporter.yaml:2:27: registries[0].region: is given besides regions: keep one of the two',
-    ],
-    [
       'a variable that names of places do not have',
       'registries:\n  - { name: a, type: ecr, regions: [us-east-1], nameTemplate: "{zone}" }',
       'exporter.yaml:2:49: registries[0].nameTemplate: there is no {zone}: use {name}, {account}, {region}',

@@ -129,7 +129,13 @@ describe('a repository', () => {
   test('of kinds that could not be told apart there is no number, and none in their place', async () => {
     const { platforms: _, ...unread } = index;
     const facts = { listsUntagged: true, unknownKinds: ['platform', 'attestation'] } as const;
-    const loop = await polled({}, ...app([unread, amd, { digest: 'sha256:c', kind: 'chart' }], facts));
+    const loop = await polled(
+      {},
+      ...app(
+        [unread, amd, { digest: 'sha256:c', kind: 'chart' }, { digest: 'sha256:p', kind: 'attestation' }],
+        facts,
+      ),
+    );
     expect(await ofRepository(loop)).toEqual([
       'repository_images{repository="app",state="tagged"} 1',
       'repository_tags{repository="app"} 1',
@@ -293,7 +299,7 @@ describe('retention', () => {
   test('keepLast without an age takes everything beyond, also what was pushed a moment ago by a clock ahead', async () => {
     const loop = await polled(
       { retention: { keepLast: 1 } },
-      ...app([aged('a', 9), aged('b', 0), aged('c', -0.5)]),
+      ...app([aged('a', 9), aged('b', -0.25), aged('c', -0.5)]),
     );
     expect(await stale(loop)).toEqual([
       'repository_reclaimable_bytes{repository="app"} 200',
@@ -347,6 +353,7 @@ describe('tags of one image', () => {
       'v1.2',
       'v1.2.3',
     ]);
+    expect(await shown(['fffffff1', 'a', 'b', 'c', 'd', 'e'])).toEqual(['a', 'b', 'c', 'd', 'e']);
     expect(await shown([commit, 'sha-3f18d86', 'a', 'b', 'c', 'd'])).toEqual([
       'a',
       'b',

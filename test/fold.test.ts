@@ -175,6 +175,10 @@ describe('retention', () => {
       reclaimableBytes: 10,
     });
   });
+  test('what is exactly as old as allowed is not stale yet', () => {
+    expect(fold([aged('edge', 100)], { maxAgeSeconds: 100 })).toMatchObject({ staleImages: 0 });
+    expect(fold([aged('over', 101)], { maxAgeSeconds: 100 })).toMatchObject({ staleImages: 1 });
+  });
   test('of untagged images has an age of its own', () => {
     expect(fold(images, { untaggedMaxAgeSeconds: 60 })).toMatchObject({ staleImages: 1 });
   });

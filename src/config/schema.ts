@@ -133,16 +133,14 @@ const placesCommon = {
 
 /** The schema of the whole document for these providers. */
 export function createConfigSchema(providers: Readonly<Record<string, Provider>>) {
-  const registries = Object.values(providers).map((provider) => {
-    const entry = z.strictObject({
+  const registries = Object.values(providers).map((provider) =>
+    z.strictObject({
       type: z.literal(provider.type),
       ...registryCommon,
       ...(provider.places && placesCommon),
       ...provider.options.shape,
-    } as { type: z.ZodLiteral<string> } & typeof registryCommon & typeof placesCommon);
-    // What a provider says of its options as a whole, such as which exclude each other.
-    return entry.check(...((provider.options._zod.def.checks ?? []) as Parameters<typeof entry.check>));
-  });
+    } as { type: z.ZodLiteral<string> } & typeof registryCommon & typeof placesCommon),
+  );
   const [first, ...rest] = registries;
   if (!first) throw new Error('no providers');
   return z.strictObject({

@@ -1,7 +1,8 @@
 import { type PackedView, type RepositoryView, repositoryMetrics } from '../metrics.ts';
+import { keptName } from '../names.ts';
 import { unpackTotals } from '../totals.ts';
 import { type Chunk, createChunk, pack } from './chunk.ts';
-import { createSampleWriter, labelText, type Refused } from './samples.ts';
+import { createSampleWriter, type Refused, type SampleWriter, twiceOf, writeRow } from './samples.ts';
 import { escapeLabel } from './text.ts';
 
 /** Some of a registry's repositories, rendered together: the smallest piece that a change renders again. */
@@ -86,6 +87,21 @@ export function unchanged(
   return true;
 }
 
+/** Each tag of each image once; a second one is refused with all of its series. */
+function withDistinctImages(view: RepositoryView, writer: SampleWriter, repository: string): RepositoryView {
+  const { totals } = view;
+  if (!totals || totals.images.length < 2) return view;
+  const seen = new Set<string>();
+  const distinct = totals.images.filter(({ tag, digest }) => {
+    const before = seen.size;
+    return seen.add(`${keptName(tag)}\0${keptName(digest)}`).size > before;
+  });
+  if (distinct.length === totals.images.length) return view;
+  for (let left = totals.images.length - distinct.length; left > 0; left -= 1)
+    writer.refuse('duplicate', `an image of ${JSON.stringify(keptName(repository))}`);
+  return { ...view, totals: { ...totals, images: distinct } };
+}
+
 /** Renders all rows of a bucket, row by row. */
 export async function renderBucket(
   members: ReadonlyMap<string, PackedView>,
@@ -96,19 +112,16 @@ export async function renderBucket(
   const writer = createSampleWriter();
   const prepared = [...members].map(([name, packed]) => ({
     prefix: `${labels},repository="${escapeLabel(name)}"`,
-    view: unpackView(packed),
+    view: withDistinctImages(unpackView(packed), writer, name),
     withoutImages: packed.withoutImages,
   }));
   const chunks: (Chunk | undefined)[] = [];
   for (const row of repositoryMetrics) {
     let text = '';
+    const twice = twiceOf(row.labels);
     for (const { prefix, view, withoutImages } of prepared) {
       if (row.perImage && withoutImages) continue;
-      row.samples(view, (value, ...values) => {
-        const own = row.labels.length > 0 ? `,${labelText(row.labels, values)}` : '';
-        writer.add(row.name, prefix + own, value, row.keepsLowest);
-      });
-      text += writer.take();
+      text += writeRow(writer, row, view, prefix, twice);
     }
     chunks.push(text === '' ? undefined : createChunk(text, keepPlain));
     await pause();

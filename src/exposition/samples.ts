@@ -33,9 +33,12 @@ export function labelText(names: readonly string[], values: readonly string[]): 
 export interface SampleWriter {
   /**
    * Adds a sample; an undefined value is none.
-   * @param lowest of two samples of one series keeps the lower value; else the first is kept
+   * @param head the series up to the labels in which it differs from the others until the next {@link take}
+   * @param rest the rest of it
+   * @param twice what becomes of a second sample of the series: the lower value or the first is kept; `never` where it
+   * cannot come twice, since looking takes longer than writing
    */
-  add(name: string, labels: string, value: number | undefined, lowest?: boolean): void;
+  add(head: string, rest: string, value: number | undefined, twice: 'lowest' | 'first' | 'never'): void;
   /** The samples since the last call, as text. A series is refused as a duplicate among these. */
   take(): string;
   /** Counts a series as left out. */
@@ -48,6 +51,8 @@ export interface SampleWriter {
 export function createSampleWriter(): SampleWriter {
   const refused = new Map<Refusal, { count: number; example: string }>();
   const kept = new Map<string, number>();
+  let distinct = '';
+  let start = '';
   let series = 0;
 
   function refuse(reason: Refusal, example: string): void {
@@ -62,21 +67,63 @@ export function createSampleWriter(): SampleWriter {
     get series() {
       return series;
     },
-    add(name, labels, value, lowest = false) {
+    add(head, rest, value, twice) {
       if (value === undefined) return;
-      const sample = labels === '' ? name : `${name}{${labels}}`;
+      start = head;
       // Totals are read back from JSON, where what was no number is null.
-      if (!Number.isFinite(value)) return refuse('invalid_value', sample);
-      const before = kept.get(sample);
-      if (before !== undefined) refuse('duplicate', sample);
-      if (before === undefined || (lowest && value < before)) kept.set(sample, value);
+      if (!Number.isFinite(value)) return refuse('invalid_value', head + rest);
+      if (twice === 'never') {
+        distinct += `${head}${rest} ${value}\n`;
+        series += 1;
+        return;
+      }
+      const before = kept.get(rest);
+      if (before !== undefined) refuse('duplicate', head + rest);
+      if (before === undefined || (twice === 'lowest' && value < before)) kept.set(rest, value);
     },
     take() {
-      let text = '';
-      for (const [sample, value] of kept) text += `${sample} ${value}\n`;
+      let text = distinct;
+      distinct = '';
+      for (const [rest, value] of kept) text += `${start}${rest} ${value}\n`;
       series += kept.size;
       kept.clear();
       return text;
     },
   };
+}
+
+/**
+ * Labels that name each thing once: their values are taken from fixed lists, and images are told apart by their tag and
+ * digest before they are written.
+ */
+const distinctLabels: ReadonlySet<string> = new Set([
+  ...['state', 'kind', 'severity', 'status', 'practice'],
+  ...['tag', 'digest'],
+]);
+
+/** What becomes of a second sample, by the labels that tell the samples of a repository's row apart. */
+export const twiceOf = (labels: readonly string[]): 'first' | 'never' =>
+  labels.length > 0 && labels.every((label) => distinctLabels.has(label)) ? 'never' : 'first';
+
+/** The samples of a row of the table that share their first labels. */
+export function writeRow<Given>(
+  writer: SampleWriter,
+  row: {
+    readonly name: string;
+    readonly labels: readonly string[];
+    readonly samples: (given: Given, emit: (value: number | undefined, ...values: string[]) => void) => void;
+  },
+  given: Given,
+  labels: string,
+  twice: 'lowest' | 'first' | 'never',
+): string {
+  const head = `${row.name}{${labels}`;
+  row.samples(given, (value, ...values) => {
+    if (value === undefined) return;
+    let rest = '';
+    for (let at = 0; at < row.labels.length; at += 1)
+      rest += `,${row.labels[at]}="${escapeLabel(values[at] ?? '')}"`;
+    writer.add(head, `${rest}}`, value, twice);
+  });
+  return writer.take();
 }

@@ -13,7 +13,7 @@ export function renderSelf(
     for (const sample of values) {
       const sampleName = (sample as { metricName?: string }).metricName ?? name;
       const labels = labelText(Object.keys(sample.labels), Object.values(sample.labels).map(String));
-      writer.add(sampleName, labels, Number(sample.value));
+      writer.add('', labels === '' ? sampleName : `${sampleName}{${labels}}`, Number(sample.value), 'first');
     }
     const samples = writer.take();
     if (samples !== '') text += header({ name, help, type: String(type) }, format) + samples;

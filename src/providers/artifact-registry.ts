@@ -3,9 +3,9 @@ import { CollectError } from '../errors.ts';
 import { endpointUrl } from '../options.ts';
 import { type CollectContext, defineProvider, type Place, type PlacesContext } from '../provider.ts';
 import { isNotFound, readSideBySide } from '../side-by-side.ts';
-import { type Api, openApi, type Repository } from './artifact-registry/api.ts';
-import { once } from './artifact-registry/once.ts';
+import { type Api, openApi } from './artifact-registry/api.ts';
 import { idOf, type Location, readPackages, type Scope } from './artifact-registry/repository.ts';
+import { isCount, type RepositoryRow } from './artifact-registry/rows.ts';
 
 const options = z.strictObject({
   projects: z
@@ -55,7 +55,7 @@ function placeOf({ projects, locations = 'all' }: Options): Location | undefined
 }
 
 const parentOf = ({ project, location }: Location): string => `projects/${project}/locations/${location}`;
-const isDocker = ({ format }: Repository): boolean => format === 'DOCKER';
+const isDocker = ({ format }: RepositoryRow): boolean => format === 'DOCKER';
 
 /** Locations of a project in which there is a Docker repository. */
 async function usedLocations(api: Api, project: string): Promise<string[]> {
@@ -90,30 +90,91 @@ async function findPlaces(given: Options, context: PlacesContext): Promise<Place
   }
 }
 
-/** Of a listing, those whose images are to be read; the others are told of once. */
-function toRead(repositories: readonly Repository[], context: CollectContext): Repository[] {
-  return repositories.filter((repository) => {
-    const { mode, name } = repository;
-    if (!/^projects\/[^/]+\/locations\/[^/]+\/repositories\/[^/]+$/.test(name ?? ''))
-      throw new CollectError('invalid_response', 'Artifact Registry listed a repository without a name');
-    if (!isDocker(repository)) return false;
-    const virtual = mode === 'VIRTUAL_REPOSITORY';
-    if (virtual)
-      once(context.session, `virtual ${name}`, () =>
-        context.log.info(
-          { repository: idOf(repository) },
-          'a virtual repository shows the images of others, which are counted there: it is not read',
-        ),
+/** Resource names are shorter. */
+const isName = (name: string): boolean =>
+  name.length <= 512 && /^projects\/[^/]+\/locations\/[^/]+\/repositories\/[^/]+$/.test(name);
+/** No repository's name begins so. */
+const nameless = '/';
+
+/** What a listing of repositories adds up to. */
+interface Listed {
+  readonly toRead: Map<string, RepositoryRow>;
+  /** Undefined as soon as one size cannot be understood. */
+  storageBytes: number | undefined;
+  /** Entries that cannot be told from others, or told to be Docker's. */
+  odd: number;
+}
+
+/** Whether the images of a repository are to be read; what stands in the way of others is told. */
+function isRead(repository: RepositoryRow, { tell, session, log }: CollectContext): boolean {
+  const { mode, format, immutableTags, cleans, cleansDry, hasKey, scanning, registryUri } = repository;
+  if (!isDocker(repository)) return false;
+  const id = idOf(repository);
+  if (mode === 'VIRTUAL_REPOSITORY') {
+    session.keep(`said virtual ${id}`, () => {
+      const message =
+        'a virtual repository shows the images of others, which are counted there: it is not read';
+      log.info({ repository: id }, message);
+      return true;
+    });
+    return false;
+  }
+  if (mode === undefined || /^\d+$/.test(mode))
+    tell(
+      `mode of ${id}`,
+      { repository: id, mode },
+      'a repository has a mode that is not known here: it is read like others',
+    );
+  const settings = { format, immutableTags, cleans, cleansDry, hasKey, scanning, registryUri };
+  for (const [setting, value] of Object.entries(settings))
+    if (value === undefined)
+      tell(
+        `odd ${setting} of ${id}`,
+        { repository: id, setting },
+        'a setting of a repository could not be understood: what depends on it is unknown',
       );
-    else if (typeof mode === 'number')
-      once(context.session, `mode ${mode}`, () =>
-        context.log.warn(
-          { mode },
-          'a repository has a mode that this version does not know: it is read like others',
-        ),
+  return true;
+}
+
+/** Takes a page of repositories. @returns those whose images are to be read */
+function take(page: readonly RepositoryRow[], listed: Listed, context: CollectContext): string[] {
+  return page.flatMap((repository) => {
+    const { name, format, sizeBytes } = repository;
+    if (!isName(name) || format === undefined) {
+      listed.odd += 1;
+      listed.storageBytes = undefined;
+      return [];
+    }
+    const isRepository = isRead(repository, context);
+    if (isRepository && !isCount(sizeBytes)) {
+      context.tell(
+        `odd size of ${name}`,
+        { repository: idOf(repository) },
+        'the size of a repository could not be understood: storage_bytes is unknown',
       );
-    return !virtual;
+      listed.storageBytes = undefined;
+    }
+    if (!isRepository) return [];
+    if (listed.storageBytes !== undefined) listed.storageBytes += sizeBytes;
+    listed.toRead.set(idOf(repository), repository);
+    return [idOf(repository)];
   });
+}
+
+/** Lists the ids of a location once more; those who ask meanwhile share the answer. */
+function createListing(api: Api, at: Location): (id: string) => Promise<boolean> {
+  let running: Promise<ReadonlySet<string>> | undefined;
+  const list = async (): Promise<ReadonlySet<string>> => {
+    const ids = new Set<string>();
+    for await (const page of api.repositories(parentOf(at))) for (const one of page) ids.add(idOf(one));
+    return ids;
+  };
+  return async (id) => {
+    running ??= list().finally(() => {
+      running = undefined;
+    });
+    return (await running).has(id);
+  };
 }
 
 /** https://cloud.google.com/artifact-registry/docs */
@@ -144,26 +205,34 @@ export const artifactRegistry = defineProvider<typeof options>({
     const at = placeOf(given);
     if (!at) throw new CollectError('internal', 'an entry of several places was read as one');
     const api = await openApi(given, context);
+    const scope: Scope = { api, context, at, isListed: createListing(api, at) };
     try {
-      const scope: Scope = { api, context, at };
       const only = context.only && new Set(context.only.map((name) => name.split('/')[0]));
-      const found = new Map<string, Repository>();
-      let storageBytes = 0;
+      const listed: Listed = { toRead: new Map(), storageBytes: 0, odd: 0 };
       const names = async function* () {
-        for await (const repositories of api.repositories(parentOf(at)))
-          for (const repository of toRead(repositories, context)) {
-            storageBytes += Number(repository.sizeBytes ?? 0);
-            const id = idOf(repository);
-            if (only && !only.has(id)) continue;
-            found.set(id, repository);
-            yield id;
-          }
+        for await (const page of api.repositories(parentOf(at)))
+          for (const id of take(page, listed, context)) if (!only || only.has(id)) yield id;
       };
-      yield* readSideBySide(context, names(), (id) => readPackages(scope, found.get(id) ?? {}));
-      if (!context.only) yield { type: 'registry', facts: { storageBytes } };
+      yield* readSideBySide(context, names(), async function* (id) {
+        const repository = listed.toRead.get(id);
+        if (repository) yield* readPackages(scope, repository);
+      });
+      if (listed.odd > 0)
+        yield {
+          type: 'group-failed',
+          prefix: nameless,
+          error: new CollectError(
+            'invalid_response',
+            `Artifact Registry listed ${listed.odd} repositories whose name or format cannot be understood`,
+          ),
+        };
+      const { storageBytes } = listed;
+      if (!context.only)
+        yield { type: 'registry', facts: { ...(storageBytes !== undefined && { storageBytes }) } };
       else
         for (const repository of context.only)
-          if (!found.has(repository.split('/')[0] ?? '')) yield { type: 'repository-gone', repository };
+          if (!listed.toRead.has(repository.split('/')[0] ?? ''))
+            yield { type: 'repository-gone', repository };
     } catch (error) {
       if (!isNotFound(error)) throw error;
       throw new CollectError(
@@ -172,6 +241,7 @@ export const artifactRegistry = defineProvider<typeof options>({
         { cause: error },
       );
     } finally {
+      scope.ended = true;
       api.close();
     }
   },

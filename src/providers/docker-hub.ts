@@ -56,16 +56,18 @@ async function* readRepository(scope: Scope, repository: string): AsyncGenerator
   const { context, hub, tagRules, listing } = scope;
   try {
     const listed = listing.found.get(repository) ?? (await hub.repository(repository));
-    const { images, hasLatest } = await readTags(hub, repository, context);
-    if (images.length === 0) listing.foundEmpty(repository);
+    const { images, hasLatest, unread } = await readTags(hub, repository, context);
+    if (images.length + unread === 0) listing.foundEmpty(repository);
     const immutable = await tagRules.immutable(repository, listed);
     const isPrivate = listed.is_private ?? undefined;
     const facts: RepositoryFacts = {
       listsUntagged: false,
+      ...(unread > 0 && { unreadTags: unread }),
       ...(typeof listed.pull_count === 'number' && { pulls: listed.pull_count }),
       ...(typeof listed.star_count === 'number' && { stars: listed.star_count }),
       practices: {
-        no_latest_tag: !hasLatest,
+        // The tag that could not be read may be that one.
+        ...((hasLatest || unread === 0) && { no_latest_tag: !hasLatest }),
         // Whoever wants to may pull from a public repository: https://docs.docker.com/docker-hub/repos/manage/access/
         ...(isPrivate !== undefined && { private: isPrivate, no_anonymous_pull: isPrivate }),
         ...(immutable !== undefined && { immutable_tags: immutable }),
@@ -170,8 +172,7 @@ export const dockerHub = defineProvider<typeof options>({
         tagRules: createTagRules({ hub, context, intervalSeconds }),
       };
       yield* readSideBySide(context, listing.names, (repository) => readRepository(scope, repository));
-      for (const [namespace, error] of listing.failed)
-        yield { type: 'group-failed', prefix: `${namespace}/`, error };
+      for (const [prefix, error] of listing.failed) yield { type: 'group-failed', prefix, error };
 
       const hidden = given.privateRepositories === false ? undefined : hiddenFrom(login.current(), listing);
       if (hidden !== undefined) context.degraded('repositories', new CollectError('forbidden', hidden));

@@ -77,6 +77,27 @@ test('repositories that only events named take no place from those that a listin
   expect((await dropped(loop))['repository_cap']).toBe(0);
 });
 
+test('a repository with many images does not take the place of those of others', async () => {
+  const many = listed('new', ...['1', '2', '3'].map((tag) => imageOf(tag, { pushedAt: 1_750_000_000 })));
+  const old = pushedInTurn('old');
+  const all = await samples(await polled(1000, ...many, ...old));
+  const loop = await polled(all.length - 3, ...many, ...old);
+  expect(label(await loop.lines('image_size_bytes'), 'repository')).toEqual(['old']);
+  // Exactly the room that the repositories need leaves all of these.
+  const bare = await polled(all.length - 8, ...many, ...old);
+  expect(label(await bare.lines('repository_tags'), 'repository').sort()).toEqual(['new', 'old']);
+  expect(await dropped(bare)).toMatchObject({ image_cap: 8, repository_cap: 0 });
+});
+
+test('where push times are unknown, what a listing showed still comes before what only events named', async () => {
+  const room = (await health()) + 4;
+  const loop = await polled(room, ...listed('real', imageOf('v1')));
+  loop.loop.receive('test', [{ id: '1', type: 'pushed', repository: 'a-forged-one' }]);
+  await loop.poll();
+  expect(label(await loop.lines('repository_tags', 'pushes_total'), 'repository')).toEqual(['real']);
+  expect((await dropped(loop))['repository_cap']).toBe(1);
+});
+
 describe('rows of the registry itself', () => {
   const projects = Array.from({ length: 5000 }, (_, at) => ({
     project: `project-${String(at).padStart(4, '0')}`,
@@ -125,6 +146,24 @@ describe('rows of the registry itself', () => {
     expect(await loop.lines('component_up')).toHaveLength(2);
     expect(await loop.value('credential_expiry_timestamp_seconds')).toBe(2_000_000_000 - 499);
     expect((await loop.lines('replication_up'))[0]).toBe('replication_up{destination="to-299"} 0');
+  });
+
+  test('what small lists do not need goes to a large one', async () => {
+    const credentials = Array.from({ length: 500 }, (_, at) => ({
+      credential: `robot-${at}`,
+      expiresAt: 2e9 + at,
+    }));
+    const room = (await health()) + 100;
+    const loop = await polled(
+      room,
+      facts({
+        credentials,
+        components: [{ component: 'core', up: true }],
+        settings: [{ setting: 's', on: true }],
+      }),
+    );
+    expect((await loop.lines('credential_expiry_timestamp_seconds')).length).toBeGreaterThan(90);
+    expect(await loop.lines('component_up', 'setting')).toHaveLength(2);
   });
 
   test('they leave room for repositories, and repositories for them', async () => {

@@ -7,7 +7,11 @@ import {
   occurrencesPage,
   summaryRows,
 } from '../../src/providers/artifact-registry/decode.ts';
-import { dockerImageRow, occurrenceRow, summaryRow } from '../../src/providers/artifact-registry/sdk-rows.ts';
+import {
+  dockerImageRow,
+  occurrenceRow,
+  summaryRow,
+} from '../../src/providers/artifact-registry/json-rows.ts';
 import { rootOf } from '../simulators/google-wire.ts';
 
 /** What is read straight from the wire is what the SDK's own objects say, whatever the message. */

@@ -266,6 +266,18 @@ describe('credentials', () => {
     await made.running.poll();
     expect(await made.running.lines('credential_expiry_timestamp_seconds')).toEqual([]);
     expect(await made.running.lines('capability_up')).toContain('capability_up{capability="credentials"} 1');
+    expect(made.running.log()).not.toContain('validThrough');
+  });
+
+  test.each([
+    ['JFrog, which answers 400', undefined],
+    ['JFrog, which answers N/R', { type: 'Commercial', validThrough: 'N/R', licensedTo: '' }],
+  ])('the cloud of %s has no license to renew, and lacks nothing', async (_who, license) => {
+    const made = await platform();
+    made.simulator.settings.license = license;
+    await made.running.poll();
+    expect(await made.running.lines('credential_expiry_timestamp_seconds')).toEqual([]);
+    expect(await made.running.lines('capability_up')).toContain('capability_up{capability="credentials"} 1');
   });
 });
 

@@ -201,6 +201,16 @@ describe('violations', () => {
     expect(made.simulator.requests.get('xray_violations')).toBe(1);
   });
 
+  test('of a watch that has none are 0, also where the total is left out', async () => {
+    const made = await platform();
+    setUp(made);
+    made.simulator.settings.violations.length = 0;
+    await made.running.poll();
+    expect(await made.running.lines('policy_violations')).toEqual(
+      counted.map((line) => line.replace(/ \d+$/, ' 0')),
+    );
+  });
+
   test('that are many are counted by their least severity', async () => {
     const made = await platform();
     setUp(made);

@@ -73,6 +73,7 @@ export interface ArtifactorySimulator {
 export interface ArtifactorySettings {
   storage: Record<string, unknown>;
   licenses: unknown;
+  /** Undefined in JFrog's cloud, which has none. */
   license: unknown;
   certificates: unknown;
   tokens: unknown;
@@ -378,14 +379,16 @@ export async function startArtifactorySimulator(
         const file = files.find((one) => one.sha256 === sha256 && one.image.scan.status === 'complete');
         return file ? [file] : [];
       });
+      const errors = checksums
+        .filter((sha256) => !scanned.some((one) => one.sha256 === sha256))
+        .map((identifier) => ({
+          identifier,
+          error: "Artifact doesn't exist or not indexed/cached in Xray",
+        }));
+      // An empty list is left out.
       return sendJson(response, {
-        artifacts: scanned.map(summaryOf),
-        errors: checksums
-          .filter((sha256) => !scanned.some((one) => one.sha256 === sha256))
-          .map((identifier) => ({
-            identifier,
-            error: "Artifact doesn't exist or not indexed/cached in Xray",
-          })),
+        ...(scanned.length > 0 && { artifacts: scanned.map(summaryOf) }),
+        ...(errors.length > 0 && { errors }),
       });
     }
     const { filters = {}, pagination = {} } = body as {
@@ -400,7 +403,7 @@ export async function startArtifactorySimulator(
     );
     const { limit = 25, offset = 1 } = pagination;
     sendJson(response, {
-      total_violations: found.length,
+      ...(found.length > 0 && { total_violations: found.length }),
       violations: found.slice((offset - 1) * limit, offset * limit).map((one) => ({
         description: 'A weakness',
         type: 'Security',
@@ -496,8 +499,11 @@ export async function startArtifactorySimulator(
         return send(response, 200, 'OK', 'text/plain');
       case 'version':
         return sendJson(response, { version: '7.111.4', revision: '81104900', addons: [], license: '5b1c' });
-      case 'licenses':
       case 'license':
+        return settings.license === undefined
+          ? send(response, 400, error(400, 'Artifactory Online does not require license'))
+          : sendJson(response, settings.license);
+      case 'licenses':
       case 'certificates':
       case 'tokens':
       case 'nodes':

@@ -171,7 +171,7 @@ export function estateOf(
             kind: 'image',
             tags: [],
             sizeBytes: 100,
-            pushedAt: 1000 + at,
+            pushedAt: 1_790_000_000 + at,
             scan: { status: 'none' },
             archived: false,
             inUse: 0,

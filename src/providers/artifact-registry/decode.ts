@@ -24,7 +24,11 @@ const ascii = ({ buf }: Reader, start: number, end: number): string =>
 let usualPackage = 0;
 const usualDigest = 71;
 
-function nameParts(reader: Reader, end: number): { readonly package: number; readonly at: number } {
+/** @returns undefined for a name that is none of an image */
+function nameParts(
+  reader: Reader,
+  end: number,
+): { readonly package: number; readonly at: number } | undefined {
   const buffer = reader.buf as Buffer;
   const start = reader.pos;
   const at =
@@ -34,8 +38,7 @@ function nameParts(reader: Reader, end: number): { readonly package: number; rea
   const asUsual =
     usual < at && buffer[usual - 1] === 0x2f && buffer[usual - 2] === 0x73 && buffer[usual - 14] === 0x2f;
   const from = asUsual ? usual : buffer.lastIndexOf(imagesFolder, at, 'latin1') + imagesFolder.length;
-  if (at < start || from < start + imagesFolder.length || from > at)
-    throw new RangeError('an image without a name');
+  if (at < start || from < start + imagesFolder.length || from > at) return undefined;
   usualPackage = from - start;
   return { package: from, at };
 }
@@ -74,8 +77,8 @@ function dockerImage(reader: Reader): DockerImageRow {
       case 1: {
         const until = embedded(reader);
         const parts = nameParts(reader, until);
-        packageName = unescaped(ascii(reader, parts.package, parts.at));
-        digest = ascii(reader, parts.at + 1, until);
+        packageName = parts ? unescaped(ascii(reader, parts.package, parts.at)) : '';
+        digest = parts ? ascii(reader, parts.at + 1, until) : '';
         reader.pos = until;
         break;
       }

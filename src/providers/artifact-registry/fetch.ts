@@ -17,10 +17,8 @@ export function createFetch(options: {
   operationOf(url: URL): string;
   /** An address in place of another. */
   rewrite?(url: string): string;
-  /** Whether statuses of errors are for the HTTP client, which repeats what may pass, or for the library. */
-  readonly strict?: boolean;
 }): typeof fetch {
-  const { http, operationOf, rewrite, strict = false } = options;
+  const { http, operationOf, rewrite } = options;
   return async (input, init) => {
     const { method = 'GET', headers, body } = (init ?? {}) as FetchRequest;
     const asked = input instanceof Request ? input.url : String(input);
@@ -30,7 +28,7 @@ export function createFetch(options: {
       url,
       headers: Object.fromEntries(new Headers(headers)),
       operation: operationOf(url),
-      ...(!strict && { accept: anyStatus }),
+      accept: anyStatus,
       ...(body !== undefined && body !== null && { body: String(body) }),
     });
     const answered = new Headers();

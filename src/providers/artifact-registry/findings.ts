@@ -1,13 +1,19 @@
 import { CollectError, reasonOf } from '../../errors.ts';
 import type { Image, Kind, ScanStatus, Severity } from '../../model.ts';
 import type { CollectContext } from '../../provider.ts';
+import { isPastTime } from '../../wire.ts';
 import { createYielder } from '../../yielding.ts';
 import type { Api } from './api.ts';
-import { once } from './once.ts';
-import type { OccurrenceRow, SummaryRow } from './rows.ts';
+import { codeOf } from './errors.ts';
+import { isCount, type OccurrenceRow, type SummaryRow } from './rows.ts';
 
-/** What is known of an image's vulnerabilities, ready to be spread into it. */
-export type FindingsOf = (digest: string, kind: Kind) => Partial<Image>;
+/** What is known of the vulnerabilities of some images. */
+export interface FindingsOf {
+  /** Of one, ready to be spread into it. */
+  of(digest: string, kind: Kind): Partial<Image>;
+  /** Whether something of them could not be understood: how many images have which findings is then unknown. */
+  readonly doubtful: boolean;
+}
 
 /** grafeas.v1.Severity by its numbers; 0 is the total in the summary, and "not said" of a single finding. */
 const severityOf: readonly (Severity | undefined)[] = [
@@ -43,6 +49,8 @@ interface Entry {
   status?: ScanStatus;
   scannedAt?: number;
   archived: boolean;
+  /** A count or the status of it cannot be understood. */
+  odd?: boolean;
   /** How much the discovery that was taken is worth; others of the same digest are weighed against it. */
   rank: number;
 }
@@ -79,16 +87,28 @@ export async function readFindings(
   api: Api,
   project: string,
   prefixes: readonly string[],
-  context: Pick<CollectContext, 'session' | 'log'>,
+  context: Pick<CollectContext, 'tell'>,
 ): Promise<FindingsOf> {
   const entries = new Map<string, Entry>();
   const pause = createYielder();
   const below = prefixes.map((prefix) => `has_prefix(resourceUrl, ${JSON.stringify(prefix)})`).join(' OR ');
   const filter = (kind: string) => `kind="${kind}" AND ${prefixes.length > 1 ? `(${below})` : below}`;
 
+  let doubtful = false;
+  const tellOdd = (field: string): void => {
+    doubtful = true;
+    context.tell(
+      `odd findings ${field}`,
+      { field },
+      'a part of what Container Analysis answered could not be understood: the findings of some images are unknown',
+    );
+  };
   const entryOf = (resource: string): Entry | undefined => {
     const digest = digestOf(resource);
-    if (digest === undefined) return undefined;
+    if (digest === undefined) {
+      tellOdd('resourceUri');
+      return undefined;
+    }
     let entry = entries.get(digest);
     if (!entry) {
       entry = { counts: {}, fixable: {}, hasRows: false, archived: false, rank: -1 };
@@ -97,17 +117,20 @@ export async function readFindings(
     return entry;
   };
   const unknown = (what: string, value: number): void =>
-    once(context.session, `${what} ${value}`, () =>
-      context.log.warn(
-        { [what]: value },
-        `Container Analysis answered with a ${what} that this version does not know: it counts as unknown`,
-      ),
+    context.tell(
+      `${what} ${value}`,
+      { [what]: value },
+      `Container Analysis answered with a word that is not known here: it counts as unknown`,
     );
 
   function addSummary({ resource, severity, fixable, total }: SummaryRow): void {
     const entry = entryOf(resource);
     if (!entry) return;
     entry.hasRows = true;
+    if (!isCount(total) || !isCount(fixable) || !isCount(severity)) {
+      entry.odd = true;
+      return tellOdd('counts');
+    }
     // The same image under two names has the same findings.
     if (severity === 0) {
       entry.total = Math.max(entry.total ?? 0, total);
@@ -122,19 +145,27 @@ export async function readFindings(
   }
 
   function addDiscovery(row: OccurrenceRow): void {
-    const entry = row.discovery && entryOf(row.resource);
-    if (!entry || !row.discovery) return;
+    if (!row.discovery) return tellOdd('discovery');
+    const entry = entryOf(row.resource);
+    if (!entry) return;
     const { status, scannedAt, archived } = row.discovery;
     // Scanners of others discover too: Google's own vulnerability scan comes first, then whoever spoke last.
-    const rank = row.updatedAt + (row.note.endsWith('/PACKAGE_VULNERABILITY') ? 2 ** 40 : 0);
+    const rank =
+      (Number.isFinite(row.updatedAt) ? row.updatedAt : 0) +
+      (row.note.endsWith('/PACKAGE_VULNERABILITY') ? 2 ** 40 : 0);
     if (rank < entry.rank) return;
     entry.rank = rank;
     const known = statusOf[status];
+    if (!isCount(status)) {
+      entry.odd = true;
+      return tellOdd('analysisStatus');
+    }
     if (!known && status !== 0) unknown('analysis status', status);
+    if (scannedAt !== 0 && !isPastTime(scannedAt)) tellOdd('lastScanTime');
     delete entry.status;
     delete entry.scannedAt;
     if (known) entry.status = known;
-    if (scannedAt > 0) entry.scannedAt = scannedAt;
+    if (isPastTime(scannedAt)) entry.scannedAt = scannedAt;
     entry.archived = archived;
   }
 
@@ -159,8 +190,10 @@ export async function readFindings(
     const counted = new Map<string, Entry>();
     for await (const rows of api.occurrences(project, filter('VULNERABILITY'))) {
       for (const { resource, vulnerability } of rows) {
-        const own = vulnerability && digestOf(resource);
-        if (!own || !vulnerability) continue;
+        if (!vulnerability || digestOf(resource) === undefined) {
+          tellOdd('vulnerability');
+          continue;
+        }
         let entry = counted.get(resource);
         if (!entry) {
           entry = { counts: {}, fixable: {}, hasRows: true, archived: false, rank: -1 };
@@ -183,8 +216,9 @@ export async function readFindings(
   try {
     await readSummary();
   } catch (error) {
-    const refused = error instanceof CollectError && error.status === 501;
-    if (!refused && !['too_large', 'invalid_response', 'not_found'].includes(reasonOf(error))) throw error;
+    const lacks =
+      codeOf(error) === 'UNIMPLEMENTED' || (error instanceof CollectError && error.status === 501);
+    if (!lacks && !['too_large', 'not_found'].includes(reasonOf(error))) throw error;
     await readOccurrences();
   }
   for await (const rows of api.occurrences(project, filter('DISCOVERY'))) {
@@ -192,10 +226,11 @@ export async function readFindings(
     await pause();
   }
 
-  return (digest, kind) => {
+  const of: FindingsOf['of'] = (digest, kind) => {
     const entry = entries.size > 0 ? entries.get(digest) : undefined;
     // An index is scanned through its platforms: without a word of its own it has theirs.
     if (!entry) return kind === 'index' ? unsaid : unscanned;
+    if (entry.odd) return unsaid;
     const { status, scannedAt, archived, hasRows, counts, fixable, total, fixableTotal, rank } = entry;
     const time = scannedAt === undefined ? {} : { scannedAt };
     // Its findings are no longer kept: that none are counted does not make it clean.
@@ -208,5 +243,11 @@ export async function readFindings(
     if (rank < 0) return { findings };
     if (status !== 'complete') return { ...time, ...(status && { scanStatus: status }) };
     return { ...time, scanStatus: 'complete', findings };
+  };
+  return {
+    of,
+    get doubtful() {
+      return doubtful;
+    },
   };
 }

@@ -1,7 +1,29 @@
-/** What of Google's messages is used, whichever transport they came by. Enums are their numbers. */
+/**
+ * What of Google's messages is used, whichever transport they came by. Enums are their numbers. A number that no message
+ * can mean is left as it came, or `NaN`: whoever uses it asks {@link isCount} and `isPastTime`.
+ */
+
+/** Settings of a repository; `undefined` is what could not be understood. */
+export interface RepositoryRow {
+  readonly name: string;
+  readonly format: string | undefined;
+  readonly mode: string | undefined;
+  readonly sizeBytes: number;
+  readonly registryUri: string | undefined;
+  readonly immutableTags: boolean | undefined;
+  /** Whether it has policies of cleaning up, and whether they only say what they would do. */
+  readonly cleans: boolean | undefined;
+  readonly cleansDry: boolean | undefined;
+  /** Whether it is encrypted with a customer's key. */
+  readonly hasKey: boolean | undefined;
+  readonly scanning: string | undefined;
+}
+
+/** Whether it is a number of things or bytes. */
+export const isCount = (value: number): boolean => Number.isSafeInteger(value) && value >= 0;
 
 export interface DockerImageRow {
-  /** Slashes are as they are. */
+  /** Slashes are as they are; empty where the name cannot be understood. */
   readonly packageName: string;
   readonly digest: string;
   readonly tags: readonly string[];
@@ -9,9 +31,12 @@ export interface DockerImageRow {
   readonly sizeBytes: number;
   /** Unix seconds; 0: not said. */
   readonly uploadedAt: number;
-  readonly mediaType: string;
-  readonly artifactType: string;
+  readonly mediaType: string | undefined;
+  readonly artifactType: string | undefined;
   readonly manifests: readonly { readonly digest: string; readonly attestation: boolean }[];
+  /** The tags, or what it lists, could not be understood. */
+  readonly oddTags?: true;
+  readonly oddManifests?: true;
 }
 
 export interface SummaryRow {
@@ -49,4 +74,11 @@ export const isAttestation = (architecture: string, os: string): boolean =>
 export const imagesFolder = '/dockerImages/';
 
 /** A package as people write it: slashes are escaped in resource names. */
-export const unescaped = (name: string): string => (name.includes('%') ? decodeURIComponent(name) : name);
+export function unescaped(name: string): string {
+  if (!name.includes('%')) return name;
+  try {
+    return decodeURIComponent(name);
+  } catch {
+    return '';
+  }
+}

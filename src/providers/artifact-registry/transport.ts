@@ -3,11 +3,10 @@ import { checkServerIdentity, type PeerCertificate } from 'node:tls';
 import type { CallOptions, GoogleAuth, grpc } from 'google-gax';
 import { reasonOf } from '../../errors.ts';
 import { certificates, clientCertificate } from '../../http/tls.ts';
-import type { HttpClient } from '../../http.ts';
+import type { HttpClient, HttpResponse } from '../../http.ts';
 import type { PlacesContext } from '../../provider.ts';
 import type { Credentials } from './credentials.ts';
 import { codeOf, toCollectError } from './errors.ts';
-import { createFetch } from './fetch.ts';
 
 /** Where one of Google's APIs is. */
 export interface Service {
@@ -20,9 +19,15 @@ export const service = (url: URL): Service => ({ url, secure: url.protocol === '
 
 /** How the SDK's clients reach the APIs: gRPC by itself, REST over the exporter's HTTP client. */
 export interface Transport {
-  readonly rest: boolean;
   /** Options of the SDK's client constructors. */
   clientOptions(service: Service): Promise<Record<string, object | string | number>>;
+  /** One question over REST, in the same way. @param path below the service's address, as of the public API */
+  get(
+    operation: string,
+    service: Service,
+    path: string,
+    query: Readonly<Record<string, string>>,
+  ): Promise<HttpResponse>;
   /** One call: authorized, limited, timed, repeated and counted. @throws CollectError */
   call<T>(operation: string, service: Service, send: (options: CallOptions) => Promise<T>): Promise<T>;
 }
@@ -30,23 +35,10 @@ export interface Transport {
 /** So often in a row is a token taken for expired, when the server refuses new ones too. */
 const renewals = 3;
 
-/** Longer than any poll: REST calls end by the HTTP client's deadlines. */
-const dayMs = 86_400_000;
-
 /** The host where it is an IP address. */
 function addressOf({ hostname }: URL): string | undefined {
   const bare = hostname.replace(/^\[|\]$/g, '');
   return isIP(bare) ? bare : undefined;
-}
-
-/** What is asked, by its address; the method's name as in gRPC. */
-function operationOf({ pathname }: URL): string {
-  if (pathname.endsWith('/repositories')) return 'ListRepositories';
-  if (pathname.endsWith('/dockerImages')) return 'ListDockerImages';
-  if (pathname.endsWith('/locations')) return 'ListLocations';
-  return pathname.endsWith(':vulnerabilitySummary')
-    ? 'GetVulnerabilityOccurrencesSummary'
-    : 'ListOccurrences';
 }
 
 /** grpc-js reads the lower-case names only; https://github.com/grpc/grpc-node/blob/master/doc/environment_variables.md */
@@ -73,12 +65,11 @@ const noAuth = {
 } as unknown as GoogleAuth;
 
 export function createTransport(options: {
-  readonly rest: boolean;
   readonly credentials: Credentials;
   readonly http: HttpClient;
   readonly context: PlacesContext;
 }): Transport {
-  const { rest, credentials, http, context } = options;
+  const { credentials, http, context } = options;
   const { connection, session, signal } = context;
   const calls = context.calls();
 
@@ -109,19 +100,6 @@ export function createTransport(options: {
   async function clientOptions(target: Service): Promise<Record<string, object | string | number>> {
     const { url, secure } = target;
     const where = { servicePath: url.hostname, port: Number(url.port) || (secure ? 443 : 80) };
-    if (rest) {
-      const prefix = url.pathname.replace(/\/$/, '');
-      const fetch = createFetch({
-        http: () => http,
-        operationOf,
-        strict: true,
-        rewrite: (asked) => {
-          const { pathname, search } = new URL(asked);
-          return `${url.origin}${prefix}${pathname}${search}`;
-        },
-      });
-      return { ...where, fallback: 'rest', protocol: secure ? 'https' : 'http', auth: { ...noAuth, fetch } };
-    }
     heedProxyVariables();
     return {
       ...where,
@@ -157,8 +135,6 @@ export function createTransport(options: {
         throw toCollectError(operation, url.host, error);
       }
     };
-    // The HTTP client ends with the cycle by itself, and knows why better than the SDK does.
-    if (rest) return attempt({ timeout: dayMs });
     return calls.call({
       operation,
       host: url.host,
@@ -167,20 +143,31 @@ export function createTransport(options: {
     });
   }
 
-  return {
-    rest,
-    clientOptions,
-    async call(operation, target, send) {
-      for (let renewed = 0; ; renewed += 1) {
-        const headers = target.secure ? await credentials.headers() : {};
-        try {
-          return await once(operation, target, headers, send);
-        } catch (error) {
-          if (signal.aborted || reasonOf(error) !== 'auth' || !target.secure || renewed >= renewals)
-            throw error;
-          credentials.refused(headers);
-        }
+  /** Asks again with new credentials where they were refused. */
+  async function authorized<T>(
+    { secure }: Service,
+    ask: (headers: Readonly<Record<string, string>>) => Promise<T>,
+  ): Promise<T> {
+    for (let renewed = 0; ; renewed += 1) {
+      const headers = secure ? await credentials.headers() : {};
+      try {
+        return await ask(headers);
+      } catch (error) {
+        if (signal.aborted || reasonOf(error) !== 'auth' || !secure || renewed >= renewals) throw error;
+        credentials.refused(headers);
       }
-    },
+    }
+  }
+
+  return {
+    clientOptions,
+    get: (operation, target, path, query) =>
+      authorized(target, (headers) => {
+        const url = new URL(`${target.url.href.replace(/\/$/, '')}${path}`);
+        for (const [name, value] of Object.entries(query)) url.searchParams.set(name, value);
+        return http.request({ url, operation, headers: { accept: 'application/json', ...headers } });
+      }),
+    call: (operation, target, send) =>
+      authorized(target, (headers) => once(operation, target, headers, send)),
   };
 }

@@ -27,7 +27,7 @@ export function text(reader: Reader): string {
   return read;
 }
 
-/** A long integer as a number, without an object in between: sizes and times are below 2^53. */
+/** A long integer as a number, without an object in between: sizes and times are below 2^53. -1 for what is below 0. */
 export function long(reader: Reader): number {
   let value = 0;
   for (let scale = 1; ; scale *= 128) {
@@ -35,7 +35,7 @@ export function long(reader: Reader): number {
     if (byte === undefined || scale > 2 ** 63) throw new RangeError('a number that does not end');
     reader.pos += 1;
     value += (byte & 127) * scale;
-    if (byte < 128) return value < 2 ** 63 ? value : value - 2 ** 64;
+    if (byte < 128) return value < 2 ** 63 ? value : -1;
   }
 }
 

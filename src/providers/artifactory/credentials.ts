@@ -9,7 +9,8 @@ import { type Api, needing } from './api.ts';
 type Credential = NonNullable<RegistryFacts['credentials']>[number];
 
 const license = z.object({
-  validThrough: optional('validThrough', text),
+  // Empty for an edition without an end, `N/R` in the cloud.
+  validThrough: optional('validThrough', z.string()),
   nodeId: optional('nodeId', text),
 });
 /** https://jfrog.com/help/r/jfrog-rest-apis/ha-license-information and …/license-information */
@@ -75,10 +76,16 @@ async function readLicenses(api: Api): Promise<Credential[]> {
     accept: [400, 404],
   });
   let found = cluster.status === 200 ? json(cluster, licenses).licenses : [];
-  if (found.length === 0)
-    found = [
-      json(await api.request({ path: 'artifactory/api/system/license', operation: 'license' }), license),
-    ];
+  if (found.length === 0) {
+    const single = await api.request({
+      path: 'artifactory/api/system/license',
+      operation: 'license',
+      // JFrog's cloud needs none, and says so with 400: https://github.com/peimanja/artifactory_exporter/issues/171
+      accept: [400, 404],
+    });
+    if (single.status !== 200) return [];
+    found = [json(single, license)];
+  }
   return found.flatMap(({ validThrough, nodeId }) => {
     const expiresAt = expiryOf(validThrough);
     const name = nodeId && found.length > 1 ? `license/${nodeId}` : 'license';

@@ -16,10 +16,18 @@ const watch = z.object({
 });
 /** An array, or one within an object: the documentation shows both. */
 const watchList = z.union([list('watches', watch), z.object({ watches: list('watches', watch) })]);
-const violations = z.object({
-  total_violations: count,
-  violations: optional('violations', list('violations', z.object({ severity: text }))),
-});
+/** The total may be left out where there is none: https://github.com/jfrog/jfrog-client-go/blob/v1.54.0/xray/services/violations.go */
+const violations = z
+  .object({
+    total_violations: count.nullish(),
+    violations: optional('violations', list('violations', z.object({ severity: text }))),
+  })
+  .transform(({ total_violations: total, violations: listed }, context) => {
+    if (typeof total === 'number') return { total_violations: total, violations: listed };
+    if (listed?.length === 0) return { total_violations: 0, violations: listed };
+    context.addIssue({ code: 'custom', message: 'no total', path: ['total_violations'] });
+    return z.NEVER;
+  });
 
 /** Violations are told one by one up to so many; beyond, they are counted by their least severity. */
 const perPage = 100;

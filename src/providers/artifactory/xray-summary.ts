@@ -21,27 +21,35 @@ const rememberedSeconds = 6 * 3600;
 /** How often an image is asked for again that was not scanned yet. */
 const openSeconds = 900;
 
-/** https://jfrog.com/help/r/xray-rest-apis/artifact-summary */
-const summary = z.object({
-  artifacts: list(
-    'artifacts',
-    z.object({
-      general: z.object({ sha256: text }),
-      // An issue that cannot be understood would be missing in a count: then the counts are unknown.
-      issues: optional(
-        'issues',
-        z.array(
-          z.object({
-            severity: text,
-            issue_type: z.string().nullish(),
-            components: z.array(z.object({ fixed_versions: z.array(z.string()).nullish() })).nullish(),
-          }),
+/**
+ * https://jfrog.com/help/r/xray-rest-apis/artifact-summary; either list may be left out, as of JFrog's own client:
+ * https://github.com/jfrog/jfrog-client-go/blob/v1.54.0/xray/services/summary.go
+ */
+const summary = z
+  .object({
+    artifacts: list(
+      'artifacts',
+      z.object({
+        general: z.object({ sha256: text }),
+        // An issue that cannot be understood would be missing in a count: then the counts are unknown.
+        issues: optional(
+          'issues',
+          z.array(
+            z.object({
+              severity: text,
+              issue_type: z.string().nullish(),
+              components: z.array(z.object({ fixed_versions: z.array(z.string()).nullish() })).nullish(),
+            }),
+          ),
         ),
-      ),
-    }),
-  ).nullable(),
-  errors: optional('errors', list('errors', z.object({ identifier: text }))),
-});
+      }),
+    ).nullish(),
+    errors: optional('errors', list('errors', z.object({ identifier: text }))),
+  })
+  .refine(
+    ({ artifacts, errors }) => artifacts !== undefined || errors !== undefined,
+    'neither artifacts nor errors',
+  );
 
 const words: Readonly<Record<string, Severity>> = {
   critical: 'CRITICAL',

@@ -16,6 +16,8 @@ import { hubError, listedRepository, listedTag, pageOf, repositoryDetail } from 
 export interface Walk {
   /** Whether the listing changed under way, so that something may have slipped from one page to another. */
   moved: boolean;
+  /** Entries that could not be understood: the list is not whole. */
+  odd: number;
 }
 
 /** The requests of the Docker Hub API that are needed here. */
@@ -179,7 +181,9 @@ export function createHub(options: {
           walk.moved = true;
           return { items: [] };
         }
-        const { results: items, next, count } = read;
+        const { next, count } = read;
+        const { items, left } = read.results;
+        walk.odd += left;
         const known = count ?? total;
         if (items.some((item) => seen.has(nameOf(item))) || (total !== undefined && known !== total))
           walk.moved = true;
@@ -187,7 +191,7 @@ export function createHub(options: {
         total = known;
         if (next) return { items, next: nextPage(next, url) };
         // An end that is not the end: more were counted than were shown.
-        if (known !== undefined && known > seen.size && items.length >= pageSize)
+        if (known !== undefined && known > seen.size && items.length + left >= pageSize)
           throw new CollectError(
             'pagination',
             `${shown(url)} counts ${known} entries, shows ${seen.size} and names no next page: the rest is unknown`,

@@ -12,6 +12,7 @@ export interface Listing {
   readonly found: ReadonlyMap<string, ListedRepository>;
   /** Namespaces that were listed to their end. */
   readonly complete: ReadonlySet<string>;
+  /** Why it is not known what lies below a prefix. */
   readonly failed: ReadonlyMap<string, unknown>;
   /** Told by whoever reads the repository: it has no tag, or was deleted since it was listed. */
   foundEmpty(repository: string): void;
@@ -29,6 +30,7 @@ export function listNamespaces(
   const found = new Map<string, ListedRepository>();
   const complete = new Set<string>();
   const failed = new Map<string, unknown>();
+  let unlisted = 0;
   const empty = new Set<string>();
 
   /** @throws CollectError `not_found` for a namespace that does not exist: it is no 0 */
@@ -47,7 +49,7 @@ export function listNamespaces(
 
   async function* namesOf(namespace: string): AsyncGenerator<string> {
     for (let walks = 1; ; walks += 1) {
-      const walk: Walk = { moved: false };
+      const walk: Walk = { moved: false, odd: 0 };
       const listed = new Set<string>();
       for await (const page of hub.repositories(namespace, walk))
         for (const entry of page) {
@@ -57,10 +59,21 @@ export function listNamespaces(
           listed.add(name);
           if (!known && context.wants(name)) yield name;
         }
-      if (listed.size === 0) await doubtNothing(namespace);
+      if (listed.size + walk.odd === 0) await doubtNothing(namespace);
       if (walk.moved && walks < maxWalks) continue;
       for (const name of found.keys())
         if (name.startsWith(`${namespace}/`) && !listed.has(name)) found.delete(name);
+      if (walk.odd > 0) {
+        // What has a name was read: what else there is lies below none.
+        failed.set(
+          `${namespace}//`,
+          new CollectError(
+            'invalid_response',
+            `Docker Hub listed ${walk.odd} repositories of ${namespace} whose entry cannot be understood`,
+          ),
+        );
+        return;
+      }
       break;
     }
     complete.add(namespace);
@@ -77,9 +90,10 @@ export function listNamespaces(
       try {
         yield* namesOf(namespace);
       } catch (error) {
-        failed.set(namespace, error);
+        failed.set(`${namespace}/`, error);
+        unlisted += 1;
         // The others may be fine; there is nothing to be read where all fail.
-        if (context.signal.aborted || failed.size === namespaces.length) throw error;
+        if (context.signal.aborted || unlisted === namespaces.length) throw error;
       }
   }
 

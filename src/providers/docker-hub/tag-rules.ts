@@ -1,16 +1,18 @@
 import { reasonOf } from '../../errors.ts';
 import type { CollectContext } from '../../provider.ts';
 import type { Hub } from './client.ts';
-import type { ListedRepository } from './wire.ts';
+import type { RepositoryDetail } from './wire.ts';
 
 /** Whether tags of a repository cannot be moved. */
 export interface TagRules {
   /** Undefined: not known yet, or not to be known. */
-  immutable(repository: string, listed: ListedRepository): Promise<boolean | undefined>;
+  immutable(repository: string, listed: RepositoryDetail): Promise<boolean | undefined>;
 }
 
 /** The listing does not tell, and a request for each repository in each poll would double them: so many per poll. */
 const readsPerPoll = 60;
+/** After so many failures in a poll no more are read. */
+const failuresAtMost = 3;
 
 export function createTagRules(options: {
   readonly hub: Hub;
@@ -20,6 +22,7 @@ export function createTagRules(options: {
   const { hub, context, intervalSeconds } = options;
   const { memory, now } = context;
   let left = readsPerPoll;
+  let failures = 0;
   return {
     async immutable(repository, listed) {
       const key = `docker-hub immutable tags ${repository}`;
@@ -44,7 +47,8 @@ export function createTagRules(options: {
         context.signal.throwIfAborted();
         // Deleted meanwhile: its tags will say so.
         if (reasonOf(error) === 'not_found') return undefined;
-        left = 0;
+        failures += 1;
+        if (failures >= failuresAtMost) left = 0;
         context.degraded('practices', error);
         return known?.value;
       }

@@ -161,7 +161,12 @@ export async function readTags(
   hub: Hub,
   repository: string,
   { tell }: Pick<CollectContext, 'tell'>,
-): Promise<{ readonly images: readonly Image[]; readonly hasLatest: boolean }> {
+): Promise<{
+  readonly images: readonly Image[];
+  readonly hasLatest: boolean;
+  /** Tags whose entry could not be understood. */
+  readonly unread: number;
+}> {
   const unknownKind = (kind: string) =>
     tell(
       `content ${kind}`,
@@ -169,7 +174,7 @@ export async function readTags(
       'Docker Hub has a kind of content that is not known here: counted as other',
     );
   for (let walks = 1; ; walks += 1) {
-    const walk: Walk = { moved: false };
+    const walk: Walk = { moved: false, odd: 0 };
     const manifests = createTaggedManifests(unknownKind);
     try {
       for await (const page of hub.tags(repository, walk)) for (const tag of page) manifests.add(tag);
@@ -177,10 +182,10 @@ export async function readTags(
       if (!isNotFound(error)) throw error;
       // No tags are no deletion: the reference leaves open which of the two a 404 means.
       await hub.repository(repository);
-      return { images: [], hasLatest: false };
+      return { images: [], hasLatest: false, unread: 0 };
     }
     // What moved between two pages would be missing.
     if (!walk.moved || walks >= maxWalks)
-      return { images: manifests.images(), hasLatest: manifests.hasLatest };
+      return { images: manifests.images(), hasLatest: manifests.hasLatest, unread: walk.odd };
   }
 }

@@ -23,7 +23,8 @@ export const listedRepository = z.object({ name: text, ...repositoryFields });
 export type ListedRepository = z.infer<typeof listedRepository>;
 
 /** One repository by itself: this alone tells the rules of immutable tags. */
-export const repositoryDetail = z.object({ name: text, ...repositoryFields });
+export const repositoryDetail = z.object(repositoryFields);
+export type RepositoryDetail = z.infer<typeof repositoryDetail>;
 
 /** What was never pulled has no time, or that of year 1. */
 const time = (at: string) => optional(at, pastTime);
@@ -32,7 +33,7 @@ const taggedImage = z.object({
   digest,
   architecture: optional('architecture', text),
   os: optional('os', text),
-  size: optional('images[].size', count),
+  size: expected('images[].size', count),
   last_pushed: time('last_pushed'),
   last_pulled: time('last_pulled'),
 });
@@ -52,14 +53,21 @@ export const listedTag = z.object({
 });
 export type ListedTag = z.infer<typeof listedTag>;
 
-/** A page of anything; `results` is what makes it one. */
-export const pageOf = <Item extends z.ZodType>(item: Item) =>
-  z.object({
+/** A page of anything; `results` is what makes it one. `left` tells how many of them could not be understood. */
+export const pageOf = <Item extends z.ZodType>(item: Item) => {
+  const results = list('results', item);
+  return z.object({
     count: optional('count', count),
-    // Empty at the end, where it is not null.
-    next: optional('next', z.string().max(4_096)),
-    results: list('results', item),
+    // Empty at the end, where it is not null. What is no text is no end.
+    next: z.string().max(4_096).nullish(),
+    results: z.array(z.unknown()).transform((all, context) => {
+      const read = results.safeParse(all);
+      if (read.success) return { items: read.data, left: all.length - read.data.length };
+      for (const { message } of read.error.issues) context.addIssue({ code: 'custom', message });
+      return z.NEVER;
+    }),
   });
+};
 
 /** Of every error of the API: {message, errinfo} or {detail}. */
 export const hubError = z.union([z.object({ message: z.string() }), z.object({ detail: z.string() })]);

@@ -10,7 +10,7 @@ const roleArn = z
     'the ARN of a role looks like arn:aws:iam::123456789012:role/exporter',
   );
 
-const fields = z.strictObject({
+export const options = z.strictObject({
   region: region.describe("Region of the registry; by default the environment's (AWS_REGION)").optional(),
   regions: z.array(region).min(1).describe('Several regions; each becomes a registry of its own').optional(),
   profile: z.string().min(1).describe("Profile of the AWS CLI's configuration files").optional(),
@@ -52,26 +52,6 @@ const fields = z.strictObject({
     .optional(),
 });
 
-/** One registry or several: not both. */
-export const options = fields.superRefine(
-  ({ region, regions, assumeRoleArn, externalId, accounts }, context) => {
-    const exclude = (one: string, other: string) =>
-      context.addIssue({
-        code: 'custom',
-        path: [one],
-        message: `is given besides ${other}: keep one of the two`,
-      });
-    if (region !== undefined && regions) exclude('regions', 'region');
-    if (assumeRoleArn !== undefined && accounts) exclude('accounts', 'assumeRoleArn');
-    if (externalId !== undefined && assumeRoleArn === undefined)
-      context.addIssue({
-        code: 'custom',
-        path: ['externalId'],
-        message: 'is what a role asks for: it goes with assumeRoleArn, or with each of accounts',
-      });
-  },
-);
-
 export type EcrOptions = z.infer<typeof options>;
 
 /** The account in the ARN of a role. */
@@ -81,14 +61,17 @@ export const accountOf = (arn: string | undefined): string | undefined => arn?.s
 export function mistakesOf({ region: one, regions, accounts, assumeRoleArn, externalId }: EcrOptions) {
   const mistakes: { path: string[]; message: string }[] = [];
   if (one !== undefined && regions)
-    mistakes.push({ path: ['region'], message: 'is given besides regions: keep one of the two' });
+    mistakes.push({ path: ['regions'], message: 'is given besides region: keep one of the two' });
   if (accounts && assumeRoleArn !== undefined)
     mistakes.push({
       path: ['assumeRoleArn'],
       message: 'is given besides accounts, which name a role each: keep one of the two',
     });
   if (externalId !== undefined && assumeRoleArn === undefined)
-    mistakes.push({ path: ['externalId'], message: 'goes together with assumeRoleArn' });
+    mistakes.push({
+      path: ['externalId'],
+      message: 'is what a role asks for: it goes with assumeRoleArn, or with each of accounts',
+    });
   return mistakes;
 }
 

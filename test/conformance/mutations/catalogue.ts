@@ -1,5 +1,5 @@
 import type { Replacement } from '../../simulators/answers.ts';
-import { changesOf, isOfElement, isSayable } from './changes.ts';
+import { type Change, changesOf, isOfElement, isSayable } from './changes.ts';
 import { type Renames, renamesOf } from './digests.ts';
 import { at, changed, type Json, type Place, type Shape, shapesOf } from './shapes.ts';
 import type { Names, Sighting } from './sightings.ts';
@@ -60,10 +60,15 @@ function aboutQuestion({ exchange }: Sighting, names: Names): readonly string[] 
   return found.length === names.all.length && names.all.length > 1 ? [] : found;
 }
 
-/** The repositories that a place in a document is about: those of the smallest part around it that names any. */
-function aboutPlace({ sighting, steps }: Place, names: Names): readonly string[] {
+/**
+ * The repositories that a change is about: those of the smallest part around the place that names any. A list that names
+ * them itself is the listing: without it nothing is known of any.
+ */
+function aboutChange({ sighting, steps, value }: Place, change: Change, names: Names): readonly string[] {
   const asked = aboutQuestion(sighting, names);
   if (asked.length > 0) return asked;
+  if (Array.isArray(value) && names.namedIn(JSON.stringify(value)).length > 0)
+    return change.odd ? names.namedIn(JSON.stringify(value[0])) : [];
   for (let depth = steps.length; depth > 0; depth -= 1) {
     const found = names.namedIn(JSON.stringify(at(sighting.document, steps.slice(0, depth))));
     if (found.length > 0) return found;
@@ -90,7 +95,8 @@ function fieldMutations(operation: string, shape: Shape, catalogue: Catalogue): 
   return changesOf(value, shape.optional || optional(operation, path), `${trap}/latest/meta-data`)
     .filter((change) => !isProtobuf(sighting) || isSayable(change, value))
     .filter((change) => !inList || isOfElement(change))
-    .map(({ kind, to, valid, odd = false }) => {
+    .map((change) => {
+      const { kind, to, valid, odd = false } = change;
       const replacement = ({ document, exchange }: Sighting): { readonly body: Buffer } => {
         const text = JSON.stringify(changed(document as Json, steps, typeof to === 'function' ? to() : to));
         // As long as it was, where it can be: others tell the size of what a digest names.
@@ -105,7 +111,7 @@ function fieldMutations(operation: string, shape: Shape, catalogue: Catalogue): 
         status: sighting.exchange.status,
         plausible: valid || (inList && kind === 'absent'),
         oddElement: odd || inList,
-        about: aboutPlace(place, names),
+        about: aboutChange(place, change, names),
         mayPass: !immutable,
         renames: immutable ? () => renamesOf(url, body, replacement(sighting).body, stored) : noRenames,
         make() {

@@ -191,7 +191,10 @@ function growth(mutated: readonly Observed[], clean: Baseline): string | undefin
 const total = (requests: ReadonlyMap<string, number>): number =>
   [...requests.values()].reduce((a, b) => a + b, 0);
 
-/** @returns what is asked at every poll though it can never succeed, or more than retries explain */
+/**
+ * Of what did not give the truth in another way.
+ * @returns what is asked at every poll though it can never succeed, or more than retries explain
+ */
 function repeats(mutation: Mutation, { mutated, applied }: Run, clean: Baseline): string | undefined {
   const { requests } = mutated.at(-1) as Observed;
   const usual = total(clean.cold);
@@ -226,7 +229,7 @@ export function judge(mutation: Mutation, run: Run, clean: Baseline): Verdict {
   const checks: readonly (readonly [Outcome, string | undefined])[] = [
     ['NOISY', noise(mutated)],
     ['LARGE', growth(mutated, clean)],
-    ['REPEATS', repeats(mutation, run, clean)],
+    ['REPEATS', numbers.outcome === 'equal' ? undefined : repeats(mutation, run, clean)],
     ['STUCK', stuck(mutation, run, clean)],
   ];
   for (const [outcome, detail] of checks) if (detail !== undefined) return { outcome, detail };
