@@ -1,4 +1,5 @@
 import { type PackedView, type RepositoryView, repositoryMetrics } from '../metrics.ts';
+import type { ImageTotals } from '../model.ts';
 import { keptName } from '../names.ts';
 import { unpackTotals } from '../totals.ts';
 import { type Chunk, createChunk, pack } from './chunk.ts';
@@ -87,19 +88,30 @@ export function unchanged(
   return true;
 }
 
+/** Whether all tags of all images are different; comparing a handful takes less time than hashing them. */
+function areDistinct(images: readonly ImageTotals[]): boolean {
+  if (images.length > 8) return new Set(images.map(identityOf)).size === images.length;
+  return images.every(({ tag, digest }, at) => {
+    for (let before = 0; before < at; before += 1)
+      if (images[before]?.tag === tag && images[before]?.digest === digest) return false;
+    return true;
+  });
+}
+
+const identityOf = ({ tag, digest }: ImageTotals): string => `${tag}\0${digest}`;
+
 /** Each tag of each image once; a second one is refused with all of its series. */
 function withDistinctImages(view: RepositoryView, writer: SampleWriter, repository: string): RepositoryView {
   const { totals } = view;
-  if (!totals || totals.images.length < 2) return view;
-  const seen = new Set<string>();
-  const distinct = totals.images.filter(({ tag, digest }) => {
-    const before = seen.size;
-    return seen.add(`${keptName(tag)}\0${keptName(digest)}`).size > before;
-  });
-  if (distinct.length === totals.images.length) return view;
-  for (let left = totals.images.length - distinct.length; left > 0; left -= 1)
-    writer.refuse('duplicate', `an image of ${JSON.stringify(keptName(repository))}`);
-  return { ...view, totals: { ...totals, images: distinct } };
+  if (!totals || areDistinct(totals.images)) return view;
+  const distinct = new Map<string, ImageTotals>();
+  for (const image of totals.images) {
+    const identity = identityOf(image);
+    if (distinct.has(identity))
+      writer.refuse('duplicate', `an image of ${JSON.stringify(keptName(repository))}`);
+    else distinct.set(identity, image);
+  }
+  return { ...view, totals: { ...totals, images: [...distinct.values()] } };
 }
 
 /** Renders all rows of a bucket, row by row. */
