@@ -7,7 +7,14 @@ import { createGreeting } from './registry-auth/greeting.ts';
 import { createHeaders } from './registry-auth/header.ts';
 import { createKnown } from './registry-auth/known.ts';
 import { CredentialsRefused, createProof, isRefusal } from './registry-auth/proof.ts';
-import { challengeErrors, isSame, type Scheme, schemesOf, usualOf } from './registry-auth/scheme.ts';
+import {
+  challengeErrors,
+  isSame,
+  type Scheme,
+  schemesOf,
+  unknownSchemes,
+  usualOf,
+} from './registry-auth/scheme.ts';
 import { repositoryOf } from './registry-auth/scope.ts';
 
 export { parseChallenges } from './registry-auth/challenge.ts';
@@ -67,11 +74,14 @@ function answerTo(
 }
 
 function refused(response: HttpResponse, hadCredentials: boolean, lacksPermission: boolean): CollectError {
-  const next = !hadCredentials
-    ? 'it wants credentials: give them under auth'
-    : lacksPermission
-      ? 'the credentials lack a permission for it'
-      : 'check that the credentials are right and have not expired';
+  const unknown = unknownSchemes(response);
+  const next = unknown
+    ? `it wants credentials shown by ${unknown}, which is not known here: Basic is, and Bearer with a realm`
+    : !hadCredentials
+      ? 'it wants credentials: give them under auth'
+      : lacksPermission
+        ? 'the credentials lack a permission for it'
+        : 'check that the credentials are right and have not expired';
   return new CollectError(
     lacksPermission ? 'forbidden' : 'auth',
     `${shown(response.url)} answered 401: ${next}`,

@@ -105,6 +105,10 @@ describe('sizes', () => {
     const second: Image = { ...index, digest: 'second', tags: ['v2'], platforms: ['amd'] };
     expect(fold([index, second, amd, arm]).sizeBytes).toBe(130);
   });
+  test('a platform that an index lists twice, for two variants of a processor, is there once', () => {
+    const twice: Image = { ...index, platforms: ['arm', 'arm', 'amd'] };
+    expect(fold([twice, amd, arm])).toMatchObject({ sizeBytes: 130, images: [{ sizeBytes: 130 }] });
+  });
   test('one unknown size makes the sum unknown, not smaller', () => {
     expect(fold([index, amd, { digest: 'arm', kind: 'image' }])).not.toHaveProperty('sizeBytes');
     expect(fold([index, amd])).not.toHaveProperty('sizeBytes');

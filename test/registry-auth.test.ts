@@ -58,11 +58,29 @@ describe('challenges', () => {
       ],
     ],
     ['escaped quotes', ['Basic realm="a \\"b\\", c"'], [['basic', { realm: 'a "b", c' }]]],
+    [
+      'values without quotes',
+      ['Bearer realm=https://auth.example.com:5001/token?a=b,service=reg, Basic realm=b'],
+      [
+        ['bearer', { realm: 'https://auth.example.com:5001/token?a=b', service: 'reg' }],
+        ['basic', { realm: 'b' }],
+      ],
+    ],
     ['none', [''], []],
   ])('%s', (_title, headers, expected) => {
     const found = parseChallenges(headers);
     expect(found.map(({ scheme, parameters }) => [scheme, Object.fromEntries(parameters)])).toEqual(expected);
   });
+});
+
+test('schemes that are not known are named', async () => {
+  const found = await site((_request, response) =>
+    challenge(response, 'Negotiate, Digest realm="x", nonce="1"'),
+  );
+  const { get } = registryClient(found.url, { credentials: robot });
+  expect((await failure(get('/v2/a', 'repository:a:pull'))).message).toContain(
+    'it wants credentials shown by negotiate, digest, which is not known here',
+  );
 });
 
 describe('Basic', () => {

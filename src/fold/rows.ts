@@ -63,7 +63,8 @@ export interface Listing {
 /** A row as it counts: an index carries what its platforms say; any other row is itself. */
 export function effective(row: ImageRow, { rows, facts }: Listing): ImageRow {
   if (row.kind !== 'index') return row;
-  const platforms = (row.platforms ?? none).map((digest) => rows.get(digest));
+  // An index may list a manifest twice, for two variants of a processor that run the same image: stored once.
+  const platforms = [...new Set(row.platforms)].map((digest) => rows.get(digest));
   const present = platforms.filter((platform) => platform !== undefined);
   const { sizeBytes: _, sizeWithPlatforms, ...own } = row;
   // Of an index whose platforms are not listed: what they take, as the registry states it.

@@ -96,6 +96,8 @@ export async function readBody(
       if (kept < piece.length) break;
     }
   } catch (error) {
+    // Answers without a body, to HEAD for example, name the encoding that it would have.
+    if (decoder?.bytesWritten === 0 && isDecoding(error)) return Buffer.alloc(0);
     throw decoder ? explainedDecoding(error, where) : error;
   } finally {
     stream.destroy();
@@ -106,11 +108,12 @@ export async function readBody(
   return pieces.length === 1 && pieces[0] ? pieces[0] : Buffer.concat(pieces, length);
 }
 
+const isDecoding = (error: unknown): boolean =>
+  /^(Z_|ZSTD_|ERR_(_ERROR|BROTLI|ZSTD))/.test(String((error as NodeJS.ErrnoException).code ?? ''));
+
 /** What zlib could not read is an invalid answer; everything else stays what it is. */
 function explainedDecoding(error: unknown, where: string): unknown {
-  if (error instanceof CollectError) return error;
-  if (!/^(Z_|ZSTD_|ERR_(_ERROR|BROTLI|ZSTD))/.test(String((error as NodeJS.ErrnoException).code ?? '')))
-    return error;
+  if (error instanceof CollectError || !isDecoding(error)) return error;
   return new CollectError('invalid_response', `${where} answered with a body that cannot be decompressed`, {
     cause: error,
   });

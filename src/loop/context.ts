@@ -12,7 +12,7 @@ export interface CycleContext {
   readonly failing: ReadonlyMap<Capability, unknown>;
   /** Capabilities that this registry does not have. */
   readonly absent: ReadonlySet<Capability>;
-  /** Closes the connections that were opened. */
+  /** Ends what is still open, and closes the connections. */
   close(): void;
 }
 
@@ -43,15 +43,19 @@ export function createCycleContext(input: {
   observe(operation: string, code: string, seconds: number): void;
   progress(done: number, total: number): void;
 }): CycleContext {
-  const { settings, signal, only, memory, session, log, troubles, notices, userAgent } = input;
+  const { settings, only, memory, session, log, troubles, notices, userAgent } = input;
   const { order, observe, progress } = input;
   const clients: HttpClient[] = [];
   const failing = new Map<Capability, unknown>();
   const absent = new Set<Capability>();
+  const over = new AbortController();
+  const signal = AbortSignal.any([input.signal, over.signal]);
   return {
     failing,
     absent,
     close() {
+      // What was open when a poll failed is no failure of its own.
+      over.abort(new DOMException('the poll is over', 'AbortError'));
       for (const client of clients) void client.close().catch(() => {});
     },
     context: {
@@ -85,7 +89,7 @@ export function createCycleContext(input: {
       images: settings.images,
       concurrency: settings.http.maxConcurrent,
       degraded(capability, error) {
-        if (failing.has(capability)) return;
+        if (over.signal.aborted || failing.has(capability)) return;
         failing.set(capability, error);
         troubles.tell(
           'warn',

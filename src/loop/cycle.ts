@@ -71,6 +71,11 @@ export function cutShort(
 ): CollectError {
   const { listed, seconds } = progress;
   const reason = cut?.reason;
+  if (complete.size === 0 && listed === 0 && !reason)
+    return new CollectError(
+      'timeout',
+      `the poll did not end within its deadline of ${seconds} s, and nothing was listed: the registry does not answer, or too slowly. Check that it can be reached; if it is slow, raise \`timeout\``,
+    );
   const read =
     complete.size === 0
       ? `none of ${listed} repositories that were listed was read`

@@ -7,7 +7,8 @@ export interface Challenge {
 /** Sticky expressions over the header: a name, and a parameter's value. */
 const token = /[\w!#$%&'*+.^`|~-]+/y;
 const quoted = /"((?:[^"\\]|\\.)*)"/y;
-const token68 = /[\w.~+/-]+=*/y;
+/** More than a token may hold: some servers write the address of their token server without quotes. */
+const unquoted = /[^\s",]+/y;
 
 /**
  * All challenges of all header lines. A line may hold several, whose parameters are separated by the same commas as
@@ -37,7 +38,7 @@ export function parseChallenges(lines: readonly string[]): Challenge[] {
       if (line[at] === '=' && parameters) {
         at += 1;
         while (line[at] === ' ' || line[at] === '\t') at += 1;
-        const value = line[at] === '"' ? take(quoted)?.replace(/\\(.)/g, '$1') : (take(token68) ?? '');
+        const value = line[at] === '"' ? take(quoted)?.replace(/\\(.)/g, '$1') : (take(unquoted) ?? '');
         if (value === undefined) break;
         if (!parameters.has(name.toLowerCase())) parameters.set(name.toLowerCase(), value);
         continue;

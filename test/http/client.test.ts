@@ -240,6 +240,23 @@ describe('what is answered', () => {
     );
   });
 
+  // Proxies that compress name the encoding also where they send nothing.
+  test.each([
+    ['HEAD', 200, 'gzip'],
+    ['GET', 304, 'gzip'],
+    ['GET', 200, 'gzip'],
+    ['HEAD', 200, 'br'],
+    ['HEAD', 200, 'zstd'],
+  ] as const)('has no body to unpack: %s, %s, %s', async (method, status, encoding) => {
+    const { url } = await site((_request, response) =>
+      response.writeHead(status, { 'content-encoding': encoding, 'docker-content-digest': 'sha256:1' }).end(),
+    );
+    const { http } = client({ retries: 0 });
+    const response = await http.request({ url, method, operation: 'x', accept: [304] });
+    expect([response.status, response.body.length]).toEqual([status, 0]);
+    expect(response.header('docker-content-digest')).toBe('sha256:1');
+  });
+
   test('is refused when it is shorter than it says', async () => {
     const { url } = await site((_request, response) => {
       response.writeHead(200, { 'content-length': '100' });

@@ -96,9 +96,18 @@ test('the message says how far the poll came and what to change', async () => {
   expect(message()).toBe(
     'the poll did not end within its deadline of 0.3 s: 1 of 4000 repositories that were listed were read and are published, the others keep their last data. Raise `timeout` and the time between polls in `schedule`, ask for fewer repositories with `repositories.include`, or raise `http.maxConcurrent` where the registry bears it',
   );
+  say(async function* (context) {
+    context.progress(0, 7);
+    yield* thenHangs()(context);
+  });
+  await loop.poll();
+  expect(message()).toContain('none of 7 repositories that were listed was read.');
+  // Fewer repositories would not help where none was listed.
   say(thenHangs());
   await loop.poll();
-  expect(message()).toContain('none of 0 repositories that were listed was read.');
+  expect(message()).toBe(
+    'the poll did not end within its deadline of 0.3 s, and nothing was listed: the registry does not answer, or too slowly. Check that it can be reached; if it is slow, raise `timeout`',
+  );
   expect(await tagged(loop)).toEqual(['{repository="app"} 1']);
 });
 

@@ -1,8 +1,9 @@
 import { afterEach, expect, test } from 'vitest';
 import { CollectError } from '../../src/errors.ts';
+import { site } from '../support/registry-site.ts';
 import type { RunningLoop } from '../support/running-loop.ts';
 import { runLoop } from '../support/running-loop.ts';
-import { failed, holding, imageOf, listed, scripted } from './scripted.ts';
+import { failed, holding, imageOf, listed, scripted, until } from './scripted.ts';
 
 const open: RunningLoop[] = [];
 afterEach(async () => {
@@ -53,6 +54,28 @@ test('a degraded capability is told once, reads 0 all the time, and its end is t
   await loop.poll();
   expect(told(loop, /findings/)).toEqual(['warn', 'debug', 'info']);
   expect(await loop.lines('capability_up')).toContain('capability_up{capability="findings"} 1');
+});
+
+test('what was still open when a poll failed is no failure of its own', async () => {
+  const silent = await site(() => {});
+  const ended: unknown[] = [];
+  const { provider } = scripted(async function* (context) {
+    const request = context.http().request({ url: silent.url, operation: 'tags' });
+    request.catch((error) => {
+      ended.push(error);
+      context.degraded('findings', error);
+    });
+    await until(() => silent.seen.length > 0);
+    yield* [];
+    throw new CollectError('pagination', 'the list never ends');
+  });
+  const loop = await started(provider, {});
+  await loop.poll();
+  await until(() => ended.length > 0);
+  // Not a failure to connect: nothing is remembered of it.
+  expect(ended).toEqual([expect.objectContaining({ name: 'AbortError' })]);
+  expect(told(loop, /findings/)).toEqual([]);
+  expect(told(loop, /the poll failed/)).toEqual(['error']);
 });
 
 test('a capability that this registry does not have is neither up nor down', async () => {
