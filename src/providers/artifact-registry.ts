@@ -3,8 +3,8 @@ import { CollectError } from '../errors.ts';
 import { endpointUrl } from '../options.ts';
 import { type CollectContext, defineProvider, type Place, type PlacesContext } from '../provider.ts';
 import { isNotFound, readSideBySide } from '../side-by-side.ts';
-import { type Api, openApi } from './artifact-registry/api.ts';
-import { idOf, type Location, readPackages, type Scope } from './artifact-registry/repository.ts';
+import { type Api, type Location, openApi } from './artifact-registry/api.ts';
+import { idOf, readPackages, type Scope } from './artifact-registry/repository.ts';
 import { isCount, type RepositoryRow } from './artifact-registry/rows.ts';
 
 const options = z.strictObject({
@@ -93,6 +93,8 @@ async function findPlaces(given: Options, context: PlacesContext): Promise<Place
 /** Resource names are shorter. */
 const isName = (name: string): boolean =>
   name.length <= 512 && /^projects\/[^/]+\/locations\/[^/]+\/repositories\/[^/]+$/.test(name);
+/** So many reasons are told; Google's are a few fixed sentences. */
+const reasonsAtMost = 20;
 /** No repository's name begins so. */
 const nameless = '/';
 
@@ -133,7 +135,24 @@ function isRead(repository: RepositoryRow, { tell, session, log }: CollectContex
         { repository: id, setting },
         'a setting of a repository could not be understood: what depends on it is unknown',
       );
+  sayWhyUnscanned(repository, session, log);
   return true;
+}
+
+/** Tells once why images are not scanned, for all repositories with the same reason: that is no fault. */
+function sayWhyUnscanned(
+  repository: RepositoryRow,
+  session: CollectContext['session'],
+  log: CollectContext['log'],
+): void {
+  const { scanning, scanningReason } = repository;
+  if (scanning !== 'SCANNING_DISABLED' && scanning !== 'SCANNING_UNSUPPORTED') return;
+  const reason = (scanningReason || 'no reason is given').slice(0, 200);
+  const said = session.keep('said why unscanned', () => new Set<string>());
+  if (said.has(reason) || said.size >= reasonsAtMost) return;
+  said.add(reason);
+  const message = 'Google does not scan the images of a repository: its findings are unknown';
+  log.info({ repository: idOf(repository), scanning, reason }, message);
 }
 
 /** Takes a page of repositories. @returns those whose images are to be read */

@@ -109,6 +109,7 @@ test('occurrences', () => {
       ...common,
       discovery: fc.record({
         analysisStatus: fc.nat(9),
+        continuousAnalysis: fc.nat(3),
         lastScanTime: timestamp,
         archiveTime: timestamp,
         cpe: fc.string(),

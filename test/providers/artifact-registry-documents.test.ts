@@ -85,6 +85,29 @@ describe.each(['grpc', 'rest'] as const)('over %s', (transport) => {
     expect(lines.map((line) => line.split(' ')[1])).toEqual(expected);
   });
 
+  test('why images are not scanned is said once for each reason', async () => {
+    const off = {
+      scanning: 'SCANNING_DISABLED',
+      scanningReason: 'API containerscanning.googleapis.com is not enabled.',
+    };
+    const { running } = await poll({
+      transport,
+      estate: estateOf({ 'a/app': [app], 'b/app': [app], 'c/app': [app] }),
+      settings: { a: off, b: off, c: { scanning: 'SCANNING_DISABLED' } },
+    });
+    await running.poll();
+    const said = running
+      .log()
+      .split('\n')
+      .filter((line) => line.includes('Google does not scan'))
+      .map((line) => line.replace(/^.*level=/, ''));
+    expect(said).toHaveLength(2);
+    expect(said[0]).toContain('reason="API containerscanning.googleapis.com is not enabled."');
+    expect(said[1]).toContain('reason="no reason is given"');
+    expect(said.every((line) => line.startsWith('info'))).toBe(true);
+    expect(await running.lines('capability_up')).toContain('capability_up{capability="findings"} 1');
+  });
+
   test('virtual repositories are not counted twice; other formats are no images', async () => {
     const { project, running } = await poll({
       transport,
@@ -256,6 +279,30 @@ describe.each(['grpc', 'rest'] as const)('over %s', (transport) => {
         'image_scans{status="complete"} 1',
         'image_scanned_timestamp_seconds{} 1790004000',
       ]);
+    });
+
+    test('a scan that is no longer kept up to date is as old as the moment at which it was left alone', async () => {
+      const done = { analysisStatus: 'FINISHED_SUCCESS', continuousAnalysis: 'INACTIVE' };
+      expect((await shown([discovery(done)])).at(-1)).toBe('image_scanned_timestamp_seconds{} 1790005000');
+      const dated = { ...done, lastScanTime: { seconds: 1_790_001_000 } };
+      expect((await shown([discovery(dated)])).at(-1)).toBe('image_scanned_timestamp_seconds{} 1790001000');
+      const current = { ...done, continuousAnalysis: 'ACTIVE' };
+      expect((await shown([discovery(current)])).at(-1)).toBe('image_scans{status="complete"} 1');
+    });
+
+    test('a region that cannot be reached', async () => {
+      const found = [discovery({ analysisStatus: 'FINISHED_SUCCESS' }), vulnerability('HIGH')];
+      const elsewhere = await scanned(found, { unreachable: ['us-east1'] });
+      // gRPC cannot ask for what is left: the published messages have no field for it.
+      const whole = transport === 'rest' ? 1 : 0;
+      expect(await elsewhere.running.lines('capability_up')).toContain(
+        `capability_up{capability="findings"} ${whole}`,
+      );
+      expect((await elsewhere.running.lines('repository_findings')).length).toBe(whole * 6);
+      const here = await scanned(found, { unreachable: ['us-east1', 'europe-west3'] });
+      expect(await here.running.lines('capability_up')).toContain('capability_up{capability="findings"} 0');
+      expect(await here.running.lines('repository_findings', 'repository_image_scans')).toEqual([]);
+      expect(await here.running.value('repository_tags')).toBe(1);
     });
 
     test('findings that were put away leave no clean image', async () => {

@@ -27,6 +27,7 @@ export interface RepositorySettings {
   readonly immutableTags?: boolean;
   readonly cleanup?: 'policies' | 'dry run';
   readonly scanning?: string | number;
+  readonly scanningReason?: string;
   readonly kmsKeyName?: string;
   readonly registryUri?: string;
 }
@@ -56,6 +57,8 @@ export interface SimulatorOptions {
   readonly tls?: { readonly key: string; readonly cert: string };
   readonly plain?: 'grpc' | 'rest';
   readonly quota?: { readonly burst: number; readonly perSecond: number };
+  /** Locations whose occurrences cannot be reached. */
+  readonly unreachable?: readonly string[];
   /** What scans left of the images, in place of what the estate says. */
   occurrences?(prefix: string): readonly Occurrence[];
   /** Whom a token belongs to; without it nobody is asked who they are. */
@@ -147,6 +150,7 @@ export async function startArtifactRegistry(options: SimulatorOptions): Promise<
       immutableTags,
       cleanup,
       scanning,
+      scanningReason,
       kmsKeyName,
     } = own;
     return {
@@ -161,7 +165,14 @@ export async function startArtifactRegistry(options: SimulatorOptions): Promise<
         cleanupPolicies: { old: { id: 'old', action: 'DELETE', condition: { tagState: 'UNTAGGED' } } },
         cleanupPolicyDryRun: cleanup === 'dry run',
       }),
-      ...(scanning !== undefined && { vulnerabilityScanningConfig: { enablementState: scanning } }),
+      // As recorded: docs/providers/artifact-registry.md, "Checked against".
+      ...(scanning !== undefined && {
+        vulnerabilityScanningConfig: {
+          enablementState: scanning,
+          lastEnableTime: seconds(1_700_000_000),
+          ...(scanningReason !== undefined && { enablementStateReason: scanningReason }),
+        },
+      }),
       ...(kmsKeyName !== undefined && { kmsKeyName }),
     };
   }
@@ -273,6 +284,7 @@ export async function startArtifactRegistry(options: SimulatorOptions): Promise<
     },
     ...containerAnalysisMethods({
       project,
+      ...(options.unreachable && { unreachable: options.unreachable }),
       permit,
       page,
       occurrences: () =>

@@ -125,8 +125,17 @@ export function containerAnalysisMethods(options: {
     limits: { readonly usual: number; readonly most: number },
   ): { readonly rows: readonly T[]; readonly nextPageToken: string };
   occurrences(): readonly Occurrence[];
+  /** Locations whose occurrences cannot be reached: they are missing, or the call fails. */
+  readonly unreachable?: readonly string[];
 }): Method[] {
-  const { project, permit, page, occurrences } = options;
+  const { project, permit, page, occurrences, unreachable = [] } = options;
+  /** https://cloud.google.com/artifact-analysis/docs/reference/rest/v1/projects.occurrences/list */
+  const missing = (request: Record<string, unknown>): object => {
+    if (unreachable.length === 0) return {};
+    if (request['returnPartialSuccess'] !== 'true')
+      throw new StatusError('UNAVAILABLE', `unreachable: ${unreachable.join()}`);
+    return { unreachable: unreachable.map((location) => `projects/${project}/locations/${location}`) };
+  };
   const check = (request: Record<string, unknown>): void => {
     if (request['parent'] !== `projects/${project}`)
       throw new StatusError('PERMISSION_DENIED', `permission denied for ${request['parent']}`);
@@ -147,7 +156,8 @@ export function containerAnalysisMethods(options: {
       repositoryOf,
       handle(request) {
         check(request);
-        return { counts: summarize(occurrences().filter(filterOf(String(request['filter'])))) };
+        const all = occurrences().filter(filterOf(String(request['filter'])));
+        return { counts: summarize(all), ...missing(request) };
       },
     },
     {
@@ -168,6 +178,7 @@ export function containerAnalysisMethods(options: {
         return {
           occurrences: rows.map((row, at) => ({ ...row, name: `projects/${project}/occurrences/${at}` })),
           nextPageToken,
+          ...missing(request),
         };
       },
     },

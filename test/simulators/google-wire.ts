@@ -377,7 +377,12 @@ export async function startGoogleServer(options: {
       const message = method.response.fromObject(answer);
       const numericEnums = url.searchParams.get('$alt') === 'json;enum-encoding=int';
       const headers = { 'content-type': 'application/json; charset=UTF-8' };
-      const body = JSON.stringify(gax.serializer.toProto3JSON(message as never, { numericEnums }));
+      // A field of the API that the messages published with the SDKs lack.
+      const { unreachable } = answer as { readonly unreachable?: readonly string[] };
+      const body = JSON.stringify({
+        ...(gax.serializer.toProto3JSON(message as never, { numericEnums }) as object),
+        ...(unreachable && { unreachable }),
+      });
       const replaced =
         request.httpVersionMajor === 2
           ? replacementOf({

@@ -5,6 +5,12 @@ import { openRest } from './rest.ts';
 import type { DockerImageRow, OccurrenceRow, RepositoryRow, SummaryRow } from './rows.ts';
 import { createTransport, service } from './transport.ts';
 
+/** Where repositories lie. */
+export interface Location {
+  readonly project: string;
+  readonly location: string;
+}
+
 /** The calls that are needed of Artifact Registry and Container Analysis; lists come page by page. */
 export interface Api {
   /** @param project its id */
@@ -13,8 +19,10 @@ export interface Api {
   repositories(parent: string): AsyncGenerator<readonly RepositoryRow[]>;
   /** @param parent `projects/P/locations/L/repositories/R` */
   dockerImages(parent: string): AsyncGenerator<readonly DockerImageRow[]>;
-  vulnerabilitySummary(project: string, filter: string): Promise<Iterable<SummaryRow>>;
-  occurrences(project: string, filter: string): AsyncGenerator<readonly OccurrenceRow[]>;
+  /** @throws CollectError where what is known of the location cannot be reached */
+  vulnerabilitySummary(at: Location, filter: string): Promise<Iterable<SummaryRow>>;
+  /** @throws CollectError where what is known of the location cannot be reached */
+  occurrences(at: Location, filter: string): AsyncGenerator<readonly OccurrenceRow[]>;
   close(): void;
 }
 

@@ -162,14 +162,16 @@ function discoveryOccurrence(reader: Reader): NonNullable<OccurrenceRow['discove
   let status = 0;
   let scannedAt = 0;
   let archived = false;
+  let inactive = false;
   fields(reader, embedded(reader), (number) => {
-    if (number === 2) status = reader.int32();
+    if (number === 1) inactive = reader.int32() === 2;
+    else if (number === 2) status = reader.int32();
     else if (number === 5) scannedAt = timestamp(reader);
     else if (number === 6) archived = timestamp(reader) > 0;
     else return false;
     return true;
   });
-  return { status, scannedAt, archived };
+  return { status, scannedAt, archived, inactive };
 }
 
 function vulnerabilityOccurrence(reader: Reader): NonNullable<OccurrenceRow['vulnerability']> {

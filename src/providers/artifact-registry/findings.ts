@@ -3,7 +3,7 @@ import type { Image, Kind, ScanStatus, Severity } from '../../model.ts';
 import type { CollectContext } from '../../provider.ts';
 import { isPastTime } from '../../wire.ts';
 import { createYielder } from '../../yielding.ts';
-import type { Api } from './api.ts';
+import type { Api, Location } from './api.ts';
 import { codeOf } from './errors.ts';
 import { isCount, type OccurrenceRow, type SummaryRow } from './rows.ts';
 
@@ -85,7 +85,7 @@ const unscanned: Partial<Image> = { scanStatus: 'none' };
  */
 export async function readFindings(
   api: Api,
-  project: string,
+  at: Location,
   prefixes: readonly string[],
   context: Pick<CollectContext, 'tell'>,
 ): Promise<FindingsOf> {
@@ -148,7 +148,7 @@ export async function readFindings(
     if (!row.discovery) return tellOdd('discovery');
     const entry = entryOf(row.resource);
     if (!entry) return;
-    const { status, scannedAt, archived } = row.discovery;
+    const { status, scannedAt, archived, inactive } = row.discovery;
     // Scanners of others discover too: Google's own vulnerability scan comes first, then whoever spoke last.
     const rank =
       (Number.isFinite(row.updatedAt) ? row.updatedAt : 0) +
@@ -166,11 +166,13 @@ export async function readFindings(
     delete entry.scannedAt;
     if (known) entry.status = known;
     if (isPastTime(scannedAt)) entry.scannedAt = scannedAt;
+    // Its findings were kept up to date until it was left alone, and age from then on.
+    else if (inactive && isPastTime(row.updatedAt)) entry.scannedAt = row.updatedAt;
     entry.archived = archived;
   }
 
   async function readSummary(): Promise<void> {
-    const rows = await api.vulnerabilitySummary(project, filter('VULNERABILITY'));
+    const rows = await api.vulnerabilitySummary(at, filter('VULNERABILITY'));
     try {
       for (const row of rows) {
         addSummary(row);
@@ -188,7 +190,7 @@ export async function readFindings(
   async function readOccurrences(): Promise<void> {
     entries.clear();
     const counted = new Map<string, Entry>();
-    for await (const rows of api.occurrences(project, filter('VULNERABILITY'))) {
+    for await (const rows of api.occurrences(at, filter('VULNERABILITY'))) {
       for (const { resource, vulnerability } of rows) {
         if (!vulnerability || digestOf(resource) === undefined) {
           tellOdd('vulnerability');
@@ -221,7 +223,7 @@ export async function readFindings(
     if (!lacks && !['too_large', 'not_found'].includes(reasonOf(error))) throw error;
     await readOccurrences();
   }
-  for await (const rows of api.occurrences(project, filter('DISCOVERY'))) {
+  for await (const rows of api.occurrences(at, filter('DISCOVERY'))) {
     for (const row of rows) addDiscovery(row);
     await pause();
   }

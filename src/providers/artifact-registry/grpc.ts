@@ -108,7 +108,7 @@ export async function openGrpc(input: {
         );
         return answer as unknown as Page<DockerImageRow>;
       }),
-    async vulnerabilitySummary(project, filter) {
+    async vulnerabilitySummary({ project }, filter) {
       const { analysis: client } = await analysis();
       const request = { parent: `projects/${project}`, filter };
       const [answer] = await transport.call('GetVulnerabilityOccurrencesSummary', analysisAt, (options) =>
@@ -116,7 +116,7 @@ export async function openGrpc(input: {
       );
       return summaryRows(reader(answer as Buffer));
     },
-    occurrences: (project, filter) =>
+    occurrences: ({ project }, filter) =>
       pages('ListOccurrences', async (pageToken) => {
         const { grafeas } = await analysis();
         const request = { parent: `projects/${project}`, filter, pageSize, pageToken };

@@ -3,6 +3,7 @@ import {
   imagesFolder,
   isAttestation,
   type OccurrenceRow,
+  type Page,
   type RepositoryRow,
   type SummaryRow,
   unescaped,
@@ -57,6 +58,8 @@ const statuses = [
   'FINISHED_FAILED',
   'FINISHED_UNSUPPORTED',
 ];
+/** Of grafeas.v1.DiscoveryOccurrence.ContinuousAnalysis, in the order of their numbers. */
+const continuity = ['CONTINUOUS_ANALYSIS_UNSPECIFIED', 'ACTIVE', 'INACTIVE'];
 
 /** A number that no enum of today has, as a name that is not known here. */
 const unknownName = 1000;
@@ -88,6 +91,7 @@ export function repositoryRow(value: unknown): RepositoryRow {
     cleansDry: flagOf(field(value, 'cleanupPolicyDryRun')),
     hasKey: kmsKeyName === undefined ? undefined : kmsKeyName !== '',
     scanning: isObject(scanning) ? enumOf(field(scanning, 'enablementState')) : undefined,
+    scanningReason: textOf(field(scanning, 'enablementStateReason')),
   };
 }
 
@@ -160,6 +164,7 @@ export function occurrenceRow(value: unknown): OccurrenceRow {
         status: numberOf(discovery['analysisStatus'], statuses),
         scannedAt: timeOf(discovery['lastScanTime']),
         archived: timeOf(discovery['archiveTime']) > 0,
+        inactive: numberOf(discovery['continuousAnalysis'], continuity) === 2,
       },
     }),
     ...(isRecord(vulnerability) && {
@@ -174,12 +179,10 @@ export function occurrenceRow(value: unknown): OccurrenceRow {
 }
 
 /** A page of a list of messages. @returns undefined where the answer is none */
-export function pageOf<T>(
-  value: unknown,
-  name: string,
-  row: (element: unknown) => T,
-): { readonly rows: readonly T[]; readonly next: string } | undefined {
+export function pageOf<T>(value: unknown, name: string, row: (element: unknown) => T): Page<T> | undefined {
   const elements = elementsOf(field(value, name));
   const next = textOf(field(value, 'nextPageToken'));
-  return isRecord(value) && elements && next !== undefined ? { rows: elements.map(row), next } : undefined;
+  const missing = (elementsOf(field(value, 'unreachable')) ?? []).filter((one) => typeof one === 'string');
+  if (!isRecord(value) || !elements || next === undefined) return undefined;
+  return { rows: elements.map(row), next, ...(missing.length > 0 && { unreachable: missing }) };
 }

@@ -1,16 +1,10 @@
 import type { Image, Observation, RepositoryFacts } from '../../model.ts';
 import type { CollectContext } from '../../provider.ts';
 import { isNotFound } from '../../side-by-side.ts';
-import type { Api } from './api.ts';
+import type { Api, Location } from './api.ts';
 import { type FindingsOf, readFindings } from './findings.ts';
 import { isNamed, listsUnknown, oddFields, toImage } from './images.ts';
 import type { DockerImageRow, RepositoryRow } from './rows.ts';
-
-/** Where the repositories lie. */
-export interface Location {
-  readonly project: string;
-  readonly location: string;
-}
 
 /** Repositories that stand in for Container Registry; https://cloud.google.com/artifact-registry/docs/transition/gcr-repositories */
 const containerRegistryHosts = new Set(['gcr.io', 'us.gcr.io', 'eu.gcr.io', 'asia.gcr.io']);
@@ -69,7 +63,7 @@ async function findingsOf(scope: Scope, repository: RepositoryRow): Promise<Find
   const { api, context, at } = scope;
   if (scope.findingsRefused) return undefined;
   try {
-    return await readFindings(api, at.project, resourcePrefixes(at, repository), context);
+    return await readFindings(api, at, resourcePrefixes(at, repository), context);
   } catch (error) {
     context.signal.throwIfAborted();
     if (scope.ended) throw error;
@@ -107,8 +101,9 @@ function take(row: DockerImageRow, into: Package, findings: FindingsOf | undefin
     if (field === 'tags' || field === 'mediaType' || field === 'artifactType')
       into.doubts = { ...into.doubts, unreadTags: 'all' };
   }
+  // An index has the findings of its platforms: which these are is not known.
   if (odd.includes('imageManifests') || listsUnknown(row))
-    into.doubts = { ...into.doubts, unknownKinds: ['platform'] };
+    into.doubts = { ...into.doubts, unknownKinds: ['platform'], findingsUnknown: true };
   const image = toImage(row, findings, odd);
   into.page.push(image);
   if (image.tags?.includes('latest')) into.latest = true;

@@ -17,6 +17,8 @@ export interface RepositoryRow {
   /** Whether it is encrypted with a customer's key. */
   readonly hasKey: boolean | undefined;
   readonly scanning: string | undefined;
+  /** Why it is scanned or not, in Google's words; empty: not said. */
+  readonly scanningReason: string | undefined;
 }
 
 /** Whether it is a number of things or bytes. */
@@ -56,6 +58,8 @@ export interface OccurrenceRow {
     readonly scannedAt: number;
     /** Its findings were put away: they are no longer counted by anything. */
     readonly archived: boolean;
+    /** Its findings are no longer kept up to date. */
+    readonly inactive: boolean;
   };
   readonly vulnerability?: { readonly severity: number; readonly fixable: boolean };
 }
@@ -64,6 +68,8 @@ export interface Page<T> {
   readonly rows: readonly T[];
   /** Token of the next page; empty at the end. */
   readonly next: string;
+  /** Locations that are missing in it, as `projects/P/locations/L`. */
+  readonly unreachable?: readonly string[];
 }
 
 /** A buildx attestation is listed by its index as a platform that nothing runs on. */
