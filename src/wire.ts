@@ -137,6 +137,17 @@ export function list<Schema extends z.ZodType>(at: string, of: Schema) {
     });
 }
 
+/** Such a list, and how many elements were left out: where a count depends on it that the list is whole. */
+export function countedList<Schema extends z.ZodType>(at: string, of: Schema) {
+  const known = list(at, of);
+  return z.array(z.unknown()).transform((all, context) => {
+    const read = known.safeParse(all);
+    if (read.success) return { items: read.data, left: all.length - read.data.length };
+    for (const { message } of read.error.issues) context.addIssue({ code: 'custom', message });
+    return z.NEVER;
+  });
+}
+
 /** The values of an object, without the odd ones, which are reported. Keys may be any text. */
 export function dictionary<Schema extends z.ZodType>(at: string, of: Schema) {
   return z.record(z.string(), z.unknown()).transform((entries) => {

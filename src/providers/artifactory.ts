@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { CollectError } from '../errors.ts';
 import type { RegistryFacts } from '../model.ts';
 import { auth, duration, endpointUrl } from '../options.ts';
 import { defineProvider } from '../provider.ts';
@@ -103,7 +104,13 @@ export const artifactory = defineProvider<typeof options>({
   async *collect(given, context) {
     const api = createApi({ http: context.http(), endpoint: given.endpoint, auth: given.auth });
     const only = onlyByKey(context.only);
-    const targets = (await listTargets(api, given, context)).filter(({ key }) => !only || only.has(key));
+    let unreadable = 0;
+    const leftOut = (repositories: number) => {
+      unreadable = repositories;
+    };
+    const targets = (await listTargets(api, { ...given, leftOut }, context)).filter(
+      ({ key }) => !only || only.has(key),
+    );
 
     const user = context.session.keep('user', () => ({ isAdministrator: false }));
     const whole = !context.only;
@@ -146,7 +153,17 @@ export const artifactory = defineProvider<typeof options>({
     };
     const byKey = new Map(targets.map((target) => [target.key, target]));
     const images = new Map<string, number>();
-    let broken = false;
+    let broken = unreadable > 0;
+    if (unreadable > 0)
+      yield {
+        type: 'group-failed',
+        // No repository's name begins so.
+        prefix: '/',
+        error: new CollectError(
+          'invalid_response',
+          `Artifactory listed ${unreadable} repositories whose entry cannot be understood`,
+        ),
+      };
     yield* readSideBySide(
       { ...context, concurrency: given.aqlConcurrency ?? 2 },
       byKey.keys(),

@@ -4,7 +4,7 @@ import { chunksByPath, secondsOf } from '../../src/providers/artifactory/aql.ts'
 import { expiryOf, ownToken } from '../../src/providers/artifactory/credentials.ts';
 import { placeOf } from '../../src/providers/artifactory/layout.ts';
 import { bytesOf } from '../../src/providers/artifactory/sizes.ts';
-import { findingsOf } from '../../src/providers/artifactory/xray.ts';
+import { findingsOf } from '../../src/providers/artifactory/xray-list.ts';
 import { plainSecret } from '../../src/secret.ts';
 
 /** What JFrog writes, and what it means. */

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { CollectError } from '../../errors.ts';
 import { json } from '../../http.ts';
-import { count, isPastTime, list, optional, text } from '../../wire.ts';
+import { count, countedList, isPastTime, list, optional, text } from '../../wire.ts';
 import type { Api } from './api.ts';
 
 /**
@@ -13,6 +13,10 @@ import type { Api } from './api.ts';
  * https://docs.jfrog.com/artifactory/docs/aql-performance
  * - Three queries at once and 6,000 characters each by default; more are answered 429 and 400.
  */
+const stats = optional(
+  'stats',
+  z.array(z.object({ downloads: count, downloaded: optional('downloaded', z.string()) })),
+);
 const row = z.object({
   repo: text,
   path: text,
@@ -22,13 +26,11 @@ const row = z.object({
   sha256: optional('sha256', z.string()),
   created: optional('created', z.string()),
   modified: optional('modified', z.string()),
-  stats: optional(
-    'stats',
-    list(
-      'stats',
-      z.object({ downloads: optional('downloads', count), downloaded: optional('downloaded', z.string()) }),
-    ),
-  ),
+  // Absent of what was never downloaded; null here: what there is cannot be understood.
+  stats: z
+    .unknown()
+    .optional()
+    .transform((value) => (value === undefined || value === null ? undefined : (stats.parse(value) ?? null))),
   properties: optional(
     'properties',
     list('properties', z.object({ key: text, value: optional('value', z.string()) })),
@@ -37,7 +39,7 @@ const row = z.object({
 export type Row = z.infer<typeof row>;
 
 const answer = z.object({
-  results: list('results', row),
+  results: countedList('results', row),
   range: optional('range', z.object({ notification: z.string().nullish() })),
 });
 
@@ -52,9 +54,19 @@ export const idOf = ({ path, name }: Pick<Row, 'path' | 'name'>): string => `${p
 const listOf = (fields: readonly string[]): string => fields.map((field) => JSON.stringify(field)).join(',');
 
 export interface Aql {
-  /** Pages of items by path and name. Each item once. */
-  pages(criteria: Criteria, fields: readonly string[]): AsyncGenerator<readonly Row[]>;
-  /** All items at once, with fields of statistics or properties, which exclude paging. */
+  /**
+   * Pages of items by path and name. Each item once.
+   * @param leftOut told how many items of a page could not be understood
+   */
+  pages(
+    criteria: Criteria,
+    fields: readonly string[],
+    leftOut: (items: number) => void,
+  ): AsyncGenerator<readonly Row[]>;
+  /**
+   * All items at once, with fields of statistics or properties, which exclude paging.
+   * @throws CollectError where one of them cannot be understood
+   */
   all(criteria: Criteria, fields: readonly string[], operation: string): Promise<readonly Row[]>;
 }
 
@@ -79,7 +91,7 @@ export function createAql(given: {
     `items.find(${JSON.stringify(criteria)}).include(${listOf(fields)})`;
 
   return {
-    async *pages(criteria, fields) {
+    async *pages(criteria, fields, leftOut) {
       const seen = new Set<string>();
       let limit = pageSize;
       let offset = 0;
@@ -92,7 +104,11 @@ export function createAql(given: {
         // The last item of the page before comes again, to see whether the items moved meanwhile.
         const overlap = offset > 0 ? 1 : 0;
         const query = `${find(criteria, fields)}.sort({"$asc":["path","name"]}).offset(${offset - overlap}).limit(${limit + overlap})`;
-        const { results, range } = await ask(query, 'aql');
+        const {
+          results: { items: results, left },
+          range,
+        } = await ask(query, 'aql');
+        if (left > 0) leftOut(left);
         if (overlap === 1 && last !== undefined && !short && !results.some((one) => idOf(one) === last)) {
           // Something before this page was deleted, and what followed has moved into the pages that were read.
           last = undefined;
@@ -113,10 +129,10 @@ export function createAql(given: {
             'pagination',
             'the search of Artifactory repeats what it listed before: its pages never end',
           );
-        if (range?.notification && results.length > overlap && results.length < limit + overlap) {
+        if (range?.notification && results.length > overlap && results.length + left < limit + overlap) {
           // The server's own limit is lower: https://docs.jfrog.com/artifactory/docs/aql-performance
-          limit = results.length - overlap;
-        } else if (results.length < limit + overlap) {
+          limit = results.length + left - overlap;
+        } else if (results.length + left < limit + overlap) {
           if (seesAll()) return;
           short = true;
         }
@@ -125,10 +141,18 @@ export function createAql(given: {
       }
     },
     async all(criteria, fields, operation) {
-      const { results, range } = await ask(find(criteria, fields), operation);
+      const {
+        results: { items, left },
+        range,
+      } = await ask(find(criteria, fields), operation);
+      if (left > 0)
+        throw new CollectError(
+          'invalid_response',
+          `the search of Artifactory answered ${left} items that cannot be understood`,
+        );
       if (range?.notification)
         throw new CollectError('too_large', `the search of Artifactory was cut: ${range.notification}`);
-      return results;
+      return items;
     },
   };
 }

@@ -2,7 +2,7 @@ import pMap from 'p-map';
 import { z } from 'zod';
 import { CollectError } from '../../errors.ts';
 import { matchesDigest } from '../../images/digest.ts';
-import { parseManifest, sizeOf } from '../../images/manifest.ts';
+import { type Document, jsonOf, parseManifest, sizeOf } from '../../images/manifest.ts';
 import type { Kind } from '../../model.ts';
 import type { CollectContext } from '../../provider.ts';
 import { type Api, escapePath } from './api.ts';
@@ -17,6 +17,8 @@ export interface Content {
   readonly children?: readonly { readonly digest: string; readonly attestation: boolean }[];
   /** What it is attached to. */
   readonly subject?: string;
+  /** Something of it cannot be understood: what it is, what it lists, or what it is about. */
+  readonly vague?: true;
 }
 
 /** Reads those documents of which the search does not tell enough, each once. */
@@ -30,6 +32,34 @@ export interface Contents {
 }
 
 const subjectOf = z.object({ subject: z.object({ digest: z.string() }).nullish() });
+
+/** What is told of a manifest that cannot be understood; it is stored for good, so that it is not asked for again. */
+const vagueNotice = 'a manifest cannot be understood: what depends on it is unknown';
+
+/** What a document is; its bytes are those of its digest. */
+function contentOf(document: Document): Content {
+  try {
+    const record = parseManifest(document);
+    const subject = subjectOf.safeParse(jsonOf(document));
+    const size = record.kind === 'index' ? undefined : sizeOf(record);
+    // Sizes that are none make the size unknown, and nothing else.
+    const vague = record.incomplete || (record.odd !== undefined && !record.odd.startsWith('size'));
+    return {
+      kind: record.kind,
+      ...(size !== undefined && { size }),
+      ...(record.children && {
+        children: record.children.map(({ digest, kind }) => ({
+          digest,
+          attestation: kind === 'attestation',
+        })),
+      }),
+      ...(subject.data?.subject && { subject: subject.data.subject.digest }),
+      ...((vague || !subject.success) && { vague: true as const }),
+    };
+  } catch {
+    return { kind: 'other', vague: true };
+  }
+}
 
 export function createContents(given: {
   readonly api: Api;
@@ -59,34 +89,23 @@ export function createContents(given: {
       // 404: deleted meanwhile, or a cache's that has expired.
       accept: [404],
     });
-    if (response.status === 404) return undefined;
+    if (response.status === 404) {
+      context.tell(
+        `no manifest ${target.key}`,
+        { key: target.key, path: manifest.path },
+        'Artifactory lists a manifest and does not give it: what depends on it is unknown',
+      );
+      return undefined;
+    }
     if (matchesDigest(response.body, manifest.digest) === false)
       throw new CollectError(
         'invalid_response',
         `${response.url.origin} answered for ${manifest.path}/${name} with what has another digest than it says`,
       );
-    try {
-      const record = parseManifest(response);
-      const { subject } = subjectOf.parse(JSON.parse(response.body.toString('utf8')));
-      const size = record.kind === 'index' ? undefined : sizeOf(record);
-      return {
-        kind: record.kind,
-        ...(size !== undefined && { size }),
-        ...(record.children && {
-          children: record.children.map(({ digest, kind }) => ({
-            digest,
-            attestation: kind === 'attestation',
-          })),
-        }),
-        ...(subject && { subject: subject.digest }),
-      };
-    } catch (error) {
-      throw new CollectError(
-        'invalid_response',
-        `${response.url.origin} answered for ${manifest.path}/${name} with what is no manifest`,
-        { cause: error },
-      );
-    }
+    const content = contentOf(response);
+    if (content.vague)
+      context.tell(`vague manifest ${target.key}`, { key: target.key, path: manifest.path }, vagueNotice);
+    return content;
   }
 
   return {

@@ -3,7 +3,7 @@ import { CollectError } from '../../errors.ts';
 import { json } from '../../http.ts';
 import type { RegistryFacts } from '../../model.ts';
 import type { CollectContext } from '../../provider.ts';
-import { list, optional, text } from '../../wire.ts';
+import { expected, list, optional, text } from '../../wire.ts';
 import type { Api } from './api.ts';
 
 /** What it says of its own running. */
@@ -16,7 +16,7 @@ const part = z.object({ state: text });
 /** https://jfrog.com/help/r/jfrog-rest-apis/health-check */
 const health = z.object({
   router: part,
-  services: optional('services', list('services', part.extend({ service_id: text }))),
+  services: expected('services', list('services', part.extend({ service_id: text }))),
 });
 /** https://github.com/jfrog/jfrog-client-go/blob/master/artifactory/services/system.go: nodes of a cluster. */
 const cluster = z.object({

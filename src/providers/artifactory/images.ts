@@ -27,11 +27,20 @@ export function entriesOf(manifests: readonly Manifest[]): Map<string, Entry> {
 /** What the manifests of one image are to each other. */
 export interface Sorted {
   /** What is counted, with its kind; an index with its platforms where its document was read. */
-  readonly rows: ReadonlyMap<string, { readonly kind: Kind; readonly platforms?: readonly string[] }>;
+  readonly rows: ReadonlyMap<
+    string,
+    {
+      readonly kind: Kind;
+      readonly platforms?: readonly string[] /** It may be another. */;
+      readonly vague?: true;
+    }
+  >;
   /** Digests that have a signature. */
   readonly signed: ReadonlySet<string>;
   /** Documents that tell what is not known yet. */
   readonly unread: readonly Manifest[];
+  /** Whether all documents that are needed were read and understood. */
+  readonly whole: boolean;
 }
 
 /** An index may list indexes; deeper than this it is not something that people build. */
@@ -46,7 +55,7 @@ export function sortEntries(
   contents: Pick<Contents, 'of'>,
   packageType: Target['packageType'],
 ): Sorted {
-  const rows = new Map<string, { kind: Kind; platforms?: readonly string[] }>();
+  const rows = new Map<string, { kind: Kind; platforms?: readonly string[]; vague?: true }>();
   const unread: Manifest[] = [];
   const signed = new Set<string>();
   const listed = new Map<string, 'platform' | 'attestation'>();
@@ -54,12 +63,16 @@ export function sortEntries(
   /** What an index of referrers lists, and what that is about: the documents themselves need not say it. */
   const attachedTo = new Map<string, string>();
   let hidden = false;
+  let whole = true;
 
+  /** What an entry's document says; undefined where it was not read or cannot be understood. */
   const content = (entry: Entry): Content | undefined => {
     const known = contents.of(entry.digest);
     const [first] = entry.manifests;
     if (!known && first) unread.push(first);
-    return known;
+    if (known && !known.vague) return known;
+    whole = false;
+    return undefined;
   };
   const platformsOf = (children: NonNullable<Content['children']>, depth: number): string[] =>
     children.flatMap(({ digest, attestation }) => {
@@ -102,15 +115,17 @@ export function sortEntries(
     else if (packageType === 'helmoci' && tagged) rows.set(entry.digest, { kind: 'chart' });
     else if (packageType === 'docker' && tagged) rows.set(entry.digest, { kind: 'image' });
     // While an index was not read, what has no tag may be its platform.
-    else if (hidden && !tagged) rows.set(entry.digest, { kind: 'platform' });
+    else if (hidden && !tagged) rows.set(entry.digest, { kind: 'platform', vague: true });
     else {
       const known = content(entry);
-      rows.set(entry.digest, { kind: known?.kind ?? (tagged ? 'image' : 'other') });
+      // As a part of something it has to have a size for the sum to be known.
+      if (known || tagged) rows.set(entry.digest, { kind: known?.kind ?? 'image' });
+      else rows.set(entry.digest, { kind: 'platform', vague: true });
       const subject = known?.subject ?? attachedTo.get(entry.digest);
       if (known?.kind === 'signature' && subject !== undefined) signed.add(subject);
     }
   }
-  return { rows, signed, unread };
+  return { rows, signed, unread, whole };
 }
 
 /** The tags of an entry that name an image. */

@@ -95,14 +95,15 @@ export async function listManifests(
   options: {
     readonly only?: readonly string[];
     statsFailed(error: unknown): void;
-    nameless(path: string): void;
+    /** Told of an image of which a manifest has no digest; undefined: something has no name either. */
+    nameless(image: string | undefined): void;
   },
 ): Promise<Manifest[]> {
   const criteria = criteriaOf(target, options.only);
   const found: Manifest[] = [];
   let stats = true;
   let page = 0;
-  for await (const rows of aql.pages(criteria, fields)) {
+  for await (const rows of aql.pages(criteria, fields, () => options.nameless(undefined))) {
     page += 1;
     const unnamed = rows.filter((row) => !isSha256(row.sha256) && placeOf(row.path)?.tag !== undefined);
     const named = unnamed.length > 0 ? await digestsOf(aql, criteria, unnamed) : new Map<string, Row>();
@@ -110,7 +111,10 @@ export async function listManifests(
     for (const row of rows) {
       const manifest = manifestOf(named.get(idOf(row)) ?? row);
       if (manifest) manifests.set(idOf(row), manifest);
-      else if (placeOf(row.path)) options.nameless(row.path);
+      else {
+        const place = placeOf(row.path);
+        if (place) options.nameless(place.image);
+      }
     }
     const folders = new Set([...manifests.values()].filter(({ index }) => index).map(({ path }) => path));
     for (const [id, manifest] of manifests) {
@@ -150,6 +154,8 @@ async function addStats(
   for (const item of asked) {
     const manifest = manifests.get(idOf(item));
     if (!manifest) continue;
+    // Those that cannot be understood are unknown.
+    if (item.stats === null) continue;
     // What was never downloaded has no statistics.
     const [first] = item.stats ?? [];
     const pulledAt = secondsOf(first?.downloaded);

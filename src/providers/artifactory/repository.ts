@@ -45,8 +45,8 @@ async function isDeleted({ api }: Scope, target: Target): Promise<boolean> {
     accept: [400, 403, 404],
   });
   if (response.status !== 400 && response.status !== 404) return false;
-  const listed = await listRepositories(api);
-  return !listed.some(({ key }) => key === target.key);
+  const { items, left } = await listRepositories(api);
+  return left === 0 && !items.some(({ key }) => key === target.key);
 }
 
 /**
@@ -122,12 +122,12 @@ function toImages(
   sizes: ReadonlyMap<string, number>,
   scans: Awaited<ReturnType<Xray['scansOf']>>,
 ): Image[] {
-  const known = sorted.unread.length === 0;
-  return [...sorted.rows].flatMap(([digest, { kind, platforms }]) => {
+  const known = sorted.whole;
+  return [...sorted.rows].flatMap(([digest, { kind, platforms, vague }]) => {
     const entry = entries.get(digest);
     if (!entry) return [];
     const tags = imageTagsOf(entry);
-    const sizeBytes = sizes.get(digest);
+    const sizeBytes = vague ? undefined : sizes.get(digest);
     const isImage = kind === 'image' || kind === 'index';
     const signed = sorted.signed.has(digest) || (known ? false : undefined);
     return {
@@ -136,15 +136,27 @@ function toImages(
       ...(tags.length > 0 && { tags }),
       ...(platforms && { platforms }),
       ...(sizeBytes !== undefined && { sizeBytes }),
-      ...factsOf(entry),
+      ...(!vague && factsOf(entry)),
       ...(isImage && signed !== undefined && { signed }),
-      ...((isImage || kind === 'platform') && scans?.get(digest)),
+      ...((isImage || kind === 'platform') && scans?.of.get(digest)),
     };
   });
 }
 
+/** Whether something that may be a part of an image was pushed after all that is one. */
+function isNewestVague({ entries, sorted }: ImageRepository): boolean {
+  const newest = (isVague: boolean): number =>
+    [...sorted.rows].reduce((latest, [digest, { vague = false }]) => {
+      const entry = entries.get(digest);
+      return vague === isVague && entry ? Math.max(latest, factsOf(entry).pushedAt ?? 0) : latest;
+    }, 0);
+  return newest(true) > newest(false);
+}
+
 /** Pulls of images: of a multi-platform one the pull of its platform counts, and not that of its index besides. */
 function pullsOf({ entries, sorted }: ImageRepository): number | undefined {
+  // What may be an image may have been pulled.
+  if (!sorted.whole) return undefined;
   let pulls = 0;
   for (const { digest, manifests } of entries.values()) {
     if (!isSized(sorted.rows.get(digest)?.kind)) continue;
@@ -167,11 +179,19 @@ export async function* readTarget(
   only: readonly string[] | undefined,
 ): AsyncGenerator<Observation> {
   const { context, aql } = scope;
+  /** Images of which not all manifests are known; undefined among them stands for any. */
+  const incomplete = new Set<string | undefined>();
   const manifests = await listManifests(aql, target, {
     ...(only && { only }),
     statsFailed: (error) => context.degraded('pull_times', error),
-    nameless: (path) =>
-      context.log.debug({ key: target.key, path }, 'a manifest without a digest is left out'),
+    nameless(image) {
+      incomplete.add(image);
+      context.tell(
+        `nameless ${target.key} ${image}`,
+        { key: target.key, image },
+        'Artifactory lists a manifest without a digest or a name: the counts of the image are unknown',
+      );
+    },
   });
   if (!only) await doubtNothing(scope, target, manifests.length);
 
@@ -183,7 +203,7 @@ export async function* readTarget(
     byImage.set(name, list);
     list.push(manifest);
   }
-  const none: Sorted = { rows: new Map(), signed: new Set(), unread: [] };
+  const none: Sorted = { rows: new Map(), signed: new Set(), unread: [], whole: true };
   const repositories = [...byImage].map(
     ([repository, list]): ImageRepository => ({ repository, entries: entriesOf(list), sorted: none }),
   );
@@ -201,16 +221,24 @@ export async function* readTarget(
   for (const one of repositories) {
     const { repository, entries, sorted } = one;
     const pulls = pullsOf(one);
-    const whole = sorted.unread.length === 0;
+    const { whole } = sorted;
     const tags = [...entries.values()].flatMap(imageTagsOf);
+    const isIncomplete = incomplete.has(undefined) || incomplete.has(repository.slice(target.key.length + 1));
+    const unscanned = [...entries.keys()].some((digest) => scans?.unknown.has(digest));
     yield {
       type: 'repository',
       repository,
       facts: {
-        practices: { ...practices, no_latest_tag: !tags.includes('latest') },
+        practices: {
+          ...practices,
+          ...((tags.includes('latest') || !isIncomplete) && { no_latest_tag: !tags.includes('latest') }),
+        },
         listsUntagged: whole,
         ...(pulls !== undefined && { pulls }),
         ...(!whole && { unknownKinds: openKinds }),
+        ...((!whole || unscanned) && { findingsUnknown: true }),
+        ...(isIncomplete && { unreadTags: 'all' }),
+        ...(isNewestVague(one) && { newestUnknown: true }),
       },
     };
     yield { type: 'images', repository, images: toImages(one, sizes, scans) };

@@ -1,3 +1,4 @@
+import { CollectError } from '../../errors.ts';
 import type { Memory } from '../../provider.ts';
 import { type Aql, chunksByPath, type Row } from './aql.ts';
 import type { Contents } from './contents.ts';
@@ -44,7 +45,10 @@ export async function readSizes(given: {
     }
   };
   const criteria = { repo: target.storage, type: 'file', name: { $match: 'sha256__*' } };
-  if (unknown.size > namedAtMost) for await (const rows of aql.pages(criteria, fields)) add(rows);
+  const leftOut = (): never => {
+    throw new CollectError('invalid_response', 'the search of Artifactory left out blobs: sizes are unknown');
+  };
+  if (unknown.size > namedAtMost) for await (const rows of aql.pages(criteria, fields, leftOut)) add(rows);
   else
     for (const chunk of chunksByPath(criteria, [...unknown.keys()]))
       add(await aql.all(chunk, fields, 'aql_blobs'));

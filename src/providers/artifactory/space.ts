@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { json } from '../../http.ts';
 import type { Quota, RegistryFacts } from '../../model.ts';
 import type { CollectContext } from '../../provider.ts';
-import { count, list, optional, text } from '../../wire.ts';
+import { count, expected, list, optional, text } from '../../wire.ts';
 import { type Api, needing } from './api.ts';
 import type { Target } from './layout.ts';
 import { bytesOf } from './sizes.ts';
@@ -11,7 +11,7 @@ const size = optional('size', z.union([z.string(), z.number()]));
 /** https://jfrog.com/help/r/jfrog-rest-apis/get-storage-summary-info */
 const storageInfo = z.object({
   binariesSummary: z.object({ binariesSize: size }),
-  fileStoreSummary: optional(
+  fileStoreSummary: expected(
     'fileStoreSummary',
     z.object({ storageType: optional('storageType', text), totalSpace: size, usedSpace: size }),
   ),
@@ -29,10 +29,21 @@ const storageInfo = z.object({
  * sharded, has no such bound: there Artifactory tells zeros, `N/A`, or the disk of its cache.
  * https://jfrog.com/help/r/jfrog-installation-setup-documentation/filestore-configuration
  */
-function fileStore(store: z.infer<typeof storageInfo>['fileStoreSummary']): Quota[] {
+function fileStore(
+  store: z.infer<typeof storageInfo>['fileStoreSummary'],
+  { tell }: Pick<CollectContext, 'tell'>,
+): Quota[] {
   if (!store || (store.storageType && !/^file-?system$/i.test(store.storageType))) return [];
   const [used, limit] = [bytesOf(store.usedSpace), bytesOf(store.totalSpace)];
-  return used !== undefined && limit ? [{ quota: 'storage', used, limit }] : [];
+  if (used !== undefined && limit) return [{ quota: 'storage', used, limit }];
+  // What has no bound says so in a word.
+  if (![store.usedSpace, store.totalSpace].some((said) => /N\/A|infinite/i.test(String(said))))
+    tell(
+      'file store',
+      { usedSpace: store.usedSpace, totalSpace: store.totalSpace },
+      'Artifactory tells no usable size of its file store: the quota storage is unknown',
+    );
+  return [];
 }
 
 /**
@@ -66,7 +77,7 @@ export async function readStorage(
     });
     return {
       ...(storageBytes !== undefined && { storageBytes }),
-      quotas: [...fileStore(info.fileStoreSummary), ...quotas],
+      quotas: [...fileStore(info.fileStoreSummary, context), ...quotas],
     };
   };
 }

@@ -3,13 +3,14 @@ import { z } from 'zod';
 import { CollectError } from '../../errors.ts';
 import { json } from '../../http.ts';
 import type { CollectContext } from '../../provider.ts';
-import { list, text } from '../../wire.ts';
+import { countedList, text } from '../../wire.ts';
 import { type Api, needing } from './api.ts';
 import type { Target } from './layout.ts';
 
 /** https://jfrog.com/help/r/jfrog-rest-apis/get-repositories */
-const repositoryList = list('repositories', z.object({ key: text, type: text, packageType: text }));
-type Listed = z.infer<typeof repositoryList>[number];
+const repositoryList = countedList('repositories', z.object({ key: text, type: text, packageType: text }));
+type Listing = z.infer<typeof repositoryList>;
+type Listed = Listing['items'][number];
 
 const classes: Readonly<Record<string, Target['type'] | 'none'>> = {
   local: 'local',
@@ -20,8 +21,8 @@ const classes: Readonly<Record<string, Target['type'] | 'none'>> = {
 };
 const packageTypes: readonly string[] = ['docker', 'oci', 'helmoci'] satisfies Target['packageType'][];
 
-/** All repositories that the credentials may see. @throws CollectError when they cannot be listed */
-export async function listRepositories(api: Api): Promise<readonly Listed[]> {
+/** All repositories that the credentials may see, and how many more could not be understood. @throws CollectError when they cannot be listed */
+export async function listRepositories(api: Api): Promise<Listing> {
   try {
     return json(
       await api.request({ path: 'artifactory/api/repositories', operation: 'repositories' }),
@@ -61,11 +62,15 @@ export async function listTargets(
   given: {
     readonly keys?: readonly string[] | undefined;
     readonly types?: readonly Target['type'][] | undefined;
+    /** Told how many repositories could not be understood. */
+    leftOut(repositories: number): void;
   },
   context: CollectContext,
 ): Promise<Target[]> {
+  const { items, left } = await listRepositories(api);
+  if (left > 0) given.leftOut(left);
   const wanted: readonly Target['type'][] = given.types ?? ['local', 'remote', 'federated'];
-  const targets = (await listRepositories(api)).flatMap((listed) => {
+  const targets = items.flatMap((listed) => {
     const target = targetOf(listed, context);
     return target && wanted.includes(target.type) ? [target] : [];
   });

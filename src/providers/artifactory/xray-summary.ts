@@ -10,9 +10,16 @@ import type { Manifest, Target } from './layout.ts';
 /** What Xray says of one manifest. */
 export type Scan = Pick<Image, 'findings' | 'scanStatus' | 'scannedAt'>;
 
+/** What Xray says of some manifests, by digest. */
+export interface Scans {
+  readonly of: ReadonlyMap<string, Scan>;
+  /** Those of which it could not be read. */
+  readonly unknown: ReadonlySet<string>;
+}
+
 /** Findings of images by the summary of artifacts: for an Xray that has no list of scans (before 3.54). */
 export interface Summaries {
-  scansOf(target: Target, manifests: readonly Manifest[]): Promise<Map<string, Scan>>;
+  scansOf(target: Target, manifests: readonly Manifest[]): Promise<Scans>;
 }
 
 /** Answers hold every issue in full: few images at once keep them small. */
@@ -95,7 +102,7 @@ export async function summariesOf(api: Api, context: CollectContext): Promise<Su
       );
     context.absent('findings');
     context.log.debug({}, 'there is no Xray: findings are not to be had');
-    return { scansOf: async () => new Map() };
+    return { scansOf: async () => ({ of: new Map(), unknown: new Set() }) };
   }
   let version: 'v2' | 'v1' = 'v2';
 
@@ -150,7 +157,7 @@ export async function summariesOf(api: Api, context: CollectContext): Promise<Su
           throw needing(`the permission Read on ${target.key}`, error);
         }
       }
-      return scans;
+      return { of: scans, unknown: new Set(unique.filter((digest) => !scans.has(digest))) };
     },
   };
 }

@@ -1,47 +1,25 @@
 import pMap from 'p-map';
 import { z } from 'zod';
-import { CollectError } from '../../errors.ts';
 import { json } from '../../http.ts';
-import type { Findings, ScanStatus } from '../../model.ts';
+import type { ScanStatus } from '../../model.ts';
 import type { CollectContext } from '../../provider.ts';
-import { count, list, optional, text } from '../../wire.ts';
 import { type Api, needing } from './api.ts';
 import { secondsOf } from './aql.ts';
 import type { Manifest, Target } from './layout.ts';
-import { type Scan, type Summaries, summariesOf } from './xray-summary.ts';
+import { listScans } from './xray-list.ts';
+import { type Scan, type Scans, type Summaries, summariesOf } from './xray-summary.ts';
 
 export interface Xray {
-  /** Scans of manifests by digest; undefined where Xray could not be asked. */
-  scansOf(target: Target, manifests: readonly Manifest[]): Promise<ReadonlyMap<string, Scan> | undefined>;
+  /** Scans of manifests; undefined where Xray could not be asked. */
+  scansOf(target: Target, manifests: readonly Manifest[]): Promise<Scans | undefined>;
 }
 
-/**
- * Xray gives up after 30 s and answers 500; fewer rows are the way out. 1,000 worked where 4,000 did not:
- * https://jfrog.com/help/r/xray-how-to-resolve-error-failed-to-get-artifacts-from-xray-get-artifacts-rest-api
- */
-const mostRows = 1000;
-const fewestRows = 100;
-const maxPages = 10_000;
 /** After so many statuses that could not be read, no more are asked for in that poll. */
 const mostFailures = 3;
 const permission = 'the permission Read on the repositories, and Xray to index them';
 /** How long a status stands where this poll may not ask again. */
 const statusSeconds = 86_400;
 
-const issues = z.object({
-  critical: count.nullish(),
-  high: count.nullish(),
-  medium: count.nullish(),
-  low: count.nullish(),
-  information: count.nullish(),
-  unknown: count.nullish(),
-  total: count.nullish(),
-});
-/** https://jfrog.com/help/r/xray-rest-apis/scans-list-get-artifacts */
-const listing = z.object({
-  data: list('data', z.object({ repo_path: text, sec_issues: optional('sec_issues', issues) })).nullable(),
-  offset: z.coerce.number(),
-});
 /** https://jfrog.com/help/r/xray-rest-apis/artifact-scan-status */
 const scanState = z.object({ status: z.string(), time: z.string().nullish() });
 const artifactStatus = z.object({
@@ -59,25 +37,6 @@ const statuses: Readonly<Record<string, ScanStatus>> = {
   FAILED: 'failed',
 };
 
-/**
- * Counts of a row. Severities without findings are left out of it; what the total says beyond those that are there is
- * of a severity that is not known here. Without either nothing is known.
- */
-export function findingsOf(counted: z.infer<typeof issues> | null | undefined): Findings | undefined {
-  if (!counted) return undefined;
-  const { critical, high, medium, low, information, unknown, total } = counted;
-  const named = [critical, high, medium, low, information, unknown].map((count) => count ?? 0);
-  const sum = named.reduce((a, b) => a + b, 0);
-  if (typeof total !== 'number' && sum === 0) return undefined;
-  const [CRITICAL = 0, HIGH = 0, MEDIUM = 0, LOW = 0, NEGLIGIBLE = 0, UNKNOWN = 0] = named;
-  const more = Math.max(0, (total ?? sum) - sum);
-  return { counts: { CRITICAL, HIGH, MEDIUM, LOW, NEGLIGIBLE, UNKNOWN: UNKNOWN + more } };
-}
-
-/** The folder of a manifest as Xray names it: `/image/tag/manifest.json`, or without the file or the slash. */
-const folderOf = (repoPath: string): string =>
-  repoPath.replace(/^\/+|\/+$/g, '').replace(/\/(?:list\.)?manifest\.json$/, '');
-
 export function createXray(given: {
   readonly api: Api;
   readonly context: CollectContext;
@@ -91,41 +50,6 @@ export function createXray(given: {
   /** Statuses that could not be read in this poll. */
   let failures = 0;
   let summaries: Summaries | undefined;
-
-  /** Findings by folder; undefined where Xray has no such list. */
-  async function listScans(repo: string): Promise<Map<string, Findings | undefined> | undefined> {
-    const found = new Map<string, Findings | undefined>();
-    let offset: number | undefined;
-    let rows = mostRows;
-    const seen = new Set<number>();
-    for (let page = 0; page < maxPages; page += 1) {
-      const response = await api.request({
-        path: 'xray/api/v1/artifacts',
-        query: {
-          repo,
-          num_of_rows: String(rows),
-          order_by: 'created',
-          direction: 'desc',
-          ...(offset !== undefined && { offset: String(offset) }),
-        },
-        operation: 'xray_artifacts',
-        accept: rows > fewestRows ? [404, 500] : [404],
-      });
-      if (response.status === 500) {
-        rows = Math.max(fewestRows, Math.floor(rows / 4));
-        continue;
-      }
-      if (response.status === 404) return offset === undefined ? undefined : found;
-      if (!memory.get('xray')) memory.set('xray', true);
-      const { data, offset: next } = json(response, listing);
-      for (const row of data ?? []) found.set(folderOf(row.repo_path), findingsOf(row.sec_issues));
-      if (next < 0 || (data ?? []).length === 0) return found;
-      if (seen.has(next)) break;
-      seen.add(next);
-      offset = next;
-    }
-    throw new CollectError('pagination', `the list of scans of ${repo} never ends`);
-  }
 
   /** @param listed whether Xray lists it: then it needs to be heard once only that the scan is done */
   async function status(target: Target, manifest: Manifest, listed: boolean): Promise<Scan | undefined> {
@@ -190,19 +114,25 @@ export function createXray(given: {
     }
   }
 
-  async function read(target: Target, manifests: readonly Manifest[]): Promise<Map<string, Scan>> {
+  async function read(target: Target, manifests: readonly Manifest[]): Promise<Scans> {
     if (summaries) return summaries.scansOf(target, manifests);
-    let listed = await listScans(target.storage);
+    let listed = await listScans({ api, memory }, target.storage);
     // Which of the two names a remote repository has in Xray's list is not written down.
-    if (listed?.size === 0 && target.storage !== target.key) listed = await listScans(target.key);
+    if (listed?.findings.size === 0 && target.storage !== target.key)
+      listed = await listScans({ api, memory }, target.key);
     if (!listed) {
       summaries = await summariesOf(api, context);
       return summaries.scansOf(target, manifests);
     }
     const scans = new Map<string, Scan>();
+    const unknown = new Set<string>();
     const ask: Manifest[] = [];
     for (const manifest of manifests) {
-      const findings = listed.get(manifest.path);
+      const findings = listed.findings.get(manifest.path);
+      if (listed.odd.has(manifest.path) || (!findings && !listed.whole && !manifest.index)) {
+        unknown.add(manifest.digest);
+        continue;
+      }
       const clean = findings && Object.values(findings.counts).every((count) => count === 0);
       if (findings && !clean) scans.set(manifest.digest, { findings, scanStatus: 'complete' });
       // Xray tells the platforms of an index, and the index itself at most besides.
@@ -216,24 +146,28 @@ export function createXray(given: {
     await pMap(
       open,
       async (manifest) => {
-        const findings = listed.get(manifest.path);
+        const findings = listed.findings.get(manifest.path);
         const said = await statusOrFailure(target, manifest, findings !== undefined);
         // What was listed stays; whether the image is clean is unknown.
-        if (said === 'failed') return;
-        if (!findings) scans.set(manifest.digest, said?.scanStatus ? said : { scanStatus: 'none' });
+        if (said === 'failed' || (said && !said.scanStatus)) {
+          unknown.add(manifest.digest);
+          return;
+        }
+        if (!findings) scans.set(manifest.digest, said ?? { scanStatus: 'none' });
         else if (said?.scanStatus === 'complete') scans.set(manifest.digest, { ...said, findings });
         else if (said) scans.set(manifest.digest, said);
         else if (!hasStatus) scans.set(manifest.digest, { findings, scanStatus: 'complete' });
       },
       { concurrency: context.concurrency },
     );
-    return scans;
+    for (const digest of scans.keys()) unknown.delete(digest);
+    return { of: scans, unknown };
   }
 
   let broken = false;
   return {
     async scansOf(target, manifests) {
-      if (broken || manifests.length === 0) return broken ? undefined : new Map();
+      if (broken || manifests.length === 0) return broken ? undefined : { of: new Map(), unknown: new Set() };
       try {
         return await read(target, manifests);
       } catch (error) {

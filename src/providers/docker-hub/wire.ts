@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { count, expected, list, optional, pastTime, text } from '../../wire.ts';
+import { count, countedList, expected, list, optional, pastTime, text } from '../../wire.ts';
 
 /**
  * What Docker Hub answers, as far as it is used. Nearly every field may be null or absent: its reference does not say
@@ -53,21 +53,14 @@ export const listedTag = z.object({
 });
 export type ListedTag = z.infer<typeof listedTag>;
 
-/** A page of anything; `results` is what makes it one. `left` tells how many of them could not be understood. */
-export const pageOf = <Item extends z.ZodType>(item: Item) => {
-  const results = list('results', item);
-  return z.object({
+/** A page of anything; `results` is what makes it one. */
+export const pageOf = <Item extends z.ZodType>(item: Item) =>
+  z.object({
     count: optional('count', count),
     // Empty at the end, where it is not null. What is no text is no end.
     next: z.string().max(4_096).nullish(),
-    results: z.array(z.unknown()).transform((all, context) => {
-      const read = results.safeParse(all);
-      if (read.success) return { items: read.data, left: all.length - read.data.length };
-      for (const { message } of read.error.issues) context.addIssue({ code: 'custom', message });
-      return z.NEVER;
-    }),
+    results: countedList('results', item),
   });
-};
 
 /** Of every error of the API: {message, errinfo} or {detail}. */
 export const hubError = z.union([z.object({ message: z.string() }), z.object({ detail: z.string() })]);

@@ -1,44 +1,16 @@
 import type { MutationOptions } from '../suite.ts';
 
 export const rules: MutationOptions = {
-  optional: [],
-  plausible: [],
-  pending: [
-    'GET /artifactory/api/repositories | [].key | number for text',
-    'GET /artifactory/api/repositories | [].packageType | list for text',
-    'GET /artifactory/api/repositories/{name} | answer | {}',
-    'GET /artifactory/api/storageinfo | fileStoreSummary | absent',
-    'GET /artifactory/api/storageinfo | fileStoreSummary.usedSpace | number for text',
-    'GET /artifactory/api/system/ping | answer | redirect to another address',
-    'GET /artifactory/{repository}/{digest}/manifest.json | answer | HTML with 200',
-    'GET /artifactory/{repository}/{digest}/manifest.json | answer | redirect to another address',
-    'GET /artifactory/{repository}/{digest}/manifest.json | answer | status 401',
-    'GET /artifactory/{repository}/{digest}/manifest.json | config | absent',
-    'GET /artifactory/{repository}/{digest}/manifest.json | config.mediaType | absent',
-    'GET /artifactory/{repository}/{digest}/manifest.json | config.mediaType | null',
-    'GET /artifactory/{repository}/{digest}/manifest.json | layers[].size | 1e308',
-    'GET /artifactory/{repository}/{digest}/manifest.json | layers[].size | 2^53+1',
-    'GET /artifactory/{repository}/{digest}/manifest.json | mediaType | list for text',
-    'GET /artifactory/{repository}/{digest}/manifest.json | schemaVersion | -1',
-    'GET /artifactory/{repository}/{tag}/list.manifest.json | annotations.of | ""',
-    'GET /artifactory/{repository}/{tag}/list.manifest.json | annotations.of | 0',
-    'GET /artifactory/{repository}/{tag}/list.manifest.json | manifests[].digest | absent',
-    'GET /artifactory/{repository}/{tag}/list.manifest.json | manifests[].digest | list for text',
-    'GET /artifactory/{repository}/{tag}/list.manifest.json | manifests[].platform.architecture | list for text',
-    'GET /artifactory/{repository}/{tag}/list.manifest.json | manifests[].platform.os | ""',
-    'GET /artifactory/{repository}/{tag}/list.manifest.json | manifests[].size | ""',
-    'GET /artifactory/{repository}/{tag}/list.manifest.json | one answer | empty body',
-    'GET /artifactory/{repository}/{tag}/list.manifest.json | schemaVersion | -1',
-    'GET /artifactory/{repository}/{tag}/list.manifest.json | schemaVersion | half',
-    'GET /xray/api/v1/artifacts | data | null',
-    'GET /xray/api/v1/artifacts | data[].sec_issues.critical | 1e308',
-    'GET /xray/api/v1/artifacts | data[].sec_issues.information | 2^53+1',
-    'GET /xray/api/v1/artifacts | data[].sec_issues.low | half',
-    'GET /xray/api/v1/artifacts | data[].sec_issues.medium | -1',
-    'GET /xray/api/v1/artifacts | data[].sec_issues.medium | 1e308',
-    'POST /artifactory/api/search/aql items.find | results[].path | number for text',
-    'POST /xray/api/v1/artifact/status | overall.status | 0',
-    'POST /xray/api/v1/artifact/status | overall.status | absent',
-    'POST /xray/api/v1/artifact/status | overall.status | number for text',
+  optional: [
+    // Xray leaves out severities without findings, and lists nothing as null, as Go does.
+    'GET /xray/api/v1/artifacts | data',
+    'GET /xray/api/v1/artifacts | data[].sec_issues*',
   ],
+  plausible: [
+    // A ping that is not answered well is what "down" means.
+    'GET /artifactory/api/system/ping | answer | *',
+    // Sizes are told as text, and a number of bytes is one.
+    'GET /artifactory/api/storageinfo | fileStoreSummary.*Space | number for text',
+  ],
+  pending: [],
 };
