@@ -164,6 +164,8 @@ function take(page: readonly RepositoryRow[], listed: Listed, context: CollectCo
       listed.storageBytes = undefined;
       return [];
     }
+    // Listed twice, as where the list changed under way.
+    if (listed.toRead.has(idOf(repository))) return [];
     const isRepository = isRead(repository, context);
     if (isRepository && !isCount(sizeBytes)) {
       context.tell(
