@@ -199,6 +199,23 @@ describe.each(['grpc', 'rest'] as const)('over %s', (transport) => {
     ]);
   });
 
+  test('an index that does not say what it lists makes no untagged images of its platforms', async () => {
+    const { running } = await poll({
+      transport,
+      estate: estateOf({
+        'a/app': [
+          { digest: digest('index'), kind: 'index', tags: ['v1'], platforms: [] },
+          { digest: digest('amd64'), tags: [] },
+          { digest: digest('arm64'), tags: [] },
+        ],
+      }),
+    });
+    expect(await running.value('repository_tags')).toBe(1);
+    expect(
+      await running.lines('repository_images', 'repository_artifacts', 'repository_vulnerable_images'),
+    ).toEqual(['repository_images{repository="a/app",state="tagged"} 1']);
+  });
+
   test('a size or time that is not said is unknown, not 0', async () => {
     const { running } = await poll({
       transport,
