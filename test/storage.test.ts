@@ -221,7 +221,7 @@ describe('a damaged snapshot is set aside', () => {
 
 const kills = process.env['LONG'] === '1' ? 500 : 20;
 test(`${kills} times kill -9 while saving: no snapshot is lost or damaged, and none goes back`, {
-  timeout: kills * 3000,
+  timeout: kills * 30_000,
 }, async () => {
   const path = await folder();
   let last = 0;

@@ -169,5 +169,5 @@ describe.skipIf(!moto)('ECR as moto speaks it', () => {
     } finally {
       await running.stop();
     }
-  }, 120_000);
+  });
 });

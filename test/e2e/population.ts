@@ -69,7 +69,7 @@ export async function pushPopulation(registry: string, folder: string): Promise<
         `oci:${layout}:${tag}`,
         to,
       ],
-      { timeout: 30_000 },
+      { timeout: 300_000 },
     );
   };
   await skopeo('team/app', v1, 'v1');

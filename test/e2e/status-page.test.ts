@@ -87,7 +87,7 @@ describe.skipIf(!programs('chromium'))('the status page in a browser', () => {
         'slow waiting',
       ]);
       expect(registries.at(-1)?.polling?.done).toBe(3);
-    }, 30_000);
+    });
   });
 
   afterAll(async () => {
@@ -145,7 +145,7 @@ describe.skipIf(!programs('chromium'))('the status page in a browser', () => {
     await simulators.at(-1)?.close();
     await eventually(async () => {
       expect(await section(page, 'slow')).not.toContain('Polling');
-    }, 20_000);
+    });
     expect(page.requests.length).toBeGreaterThan(1);
   });
 });

@@ -154,7 +154,7 @@ test('a disk that refuses is told of, and the next writing saves the counters wi
   expect((await readBack(saved[0] ?? 0)).pushes).toEqual({});
 });
 
-test('the file is written anew when it is long, and stays bounded', { timeout: 120_000 }, async () => {
+test('the file is written anew when it is long, and stays bounded', async () => {
   const { journal, ids, saved } = open();
   let largest = 0;
   for (let round = 0; round < 60; round += 1) {

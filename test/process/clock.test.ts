@@ -91,6 +91,6 @@ describe.skipIf(!there)('on the real process', () => {
       expect(second.told()).toMatch(/level=warn msg="the saved snapshot is of the future/);
       await at.polled();
       expect(await second.metric('container_registry_up')).toBe(1);
-    }, 120_000);
+    });
   });
 });

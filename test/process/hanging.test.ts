@@ -45,7 +45,7 @@ describe.skipIf(!there)('while the storage folder hangs, as a network volume doe
     release();
     await until(async () => (await exporter.metric('container_registry_exporter_state_saved')) === 1);
     expect(exporter.told()).toContain('saving the snapshot works again');
-  }, 120_000);
+  });
 
   test('SIGTERM ends the exporter within its five seconds, with 0', async () => {
     const exporter = start();
@@ -57,7 +57,7 @@ describe.skipIf(!there)('while the storage folder hangs, as a network volume doe
     expect(await exporter.ended).toBe(0);
     // Five, and what a machine with much else to do takes.
     expect(performance.now() - at0).toBeLessThan(50_000);
-  }, 120_000);
+  });
 
   test('a start goes on without what was saved, and can be ended', async () => {
     hang();
@@ -67,7 +67,7 @@ describe.skipIf(!there)('while the storage folder hangs, as a network volume doe
     await at.polled();
     exporter.child.kill('SIGTERM');
     expect(await exporter.ended).toBe(0);
-  }, 120_000);
+  });
 });
 
 test.skipIf(!there)(

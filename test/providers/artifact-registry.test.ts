@@ -36,7 +36,7 @@ describe.each([
         faults: simulator.faults,
         change: () => void estate.step(),
         deleteRepository: (name) => estate.repositories.delete(name),
-        expireTokens: () => identity.expire(150),
+        expireTokens: () => identity.expire(1500),
         close: project.close,
       };
     },

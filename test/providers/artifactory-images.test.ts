@@ -289,7 +289,7 @@ test('what was pushed is looked at alone: two searches, and a definite end of wh
   made.simulator.requests.clear();
   made.running.loop.look('docker-local/team/app');
   await expect
-    .poll(() => made.running.lines('repository_tags'), { timeout: 6000 })
+    .poll(() => made.running.lines('repository_tags'), { timeout: 120_000 })
     .toEqual([
       'repository_tags{repository="docker-local/team/app"} 2',
       'repository_tags{repository="docker-local/team/web"} 1',

@@ -349,4 +349,4 @@ test('a repository that was pushed to is looked at alone', async () => {
   );
   // What the last poll learned of the registry stays.
   expect(await hub.running.lines('pull_remaining')).toHaveLength(1);
-}, 15_000);
+});

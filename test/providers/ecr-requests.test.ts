@@ -124,7 +124,7 @@ describe('a look at pushed repositories', () => {
     for (const name of ['team/service-1', 'team/service-2']) all.running.loop.look(name);
     // Looks happen by themselves, some seconds after the push.
     await expect
-      .poll(() => all.running.lines('repository_images'), { timeout: 10_000 })
+      .poll(() => all.running.lines('repository_images'), { timeout: 120_000 })
       .toContain('repository_images{repository="team/service-2",state="tagged"} 3');
     const asked = (operation: string) =>
       all.simulator.inputs.filter((one) => one.operation === operation).map(({ input }) => input);

@@ -47,13 +47,13 @@ test('repositories are read side by side, as many as may be at once', async () =
   expect(most).toBeGreaterThanOrEqual(32);
   // A request for the limits is on its way beside them.
   expect(most).toBeLessThanOrEqual(33);
-}, 120_000);
+});
 
 test('no more at once than configured', async () => {
   const server = await serve({ repositories: 12, images: 5, latencyMs: 50 });
   await poll(server.url, { http: { maxConcurrent: 1 } });
   expect(await server.seen()).toMatchObject({ requests: { DescribeImages: 12 }, most: 1 });
-}, 120_000);
+});
 
 test('no more requests per second than configured', async () => {
   const server = await serve({ repositories: 150, images: 1 });
@@ -63,7 +63,7 @@ test('no more requests per second than configured', async () => {
   expect(count).toBeGreaterThan(150);
   // One starts at once, and the others in its wake.
   expect(count - 3).toBeLessThanOrEqual((ms / 1000) * 50);
-}, 120_000);
+});
 
 test.each([
   [200, 600],

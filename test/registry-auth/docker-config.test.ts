@@ -247,7 +247,7 @@ describe('credential helpers', () => {
     await expect(config.credentials(endpoint)).rejects.toThrow('a credential helper that is no name');
   });
 
-  test('one that waits for a person is ended', { timeout: 120_000 }, async () => {
+  test('one that waits for a person is ended', async () => {
     const name = helper('sleep 600; echo');
     const config = openDockerConfig(write({ credsStore: name }), true);
     await expect(config.credentials(endpoint)).rejects.toThrow('did not answer within 10 s');

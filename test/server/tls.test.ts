@@ -294,11 +294,11 @@ describe('a client that never ends what it began is cut off', () => {
     });
     expect(answer).toMatch(/^HTTP\/1\.1 408 /);
     await server.close();
-  }, 60_000);
+  });
 
   test('its handshake', async () => {
     const server = await listenWith(folder.path, tls());
     await untilClosed(server.url, () => undefined);
     await server.close();
-  }, 60_000);
+  });
 });

@@ -95,7 +95,7 @@ export function tempDir(): { readonly path: string; remove(): void } {
 }
 
 /** Waits until the check no longer throws, and gives its result. */
-export async function eventually<T>(check: () => T | Promise<T>, timeoutMs = 15_000): Promise<T> {
+export async function eventually<T>(check: () => T | Promise<T>, timeoutMs = 120_000): Promise<T> {
   const deadline = Date.now() + timeoutMs;
   for (;;) {
     try {
