@@ -9,16 +9,15 @@ import {
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ecr } from '../../src/providers/ecr.ts';
 import { useAwsFiles } from '../support/aws.ts';
-import { freePort, program, type RunningProgram, startProgram, tempDir } from '../support/programs.ts';
+import { freePort, programs, type RunningProgram, startProgram, tempDir } from '../support/programs.ts';
 import { runLoop } from '../support/running-loop.ts';
 
 /**
  * A second opinion: ECR as moto speaks it, filled by AWS's SDK as any user fills it. moto is a Python program
- * (`pip install 'moto[server]'`) that no Debian package brings, so it is not required in CI.
+ * (`pip install 'moto[server]'`) that no Debian package brings; CI installs it from PyPI.
  * https://github.com/getmoto/moto/tree/5.2.5/moto/ecr
  */
-const moto = program('moto_server');
-if (!moto) console.warn('skipped: moto_server is not on the path (pip install "moto[server]")');
+const moto = programs('moto_server');
 
 const region = 'eu-central-1';
 const manifestType = 'application/vnd.oci.image.manifest.v1+json';
@@ -49,7 +48,7 @@ describe.skipIf(!moto)('ECR as moto speaks it', () => {
 
   beforeAll(async () => {
     const port = await freePort();
-    server = await startProgram(moto as string, ['-H', '127.0.0.1', '-p', String(port)], {
+    server = await startProgram('moto_server', ['-H', '127.0.0.1', '-p', String(port)], {
       waitFor: /Running on/,
       timeoutMs: 120_000,
     });
