@@ -67,6 +67,8 @@ export async function* readSideBySide(
   const names = order?.lastTried ? await oldestFirst(found, order.lastTried) : found;
   const listing = Symbol.asyncIterator in names ? names[Symbol.asyncIterator]() : names[Symbol.iterator]();
   const waiting: string[] = [];
+  /** A configuration or a listing may name one twice; read twice at once, its images would be mixed up. */
+  const known = new Set<string>();
   const open = new Set<Reading>();
   let held = 0;
   let asking = false;
@@ -126,7 +128,8 @@ export async function* readSideBySide(
       if ('listed' in step) {
         asking = false;
         if (step.listed.done) ended = true;
-        else {
+        else if (!known.has(step.listed.value)) {
+          known.add(step.listed.value);
           listed += 1;
           waiting.push(step.listed.value);
           progress(done, listed);

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import type { Observation } from '../src/model.ts';
 import { readSideBySide } from '../src/side-by-side.ts';
-import { imageOf } from './loop/scripted.ts';
+import { imageOf, listed } from './loop/scripted.ts';
 
 /** Repositories of so many pages of a thousand images, and how many images were held at once while they were read. */
 async function read(repositories: number, pages: number, concurrency: number) {
@@ -42,6 +42,17 @@ async function read(repositories: number, pages: number, concurrency: number) {
 
 test('small repositories are read side by side', async () => {
   expect((await read(30, 1, 10)).atOnce).toBe(10);
+});
+
+test('one that is named twice is read once', async () => {
+  const context = { signal: new AbortController().signal, concurrency: 4, progress() {} };
+  const read: string[] = [];
+  for await (const { type } of readSideBySide(context, ['a', 'b', 'a'], async function* (repository) {
+    read.push(repository);
+    yield* listed(repository, imageOf('v1'));
+  }))
+    expect(type).not.toBe('repository-failed');
+  expect(read).toEqual(['a', 'b']);
 });
 
 test('of large ones no more are held than fit, and all come to their end', async () => {

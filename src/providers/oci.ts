@@ -17,8 +17,15 @@ import { createMissing, readCache, repositories } from './oci/repositories.ts';
 import { readRepository, type Scope } from './oci/repository.ts';
 import { createTagResolver } from './oci/tags.ts';
 
+/** People write the address that clients ask first, too: `https://registry.example.com/v2/`. */
+const registryUrl = endpointUrl.transform((given) => {
+  const url = new URL(given);
+  url.pathname = url.pathname.replace(/\/v2\/*$/, '/');
+  return url;
+});
+
 const options = z.strictObject({
-  endpoint: endpointUrl.describe('Address of the registry, such as https://registry.example.com'),
+  endpoint: registryUrl.describe('Address of the registry, such as https://registry.example.com'),
   auth: auth.describe('Credentials; without them the registry is read anonymously').optional(),
   names: z
     .array(z.string().min(1))

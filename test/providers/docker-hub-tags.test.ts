@@ -115,6 +115,11 @@ test('an index that lists nothing yet has no size, and neither has its repositor
   expect(lines).toEqual(['repository_images{,state="tagged"} 2', 'repository_tags{} 2']);
 });
 
+test('a tag that lists no image has no size, and neither has its repository', async () => {
+  const { lines } = await exposed([tag('v1', { full_size: 0, images: [] }), tag('v2')], ...counts);
+  expect(lines).toEqual(['repository_images{,state="tagged"} 2', 'repository_tags{} 2']);
+});
+
 test('a size that is not told is unknown, not 0', async () => {
   const untold = { size: null, digest: digest('v1') };
   const { lines } = await exposed(

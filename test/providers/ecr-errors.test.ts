@@ -117,6 +117,13 @@ test.each<[string, number, string, string, string]>([
     `POST HOST answered 503 (Service Unavailable): ${failedThere}`,
   ],
   [
+    'a clock that is wrong',
+    400,
+    '{"__type":"InvalidSignatureException","message":"Signature expired: 20200101T000000Z is now earlier than 20200101T000500Z"}',
+    'auth',
+    "InvalidSignatureException: Signature expired: 20200101T000000Z is now earlier than 20200101T000500Z: check this machine's clock, and that of what stands before AWS: a signature is good for five minutes",
+  ],
+  [
     'an operation that a stand-in does not have',
     400,
     '{"__type":"UnknownOperationException"}',

@@ -98,6 +98,19 @@ describe('a configuration that is none', () => {
       'repository_practice{repository="app",practice="no_latest_tag"} 1',
     ]);
   });
+
+  test('on a store that cannot be reached from here: all that manifests tell is there', async () => {
+    const running = await startRunning(with3(built('third', 50)), {
+      intercept: ({ operation }) =>
+        operation.startsWith('blob')
+          ? { status: 307, headers: { location: 'http://storage.invalid/blob' } }
+          : undefined,
+    });
+    const lines = await running.poll('up', 'repository_images', 'poll_failures_total');
+    expect(ofApp(lines)).toEqual(['repository_images{repository="app",state="tagged"} 3']);
+    expect(lines).toContain('up{} 1');
+    expect(running.said('the config could not be read')).toBe(4);
+  });
 });
 
 describe('a manifest', () => {

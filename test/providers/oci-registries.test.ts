@@ -2,6 +2,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { brotliCompressSync, gzipSync, zstdCompressSync } from 'node:zlib';
 import { afterEach, describe, expect, test } from 'vitest';
+import { oci } from '../../src/providers/oci.ts';
 import type { Answer, Asked } from '../simulators/oci.ts';
 import type { Store } from '../simulators/oci-store.ts';
 import {
@@ -16,6 +17,7 @@ import {
   mediaTypes,
 } from '../support/oci-image.ts';
 import { built, closeAfterEach, startRunning } from '../support/oci-running.ts';
+import { runLoop } from '../support/running-loop.ts';
 
 /** What registries answer that is not as the specification has it, and what they store that is no image. */
 closeAfterEach();
@@ -299,6 +301,31 @@ describe('lists', () => {
       expect(withoutZero(lines).filter((line) => line.startsWith('poll_failures'))).toEqual([]);
     },
     60_000,
+  );
+
+  test('are found where the endpoint ends with the version of the protocol', async () => {
+    const simulator = await startRunning(images);
+    for (const end of ['/v2', '/v2/']) {
+      const running = await runLoop(oci, { endpoint: `${simulator.simulator.url}${end}` });
+      stop.push(() => running.stop());
+      await running.poll();
+      expect(await running.value('up')).toBe(1);
+    }
+  });
+  const stop: (() => Promise<void>)[] = [];
+  afterEach(async () => {
+    for (const end of stop.splice(0)) await end();
+  });
+
+  test.each([400, 416, 422])(
+    'are read with smaller pages where the size is refused with %i',
+    async (status) => {
+      const running = await startRunning(images, {
+        intercept: ({ operation, url }) =>
+          operation === 'catalog' && Number(url.searchParams.get('n')) > 100 ? { status } : undefined,
+      });
+      expect(withoutZero(await running.poll(...families))).toEqual(whole);
+    },
   );
 
   test('that answer the same full page whatever is asked are not known to be whole', async () => {

@@ -150,6 +150,24 @@ describe('signatures of all that an image consists of', () => {
     store.put('app', notationSignature(sbom(multi)));
   };
 
+  test('of which the list never ends: nothing else is unknown', async () => {
+    let page = 0;
+    const running = await startRunning(fill, {
+      referrers: true,
+      intercept: ({ operation, url }) => {
+        if (operation !== 'referrers') return undefined;
+        page += 1;
+        const link = `<${url.pathname}?page=${page}>; rel="next"`;
+        return { status: 200, headers: { link }, body: '{"manifests":[]}' };
+      },
+    });
+    const lines = await running.poll('up', 'repository_images', 'repository_signed_images', 'capability_up');
+    expect(lines).toContain('up{} 1');
+    expect(lines).toContain('repository_images{repository="app",state="tagged"} 1');
+    expect(lines).toContain('capability_up{capability="signatures"} 0');
+    expect(lines.filter((line) => line.startsWith('repository_signed_images'))).toEqual([]);
+  });
+
   test('count with the referrers API', async () => {
     const running = await startRunning(fill, { referrers: true });
     expect(await running.poll('repository_artifacts', 'repository_signed_images')).toEqual(expected);

@@ -117,7 +117,8 @@ function createTaggedManifests(unknownKind: (kind: string) => void): TaggedManif
 
   function addSingle(tag: ListedTag, kind: Kind, tags: readonly string[]): void {
     const [only] = tag.images ?? [];
-    const size = only?.size ?? tag.full_size ?? undefined;
+    // Of a tag without images Docker Hub says 0: it has not looked into it.
+    const size = only ? (only.size ?? tag.full_size) : tag.full_size || undefined;
     put({
       digest: tag.digest ?? only?.digest ?? unnamed(tag.name),
       kind,

@@ -107,6 +107,9 @@ function advice(reason: FailureReason, error: Error, given: Given): string {
     return (given.profile ?? process.env['AWS_PROFILE']) !== undefined
       ? 'check that the profile stands in ~/.aws/config or ~/.aws/credentials (AWS_CONFIG_FILE, AWS_SHARED_CREDENTIALS_FILE) and names credentials'
       : 'give the pod a role (IRSA or EKS Pod Identity), or the process credentials as the AWS CLI takes them';
+  // The SDK corrects a clock by what AWS says, once it has seen an answer.
+  if (/\bsignature (expired|not yet current)\b|\brequest has expired\b/i.test(error.message))
+    return "check this machine's clock, and that of what stands before AWS: a signature is good for five minutes";
   if (reason === 'auth') return 'check the credentials, and whether the account has the region enabled';
   if (bare(error.name) === 'UnknownOperation') return notAws;
   return '';

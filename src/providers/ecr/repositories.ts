@@ -42,8 +42,11 @@ export async function* listRepositories(aws: Aws, context: CollectContext): Asyn
   const pages = paginateDescribeRepositories({ client: aws.ecr, pageSize: 1000 }, {});
   for await (const page of pagesOf(operation, pages, ({ nextToken }) => nextToken)) {
     const { repositories } = parsed(page, response, operation, context);
-    const fresh = repositories.filter(({ repositoryName }) => !seen.has(repositoryName));
-    for (const { repositoryName } of fresh) seen.add(repositoryName);
+    const fresh = repositories.filter(({ repositoryName }) => {
+      const isNew = !seen.has(repositoryName);
+      seen.add(repositoryName);
+      return isNew;
+    });
     yield { repositories: fresh, odd: (page.repositories?.length ?? 0) - repositories.length };
   }
 }

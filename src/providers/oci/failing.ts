@@ -49,11 +49,15 @@ export interface Failing {
 /** Reasons that may lie in one thing alone. */
 const single: ReadonlySet<FailureReason> = new Set([
   'connect',
+  // A store of blobs that the registry redirects to may have another name and another certificate.
+  'dns',
   'forbidden',
   'invalid_response',
   'not_found',
+  'pagination',
   'server_error',
   'timeout',
+  'tls',
   'too_large',
 ]);
 

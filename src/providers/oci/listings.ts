@@ -37,6 +37,9 @@ function textsOf(values: readonly unknown[], { url }: HttpResponse): string[] {
  */
 const pageSizes = [1000, 100, undefined] as const;
 
+/** Answers that say that a page cannot be of this size; 400 by the specification. */
+const sizeRefusals = [400, 416, 422];
+
 /** Answers that say that a page cannot be asked for in this way. */
 const pageRefusals = [400, 404, 405, 406, 416, 422, 501];
 
@@ -70,9 +73,9 @@ export function createListings(client: ScopedClient, base: string, memory: Memor
       const url = new URL(asked.url);
       if (size !== undefined) url.searchParams.set('n', String(size));
       const last = at === pageSizes.length - 1;
-      const accept = [...(asked.accept ?? []), ...(last ? [] : [400])];
-      const answer = await client.request({ ...asked, url, accept });
-      if (answer.status === 400) continue;
+      const refusals = last ? [] : sizeRefusals;
+      const answer = await client.request({ ...asked, url, accept: [...(asked.accept ?? []), ...refusals] });
+      if (refusals.includes(answer.status)) continue;
       if (at !== from) memory.set(key, at);
       return { url, answer };
     }
