@@ -143,12 +143,12 @@ function toImages(
   });
 }
 
-/** Whether something that may be a part of an image was pushed after all that is one. */
-function isNewestVague({ entries, sorted }: ImageRepository): boolean {
+/** Whether something that may be a part of an image has a later time than all that is one. */
+function isVagueNewest({ entries, sorted }: ImageRepository, time: 'pushedAt' | 'pulledAt'): boolean {
   const newest = (isVague: boolean): number =>
     [...sorted.rows].reduce((latest, [digest, { vague = false }]) => {
       const entry = entries.get(digest);
-      return vague === isVague && entry ? Math.max(latest, factsOf(entry).pushedAt ?? 0) : latest;
+      return vague === isVague && entry ? Math.max(latest, factsOf(entry)[time] ?? 0) : latest;
     }, 0);
   return newest(true) > newest(false);
 }
@@ -238,7 +238,8 @@ export async function* readTarget(
         ...(!whole && { unknownKinds: openKinds }),
         ...((!whole || unscanned) && { findingsUnknown: true }),
         ...(isIncomplete && { unreadTags: 'all' }),
-        ...(isNewestVague(one) && { newestUnknown: true }),
+        ...(isVagueNewest(one, 'pushedAt') && { newestUnknown: true }),
+        ...(isVagueNewest(one, 'pulledAt') && { lastPullUnknown: true }),
       },
     };
     yield { type: 'images', repository, images: toImages(one, sizes, scans) };
