@@ -83,10 +83,16 @@ interface Linked {
  * The next page by the `Link` header. Only its query is used: servers behind a proxy name inner addresses, other
  * schemes and paths, and what was asked is the one address that is known to work. So it never leaves our origin.
  * @param asked the address of this page, as it was asked for
- * @throws CollectError `pagination` for a link that is no address
+ * @throws CollectError `pagination` for a link that is no address, and for a header that holds no link at all
  */
 export function nextByLink(response: Linked, asked: URL): URL | undefined {
-  const link = parseLinkNext(response.headerLines('link'), response.url);
+  const lines = response.headerLines('link');
+  const link = parseLinkNext(lines, response.url);
+  if (lines.some((line) => line.trim() !== '' && !/<[^>]*>/.test(line)))
+    throw new CollectError(
+      'pagination',
+      `${asked.origin}${asked.pathname} sent a Link header without a link: whether there is a next page is unknown`,
+    );
   if (!link) return undefined;
   const next = new URL(asked);
   next.search = link.search;
@@ -116,13 +122,15 @@ export interface NameList<Response extends Linked> {
    */
   request(url: URL, tentative: boolean): Promise<Response | undefined>;
   namesOf(response: Response): readonly string[];
+  /** Whether a name is one that the list can go on after; default: any. */
+  isName?(name: string): boolean;
 }
 
 /** @throws CollectError `pagination` where the list cannot be read to its end */
 export async function* walkNames<Response extends Linked>(
   list: NameList<Response>,
 ): AsyncGenerator<readonly string[]> {
-  const { first, request, namesOf } = list;
+  const { first, request, namesOf, isName = () => true } = list;
   const what = `${first.origin}${first.pathname}`;
   const seen = new Set<string>();
   const unproved = () =>
@@ -141,7 +149,7 @@ export async function* walkNames<Response extends Linked>(
     const response = given ?? (await request(url, tentative));
     const asked = Number(url.searchParams.get('n') ?? Number.NaN);
     const names = response ? namesOf(response) : [];
-    const fresh = names.filter((name) => !seen.has(name));
+    const fresh = [...new Set(names)].filter((name) => !seen.has(name));
     for (const name of fresh) seen.add(name);
     if (tentative && (!response || (names.length > 0 && fresh.length === 0))) {
       // It knows no `last`. A page shorter or longer than asked for is all that there is.
@@ -150,7 +158,7 @@ export async function* walkNames<Response extends Linked>(
     }
     const link = response && nextByLink(response, url);
     if (link) return { items: fresh, next: { url: link } };
-    const last = names.at(-1);
+    const last = names.findLast(isName);
     if (last === undefined || !(names.length === asked || looksCut(names.length))) return { items: fresh };
     const next = new URL(url);
     next.searchParams.set('last', last);

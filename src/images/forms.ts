@@ -35,23 +35,28 @@ const descriptors = z
   .max(mostDescriptors)
   .transform((values) => values.map((value) => (isObject(value) ? value : {})))
   .pipe(z.array(descriptor));
+/** What a manifest consists of: nothing where the list is absent or null, undefined where it is no such list. */
+const partsList = z
+  .unknown()
+  .optional()
+  .transform((value) => descriptors.safeParse(value ?? []).data);
 
 export const imageManifest = z.object({
   artifactType: optional('artifactType', z.string()),
   config: optional('config', descriptor),
-  layers: descriptors.nullish(),
+  layers: partsList,
   annotations,
 });
 
 export const indexManifest = z.object({
   artifactType: optional('artifactType', z.string()),
-  manifests: descriptors.nullable(),
+  manifests: partsList,
 });
 
 /** What the OCI 1.1 release candidates pushed; some registries still hold them. */
 export const artifactManifest = z.object({
   artifactType: z.string(),
-  blobs: descriptors.nullish(),
+  blobs: partsList,
   annotations,
 });
 

@@ -106,7 +106,8 @@ function reportsOf(manifest: ImageManifest): { digest: string; form: ReportForm 
 }
 
 /** Ids and sizes of blobs, each once: an image that repeats a layer stores it once. Undefined where a size is unknown. */
-function flatBlobs(blobs: readonly Descriptor[]): number[] | undefined {
+function flatBlobs(blobs: readonly Descriptor[] | undefined): number[] | undefined {
+  if (!blobs) return undefined;
   const sizes = new Map<number, number>();
   for (const { mediaType: type, digest: name, size } of blobs) {
     if (isForeign(type)) continue;
@@ -134,7 +135,7 @@ function parseIndex(index: z.infer<typeof indexManifest>, bytes: number): Manife
   const isManifest = ({ mediaType: type = '' }: Descriptor) => isManifestType(type);
   const blobs = flatBlobs(listed.filter((child) => !isManifest(child)));
   const children: Child[] = [];
-  let whole = true;
+  let whole = index.manifests !== undefined;
   for (const child of listed.filter(isManifest)) {
     if (child.digest === undefined) {
       whole = false;
@@ -164,7 +165,7 @@ function indexKind(artifactType: string | undefined, listed: number, manifests: 
 }
 
 function parseArtifact(artifact: z.infer<typeof artifactManifest>, bytes: number): ManifestRecord {
-  const blobs = flatBlobs(artifact.blobs ?? []);
+  const blobs = flatBlobs(artifact.blobs);
   return {
     kind: kindOfType(artifact.artifactType) ?? 'other',
     bytes,
@@ -184,7 +185,7 @@ function annotatedTime(manifest: ImageManifest): Pick<ManifestRecord, 'annotated
 
 function parseImage(manifest: ImageManifest, bytes: number): ManifestRecord {
   const kind = kindOf(manifest);
-  const blobs = flatBlobs([manifest.config ?? ({} as Descriptor), ...(manifest.layers ?? [])]);
+  const blobs = flatBlobs(manifest.config && manifest.layers && [manifest.config, ...manifest.layers]);
   const reports = kind === 'attestation' ? reportsOf(manifest) : [];
   return {
     kind,

@@ -132,6 +132,33 @@ describe('a manifest', () => {
     },
   );
 
+  test.each<[string, Content]>([
+    ['layers that are no list', withConfig('{}', { layers: 'x' })],
+    ['more layers than any image has', withConfig('{}', { layers: Array.from({ length: 20_000 }, () => 1) })],
+    ['layers that are null', withConfig('{}', { layers: [null] })],
+    ['a config that is text, and layers of a file system', withConfig('{}', { config: 'x' })],
+    [
+      'platforms that are no list',
+      manifestOf({ schemaVersion: 2, mediaType: mediaTypes.index, manifests: 'x' }, mediaTypes.index, []),
+    ],
+    [
+      'a platform without a digest',
+      manifestOf(
+        { schemaVersion: 2, mediaType: mediaTypes.index, manifests: [{ mediaType: mediaTypes.manifest }] },
+        mediaTypes.index,
+        [],
+      ),
+    ],
+  ])('with %s is an image without a size, and said', async (_title, odd) => {
+    const running = await startRunning(with3(odd));
+    const lines = await running.poll('repository_images', 'repository_tags', 'repository_size_bytes');
+    expect(ofApp(lines)).toEqual([
+      'repository_images{repository="app",state="tagged"} 3',
+      'repository_tags{repository="app"} 3',
+    ]);
+    expect(running.said('level=warn msg="the manifest is odd')).toBe(1);
+  });
+
   test('with annotations that are no text loses those', async () => {
     const odd = withConfig('{"created":"2026-11-01T00:00:00Z"}', { annotations: { a: null, b: 7, c: 'x' } });
     const running = await startRunning(with3(odd));

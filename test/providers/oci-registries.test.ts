@@ -341,6 +341,40 @@ describe('lists', () => {
     ]);
   });
 
+  test('that repeat a name show it once', async () => {
+    const tags = Array.from({ length: 5000 }, () => 'v1');
+    const running = await startRunning(images, {
+      intercept: ({ operation }) =>
+        operation === 'tags' ? { status: 200, headers: json, body: JSON.stringify({ tags }) } : undefined,
+    });
+    expect(await running.poll('repository_tags')).toEqual(['repository_tags{repository="app"} 1']);
+    expect(running.simulator.requests.get('manifest_head')).toBe(1);
+  });
+
+  test('whose Link header holds no link are not known to be whole', async () => {
+    const running = await startRunning(images, {
+      intercept: ({ operation }) =>
+        operation === 'tags'
+          ? { status: 200, headers: { ...json, link: 'something else' }, body: '{"tags":["v1"]}' }
+          : undefined,
+    });
+    expect(withoutZero(await running.poll('repository_tags', 'poll_failures_total'))).toEqual([
+      'poll_failures_total{reason="pagination"} 1',
+    ]);
+  });
+
+  test('that end with what is no text end there', async () => {
+    const running = await startRunning(many(30), {
+      pageSize: 1,
+      link: 'none',
+      intercept: ({ operation, url }) =>
+        operation === 'catalog' && url.searchParams.get('last') === null
+          ? { status: 200, headers: json, body: '{"repositories":["app",7]}' }
+          : undefined,
+    });
+    expect(await running.poll('up', 'repositories')).toEqual(['up{} 1', 'repositories{} 1']);
+  });
+
   test('that are mostly no text are no lists of names', async () => {
     const running = await startRunning(images, {
       intercept: ({ operation }) =>

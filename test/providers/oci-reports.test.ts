@@ -163,17 +163,16 @@ describe('SARIF of other scanners', () => {
     });
     expect(report?.findings.counts).toEqual(counted({ CRITICAL: 1, HIGH: 1, LOW: 1, MEDIUM: 1, UNKNOWN: 1 }));
   });
-  test('a finding that cannot be understood is one of unknown severity', async () => {
-    const report = await sarif({
-      tool: {
-        driver: {
-          name: 'scanner',
-          rules: [null, { id: 'A', properties: { tags: 'HIGH', 'security-severity': '8' } }],
-        },
-      },
-      results: [null, { ruleId: 7, ruleIndex: 1 }, 'x'],
-    });
-    expect(report?.findings.counts).toEqual(counted({ UNKNOWN: 2, HIGH: 1 }));
+  test.each<[string, object]>([
+    ['a rule', { rules: [null] }],
+    ['the properties of a rule', { rules: [{ id: 'A', properties: 'HIGH' }] }],
+    ['its tags', { rules: [{ id: 'A', properties: { tags: 'HIGH' } }] }],
+    ['its score', { rules: [{ id: 'A', properties: { 'security-severity': {} } }] }],
+    ['a result', { results: [null] }],
+    ['its level', { results: [{ ruleId: 'A', level: 7 }] }],
+  ])('%s that cannot be understood makes the report none: a count would be wrong', async (_title, odd) => {
+    const { rules = [], results = [] } = odd as { rules?: unknown[]; results?: unknown[] };
+    await expect(sarif({ tool: { driver: { name: 'scanner', rules } }, results })).rejects.toThrow();
   });
   test.each(['dockle', 'hadolint', 'gitleaks', 'checkov'])(
     '%s says nothing of vulnerabilities',

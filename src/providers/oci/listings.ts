@@ -91,6 +91,7 @@ export function createListings(client: ScopedClient, base: string, memory: Memor
       first: first.url,
       answer: first.answer,
       namesOf,
+      isName: (name) => !name.endsWith('/'),
       async request(url, tentative) {
         const accept = tentative ? pageRefusals : [];
         const response = await client.request({ ...asked, url, accept });

@@ -13,7 +13,8 @@ export interface Report {
   readonly scannedAt?: number;
 }
 
-const word = optional('severity', z.string());
+/** Absent where the scanner has none; another type is no report of its own. */
+const word = z.string().nullish();
 
 /**
  * Trivy leaves `Results` out where an image has no packages, and `Vulnerabilities` where a target has none: what says
@@ -49,7 +50,7 @@ const ratedFinding = z.object({
   severity: z.array(z.object({ score: optional('score', z.union([z.string(), z.number()])) })).nullish(),
 });
 
-const fromWord = (said: string | undefined) => severityOfWord(said ?? '') ?? 'UNKNOWN';
+const fromWord = (said: string | null | undefined) => severityOfWord(said ?? '') ?? 'UNKNOWN';
 
 /** A list of ratings by several methods: a scanner's word before a score. */
 function fromRatings(ratings: readonly { readonly score?: string | number | undefined }[]): Finding {
@@ -64,20 +65,17 @@ function fromRatings(ratings: readonly { readonly score?: string | number | unde
 
 async function scannerFindings(result: unknown): Promise<Finding[]> {
   // https://github.com/in-toto/attestation/blob/main/spec/predicates/vuln.md
-  if (Array.isArray(result)) {
-    if (!result.every((one) => typeof one === 'object' && one !== null))
-      throw new TypeError('a rating is no object');
-    return (await parseEach(result, ratedFinding, {})).map(({ severity }) => fromRatings(severity ?? []));
-  }
+  if (Array.isArray(result))
+    return (await parseEach(result, ratedFinding)).map(({ severity }) => fromRatings(severity ?? []));
   if (typeof result === 'object' && result !== null && 'matches' in result) {
     const matches = grype.parse(result).matches ?? [];
-    return (await parseEach(matches, grypeFinding, { vulnerability: {} })).map(({ vulnerability }) => ({
+    return (await parseEach(matches, grypeFinding)).map(({ vulnerability }) => ({
       severity: fromWord(vulnerability.severity),
       fixable: vulnerability.fix?.state === 'fixed',
     }));
   }
   const found = (trivy.parse(result).Results ?? []).flatMap((target) => target.Vulnerabilities ?? []);
-  return (await parseEach(found, trivyFinding, {})).map((vulnerability) => ({
+  return (await parseEach(found, trivyFinding)).map((vulnerability) => ({
     severity: fromWord(vulnerability.Severity),
     fixable: (vulnerability.FixedVersion ?? '') !== '',
   }));
@@ -113,7 +111,7 @@ async function parseStatement(json: unknown): Promise<Report> {
 /**
  * Counts the findings of a report that is attached to an image. Signatures of attestations are not verified.
  * @returns undefined for a report about other things than vulnerabilities
- * @throws ZodError, TypeError or SyntaxError when it is not in the form that its media type promises.
+ * @throws ZodError or SyntaxError when it is not in the form that its media type promises.
  */
 export async function parseReport(form: ReportForm, document: Document): Promise<Report | undefined> {
   const json = jsonOf(document);

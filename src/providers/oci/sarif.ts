@@ -14,13 +14,13 @@ const rule = z.object({
   shortDescription: optional('shortDescription', message),
   help: optional('help', message),
   defaultConfiguration: optional('defaultConfiguration', z.object({ level: optional('level', z.string()) })),
-  properties: optional(
-    'properties',
-    z.object({
-      'security-severity': optional('security-severity', z.union([z.string(), z.number()])),
-      tags: optional('tags', list('tags', z.string())),
-    }),
-  ),
+  // What rates a finding: an odd one would be counted as something else.
+  properties: z
+    .object({
+      'security-severity': z.union([z.string(), z.number()]).nullish(),
+      tags: z.array(z.string()).nullish(),
+    })
+    .nullish(),
 });
 type Rule = z.infer<typeof rule>;
 
@@ -28,7 +28,7 @@ const result = z.object({
   ruleId: optional('ruleId', z.string()),
   ruleIndex: optional('ruleIndex', z.number()),
   rule: optional('rule', z.object({ id: optional('id', z.string()), index: optional('index', z.number()) })),
-  level: optional('level', z.string()),
+  level: z.string().nullish(),
   kind: optional('kind', z.string()),
   message: optional('message', message),
   suppressions: optional('suppressions', z.array(z.unknown())),
@@ -101,8 +101,8 @@ const levels: Readonly<Record<string, Severity>> = { error: 'HIGH', warning: 'ME
 function severityOf(finding: Result, found: Rule | undefined): Severity {
   const own = scannersWord(finding, found);
   if (own) return own;
-  const score = found?.properties?.['security-severity'];
-  const value = score === undefined || score === '' ? Number.NaN : Number(score);
+  const score = found?.properties?.['security-severity'] ?? '';
+  const value = score === '' ? Number.NaN : Number(score);
   if (Number.isFinite(value)) return severityOfScore(value);
   return levels[finding.level ?? found?.defaultConfiguration?.level ?? 'warning'] ?? 'UNKNOWN';
 }
@@ -126,11 +126,10 @@ export async function parseSarif(json: unknown): Promise<SarifReport | undefined
   const findings: Finding[] = [];
   let scannedAt: number | undefined;
   for (const { tool, results, invocations } of about) {
-    // What cannot be understood keeps its place, since results name rules by their place.
-    const rules = await parseEach(tool.driver.rules ?? [], rule, {});
+    const rules = await parseEach(tool.driver.rules ?? [], rule);
     const others = (tool.extensions ?? []).flatMap((extension) => extension.rules ?? []);
-    const byId = new Map([...rules, ...(await parseEach(others, rule, {}))].map((one) => [one.id, one]));
-    for (const finding of await parseEach(results ?? [], result, { level: 'none' })) {
+    const byId = new Map([...rules, ...(await parseEach(others, rule))].map((one) => [one.id, one]));
+    for (const finding of await parseEach(results ?? [], result)) {
       if ((finding.kind ?? 'fail') !== 'fail' || (finding.suppressions ?? []).length > 0) continue;
       const id = finding.ruleId ?? finding.rule?.id;
       const index = finding.ruleIndex ?? finding.rule?.index ?? -1;
