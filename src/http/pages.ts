@@ -133,6 +133,7 @@ export async function* walkNames<Response extends Linked>(
   const { first, request, namesOf, isName = () => true } = list;
   const what = `${first.origin}${first.pathname}`;
   const seen = new Set<string>();
+  const pause = createYielder();
   const unproved = () =>
     new CollectError(
       'pagination',
@@ -149,8 +150,12 @@ export async function* walkNames<Response extends Linked>(
     const response = given ?? (await request(url, tentative));
     const asked = Number(url.searchParams.get('n') ?? Number.NaN);
     const names = response ? namesOf(response) : [];
-    const fresh = [...new Set(names)].filter((name) => !seen.has(name));
-    for (const name of fresh) seen.add(name);
+    const fresh: string[] = [];
+    for (const name of names) {
+      if (!seen.has(name)) fresh.push(name);
+      seen.add(name);
+      if (seen.size % itemsAtOnce === 0) await pause();
+    }
     if (tentative && (!response || (names.length > 0 && fresh.length === 0))) {
       // It knows no `last`. A page shorter or longer than asked for is all that there is.
       if (after === asked) throw unproved();
