@@ -30,7 +30,6 @@ describe('a configuration that is none', () => {
     ['a WebAssembly module', '\u0000asm\u0001'],
     ['a label that is a number', '{"config":{"Labels":{"build":42}}}'],
     ['a variable that is null', '{"config":{"Env":[null]}}'],
-    ['a time that is a number', '{"created":1795000000}'],
     ['a time in the future', '{"created":"2099-06-01T00:00:00Z"}'],
     ['a list', '[]'],
     ['null', 'null'],
@@ -64,6 +63,23 @@ describe('a configuration that is none', () => {
     expect([again['manifest_get'], again['blob_get']]).toEqual([undefined, undefined]);
     expect(running.said('level=warn msg="the config is odd')).toBe(1);
   });
+
+  test.each(['{"created":1795000000}', '{"created":["x"]}', '{"created":"yesterday"}'])(
+    'with a time that cannot be understood, as in %s: whether the image is the newest is unknown',
+    async (config) => {
+      const running = await startRunning(with3(withConfig(config)));
+      const lines = await running.poll(
+        'repository_images',
+        'repository_last_push_timestamp_seconds',
+        'repository_practice',
+      );
+      expect(ofApp(lines)).toEqual([
+        'repository_images{repository="app",state="tagged"} 3',
+        'repository_practice{repository="app",practice="no_latest_tag"} 1',
+      ]);
+      expect(running.said('level=warn msg="the config is odd')).toBe(1);
+    },
+  );
 
   test('that the registry has lost: the image has no time; it is asked for ever more rarely', async () => {
     const third = built('third', 50);

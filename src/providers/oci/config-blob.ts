@@ -8,6 +8,8 @@ export interface ConfigRecord {
   readonly createdAt?: number;
   /** How many settings look like secrets; absent where the configuration cannot be understood. */
   readonly secrets?: number;
+  /** It holds a time that cannot be understood: the image may be the newest. One in the future is none. */
+  readonly timeOdd?: true;
   /** What of it could not be understood. */
   readonly odd?: string;
 }
@@ -74,8 +76,11 @@ export function parseConfig(document: Document): ConfigRecord {
     for (const [, name = '', value = ''] of (step.created_by ?? '').matchAll(assignment))
       settings.push([name, value]);
   const secrets = new Set(settings.filter(([name, value]) => looksSecret(name, value)).map(([name]) => name));
+  const { created } = json as { created?: unknown };
+  const isTime = typeof created === 'string' && !Number.isNaN(Date.parse(created));
   return {
     secrets: secrets.size,
+    ...(created !== undefined && created !== null && !isTime && { timeOdd: true as const }),
     ...(blob.created !== undefined && { createdAt: blob.created }),
     ...(odd !== undefined && { odd }),
   };

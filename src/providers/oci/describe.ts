@@ -65,7 +65,7 @@ export async function describe(
     config: known,
     parts: [],
     createdAt: known?.createdAt,
-    timeUnread: !('value' in config) && !isLost(config),
+    timeUnread: 'value' in config ? config.value.timeOdd === true : !isLost(config),
   };
 }
 
@@ -79,8 +79,9 @@ const unreadPart = ({ digest, kind = 'image' }: Child): Described => ({
 });
 
 /** An image whose configuration the registry has lost, or could not be read. */
-const lacksTime = ({ kind, record, config }: Described): boolean =>
-  kind === 'image' && (record.config !== undefined || record.blobs === undefined) && config === undefined;
+const lacksTime = ({ kind, record, config, timeUnread }: Described): boolean =>
+  timeUnread ||
+  (kind === 'image' && (record.config !== undefined || record.blobs === undefined) && config === undefined);
 
 async function describeIndex(
   scope: Scope,
@@ -124,7 +125,7 @@ async function describeIndex(
     );
   const images = parts.filter((part) => part.kind === 'image');
   // The newest of some platforms may be older than the index.
-  const timed = !images.some(lacksTime);
+  const timed = named && !images.some(lacksTime);
   return {
     digest,
     record,
@@ -132,7 +133,7 @@ async function describeIndex(
     parts: timed ? parts : parts.map(({ createdAt: _, ...part }) => part),
     platforms: named ? platforms : undefined,
     createdAt: timed ? maximum(images.map((part) => part.createdAt)) : undefined,
-    timeUnread: images.some((part) => part.timeUnread),
+    timeUnread: !named || images.some((part) => part.timeUnread),
   };
 }
 
