@@ -54,6 +54,16 @@ async function exposed(extra: readonly Extra[], registry: object = {}) {
   };
 }
 
+test('an entry that cannot be understood makes what counts all images unknown, and no smaller', async () => {
+  const { lines, running } = await exposed([
+    { entry: image('good', { tags: ['v1'] }) },
+    { entry: { ...image('odd', { tags: ['v2'] }), digest: 'none' } },
+  ]);
+  expect(lines).toEqual([]);
+  expect(running.log()).toContain('a part of an answer could not be understood and was left out');
+  expect(await running.lines('image_size_bytes')).toHaveLength(1);
+});
+
 test.each(['list', 'record', 'bytes'] as const)(
   'the platforms of an index are found in its %s, and read once',
   async (references) => {

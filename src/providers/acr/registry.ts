@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { CollectError } from '../../errors.ts';
 import { createPageGuard, type HttpResponse, json } from '../../http.ts';
 import { isDigest } from '../../images/digest.ts';
-import { count, expected, list, optional, pastTime, text } from '../../wire.ts';
+import { count, countedList, expected, list, optional, pastTime, text } from '../../wire.ts';
 import type { TokenCredential } from './credential.ts';
 import { TokenExpired } from './tokens.ts';
 import type { Transport } from './transport.ts';
@@ -46,14 +46,21 @@ const manifestEntry = z.object({
 });
 export type ManifestEntry = z.infer<typeof manifestEntry>;
 
-const manifestsPage = z.object({ manifests: list('manifests', manifestEntry).nullable() });
+const manifestsPage = z.object({ manifests: countedList('manifests', manifestEntry).nullable() });
+
+/** A page of manifests. */
+export interface ManifestPage {
+  readonly items: readonly ManifestEntry[];
+  /** How many more it has that cannot be understood. */
+  readonly left: number;
+}
 
 /** What is read of a registry's contents; through its SDK, which knows the addresses, the paging and the tokens. */
 export interface Registry {
   /** Names, page by page. */
   catalog(): AsyncIterable<readonly string[]>;
   /** Manifests of a repository, page by page. @throws CollectError `not_found` when there is no such repository */
-  manifests(repository: string): AsyncIterable<readonly ManifestEntry[]>;
+  manifests(repository: string): AsyncIterable<ManifestPage>;
   /** What an index lists, as far as the registry says it; undefined where it does not. */
   references(repository: string, digest: string): Promise<readonly Reference[] | undefined>;
   /** The bytes of a manifest; the SDK checks them against the digest. */
@@ -140,7 +147,7 @@ export async function createRegistry(options: {
       for await (const page of pages((sdkClient, onResponse) =>
         sdkClient.getRepository(repository).listManifestProperties({ onResponse } as object),
       ))
-        yield json(page, manifestsPage).manifests ?? [];
+        yield json(page, manifestsPage).manifests ?? { items: [], left: 0 };
     },
     async references(repository, digest) {
       const { relatedArtifacts } = await ask(() =>

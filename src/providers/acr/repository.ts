@@ -36,6 +36,7 @@ export async function* readRepository(scope: Scope, repository: string): AsyncGe
   const { context, registry, findings } = scope;
   const details = createDetails(scope, repository);
   let latest = false;
+  let unread = 0;
   const unknownKinds = new Set<Kind>();
 
   function toDraft(entry: ManifestEntry, unfinished: Unfinished[]): Draft {
@@ -77,7 +78,8 @@ export async function* readRepository(scope: Scope, repository: string): AsyncGe
     yield { type: 'repository', repository, facts: { listsUntagged: true } };
     for await (const page of registry.manifests(repository)) {
       const unfinished: Unfinished[] = [];
-      const images = page.map((entry) => toDraft(entry, unfinished));
+      unread += page.left;
+      const images = page.items.map((entry) => toDraft(entry, unfinished));
       const gone = new Set<Image>();
       await pMap(
         unfinished,
@@ -101,7 +103,9 @@ export async function* readRepository(scope: Scope, repository: string): AsyncGe
     type: 'repository-complete',
     repository,
     facts: {
-      practices: { ...scope.practices, no_latest_tag: !latest },
+      practices: { ...scope.practices, ...((latest || unread === 0) && { no_latest_tag: !latest }) },
+      // Nor are their tags known.
+      ...(unread > 0 && { unreadTags: 'all' as const }),
       ...(findings?.incomplete && { findingsUnknown: true }),
       ...(unknownKinds.has('signature') ? {} : { listsSignatures: true }),
       ...(unknownKinds.size > 0 && { unknownKinds: [...unknownKinds] }),
