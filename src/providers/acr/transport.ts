@@ -1,7 +1,9 @@
 import { Readable } from 'node:stream';
 import type { ContainerRegistryClientOptions } from '@azure/container-registry';
 import { CollectError } from '../../errors.ts';
+import { failedStatus } from '../../http/failure.ts';
 import type { HttpClient, HttpResponse } from '../../http.ts';
+import { errorCodes, notOfARegistry } from '../../registry-answers.ts';
 
 /** The SDKs' own types for what carries their requests. */
 export type AzureHttpClient = NonNullable<ContainerRegistryClientOptions['httpClient']>;
@@ -53,6 +55,16 @@ const emptyLists: Readonly<Record<string, string>> = {
   manifests: '{"manifests":[]}',
 };
 
+/** Of the registry itself, where 404 says that something is gone. */
+const ofContents = new Set(['manifests', 'manifest_properties', 'manifest']);
+
+/** A 404 that no registry wrote says nothing of what was asked for. */
+function checkMissing(answer: HttpResponse, method: string): HttpResponse {
+  if (answer.status !== 404) return answer;
+  if (errorCodes(answer).length === 0) throw notOfARegistry(answer.url);
+  throw failedStatus(answer, method);
+}
+
 /** Statuses that an SDK has to see itself. */
 function seenBySdk(operation: string): readonly number[] {
   // Microsoft Entra ID explains refusals in the body, https://learn.microsoft.com/en-us/entra/identity-platform/reference-error-codes
@@ -100,16 +112,18 @@ export function createTransport(options: {
     );
     if (method === 'GET') delete headers['content-type'];
     const body = method === 'GET' ? undefined : (changes?.body ?? request.body);
-    return http.request({
+    const isContent = ofContents.has(operation);
+    const answer = await http.request({
       method,
       url: rewritten(changes?.url ?? request.url),
       headers,
       operation,
-      accept: seenBySdk(operation),
+      accept: isContent ? [...seenBySdk(operation), 404] : seenBySdk(operation),
       // Every POST here asks for a token or makes a query: nothing is changed by it.
       idempotent: true,
       ...(typeof body === 'string' && { body }),
     });
+    return isContent ? checkMissing(answer, method) : answer;
   }
 
   return {

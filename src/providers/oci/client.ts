@@ -4,8 +4,8 @@ import { type HttpRequest, type HttpResponse, largestAnswer } from '../../http.t
 import { isDigest, matchesDigest } from '../../images/digest.ts';
 import { type Document, jsonOf, manifestAccept, parseManifest } from '../../images/manifest.ts';
 import type { Memory } from '../../provider.ts';
+import { errorCodes, notOfARegistry } from '../../registry-answers.ts';
 import { pullScope } from '../../registry-auth.ts';
-import { errorCodes, notOfARegistry } from './answers.ts';
 import { type Attached, createListings } from './listings.ts';
 import { isName } from './names.ts';
 

@@ -4,8 +4,8 @@ import { nextByLink, walkNames, walkPages } from '../../http/pages.ts';
 import { type HttpRequest, type HttpResponse, json, shown } from '../../http.ts';
 import { referrerOf, referrersPage } from '../../images/forms.ts';
 import type { Memory } from '../../provider.ts';
+import { errorCodes, notOfARegistry } from '../../registry-answers.ts';
 import { catalogScope } from '../../registry-auth.ts';
-import { errorCodes, notOfARegistry } from './answers.ts';
 import type { ScopedClient } from './client.ts';
 
 type Asked = HttpRequest & { readonly url: URL; readonly scope: string };

@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { CollectError } from '../../errors.ts';
-import type { HttpResponse } from '../../http.ts';
+import { CollectError } from './errors.ts';
+import type { HttpResponse } from './http.ts';
 
 const errorAnswer = z.object({ errors: z.array(z.object({ code: z.string() })) });
 
