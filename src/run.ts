@@ -81,7 +81,14 @@ async function startDaemon(
     reload.catch((error) => log.error({ err: error }, 'the configuration was refused: the old one runs on'));
   };
 
-  if (flags.storagePath !== undefined) await lockStorage(flags.storagePath, log);
+  if (flags.storagePath !== undefined)
+    await lockStorage(flags.storagePath, log, (error) => {
+      log.error(
+        { err: error },
+        'the storage folder was removed, and another exporter took it: this one ends',
+      );
+      void end(1);
+    });
   let configured = false;
   listeners = await listen({
     addresses: flags.listenAddresses,

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { until } from '../loop/scripted.ts';
@@ -62,6 +62,27 @@ test('a storage folder that is removed while the exporter runs is made again', a
   rmSync(at.storage, { recursive: true });
   await until(() => existsSync(join(at.storage, 'edge.snapshot')));
   await until(async () => (await exporter.metric('container_registry_exporter_state_saved')) === 1);
+});
+
+test('a storage folder that was removed is locked again: a second exporter is still refused', async () => {
+  const first = at.start([`--storage.path=${at.storage}`]);
+  await first.url();
+  rmSync(at.storage, { recursive: true });
+  await until(() => first.told().includes('the storage folder is locked for this exporter now'));
+  const second = at.start([`--storage.path=${at.storage}`]);
+  expect(await second.ended).toBe(1);
+  expect(second.told()).toContain('another exporter is using this folder');
+  expect(first.child.exitCode).toBeNull();
+});
+
+test('of two exporters the one whose folder was removed ends, when the other one was quicker', async () => {
+  const first = at.start([`--storage.path=${at.storage}`]);
+  const second = at.start([`--storage.path=${at.storage}-2`]);
+  await Promise.all([first.url(), second.url()]);
+  rmSync(at.storage, { recursive: true });
+  renameSync(`${at.storage}-2`, at.storage);
+  expect(await first.ended).toBe(1);
+  expect(first.told()).toContain('the storage folder was removed, and another exporter took it');
 });
 
 test('counters of another shape, with a checksum that fits, stop neither a start nor a reload', async () => {
