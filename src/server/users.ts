@@ -3,8 +3,16 @@ import { Worker } from 'node:worker_threads';
 
 /** Checks users of HTTP basic authentication against bcrypt hashes. */
 export interface UserCheck {
-  /** @throws Error when the password cannot be checked now: too many wait already, or the check takes too long */
-  check(users: ReadonlyMap<string, string>, user: string, password: string): Promise<boolean>;
+  /**
+   * @param address of the client: those of others do not wait for all of its checks
+   * @throws Error when the password cannot be checked now: too many wait already, or the check takes too long
+   */
+  check(
+    users: ReadonlyMap<string, string>,
+    user: string,
+    password: string,
+    address?: string,
+  ): Promise<boolean>;
   close(): Promise<void>;
 }
 
@@ -20,21 +28,26 @@ const rememberedAtMost = 100;
 const waitingAtMost = 64;
 /** Of one user, known or not, so that guesses at one password leave places for the others. */
 const waitingOfOneUser = 8;
+/** Of one address, so that guesses at many users do. */
+const waitingOfOneAddress = waitingAtMost / 2;
 /** A hash that takes longer has a cost that no exporter can bear. */
 const longestCheckMs = 10_000;
 
 interface Check {
   readonly password: string;
   readonly hash: string;
+  readonly address: string;
   resolve(same: boolean): void;
   reject(error: Error): void;
 }
 
-/** Compares passwords in a thread of its own, one after the other. */
+/** Compares passwords in a thread of its own, one after the other; addresses take turns. */
 function createComparer() {
   const queue: Check[] = [];
   let worker: Worker | undefined;
   let current: Check | undefined;
+  /** Addresses in the order in which they had their last turn. */
+  const served = new Set<string>();
   let timer: NodeJS.Timeout | undefined;
 
   const finish = (settle: (check: Check) => void): void => {
@@ -60,8 +73,21 @@ function createComparer() {
     return started;
   };
   function next(): void {
-    if (current || queue.length === 0) return;
-    current = queue.shift() as Check;
+    if (current) return;
+    if (queue.length === 0) {
+      served.clear();
+      return;
+    }
+    const turns = [...served];
+    const turnOf = ({ address }: Check) => turns.indexOf(address);
+    // The first of those that have not been served for longest.
+    const at = queue.reduce((best, check, index) => {
+      const other = queue[best];
+      return other && turnOf(check) < turnOf(other) ? index : best;
+    }, 0);
+    current = queue.splice(at, 1)[0] as Check;
+    served.delete(current.address);
+    served.add(current.address);
     worker ??= start();
     timer = setTimeout(
       () => restart('the check of the password takes too long: lower the cost of its hash'),
@@ -71,9 +97,9 @@ function createComparer() {
     worker.postMessage({ password: current.password, hash: current.hash });
   }
   return {
-    compare: (password: string, hash: string): Promise<boolean> =>
+    compare: (password: string, hash: string, address: string): Promise<boolean> =>
       new Promise((resolve, reject) => {
-        queue.push({ password, hash, resolve, reject });
+        queue.push({ password, hash, address, resolve, reject });
         next();
       }),
     async close() {
@@ -89,7 +115,10 @@ function createComparer() {
 export function createUserCheck(): UserCheck {
   const right = new Set<string>();
   const wrong = new Set<string>();
-  const checking = new Map<string, { readonly user: string; readonly same: Promise<boolean> }>();
+  const checking = new Map<
+    string,
+    { readonly user: string; readonly address: string; readonly same: Promise<boolean> }
+  >();
   const comparer = createComparer();
 
   const remember = (results: Set<string>, key: string): void => {
@@ -99,7 +128,7 @@ export function createUserCheck(): UserCheck {
   };
 
   return {
-    async check(users, user, password) {
+    async check(users, user, password, address = '') {
       const hash = users.get(user);
       const key = createHash('sha256')
         .update(JSON.stringify([user, hash, password]))
@@ -108,16 +137,17 @@ export function createUserCheck(): UserCheck {
       if (wrong.has(key)) return false;
       const running = checking.get(key);
       if (running) return running.same;
-      const ofUser = checking
-        .values()
-        .filter((check) => check.user === user)
-        .toArray().length;
-      if (checking.size >= waitingAtMost || ofUser >= waitingOfOneUser)
+      const waiting = [...checking.values()];
+      if (
+        waiting.length >= waitingAtMost ||
+        waiting.filter((check) => check.user === user).length >= waitingOfOneUser ||
+        waiting.filter((check) => check.address === address).length >= waitingOfOneAddress
+      )
         throw new Error('too many passwords are being checked');
       const same = comparer
-        .compare(password, hash ?? nobodysHash)
+        .compare(password, hash ?? nobodysHash, address)
         .then((equal) => equal && hash !== undefined);
-      checking.set(key, { user, same });
+      checking.set(key, { user, address, same });
       try {
         const result = await same;
         remember(result ? right : wrong, key);

@@ -101,7 +101,7 @@ export function createWebAccess(file: string | undefined, log: Logger): WebAcces
     if (config.users.size === 0) return next();
     const given = userinfo(request.get('authorization'));
     try {
-      if (given && (await users.check(config.users, ...given))) return next();
+      if (given && (await users.check(config.users, ...given, request.socket.remoteAddress))) return next();
     } catch (error) {
       return refuse(503, (error as Error).message);
     }

@@ -136,10 +136,28 @@ describe('what a password costs', () => {
     const refused = (await Promise.allSettled(guesses)).filter(({ status }) => status === 'rejected');
     expect([refused.length, await bob]).toEqual([92, true]);
     const strangers = await Promise.allSettled(
-      Array.from({ length: 100 }, (_, turn) => check.check(all, `stranger ${turn}`, 'x')),
+      Array.from({ length: 100 }, (_, turn) => check.check(all, `stranger ${turn}`, 'x', `10.0.0.${turn}`)),
     );
     expect(strangers.filter(({ status }) => status === 'rejected')).toHaveLength(36);
     await check.close();
+  });
+
+  test('guesses of one address at many users leave places for the others, who do not wait for all of them', async () => {
+    const check = createUserCheck();
+    const all = new Map([['bob', hashSync('right', 4)]]);
+    const ended: string[] = [];
+    const strangers = Array.from({ length: 40 }, async (_, turn) => {
+      await check.check(all, `stranger ${turn}`, 'x', '10.0.0.1');
+      ended.push('stranger');
+    });
+    const refused = Promise.allSettled(strangers).then((answers) =>
+      answers.filter(({ status }) => status === 'rejected'),
+    );
+    expect(await check.check(all, 'bob', 'right', '10.0.0.2')).toBe(true);
+    // The one that was being checked already.
+    expect(ended).toEqual(['stranger']);
+    await check.close();
+    expect(await refused).toHaveLength(39);
   });
 });
 
