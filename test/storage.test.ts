@@ -263,7 +263,9 @@ test('a folder that cannot be written is told once, and what was polled is expor
   expect(loop.log().match(/level=error .*the counters cannot be saved/g)).toHaveLength(1);
   expect(await loop.value('exporter_state_saved')).toBe(0);
   const shown = loop.loop.status().errors.map(({ reason, message }) => `${reason}: ${message}`);
-  expect(shown.filter((one) => /^internal: the snapshot cannot be saved: ENOTDIR/.test(one))).toHaveLength(1);
+  expect(
+    shown.filter((one) => /^configuration: the snapshot cannot be saved: ENOTDIR/.test(one)),
+  ).toHaveLength(1);
   await loop.stop();
 });
 

@@ -1,6 +1,13 @@
+import { CollectError, reasonOf } from '../errors.ts';
 import type { RegistryStorage } from '../storage.ts';
 import { type RegistryState, recordError, savedCounters } from './state.ts';
 import type { Troubles } from './troubles.ts';
+
+/** What the file system refuses (full, read-only, no folder) is for the user to mend, and no fault of the exporter. */
+const explained = (error: unknown): unknown =>
+  error instanceof Error && typeof (error as NodeJS.ErrnoException).syscall === 'string'
+    ? new CollectError('configuration', error.message, { cause: error })
+    : error;
 
 /** Saves what has to survive a restart. A full disk or a folder that cannot be written never stops the polls. */
 export interface Saving {
@@ -23,13 +30,14 @@ export function createSaving(input: {
   const { state, storage, troubles, sealed, changed } = input;
   const unsaved = new Set<string>();
 
-  function ended(what: string, error: unknown): void {
+  function ended(what: string, failure: unknown): void {
+    const error = failure === undefined ? undefined : explained(failure);
     if (error === undefined) {
       unsaved.delete(what);
       troubles.over(`saving ${what}`);
     } else {
       const message = `${what} cannot be saved: ${error instanceof Error ? error.message : String(error)}`;
-      if (!unsaved.has(what)) recordError(state, { at: Date.now() / 1000, reason: 'internal', message });
+      if (!unsaved.has(what)) recordError(state, { at: Date.now() / 1000, reason: reasonOf(error), message });
       unsaved.add(what);
       troubles.tell(
         'error',
