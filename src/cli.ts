@@ -71,12 +71,14 @@ export function parseFlags(args: readonly string[]): Flags | 'version' | 'help' 
   } catch (error) {
     throw new UsageError((error as Error).message);
   }
-  const empty = Object.keys(values).find((name) => values[name] === '');
+  const empty = Object.entries(values).find(
+    ([, value]) => typeof value === 'string' && value.trim() === '',
+  )?.[0];
   if (empty !== undefined) throw new UsageError(`--${empty} is empty: give it a value, or leave it out`);
   if (values['help']) return 'help';
   if (values['version']) return 'version';
   const telemetryPath = String(values['web.telemetry-path']);
-  if (!/^(\/[\w.~-]+)+\/?$/.test(telemetryPath))
+  if (!/^(\/(?!\.+(?:\/|$))[\w.~-]+)+\/?$/.test(telemetryPath))
     throw new UsageError(
       '--web.telemetry-path is a path such as /metrics, of letters, digits, dots, dashes and underscores, and not / itself',
     );

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { ConfigError, type Problem, readDocument, showPath } from './config/document.ts';
 import { explain, keysOf } from './config/explain.ts';
-import { missingFiles } from './config/files.ts';
+import { badFiles } from './config/files.ts';
 import { type RegistryConfig, resolveRegistry } from './config/registry.ts';
 import { createConfigSchema } from './config/schema.ts';
 import type { Provider } from './provider.ts';
@@ -24,13 +24,18 @@ export interface ParseOptions {
 }
 
 async function readText(path: string): Promise<string> {
+  let text: string;
   try {
-    return await readFile(path, 'utf8');
+    text = await readFile(path, 'utf8');
   } catch (error) {
     const why =
       (error as NodeJS.ErrnoException).code === 'ENOENT' ? 'there is no such file' : (error as Error).message;
     throw new ConfigError([{ file: path, path: '', message: `cannot be read: ${why}` }]);
   }
+  // A password in another encoding would be taken for another password.
+  if (/[\0\uFFFD]/.test(text))
+    throw new ConfigError([{ file: path, path: '', message: 'is no UTF-8 text: save it as UTF-8' }]);
+  return text;
 }
 
 /**
@@ -43,19 +48,29 @@ export async function loadConfig(path: string, providers: Providers, env = proce
 
 /**
  * Checks the configuration without a start, and the files that it names as well.
- * @throws ConfigError as {@link loadConfig} does, and for files that cannot be read here
+ * @throws ConfigError as {@link loadConfig} does, for files that cannot be used, and for data that would be missing
+ * between two polls
  */
 export async function checkConfig(path: string, providers: Providers, env = process.env): Promise<Config> {
   const text = await readText(path);
   const config = parseConfig(text, { file: path, providers, env });
   const { value, locate } = readDocument(text, path, env);
-  const missing = await missingFiles(value, (at, message) => ({
+  const problem = (at: readonly (string | number)[], message: string): Problem => ({
     file: path,
     ...locate(at),
     path: showPath(at),
     message,
-  }));
-  if (missing.length > 0) throw new ConfigError(missing);
+  });
+  const problems = await badFiles(value, problem);
+  for (const [index, { staleAfterMs, intervalMs }] of config.registries.entries())
+    if (staleAfterMs < intervalMs)
+      problems.push(
+        problem(
+          ['registries', index, 'staleAfter'],
+          `data would be left out before the next poll: staleAfter has to be at least the ${intervalMs / 1000} s between two polls`,
+        ),
+      );
+  if (problems.length > 0) throw new ConfigError(problems);
   return config;
 }
 

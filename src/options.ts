@@ -48,7 +48,9 @@ export const endpointUrl = z.string().transform((text, context) => {
   const problem = !URL.canParse(text)
     ? 'is no address: write one such as https://registry.example.com'
     : !/^https?:$/.test(new URL(text).protocol)
-      ? 'has another scheme than http or https'
+      ? text.includes('://')
+        ? 'has another scheme than http or https'
+        : 'has no scheme: put https:// before it'
       : new URL(text).username || new URL(text).password
         ? 'holds a user or password: put them under auth'
         : new URL(text).search || new URL(text).hash

@@ -67,6 +67,8 @@ describe('flags', () => {
     ['--config.file=', '--config.file is empty'],
     ['--web.config.file=', '--web.config.file is empty'],
     ['--web.max-requests=', '--web.max-requests is empty'],
+    ['--storage.path= ', '--storage.path is empty'],
+    ['--web.telemetry-path=/metrics/../x', 'a path such as /metrics'],
     ['--web.listen-address=', 'write :10056'],
     ['--password=x', "Unknown option '--password'"],
     ['extra', 'Unexpected argument'],
@@ -159,6 +161,54 @@ ${file}:4:5: registries[0].timeout: "soon" is no duration: write one such as 30s
 ${file}:6:30: registries[0].auth.passwordFile: there is no file /nowhere/password
 ${file}:7:15: registries[0].events.tokenFile: ${empty} is empty
 `,
+    });
+  });
+
+  test('--config.check finds files that are there and cannot be used', () => {
+    const file = join(dir.path, 'odd-files.yaml');
+    const written = (name: string, text: string) => {
+      writeFileSync(join(dir.path, name), text);
+      return join(dir.path, name);
+    };
+    const [token, text] = [written('token', 'short\n'), written('text', 'no certificate')];
+    writeFileSync(
+      file,
+      `registries:
+  - name: a
+    type: oci
+    endpoint: https://registry.example.com
+    tls: { caFile: ${text}, certFile: ${text}, keyFile: ${text} }
+    auth: { dockerConfigFile: ${text} }
+    events: { tokenFile: ${token} }
+`,
+    );
+    expect(run('--config.check', `--config.file=${file}`)).toEqual({
+      status: 1,
+      stdout: '',
+      stderr: expect.stringMatching(
+        [
+          `${file}:5:12: registries\\[0\\].tls.caFile: the CA file ${text} holds no certificate in PEM: check tls.caFile`,
+          `${file}:5:\\d+: registries\\[0\\].tls.keyFile: the client certificate ${text} is no certificate in PEM: check tls.certFile`,
+          `${file}:6:13: registries\\[0\\].auth.dockerConfigFile: ${text} is no JSON`,
+          `${file}:7:15: registries\\[0\\].events.tokenFile: the secret file ${token} holds 5 characters: a secret of at least 16 is needed here`,
+        ].join('\n'),
+      ),
+    });
+  });
+
+  test('--config.check finds data that would be missing between two polls, and another encoding', () => {
+    const file = join(dir.path, 'stale.yaml');
+    const text =
+      'registries:\n  - { name: ä, type: oci, endpoint: "https://r.example", schedule: 1h, staleAfter: 5m }\n';
+    writeFileSync(file, text, 'latin1');
+    expect(run('--config.check', `--config.file=${file}`)).toMatchObject({
+      status: 1,
+      stderr: `${file}: is no UTF-8 text: save it as UTF-8\n`,
+    });
+    writeFileSync(file, text.replace('ä', 'a'));
+    expect(run('--config.check', `--config.file=${file}`)).toMatchObject({
+      status: 1,
+      stderr: `${file}:2:72: registries[0].staleAfter: data would be left out before the next poll: staleAfter has to be at least the 3600 s between two polls\n`,
     });
   });
 

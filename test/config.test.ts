@@ -220,7 +220,11 @@ describe('each mistake is told with file, line, path, what is wrong and what wou
       'registries:\n  - {name: edge',
       'exporter.yaml:2:16: Flow map in block collection must be sufficiently indented and end with a }',
     ],
-    ['a key twice', withRegistry('timeout: 1m', 'timeout: 2m'), 'exporter.yaml:6:5: Map keys must be unique'],
+    [
+      'a key twice',
+      withRegistry('timeout: 1m', 'timeout: 2m'),
+      'exporter.yaml:6:5: this setting is given twice: keep one',
+    ],
     [
       'an alias without its anchor',
       withRegistry('names: [app, *more]'),
@@ -249,7 +253,57 @@ describe('each mistake is told with file, line, path, what is wrong and what wou
     [
       'a number in quotes',
       withRegistry('maxSeries: "100"'),
-      'exporter.yaml:5:5: registries[0].maxSeries: is text and has to be a number: write it without quotes',
+      'exporter.yaml:5:5: registries[0].maxSeries: is text and has to be a number: write it without quotes, and not as ${NAME}, which is text',
+    ],
+    [
+      'a registry by its common name',
+      'registries:\n  - name: edge\n    type: gar',
+      `exporter.yaml:3:5: registries[0].type: is none of the types of registry: ${types} (did you mean "artifact-registry"?)`,
+    ],
+    [
+      'an address without its scheme',
+      withRegistry().replace('https://', ''),
+      'exporter.yaml:4:5: registries[0].endpoint: the address is no address: write one such as https://registry.example.com',
+    ],
+    [
+      'an address with a port and without its scheme',
+      withRegistry().replace('https://registry.example.com', 'registry.example.com:5000'),
+      'exporter.yaml:4:5: registries[0].endpoint: the address has no scheme: put https:// before it',
+    ],
+    [
+      'a list of no patterns',
+      withRegistry('repositories: { include: [] }'),
+      'exporter.yaml:5:21: registries[0].repositories.include: no repository would be read: give at least one pattern, or leave it out',
+    ],
+    [
+      'a reference of a shell',
+      withRegistry('auth: { username: a, password: "${PASSWORD:?is missing}" }'),
+      'exporter.yaml:5:36: registries[0].auth.password: holds a ${ that is no reference to a variable: write ${NAME} or ${NAME:-default}, or $${ for the characters themselves',
+    ],
+    [
+      'a reference that does not end',
+      withRegistry('auth: { username: a, password: "${PASSWORD" }'),
+      'exporter.yaml:5:36: registries[0].auth.password: holds a ${ that is no reference to a variable: write ${NAME} or ${NAME:-default}, or $${ for the characters themselves',
+    ],
+    [
+      'a reference within braces',
+      withRegistry('images: { perRepository: ${COUNT} }'),
+      'exporter.yaml:5:31: a reference to a variable within { } or [ ] has to be in quotes: "${NAME}"',
+    ],
+    [
+      'a line that is indented too far',
+      withRegistry('  timeout: 30s'),
+      'exporter.yaml:4:15: this line does not fit those beside it: settings of one entry begin in the same column, a space follows each colon, and text that holds a colon and a space is in quotes',
+    ],
+    [
+      'text with a colon within braces',
+      withRegistry('auth: { username: a, password: b: c }'),
+      'exporter.yaml:5:36: text that holds a colon and a space has to be in quotes',
+    ],
+    [
+      'a password that begins with @',
+      withRegistry('auth: { username: a, password: @b }'),
+      'exporter.yaml:5:36: Plain value cannot start with reserved character @: put the value in quotes',
     ],
     [
       'one pattern where a list of them is meant',

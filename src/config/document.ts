@@ -78,6 +78,14 @@ function explainSyntax(message: string, around: string): string {
   if (message.includes('multiple documents'))
     return 'the file holds more than one document: everything from the second `---` on has to go';
   if (/:\s+\*\//.test(around)) return 'a value that begins with * has to be in quotes: "*/5 * * * *"';
+  if (message.startsWith('Unexpected') && around.includes('${'))
+    return 'a reference to a variable within { } or [ ] has to be in quotes: "${NAME}"';
+  if (message.includes('keys must be unique')) return 'this setting is given twice: keep one';
+  if (message.includes('Block collections are not allowed within flow'))
+    return 'text that holds a colon and a space has to be in quotes';
+  if (/Nested mappings|Implicit keys|same column|Implicit map keys/.test(message))
+    return 'this line does not fit those beside it: settings of one entry begin in the same column, a space follows each colon, and text that holds a colon and a space is in quotes';
+  if (message.startsWith('Plain value cannot start with')) return `${message}: put the value in quotes`;
   if (/\t/.test(around) && /indent|tab/i.test(message)) return 'YAML is indented by spaces, not by tabs';
   return message.replace(/\s+/g, ' ');
 }
@@ -137,16 +145,19 @@ export function readDocument(text: string, file: string, env: NodeJS.ProcessEnv)
     Scalar(key, node, ancestors) {
       if (key === 'key' || typeof node.value !== 'string' || !node.value.includes('$')) return;
       node.value = node.value.replace(
-        /\$\$|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}/g,
+        /\$\$|\$\{(?:([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\})?/g,
         (whole, name: string | undefined, fallback: string | undefined) => {
-          if (name === undefined) return '$';
-          const value = env[name] || fallback;
+          if (whole === '$$') return '$';
+          const value = name === undefined ? undefined : env[name] || fallback;
           if (value !== undefined) return value;
           problems.push({
             file,
             ...place(node.range?.[0] ?? 0),
             path: showPath(pathOf(node, ancestors)),
-            message: `the environment variable ${name} is not set: set it, or write \${${name}:-default}`,
+            message:
+              name === undefined
+                ? 'holds a ${ that is no reference to a variable: write ${NAME} or ${NAME:-default}, or $${ for the characters themselves'
+                : `the environment variable ${name} is not set: set it, or write \${${name}:-default}`,
           });
           return whole;
         },

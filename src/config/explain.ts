@@ -43,9 +43,34 @@ function nearest(word: string, known: Iterable<string>): string {
     const away = distance(word.toLowerCase(), name.toLowerCase());
     if (!best || away < best.away) best = { name, away };
   }
-  return best && best.away <= Math.max(2, word.length / 3) && best.name !== word
+  return best && best.away <= Math.max(2, Math.ceil(word.length / 3)) && best.name !== word
     ? ` (did you mean ${JSON.stringify(best.name)}?)`
     : '';
+}
+
+/** What people call the registries that have another type here. */
+const otherNames: Readonly<Record<string, string>> = {
+  aws: 'ecr',
+  azure: 'acr',
+  distribution: 'oci',
+  docker: 'docker-hub',
+  gar: 'artifact-registry',
+  gcr: 'artifact-registry',
+  ghcr: 'oci',
+  gitlab: 'oci',
+  google: 'artifact-registry',
+  jfrog: 'artifactory',
+  nexus: 'oci',
+  quay: 'oci',
+  registry: 'oci',
+  zot: 'oci',
+};
+
+function nearestType(given: string, types: readonly string[]): string {
+  const meant = otherNames[given.toLowerCase()];
+  return meant !== undefined && types.includes(meant)
+    ? ` (did you mean ${JSON.stringify(meant)}?)`
+    : nearest(given, types);
 }
 
 const words: Readonly<Record<string, string>> = {
@@ -79,7 +104,7 @@ function correction(input: unknown, expected: string, path: readonly PropertyKey
     typeof input === 'string' &&
     Number.isFinite(Number(input))
   )
-    return ': write it without quotes';
+    return ': write it without quotes, and not as ${NAME}, which is text';
   if (expected === 'array' && typeof input === 'string') return ': write ["…"]';
   return '';
 }
@@ -100,7 +125,7 @@ export function explain(
       if (!('discriminator' in issue)) break;
       const at = path.at(-1) === 'type' ? path : [...path, 'type'];
       const given = (issue.input as { readonly type?: unknown } | undefined)?.type ?? issue.input;
-      const hint = typeof given === 'string' ? nearest(given, known.types) : '';
+      const hint = typeof given === 'string' ? nearestType(given, known.types) : '';
       return [{ path: at, message: `is none of the types of registry: ${known.types.join(', ')}${hint}` }];
     }
     case 'invalid_type': {

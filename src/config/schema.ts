@@ -76,7 +76,10 @@ const registryCommon = {
     .describe('Value of the label registry; unique'),
   repositories: z
     .strictObject({
-      include: patterns.describe('Patterns of repositories to read (default **)').optional(),
+      include: patterns
+        .min(1, 'no repository would be read: give at least one pattern, or leave it out')
+        .describe('Patterns of repositories to read (default **)')
+        .optional(),
       exclude: patterns.describe('Patterns of repositories to leave out').optional(),
     })
     .optional(),

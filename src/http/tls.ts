@@ -1,6 +1,6 @@
 import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { getCACertificates } from 'node:tls';
+import { createSecureContext, getCACertificates } from 'node:tls';
 import { Agent, type Dispatcher, EnvHttpProxyAgent } from 'undici';
 import { CollectError } from '../errors.ts';
 
@@ -28,10 +28,20 @@ function read(what: string, file: string, setting: string): string {
 
 /**
  * The certificates to trust: the system's and Node's own, and those of the file. Read anew for every client.
- * @throws CollectError `tls`, naming the file
+ * @throws CollectError `tls`, naming the file that cannot be read or holds no certificate
  */
 export function certificates(caFile: string): string[] {
-  return [...getCACertificates('default'), read('CA file', caFile, 'tls.caFile')];
+  const text = read('CA file', caFile, 'tls.caFile');
+  try {
+    // OpenSSL takes a file without any certificate, and trusts nothing of it.
+    createSecureContext({ ca: text });
+    if (!text.includes('-----BEGIN ')) throw new Error('there is none in it');
+  } catch (cause) {
+    throw new CollectError('tls', `the CA file ${caFile} holds no certificate in PEM: check tls.caFile`, {
+      cause,
+    });
+  }
+  return [...getCACertificates('default'), text];
 }
 
 /**
