@@ -79,7 +79,7 @@ function explainSyntax(message: string, around: string): string {
     return 'the file holds more than one document: everything from the second `---` on has to go';
   if (/:\s+\*\//.test(around)) return 'a value that begins with * has to be in quotes: "*/5 * * * *"';
   if (message.startsWith('Unexpected') && around.includes('${'))
-    return 'a reference to a variable within { } or [ ] has to be in quotes: "${NAME}"';
+    return `a reference to a variable within { } or [ ] has to be in quotes: "\${NAME}"`;
   if (message.includes('keys must be unique')) return 'this setting is given twice: keep one';
   if (message.includes('Block collections are not allowed within flow'))
     return 'text that holds a colon and a space has to be in quotes';
@@ -156,7 +156,7 @@ export function readDocument(text: string, file: string, env: NodeJS.ProcessEnv)
             path: showPath(pathOf(node, ancestors)),
             message:
               name === undefined
-                ? 'holds a ${ that is no reference to a variable: write ${NAME} or ${NAME:-default}, or $${ for the characters themselves'
+                ? `holds a \${ that is no reference to a variable: write \${NAME} or \${NAME:-default}, or $\${ for the characters themselves`
                 : `the environment variable ${name} is not set: set it, or write \${${name}:-default}`,
           });
           return whole;

@@ -104,7 +104,7 @@ function correction(input: unknown, expected: string, path: readonly PropertyKey
     typeof input === 'string' &&
     Number.isFinite(Number(input))
   )
-    return ': write it without quotes, and not as ${NAME}, which is text';
+    return `: write it without quotes, and not as \${NAME}, which is text`;
   if (expected === 'array' && typeof input === 'string') return ': write ["…"]';
   return '';
 }

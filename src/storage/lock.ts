@@ -97,11 +97,11 @@ export async function lockStorage(
       if (error instanceof StorageInUseError) lost(error);
     }
   };
-  let looking: Promise<void> | undefined;
-  setInterval(() => {
-    if (disk.hangs()) return;
-    looking ??= look().finally(() => {
-      looking = undefined;
-    });
+  let isLooking = false;
+  setInterval(async () => {
+    if (isLooking || disk.hangs()) return;
+    isLooking = true;
+    await look();
+    isLooking = false;
   }, lookMs).unref();
 }
