@@ -22,6 +22,86 @@ async function oldestFirst(
   return aged.sort((a, b) => a.at - b.at).map(({ name }) => name);
 }
 
+interface Reading {
+  readonly repository: string;
+  readonly iterator: AsyncIterator<Observation>;
+  held: number;
+}
+type Step =
+  | { readonly reading: Reading; readonly next: IteratorResult<Observation> | { readonly error: unknown } }
+  | { readonly listed: IteratorResult<string> };
+
+/** Steps that were started, in the order in which they end. */
+function createSteps() {
+  const running = new Set<Promise<Step>>();
+  const ready: Step[] = [];
+  let wake: (() => void) | undefined;
+  let failure: { readonly error: unknown } | undefined;
+  return {
+    start(step: Promise<Step>): void {
+      running.add(step);
+      void step
+        .then(
+          (done) => void ready.push(done),
+          (error) => {
+            failure ??= { error };
+          },
+        )
+        .finally(() => {
+          running.delete(step);
+          wake?.();
+        });
+    },
+    /** The next one that ended; undefined when none is left. @throws what a step failed with */
+    async next(): Promise<Step | undefined> {
+      for (;;) {
+        if (failure) throw failure.error;
+        const step = ready.shift();
+        if (step || running.size === 0) return step;
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+        });
+        wake = undefined;
+      }
+    },
+  };
+}
+
+/** Repositories that are being read, and which of them may go on while too many images are held. */
+function createReadings(advance: (reading: Reading) => void) {
+  const open = new Set<Reading>();
+  const parked = new Set<Reading>();
+  let held = 0;
+  const mayGoOn = (reading: Reading): boolean =>
+    held <= heldAtMost ||
+    open
+      .values()
+      .take(leaders)
+      .some((one) => one === reading);
+  const goOn = (reading: Reading): void => {
+    if (mayGoOn(reading)) advance(reading);
+    else parked.add(reading);
+  };
+  return {
+    open,
+    mayBegin: (concurrency: number) => open.size < concurrency && (held <= heldAtMost || open.size < leaders),
+    begin(reading: Reading): void {
+      open.add(reading);
+      advance(reading);
+    },
+    hold(reading: Reading, images: number): void {
+      reading.held += images;
+      held += images;
+    },
+    goOn,
+    end(reading: Reading): void {
+      open.delete(reading);
+      held -= reading.held;
+      for (const one of parked) if (mayGoOn(one) && parked.delete(one)) advance(one);
+    },
+  };
+}
+
 /**
  * Reads repositories side by side and yields what is seen as it comes, so that a slow repository holds up no other
  * and no page waits in memory for its turn. A repository whose reading throws is a `repository-failed`; the listing
@@ -37,104 +117,49 @@ export async function* readSideBySide(
   read: (repository: string) => AsyncIterable<Observation>,
 ): AsyncGenerator<Observation> {
   const { signal, concurrency, progress, order } = context;
-  interface Reading {
-    readonly repository: string;
-    readonly iterator: AsyncIterator<Observation>;
-    held: number;
-  }
-  type Step =
-    | { readonly reading: Reading; readonly next: IteratorResult<Observation> | { readonly error: unknown } }
-    | { readonly listed: IteratorResult<string> };
-  const steps = new Set<Promise<Step>>();
-  const ready: Step[] = [];
-  let wake: (() => void) | undefined;
-  const start = (step: Promise<Step>): void => {
-    steps.add(step);
-    void step.then(
-      (done) => {
-        steps.delete(step);
-        ready.push(done);
-        wake?.();
-      },
-      (error) => {
-        steps.delete(step);
-        failure ??= { error };
-        wake?.();
-      },
-    );
-  };
-  let failure: { readonly error: unknown } | undefined;
   const names = order?.lastTried ? await oldestFirst(found, order.lastTried) : found;
   const listing = Symbol.asyncIterator in names ? names[Symbol.asyncIterator]() : names[Symbol.iterator]();
-  const waiting: string[] = [];
-  /** A configuration or a listing may name one twice; read twice at once, its images would be mixed up. */
-  const known = new Set<string>();
-  const open = new Set<Reading>();
-  let held = 0;
-  let asking = false;
-  let ended = false;
-  let listed = 0;
-  let done = 0;
-  const ask = (): void => {
-    if (asking || ended || waiting.length >= listedAhead) return;
-    asking = true;
-    start(Promise.resolve(listing.next()).then((next) => ({ listed: next })));
-  };
-  const begin = (): void => {
-    while (waiting.length > 0 && open.size < concurrency && (held <= heldAtMost || open.size < leaders)) {
-      const repository = waiting.shift() as string;
-      const reading = { repository, iterator: read(repository)[Symbol.asyncIterator](), held: 0 };
-      open.add(reading);
-      order?.begins(repository);
-      advance(reading);
-    }
-    ask();
-  };
-  const advance = (reading: Reading): void =>
-    start(
+  const steps = createSteps();
+  const readings = createReadings((reading) =>
+    steps.start(
       reading.iterator.next().then(
         (next) => ({ reading, next }),
         (error: unknown) => ({ reading, next: { error } }),
       ),
-    );
-
-  const parked = new Set<Reading>();
-  const isLeader = (reading: Reading): boolean =>
-    open
-      .values()
-      .take(leaders)
-      .some((one) => one === reading);
-  const mayGoOn = (reading: Reading): boolean => held <= heldAtMost || isLeader(reading);
-  const resume = (): void => {
-    for (const reading of parked) {
-      if (!mayGoOn(reading)) continue;
-      parked.delete(reading);
-      advance(reading);
+    ),
+  );
+  const waiting: string[] = [];
+  /** A configuration or a listing may name one twice; read twice at once, its images would be mixed up. */
+  const known = new Set<string>();
+  let asking = false;
+  let ended = false;
+  let listed = 0;
+  let done = 0;
+  /** Begins what may begin, and lists on. */
+  const proceed = (): void => {
+    while (waiting.length > 0 && readings.mayBegin(concurrency)) {
+      const repository = waiting.shift() as string;
+      order?.begins(repository);
+      readings.begin({ repository, iterator: read(repository)[Symbol.asyncIterator](), held: 0 });
     }
+    if (asking || ended || waiting.length >= listedAhead) return;
+    asking = true;
+    steps.start(Promise.resolve(listing.next()).then((next) => ({ listed: next })));
   };
 
   try {
-    ask();
-    while (steps.size > 0 || ready.length > 0) {
-      if (failure) throw failure.error;
-      const step = ready.shift();
-      if (!step) {
-        await new Promise<void>((resolve) => {
-          wake = resolve;
-        });
-        wake = undefined;
-        continue;
-      }
+    proceed();
+    for (let step = await steps.next(); step; step = await steps.next()) {
       if ('listed' in step) {
         asking = false;
-        if (step.listed.done) ended = true;
-        else if (!known.has(step.listed.value)) {
+        ended = step.listed.done === true;
+        if (!step.listed.done && !known.has(step.listed.value)) {
           known.add(step.listed.value);
           listed += 1;
           waiting.push(step.listed.value);
-          progress(done, listed);
         }
-        begin();
+        progress(done, listed);
+        proceed();
         continue;
       }
       const { reading, next } = step;
@@ -143,27 +168,20 @@ export async function* readSideBySide(
         if (signal.aborted) throw next.error;
         yield { type: 'repository-failed', repository: reading.repository, error: next.error };
       } else if (!next.done) {
-        if (next.value.type === 'images') {
-          reading.held += next.value.images.length;
-          held += next.value.images.length;
-        }
+        if (next.value.type === 'images') readings.hold(reading, next.value.images.length);
         // Asked for before the consumer has taken this one: the next page is on its way meanwhile.
-        if (mayGoOn(reading)) advance(reading);
-        else parked.add(reading);
+        readings.goOn(reading);
         yield next.value;
         continue;
       }
-      open.delete(reading);
-      held -= reading.held;
-      resume();
+      readings.end(reading);
       done += 1;
       progress(done, listed);
-      begin();
+      proceed();
     }
-    if (failure) throw failure.error;
   } finally {
     // Not awaited: one that hangs would hold the loop for ever.
-    for (const { iterator } of open) void Promise.resolve(iterator.return?.()).catch(() => {});
+    for (const { iterator } of readings.open) void Promise.resolve(iterator.return?.()).catch(() => {});
     void Promise.resolve(listing.return?.()).catch(() => {});
   }
 }

@@ -33,7 +33,7 @@ describe('one list for a project', () => {
       await running.poll();
       expect(await exposed(running)).toEqual(harborTruth(world).toSorted());
     }
-  });
+  }, 300_000);
 
   test('costs a request per 100 artifacts, whatever the number of repositories', async () => {
     const repositories = Object.fromEntries(

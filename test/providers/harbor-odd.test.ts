@@ -204,7 +204,7 @@ describe('of one project', () => {
       .log()
       .split('\n')
       .filter((line) => line.includes('level=warn'));
-    expect(told).toEqual([expect.stringContaining('retention of one project could not be read')]);
+    expect(told).toEqual([expect.stringContaining('retention of a project could not be read')]);
   });
 });
 

@@ -162,6 +162,9 @@ describe('jobs', () => {
   test.each([
     ['that worked', { total: 4, ongoing: false, metrics: { Success: 4 } }, '1'],
     ['with a scan that broke', { total: 4, ongoing: false, metrics: { Success: 3, Error: 1 } }, '0'],
+    // Seen on a real Harbor.
+    ['that is called ongoing when all is done', { total: 4, ongoing: true, metrics: { Success: 4 } }, '1'],
+    ['of which some wait to begin', { total: 4, ongoing: true, metrics: { Success: 2 } }, undefined],
     ['that goes on', { total: 4, ongoing: true, metrics: { Success: 1, Running: 3 } }, undefined],
     [
       'that goes on with a scan that broke',

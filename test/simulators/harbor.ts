@@ -76,8 +76,8 @@ interface Asked {
   /** Path parameters. */
   readonly params: readonly string[];
 }
-/** A list is paged; anything else is sent as it is. */
-type Answer = { readonly list: readonly object[] } | object | null;
+/** A list is paged, and what a page shows is made of its rows; anything else is sent as it is. */
+type Answer = { readonly list: readonly object[]; readonly show?: (row: never) => object } | object | null;
 
 interface Route {
   readonly operation: string;
@@ -178,7 +178,8 @@ export async function startHarborSimulator(options: HarborSimulatorOptions): Pro
     };
     const scannable = scannerOf(project)?.up === true;
     return {
-      list: rows.map(({ repository, image }) =>
+      list: rows,
+      show: ({ repository, image }: (typeof rows)[number]) =>
         toArtifact(image, {
           repository,
           projectId: project.project_id,
@@ -189,7 +190,6 @@ export async function startHarborSimulator(options: HarborSimulatorOptions): Pro
           flags,
           namesRepository: minor() >= 12,
         } satisfies ArtifactContext),
-      ),
     };
   }
   /** Disabled ones too: src/controller/scanner/base_controller.go */
@@ -286,7 +286,7 @@ export async function startHarborSimulator(options: HarborSimulatorOptions): Pro
       pattern: /^\/projects$/,
       answer: (asked) => ({
         list: byName(visible(asked))
-          .filter(({ name }) => !asked.q.has('name') || asked.q.get('name') === name)
+          .filter(({ name }) => name.includes(asked.query.get('name') ?? ''))
           .map((one) => ({
             project_id: one.project_id,
             name: one.name,
@@ -306,7 +306,8 @@ export async function startHarborSimulator(options: HarborSimulatorOptions): Pro
       operation: 'repositories',
       pattern: /^\/repositories$/,
       answer: (asked) => ({
-        list: byName(visible(asked).flatMap(({ name }) => repositoriesOf(name))).map(toRepository),
+        list: byName(visible(asked).flatMap(({ name }) => repositoriesOf(name))),
+        show: toRepository,
       }),
     },
     {
@@ -343,9 +344,10 @@ export async function startHarborSimulator(options: HarborSimulatorOptions): Pro
       operation: 'project_repositories',
       pattern: /^\/projects\/([^/]+)\/repositories$/,
       answer: (asked) => ({
-        list: byName(repositoriesOf(projectOf(asked, asked.params[0], 'repository:list').name))
-          .filter(({ name }) => !asked.q.has('name') || asked.q.get('name') === name)
-          .map(toRepository),
+        list: byName(repositoriesOf(projectOf(asked, asked.params[0], 'repository:list').name)).filter(
+          ({ name }) => !asked.q.has('name') || asked.q.get('name') === name,
+        ),
+        show: toRepository,
       }),
     },
     {
@@ -546,9 +548,11 @@ export async function startHarborSimulator(options: HarborSimulatorOptions): Pro
         needs(asked, 'scan-all:read');
         if (world.scanners.length === 0)
           throw new Refusal(412, "no scanner is configured, it's not possible to scan");
-        return world.scanAll
-          ? { completed: 0, trigger: 'Schedule', ...world.scanAll }
-          : { total: 0, completed: 0, ongoing: false };
+        if (!world.scanAll) return { total: 0, completed: 0, ongoing: false };
+        const none = { Pending: 0, Running: 0, Success: 0, Error: 0, Stopped: 0 };
+        const metrics = { ...none, ...world.scanAll.metrics };
+        const completed = metrics.Success + metrics.Error + metrics.Stopped;
+        return { completed, trigger: 'Schedule', ...world.scanAll, metrics };
       },
     },
     {
@@ -655,7 +659,8 @@ export async function startHarborSimulator(options: HarborSimulatorOptions): Pro
     const before = (Number(query.get('page') ?? 1) - 1) * Number(query.get('page_size') ?? 10);
     const wait = options.latency?.(operation, before, items.length);
     if (wait) await sleep(wait);
-    send(response, 200, JSON.stringify(items), headers);
+    const show = 'show' in found ? (found.show as (row: object) => object) : (row: object) => row;
+    send(response, 200, JSON.stringify(items.map(show)), headers);
   }
 
   /** What a fault of one repository is for: its own list, or that of its project. */

@@ -206,6 +206,8 @@ export function createArtifactReader(findings: FindingsReader, scanner: Scanner)
     // Which of the others are its platforms, nobody knows.
     if (kind === 'index' && (one.references.odd > 0 || one.references.items.length === 0)) {
       unknownKinds.add('platform');
+      // The worst of its platforms is its own.
+      findingsUnknown = true;
       odd.add('references');
     }
     if (timeOf(one.push_time) === undefined && (isTagged || !isNever(one.push_time))) {

@@ -6,7 +6,7 @@ import type { Session } from '../../provider.ts';
 import { basicHeader, credentialsOf } from '../../registry-auth.ts';
 import { count } from '../../wire.ts';
 import { always } from './fields.ts';
-import { type Found, findAll, type Page, readPages, totalOf } from './lists.ts';
+import { type Found, findAll, type Page, readPages, refuseUncounted, totalOf } from './lists.ts';
 
 export interface Asked {
   /** The word that is counted. */
@@ -32,10 +32,12 @@ export interface Harbor {
     item: Schema,
     key: (one: z.infer<Schema>) => unknown,
   ): Promise<Found<z.infer<Schema>>>;
+  /** The first page of a list that is in an order of its own, of which each element has to be readable. */
+  first<Schema extends z.ZodType>(asked: Asked, item: Schema): Promise<z.infer<Schema>[]>;
   /** How many a list holds, without reading it; undefined where the answer does not tell. */
   count(asked: Asked): Promise<number | undefined>;
-  /** Whether something answers; undefined where it may not be asked, or not in this version. */
-  works(asked: Asked): Promise<boolean | undefined>;
+  /** Whether what Harbor asks in its turn answers. */
+  works(asked: Asked): Promise<boolean>;
   /**
    * Whether these credentials are good, and whose they are.
    * @throws CollectError `auth` when Harbor does not take them
@@ -86,6 +88,8 @@ export function createHarbor(options: {
   const base = endpoint.href.replace(/\/+$/, '').replace(/\/api\/v2\.0$/, '');
   const credentials = credentialsOf(auth, endpoint);
   const cookie = createCookie(options.session);
+  /** Whether a list said how many it holds: behind some proxies none does. */
+  const kept = options.session.keep('harbor counts', () => ({ counted: false }));
 
   async function authorization(): Promise<Record<string, string>> {
     const given = await credentials();
@@ -117,14 +121,17 @@ export function createHarbor(options: {
     });
     // Another server's, where Harbor redirects to one, is not Harbor's to see.
     if (!response.stranger) cookie.take(response);
+    if (totalOf(response) !== undefined) kept.counted = true;
     return response;
   }
 
-  const pages = <Schema extends z.ZodType>(asked: Asked, item: Schema) =>
+  const pages = <Schema extends z.ZodType>(asked: Asked, item: Schema, partial = false) =>
     readPages({
       operation: asked.operation,
       pageSize,
       item,
+      counted: kept.counted,
+      partial,
       request: (page) =>
         request({ ...asked, query: { ...asked.query, page: String(page), page_size: String(pageSize) } }),
     });
@@ -132,8 +139,13 @@ export function createHarbor(options: {
   return {
     authenticates: auth !== undefined,
     get: async (asked, schema) => json(await request(asked), schema),
-    pages,
-    all: (asked, item, key) => findAll(() => pages(asked, item), key),
+    pages: (asked, item) => pages(asked, item),
+    all: (asked, item, key) => findAll(() => pages(asked, item, true), key),
+    async first(asked, item) {
+      const response = await request({ ...asked, query: { page: '1', page_size: '10', ...asked.query } });
+      refuseUncounted(response, json(response, z.array(z.unknown())).length, kept.counted);
+      return json(response, z.array(item));
+    },
     async count(asked) {
       const response = await request({ ...asked, query: { ...asked.query, page: '1', page_size: '1' } });
       const { length } = json(response, z.array(z.unknown()));
@@ -142,8 +154,8 @@ export function createHarbor(options: {
     },
     async works(asked) {
       // What a proxy says in between is no word of Harbor's.
-      const { status } = await request(asked, [403, 404, 405, 412, 500]);
-      return status === 500 ? false : status < 300 ? true : undefined;
+      const { status } = await request(asked, [500]);
+      return status !== 500;
     },
     async whoAmI() {
       // Wrong or expired credentials are no error in Harbor: it goes on as with nobody's, and shows what is public.

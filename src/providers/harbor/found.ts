@@ -25,8 +25,6 @@ export async function readShown(client: Harbor, context: CollectContext): Promis
     project,
     ({ name }) => name,
   );
-  const projectsMissing = projects.missing > 0 || projects.items.some((one) => isPublic(one) === undefined);
-  if (projectsMissing) context.degraded('projects', incomplete('projects', Math.max(1, projects.missing)));
   const { items, missing } = context.only
     ? await readThese(client, context, context.only)
     : await client.all(
@@ -34,7 +32,14 @@ export async function readShown(client: Harbor, context: CollectContext): Promis
         repository,
         ({ name }) => name,
       );
-  return { projects: projects.items, projectsMissing, repositories: items.map(toListed), missing };
+  const repositories = items.map(toListed);
+  const there = new Set(projects.items.map(({ name }) => name));
+  const projectsMissing =
+    projects.missing > 0 ||
+    projects.items.some((one) => isPublic(one) === undefined) ||
+    repositories.some((one) => !there.has(one.project));
+  if (projectsMissing) context.degraded('projects', incomplete('projects', Math.max(1, projects.missing)));
+  return { projects: projects.items, projectsMissing, repositories, missing };
 }
 
 /** After push events: the repositories that were pushed to, and are there. */
@@ -49,10 +54,10 @@ async function readThese(
     try {
       const found = await findRepository(client, toListed({ name }));
       if (found) items.push(found);
-    } catch (error) {
+    } catch {
       context.signal.throwIfAborted();
       // What is wrong with it will be told when its artifacts are read; the others are looked at all the same.
-      if (!isNotFound(error)) items.push({ name });
+      items.push({ name });
     }
   }
   return { items, missing: 0 };
@@ -61,7 +66,6 @@ async function readThese(
 /**
  * A repository, or undefined when Harbor has none of that name. It is looked for in its project's list: to read it by
  * its name takes a permission more, which nobody has without an account, not even in a public project.
- * @throws CollectError `not_found` when Harbor does not know the project
  */
 export async function findRepository(
   client: Harbor,
@@ -69,8 +73,28 @@ export async function findRepository(
 ): Promise<{ readonly name: string } | undefined> {
   const path = `${projectPath(of)}/repositories`;
   const asked = { operation: 'repository', path, query: { q: `name=${name}` } };
-  const { items, missing } = await client.all(asked, repository, (one) => one.name);
-  return items.find((one) => one.name === name) ?? (missing > 0 ? { name } : undefined);
+  try {
+    const { items, missing } = await client.all(asked, repository, (one) => one.name);
+    return items.find((one) => one.name === name) ?? (missing > 0 ? { name } : undefined);
+  } catch (error) {
+    if (isNotFound(error) && (await projectIsGone(client, of))) return undefined;
+    throw error;
+  }
+}
+
+/**
+ * Whether Harbor does not show a project any more. One that is gone says 404 to an administrator, as what lies in
+ * between may say of everything; to others it looks like one that is forbidden.
+ */
+export async function projectIsGone(client: Harbor, name: string): Promise<boolean> {
+  // Not `q`: a name that is a number would be looked for as one.
+  const asked = { operation: 'projects', path: '/projects', query: { name } };
+  try {
+    const { items, missing } = await client.all(asked, project, (one) => one.name);
+    return missing === 0 && !items.some((one) => one.name === name);
+  } catch {
+    return false;
+  }
 }
 
 /** Patterns that could name several projects. */

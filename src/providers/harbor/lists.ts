@@ -31,6 +31,18 @@ export function totalOf(response: HttpResponse): number | undefined {
 }
 
 /**
+ * Refuses an empty list that does not say that it is empty, where other lists say how many they hold.
+ * @throws CollectError `invalid_response`
+ */
+export function refuseUncounted(response: HttpResponse, length: number, othersAreCounted: boolean): void {
+  if (length === 0 && othersAreCounted && totalOf(response) === undefined)
+    throw new CollectError(
+      'invalid_response',
+      `${shown(response.url)} answered an empty list without its count, which other lists have: something in between may have answered`,
+    );
+}
+
+/**
  * The number of the next page, from `Link`; where a proxy dropped that header, from `X-Total-Count`; without either
  * there is another page while they come full. Of the address in `Link` only the page's number is used: behind a proxy
  * that serves Harbor under another path it is a wrong one.
@@ -56,13 +68,17 @@ function nextPage(
 
 /**
  * Reads a list page by page.
- * @throws CollectError `pagination` for one that never ends, that shrinks faster than it can be read, and that shows
- * fewer than it says there are
+ * @throws CollectError `pagination` for one that never ends, that shrinks faster than it can be read, and, unless
+ * `partial`, that shows fewer than it says there are
  */
 export async function* readPages<Schema extends z.ZodType>(of: {
   readonly operation: string;
   readonly pageSize: number;
   readonly item: Schema;
+  /** Whether other lists of this Harbor said how many there are. */
+  readonly counted: boolean;
+  /** Whether a list that shows fewer than it says there are is read all the same. */
+  readonly partial?: boolean;
   request(page: number): Promise<HttpResponse>;
 }): AsyncGenerator<Page<z.infer<Schema>>> {
   const { operation, pageSize: size, item, request } = of;
@@ -86,6 +102,7 @@ export async function* readPages<Schema extends z.ZodType>(of: {
       );
     const items = shaped(given, schema, where, response.onOddity) as z.infer<Schema>[];
     const told = totalOf(response);
+    refuseUncounted(response, given.length, of.counted);
     // Fewer than were seen are not all that there is, whatever the header says.
     const total = told !== undefined && told < given.length ? undefined : told;
     // What was deleted moved the rest towards the front: the first of this page may stand on one that was read
@@ -121,7 +138,7 @@ export async function* readPages<Schema extends z.ZodType>(of: {
   const placeOf = ({ page, returns }: Place) => `${page} ${returns}`;
   for await (const pages of walkPages({ what: `Harbor's ${operation}`, first, read, placeOf })) yield* pages;
   const total = before?.total;
-  if (total !== undefined && seen < total)
+  if (!of.partial && total !== undefined && seen < total)
     throw new CollectError('pagination', `${where} shows ${seen} entries and says that there are ${total}`);
 }
 

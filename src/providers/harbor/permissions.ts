@@ -19,11 +19,13 @@ export function explained(error: unknown, permission: string): unknown {
 export interface Part {
   readonly capability: Capability;
   readonly permission: string;
+  /** Whether a Harbor that is well may refuse it with 412. */
+  readonly isOptional?: boolean;
 }
 
 /**
  * Reads a detail that may fail alone. Undefined: it failed, and its capability is down for that; or this Harbor has no
- * such thing, since it is too old (404) or lacks what it is about (412).
+ * such thing (404, 412), which is told.
  */
 export async function optional<T>(
   context: CollectContext,
@@ -37,6 +39,13 @@ export async function optional<T>(
     const status = error instanceof CollectError ? error.status : undefined;
     if (status !== 404 && status !== 412)
       context.degraded(part.capability, explained(error, part.permission));
+    // Scans of everything take a scanner.
+    else if (status !== 412 || !part.isOptional)
+      context.tell(
+        `lacks ${(error as CollectError).message}`,
+        { capability: part.capability, err: error },
+        'this Harbor does not have something that is asked for: its numbers are missing',
+      );
     return undefined;
   }
 }

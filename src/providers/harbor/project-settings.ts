@@ -18,10 +18,15 @@ interface Kept {
   readonly settings: ProjectSettings;
   /** By part: what was refused, for as long as it is not asked again. */
   readonly refused: Readonly<Record<string, string>>;
-  /** By part: what broke. */
-  readonly broken: Readonly<Record<string, string>>;
-  /** Something broke for the first time: it may work at the next poll. */
-  readonly again: boolean;
+  /** By part: what broke; `lacks`: Harbor does not have it. */
+  readonly broken: Readonly<Record<string, { readonly message: string; readonly lacks?: boolean }>>;
+}
+
+/** What a part says of a project. */
+interface Told<T> {
+  readonly value: T;
+  /** What of it could not be read. */
+  readonly missing?: string;
 }
 
 /** How many projects' settings one poll reads anew at most; of more projects the oldest first. */
@@ -31,11 +36,16 @@ const enoughRefusals = 3;
 
 interface Reads<Key extends keyof ProjectSettings> extends Part {
   readonly key: Key;
-  read(one: Project): Promise<ProjectSettings[Key]>;
+  read(one: Project): Promise<Told<ProjectSettings[Key]>>;
 }
 
+const rulesOf = (rules: Rules['rules'], missing: number): Told<Rules> =>
+  missing > 0
+    ? { value: { rules, more: true }, missing: incomplete('rules', missing).message }
+    : { value: { rules } };
+
 /** What is read of each project. */
-function partsOf(harbor: Harbor, context: CollectContext): readonly Reads<keyof ProjectSettings>[] {
+function partsOf(harbor: Harbor): readonly Reads<keyof ProjectSettings>[] {
   return [
     {
       key: 'immutable',
@@ -47,29 +57,34 @@ function partsOf(harbor: Harbor, context: CollectContext): readonly Reads<keyof 
           z.object({ id: optional('id', z.number()), ...rule.shape }),
           (one) => one.id ?? one,
         );
-        return { rules: items, ...(missing > 0 && { more: true }) };
+        return rulesOf(items, missing);
       },
     },
     {
       key: 'retention',
       capability: 'practices',
       permission: 'tag-retention:read (project)',
-      async read({ metadata }): Promise<Rules> {
-        const id = metadata?.retention_id;
-        if (!id) return { rules: [] };
+      async read({ metadata }) {
+        if (!metadata)
+          throw new CollectError('invalid_response', 'the metadata of the project cannot be read');
+        const id = metadata.retention_id;
+        if (!id) return rulesOf([], 0);
         const path = `/retentions/${encodeURIComponent(id)}`;
         const { rules, trigger } = await harbor.get({ operation: 'retention', path }, retention);
         // Without a schedule nobody but a person at the console ever runs it.
-        if (!trigger?.settings?.cron || !rules) return { rules: [] };
+        if (!trigger?.settings?.cron || !rules) return rulesOf([], 0);
         const good = list('rules', rule).safeParse(rules).data ?? [];
-        return { rules: good, ...(good.length < rules.length && { more: true }) };
+        return rulesOf(good, rules.length - good.length);
       },
     },
     {
       key: 'members',
       capability: 'projects',
       permission: 'member:list (project)',
-      read: ({ name }) => harbor.count({ operation: 'members', path: `${projectPath(name)}/members` }),
+      async read({ name }) {
+        const value = await harbor.count({ operation: 'members', path: `${projectPath(name)}/members` });
+        return { value, ...(value === undefined && { missing: 'Harbor does not say how many there are' }) };
+      },
     },
     {
       key: 'robots',
@@ -77,11 +92,33 @@ function partsOf(harbor: Harbor, context: CollectContext): readonly Reads<keyof 
       permission: 'robot:list (project)',
       async read({ name, project_id: id }) {
         const { items, missing } = await readRobots(harbor, { name, id });
-        if (missing > 0) context.degraded('credentials', incomplete(`robot accounts of ${name}`, missing));
-        return items;
+        return {
+          value: items,
+          ...(missing > 0 && { missing: incomplete('robot accounts', missing).message }),
+        };
       },
     },
   ];
+}
+
+/**
+ * When what failed is asked for again, within the interval: after one poll, then after two, four and so on. It may have
+ * been a moment's trouble; and what can never succeed is not asked for at every poll.
+ */
+function retriesOf({ session }: Pick<CollectContext, 'session'>) {
+  const kept = session.keep('harbor project settings', () => ({
+    poll: 0,
+    failed: new Map<string, { readonly times: number; readonly next: number }>(),
+  }));
+  kept.poll += 1;
+  return {
+    isDue: (key: string) => (kept.failed.get(key)?.next ?? Number.POSITIVE_INFINITY) <= kept.poll,
+    ended(key: string, hasFailed: boolean): void {
+      const times = (kept.failed.get(key)?.times ?? 0) + 1;
+      if (!hasFailed) kept.failed.delete(key);
+      else kept.failed.set(key, { times, next: kept.poll + 2 ** Math.min(times - 1, 20) });
+    },
+  };
 }
 
 /** The settings of all projects: those that are old are read again, the others come from the memory. */
@@ -96,13 +133,14 @@ export async function readProjectSettings(input: {
   readonly account: string;
 }): Promise<ReadonlyMap<string, ProjectSettings>> {
   const { harbor, context, projects, intervalSeconds } = input;
-  const parts = partsOf(harbor, context).filter(
+  const parts = partsOf(harbor).filter(
     ({ key }) => input.listsAccounts || (key !== 'members' && key !== 'robots'),
   );
   const keyOf = ({ project_id, name }: Project) => `project settings ${project_id} ${name} ${input.account}`;
   const kept = (one: Project) => context.memory.get<Kept>(keyOf(one));
+  const retries = retriesOf(context);
   const due = projects
-    .map((one) => ({ one, at: kept(one)?.value.again ? 0 : (kept(one)?.storedAt ?? 0) }))
+    .map((one) => ({ one, at: retries.isDue(keyOf(one)) ? 0 : (kept(one)?.storedAt ?? 0) }))
     .filter(({ at }) => context.now() - at >= intervalSeconds)
     .toSorted((a, b) => a.at - b.at)
     .slice(0, projectsPerPoll);
@@ -112,33 +150,33 @@ export async function readProjectSettings(input: {
     const before = kept(one)?.value;
     const settings: { -readonly [Key in keyof ProjectSettings]: unknown } = {};
     const refused: Record<string, string> = {};
-    const broken: Record<string, string> = {};
+    const broken: { [key: string]: Kept['broken'][string] } = {};
     for (const { key, permission, read } of parts) {
       if ((refusals.get(key) ?? 0) >= enoughRefusals) {
         refused[key] = `${permission} is missing in the projects that were asked for it`;
         continue;
       }
       try {
-        settings[key] = await read(one);
+        const { value, missing } = await read(one);
+        settings[key] = value;
+        if (missing !== undefined) broken[key] = { message: missing };
         refusals.set(key, Number.NEGATIVE_INFINITY);
       } catch (error) {
         context.signal.throwIfAborted();
         const { reason, status } = error instanceof CollectError ? error : {};
-        // Deleted meanwhile, or not yet in this version.
-        if (status === 404 || status === 412) continue;
         if (reason === 'forbidden' || reason === 'auth') {
           refusals.set(key, (refusals.get(key) ?? 0) + 1);
           refused[key] = (explained(error, permission) as CollectError).message;
           continue;
         }
-        broken[key] = (error as Error).message.slice(0, 500);
-        settings[key] = before?.settings[key];
+        const message = (error as Error).message.slice(0, 500);
+        const lacks = status === 404 || status === 412;
+        broken[key] = { message, ...(lacks && { lacks }) };
+        if (!lacks) settings[key] = before?.settings[key];
       }
     }
-    // What fails again and again is asked for no more often than what works.
-    const failed = [...Object.keys(broken), ...Object.keys(refused)] as (keyof ProjectSettings)[];
-    const again = failed.some((key) => before?.settings[key] !== undefined && !before.broken[key]);
-    context.memory.set(keyOf(one), { settings, refused, broken, again });
+    retries.ended(keyOf(one), Object.keys(broken).length + Object.keys(refused).length > 0);
+    context.memory.set(keyOf(one), { settings, refused, broken });
   }
   await pMap(due, ({ one }) => readAnew(one), { concurrency: context.concurrency });
   tellWhatFailed({ context, parts, projects, kept: (one) => kept(one)?.value });
@@ -163,12 +201,13 @@ function tellWhatFailed(of: {
       if (refused !== undefined) context.degraded(capability, new CollectError('forbidden', refused));
       const broken = kept(one)?.broken[key];
       if (broken === undefined) continue;
-      if (!works) context.degraded(capability, new CollectError('server_error', broken));
+      if (!works && !broken.lacks)
+        context.degraded(capability, new CollectError('server_error', broken.message));
       else
         context.tell(
-          `${key} of ${one.name}`,
-          { project: one.name, problem: broken },
-          `${key} of one project could not be read: what was known of it counts until it can be`,
+          works ? `${key} of ${one.name}` : `no ${key}`,
+          { project: one.name, problem: broken.message },
+          `${key} of a project could not be read: what is known of it counts until it can be`,
         );
     }
   }

@@ -8,17 +8,35 @@ import { always, moment } from './fields.ts';
 import { every, matchesPattern, some } from './patterns.ts';
 import { optionalList, optional as optionally } from './permissions.ts';
 import { latestOf } from './time.ts';
+import { tellOfWord } from './words.ts';
 
-const remote = optional('registry', z.object({ id: optional('id', count) }));
+const remote = always('registry', z.object({ id: always('id', count) }));
 
+const flag = optional('enabled', z.boolean());
+/** What a policy can select by: https://github.com/goharbor/harbor/blob/main/src/pkg/reg/model/policy.go */
+const filters = z.array(
+  z.union([
+    // An empty one takes everything.
+    z.object({ type: z.literal('name'), value: z.string().max(4_096) }),
+    z.object({ type: z.enum(['resource', 'tag', 'label']) }),
+  ]),
+);
+
+/** A part that cannot be understood is unknown, and leaves what the others say. */
 const policy = z.object({
-  id: count,
-  name: text,
+  id: always('id', count),
+  name: always('name', text),
   // Go leaves it out where it is false.
-  enabled: z.boolean().nullish(),
+  enabled: z
+    .unknown()
+    .optional()
+    .transform((value) => (value === undefined || value === null ? false : flag.parse(value))),
   dest_registry: remote,
-  // What selects repositories must be readable: nothing there is everything.
-  filters: z.array(z.object({ type: z.string().max(64).nullish(), value: z.unknown() })).nullish(),
+  // Without filters everything is taken, which must not come of what cannot be read.
+  filters: z
+    .unknown()
+    .optional()
+    .transform((value) => filters.safeParse(value ?? []).data),
 });
 type Policy = z.infer<typeof policy>;
 
@@ -51,25 +69,34 @@ export async function readReplications(
         // Harbor's own order is by the time of creation, and equal ones change places between pages.
         { operation: 'replication_policies', path: '/replication/policies', query: { sort: 'id' } },
         policy,
-        ({ id }) => id,
+        (one) => one.id ?? one,
       ),
   );
   if (!policies) return undefined;
-  const enabled = policies.items.filter((one) => one.enabled === true);
+  const { items, missing } = policies;
+  if (items.some((one) => one.enabled === undefined || !one.filters || one.id === undefined))
+    context.tell(
+      'replication policies',
+      {},
+      'parts of a replication policy could not be understood: what depends on them is unknown',
+    );
   const replications = await pMap(
-    context.only ? [] : enabled,
-    async (one) => {
+    context.only ? [] : items.filter((one) => one.enabled === true),
+    async ({ id, name }) => {
+      if (id === undefined || name === undefined) return [];
       const part = { capability: 'replication', permission: 'replication:list (system)' } as const;
-      const runs = await optionally(context, part, () => readRuns(harbor, one));
-      return { destination: one.name, ...runs };
+      const runs = await optionally(context, part, () => readRuns(harbor, context, { id, name }));
+      return [{ destination: name, ...runs }];
     },
     { concurrency: context.concurrency },
   );
   return {
-    replications,
+    replications: replications.flat(),
     copies(repository) {
-      const found = some(enabled, (one) => every([isPush(one), takes(one, repository)], (is) => is));
-      return found === false && policies.missing > 0 ? undefined : found;
+      const found = some(items, (one) =>
+        every([one.enabled, isPush(one), takes(one, repository)], (is) => is),
+      );
+      return found === false && missing > 0 ? undefined : found;
     },
   };
 }
@@ -79,37 +106,43 @@ const isPush = ({ dest_registry: to }: Policy): boolean | undefined =>
   to?.id === undefined ? undefined : to.id > 0;
 
 /** https://goharbor.io/docs/latest/administration/configuring-replication/create-replication-rules/ */
-const takes = ({ filters }: Policy, repository: string): boolean | undefined =>
-  every(
-    (filters ?? []).filter(({ type }) => type === 'name'),
-    ({ value }) =>
-      value === undefined || value === null || typeof value === 'string'
-        ? matchesPattern(value, repository)
-        : undefined,
-  );
+const takes = ({ filters: given }: Policy, repository: string): boolean | undefined =>
+  given && every(given, (one) => one.type !== 'name' || matchesPattern(one.value, repository));
 
 /** https://github.com/goharbor/harbor/blob/main/src/server/v2.0/handler/replication.go */
 const endings: readonly unknown[] = ['Succeed', 'Failed', 'Stopped'];
 
-async function readRuns(harbor: Harbor, one: Policy): Promise<Omit<Replication, 'destination'>> {
+async function readRuns(
+  harbor: Harbor,
+  context: CollectContext,
+  one: { readonly id: number; readonly name: string },
+): Promise<Omit<Replication, 'destination'>> {
   const read = (query: Record<string, string>) =>
-    harbor.get(
+    harbor.first(
       {
         operation: 'replication_executions',
         path: '/replication/executions',
-        query: { policy_id: String(one.id), sort: '-start_time', page: '1', ...query },
+        query: { policy_id: String(one.id), sort: '-start_time', ...query },
       },
-      z.array(execution),
+      execution,
     );
-  const runs = await read({ page_size: '10' });
+  const runs = await read({});
   const [newest] = runs;
   if (!newest) return {};
   const ended = runs.find(({ status }) => status !== 'InProgress');
+  if (ended && !endings.includes(ended.status))
+    tellOfWord(context, `a status of the replication ${one.name}`, ended.status);
   const worked = runs.filter(({ status }) => status === 'Succeed');
   if (worked.length === 0) worked.push(...(await read({ page_size: '1', status: 'Succeed' })));
   const lastSuccessAt = latestOf(
     worked.filter(({ status }) => status === 'Succeed').map(({ end_time }) => end_time),
   );
+  if (worked.some(({ status, end_time }) => status === 'Succeed' && end_time === undefined))
+    context.tell(
+      `times of ${one.name}`,
+      { policy: one.name },
+      'Harbor does not say when a replication that worked ended',
+    );
   // What is still going on has not failed yet, and tells how much is left; what ended tells how it ended.
   const told = ended ?? newest;
   const known = (count: number | undefined, name: string) => (count === undefined ? {} : { [name]: count });

@@ -11,11 +11,10 @@ import {
 } from './artifacts.ts';
 import { type Harbor, repositoryPath } from './client.ts';
 import type { FindingsReader } from './findings.ts';
-import { findRepository } from './found.ts';
+import { findRepository, projectIsGone } from './found.ts';
 import { betterTogether, type Listed, type ToRead } from './listed.ts';
 import { explained } from './permissions.ts';
 import { NotTogether, readProject } from './project-list.ts';
-import { project } from './projects.ts';
 
 export interface ReadRepositories {
   readonly harbor: Harbor;
@@ -42,8 +41,6 @@ export interface Reading extends ReadRepositories {
   end(listed: Listed, reader: ArtifactReader): Observation;
   /** Whether Harbor still has the repository: it lists the artifacts of one that is gone as none, and not as 404. */
   exists(listed: Listed): Promise<boolean>;
-  /** To somebody who is no administrator, a project that is gone looks like one that is forbidden. */
-  projectIsGone(project: string): Promise<boolean>;
 }
 
 const listArtifacts = 'artifact:list (project)';
@@ -127,18 +124,8 @@ function createReading(input: ReadRepositories): Reading {
       try {
         return (await findRepository(harbor, listed)) !== undefined;
       } catch (error) {
-        if (isNotFound(error)) return false;
         if (isForbidden(error)) return true;
         throw error;
-      }
-    },
-    async projectIsGone(name) {
-      const asked = { operation: 'projects', path: '/projects', query: { q: `name=${name}` } };
-      try {
-        const { items, missing } = await harbor.all(asked, project, (one) => one.name);
-        return missing === 0 && !items.some((one) => one.name === name);
-      } catch {
-        return false;
       }
     },
   };
@@ -173,7 +160,7 @@ async function* readOne(reading: Reading, listed: Listed): AsyncGenerator<Observ
     // no word of Harbor's: a repository that is still listed is not gone.
     const isGone = isNotFound(error)
       ? !(await reading.exists(listed))
-      : isForbidden(error) && (await reading.projectIsGone(listed.project));
+      : isForbidden(error) && (await projectIsGone(harbor, listed.project));
     if (!isGone) throw explained(error, listArtifacts);
     yield { type: 'repository-gone', repository: listed.name };
     return;
@@ -194,7 +181,7 @@ async function* readTogether(
   } catch (error) {
     reading.context.signal.throwIfAborted();
     if (error instanceof NotTogether) left.push(...wanted);
-    else if (isForbidden(error) && (await reading.projectIsGone(name)))
+    else if (isForbidden(error) && (await projectIsGone(reading.harbor, name)))
       for (const one of wanted) yield { type: 'repository-gone', repository: one.name };
     else if (error instanceof CollectError && !concernsAll.has(error.reason))
       // A project that is gone says 404 to an administrator, as a Harbor before 2.12 does to everybody; and one

@@ -7,6 +7,7 @@ import type { Caller, Harbor } from './client.ts';
 import { always, orZero } from './fields.ts';
 import type { Found } from './lists.ts';
 import { optionalList, optional as optionally } from './permissions.ts';
+import { tellOfWord } from './words.ts';
 
 type Component = NonNullable<RegistryFacts['components']>[number];
 
@@ -43,7 +44,7 @@ const keyOf = (one: QuotaRow): unknown => one.id ?? one.ref?.name ?? one;
 
 // Go leaves out what is 0: `free` of a full volume, both of an object store.
 const volumes = z.object({
-  storage: z.array(z.object({ total: orZero('total'), free: orZero('free') })).nullish(),
+  storage: z.array(z.object({ total: orZero('total'), free: orZero('free') })),
 });
 const endpoint = z.object({ id: optional('id', count), name: text, status: optional('status', word) });
 
@@ -75,10 +76,12 @@ export function createSystem(harbor: Harbor, context: CollectContext) {
         harbor.get({ operation: 'health', path: '/health' }, health),
       );
       if (!found) return undefined;
-      return [
-        ...stateOf('overall', found.status),
-        ...found.components.flatMap(({ name, status }) => stateOf(name, status)),
-      ];
+      const all = [{ name: 'overall', status: found.status }, ...found.components];
+      return all.flatMap(({ name, status }) => {
+        const state = stateOf(name, status);
+        if (state.length === 0) tellOfWord(context, `the health of ${name}`, status);
+        return state;
+      });
     },
 
     /** Registries that replication and proxy caches reach. */

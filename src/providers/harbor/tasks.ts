@@ -6,6 +6,7 @@ import type { Harbor } from './client.ts';
 import { always, moment, orZero } from './fields.ts';
 import { optional as optionally } from './permissions.ts';
 import { latestOf } from './time.ts';
+import { tellOfWord } from './words.ts';
 
 const word = z.string().max(256).nullish();
 
@@ -17,7 +18,10 @@ const scanAll = z.object({
   total: always('total', count),
   completed: always('completed', count),
   ongoing: always('ongoing', z.boolean()),
-  metrics: optional('metrics', z.record(z.string().max(256), count)),
+  metrics: optional(
+    'metrics',
+    z.object({ Success: count, Error: count, Stopped: count, Running: count, Pending: count }),
+  ),
 });
 const queue = z.object({
   job_type: text,
@@ -31,20 +35,16 @@ const worker = z.object({ job_name: word });
 export async function readTasks(harbor: Harbor, context: CollectContext): Promise<Task[]> {
   const [collected, scanned] = await Promise.all([
     optionally(context, { capability: 'tasks', permission: 'garbage-collection:list (system)' }, () =>
-      harbor.get(
-        {
-          operation: 'garbage_collections',
-          path: '/system/gc',
-          query: { sort: '-creation_time', page: '1', page_size: '10' },
-        },
-        z.array(collection),
+      harbor.first(
+        { operation: 'garbage_collections', path: '/system/gc', query: { sort: '-creation_time' } },
+        collection,
       ),
     ),
-    optionally(context, { capability: 'tasks', permission: 'scan-all:read (system)' }, () =>
+    optionally(context, { capability: 'tasks', permission: 'scan-all:read (system)', isOptional: true }, () =>
       harbor.get({ operation: 'scan_all', path: '/scans/all/metrics' }, scanAll),
     ),
   ]);
-  return [...collectionTask(collected ?? []), ...(scanned ? scanAllTask(scanned) : [])];
+  return [...collectionTask(context, collected ?? []), ...(scanned ? scanAllTask(context, scanned) : [])];
 }
 
 /** The queues of the job service and its busy workers. */
@@ -74,10 +74,20 @@ const endings: readonly unknown[] = ['Success', 'Error', 'Stopped'];
 const beforeTheEnd: readonly unknown[] = ['Pending', 'Scheduled', 'Running'];
 
 /** @param runs newest first */
-function collectionTask(runs: readonly z.infer<typeof collection>[]): Task[] {
+function collectionTask(context: CollectContext, runs: readonly z.infer<typeof collection>[]): Task[] {
   const last = runs.find(({ job_status }) => !beforeTheEnd.includes(job_status));
-  if (!last || !endings.includes(last.job_status)) return [];
+  if (!last) return [];
+  if (!endings.includes(last.job_status)) {
+    tellOfWord(context, 'the status of garbage collection', last.job_status);
+    return [];
+  }
   const worked = runs.filter(({ job_status }) => job_status === 'Success');
+  if (worked.some(({ update_time }) => update_time === undefined))
+    context.tell(
+      'times of collections',
+      {},
+      'Harbor does not say when a garbage collection that worked ended',
+    );
   const lastSuccessAt = latestOf(worked.map(({ update_time }) => update_time));
   return [
     {
@@ -92,22 +102,33 @@ function collectionTask(runs: readonly z.infer<typeof collection>[]): Task[] {
  * It worked when it ended and no scan broke; while it goes on only a broken scan tells something. One that is done with
  * all of them was seen to be called ongoing for ever.
  */
-function scanAllTask(given: z.infer<typeof scanAll>): Task[] {
+function scanAllTask(context: CollectContext, given: z.infer<typeof scanAll>): Task[] {
   const { total, completed = 0, metrics } = given;
-  if (!total || !metrics) return [];
+  // None ever ran.
+  if (total === 0) return [];
+  if (total === undefined || !metrics) {
+    tellOfWord(context, 'counts of scans', metrics);
+    return [];
+  }
+  const { Success, Error: broken, Stopped, Running, Pending } = metrics;
+  // src/server/v2.0/handler/scan_all.go: all of them are there, and those that are scheduled are in the total only.
+  const told = Success + broken + Stopped + Running + Pending;
+  if (told > total) {
+    tellOfWord(context, 'counts of scans that do not add up to their total', total);
+    return [];
+  }
   const ongoing = given.ongoing !== false && completed < total;
-  const of = (word: string) => metrics[word] ?? 0;
-  const failed = of('Error') > 0;
+  const failed = broken !== 0;
   return [
     {
       task: 'scan_all',
       ...((failed || !ongoing) && { up: !failed }),
       items: {
-        succeeded: of('Success'),
-        failed: of('Error'),
-        stopped: of('Stopped'),
-        running: of('Running'),
-        pending: of('Pending') + of('Scheduled'),
+        succeeded: Success,
+        failed: broken,
+        stopped: Stopped,
+        running: Running,
+        pending: Pending + total - told,
       },
     },
   ];

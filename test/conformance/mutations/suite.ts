@@ -28,6 +28,8 @@ export interface MutationOptions {
   readonly optional?: readonly string[];
   /** Changes that make another valid answer, though their kind does not tell so. */
   readonly plausible?: readonly MutationRule[];
+  /** Changes that may be about every repository, though what is changed names some: a rule that cannot be read may take any. */
+  readonly everywhere?: readonly MutationRule[];
   /** What is known to go wrong today. Each must still go wrong: what was mended is taken out. */
   readonly pending?: readonly MutationRule[];
   /** How many mutations a short run has. */
@@ -135,13 +137,18 @@ async function costly(stage: Stage, results: readonly Result[]): Promise<string[
 }
 
 export function mutations(subject: Subject, options: MutationOptions = {}): void {
-  const { optional = [], plausible = [], pending = [], sample = 16 } = options;
+  const { optional = [], plausible = [], everywhere = [], pending = [], sample = 16 } = options;
   const isPending = fits(pending);
 
   describe('answers that are changed', () => {
     let stage: Stage;
     beforeAll(async () => {
-      stage = await prepare(subject, seed, { optional: fits(optional), plausible: fits(plausible) });
+      const prepared = await prepare(subject, seed, { optional: fits(optional), plausible: fits(plausible) });
+      const isEverywhere = fits(everywhere);
+      const mutations = prepared.mutations.map((one) =>
+        isEverywhere(nameOf(one)) ? { ...one, about: [] } : one,
+      );
+      stage = { ...prepared, mutations };
     });
     afterAll(() => stage?.close());
 
