@@ -133,6 +133,13 @@ function createShowing(options: ClientOptions) {
     }
   }
 
+  let forgotten = false;
+  /** A token server that cannot be used may have been a gateway's word: `/v2/` is asked anew, once in each cycle. */
+  const forget = (): void => {
+    if (!forgotten) delete known.greeting;
+    forgotten = true;
+  };
+
   return {
     prove,
     areGood,
@@ -142,6 +149,7 @@ function createShowing(options: ClientOptions) {
       try {
         return await headers.header(...shown);
       } catch (error) {
+        if (!isRefusal(error)) forget();
         if (!credentials || !isRefusal(error) || !(await areGood(credentials))) throw error;
         throw lacking(endpoint, scope, error);
       }

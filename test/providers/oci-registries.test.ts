@@ -493,6 +493,19 @@ describe('what the configuration names', () => {
   });
 });
 
+test('a token server that a gateway names in the place of the registry is forgotten with it', async () => {
+  let gateway = true;
+  const auth = { username: 'robot', password: 's3cret-Passw0rd' };
+  const intercept = ({ operation }: Asked): Answer | undefined =>
+    gateway && operation === 'base'
+      ? { status: 401, headers: { 'www-authenticate': 'Bearer realm="https://example.invalid/token"' } }
+      : undefined;
+  const running = await startRunning(images, { auth: 'bearer', intercept }, { auth });
+  expect(await running.poll('up')).toEqual(['up{} 0']);
+  gateway = false;
+  expect(await running.poll('up', 'repositories')).toEqual(['up{} 1', 'repositories{} 1']);
+});
+
 describe('a pull-through cache', () => {
   test('is asked for its catalog and for nothing else', async () => {
     const running = await startRunning(images, {}, { cache: true });

@@ -19,6 +19,8 @@ export const rules: MutationOptions = {
     ),
   ],
   plausible: [
+    // A time in the future is none: the image is not the newest.
+    'GET /v2/{repository}/blobs/{digest} | created | year 9999',
     // So a registry says that it has no referrers API: then the tags tell alone.
     ...[
       'status 400',
