@@ -165,7 +165,7 @@ export function mutations(subject: Subject, options: MutationOptions = {}): void
         const { operations } = stage;
         console.log(
           `${subject.provider.type}: ${results.length} of ${stage.mutations.length} mutations of ${operations.length} operations, seed ${seed}`,
-          `\n  ${operations.join('\n  ')}\n${tableOf(results)}${long ? `\n${measuresOf(results)}` : ''}`,
+          `\n  ${operations.join('\n  ')}\n${tableOf(results)}${long || only !== undefined ? `\n${measuresOf(results)}` : ''}`,
         );
         const wrong = results.filter(({ verdict }) => isFault(verdict.outcome));
         expect(
