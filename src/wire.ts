@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { createYielder } from './yielding.ts';
 
 /**
  * Schemas for what comes from outside. A server that is odd in one place is read in all others: an element of a list
@@ -113,6 +114,8 @@ export function expected<Schema extends z.ZodType>(at: string, schema: Schema) {
     });
 }
 
+/** So many elements are read before others may go on. */
+const elementsAtOnce = 200;
 /** So many odd elements without hardly a good one, and the rest is not looked at. */
 const oddAtMost = 1_000;
 
@@ -146,6 +149,55 @@ export function countedList<Schema extends z.ZodType>(at: string, of: Schema) {
     for (const { message } of read.error.issues) context.addIssue({ code: 'custom', message });
     return z.NEVER;
   });
+}
+
+/**
+ * A list of which every element has to be understood, since something counts them all. It ends at the first odd one: a
+ * report of a hundred thousand holds the event loop.
+ */
+export function wholeList<Schema extends z.ZodType>(of: Schema) {
+  return z
+    .array(z.unknown())
+    .max(longestList)
+    .transform((values, context): z.output<Schema>[] => {
+      const read: z.output<Schema>[] = [];
+      for (const value of values) {
+        const parsed = of.safeParse(value);
+        if (!parsed.success) {
+          context.addIssue({
+            code: 'custom',
+            message: `an element cannot be understood: ${problemOf(parsed.error)}`,
+          });
+          return z.NEVER;
+        }
+        read.push(parsed.data);
+      }
+      return read;
+    });
+}
+
+/**
+ * The elements of a list that may be long, without the odd ones: as {@link countedList}, but it gives way.
+ * @throws ZodError where hardly one can be understood
+ */
+export async function readElements<Schema extends z.ZodType>(
+  at: string,
+  of: Schema,
+  values: readonly unknown[],
+  onOddity: ((oddity: Oddity) => void) | undefined,
+): Promise<{ readonly items: z.output<Schema>[]; readonly left: number }> {
+  const pause = createYielder();
+  const read = countedList(at, of);
+  const items: z.output<Schema>[] = [];
+  let left = 0;
+  for (let start = 0; start < values.length; start += elementsAtOnce) {
+    const some = parseWire(values.slice(start, start + elementsAtOnce), read, onOddity);
+    if (!some.success) throw some.error;
+    for (const item of some.data.items) items.push(item);
+    left += some.data.left;
+    await pause();
+  }
+  return { items, left };
 }
 
 /** The values of an object, without the odd ones, which are reported. Keys may be any text. */

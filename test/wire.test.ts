@@ -10,7 +10,9 @@ import {
   optional,
   parseWire,
   pastTime,
+  readElements,
   text,
+  wholeList,
 } from '../src/wire.ts';
 
 /** What is read of a value, and what is said to be odd about it. */
@@ -104,5 +106,22 @@ describe('times', () => {
       false,
       true,
     ]);
+  });
+});
+
+describe('lists that something counts', () => {
+  test('a whole list has no odd element, and says one word of the first', () => {
+    expect(read(wholeList(text), ['a', 'b'])).toEqual({ value: ['a', 'b'], odd: [] });
+    const result = wholeList(text).safeParse(['a', ...Array.from({ length: 100_000 }, () => 1)]);
+    expect(result.error?.issues).toHaveLength(1);
+  });
+  test('elements that are read giving way: the odd ones are counted', async () => {
+    const odd: Oddity[] = [];
+    const values = Array.from({ length: 1_000 }, (_, at) => (at % 100 === 0 ? 5 : 'a'));
+    const { items, left } = await readElements('names', text, values, (oddity) => odd.push(oddity));
+    expect([items.length, left]).toEqual([990, 10]);
+    expect(odd.map(({ at }) => at)).toEqual(Array.from({ length: 5 }, () => 'names[]'));
+    expect(await readElements('names', text, [], undefined)).toEqual({ items: [], left: 0 });
+    await expect(readElements('names', text, [1, 2], undefined)).rejects.toThrow('cannot be understood');
   });
 });

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { CollectError } from '../../errors.ts';
 import { createPageGuard, type HttpResponse, json } from '../../http.ts';
 import { isDigest } from '../../images/digest.ts';
-import { count, countedList, expected, list, optional, pastTime, text } from '../../wire.ts';
+import { count, countedList, expected, list, optional, pastTime, text, wholeList } from '../../wire.ts';
 import type { TokenCredential } from './credential.ts';
 import { TokenExpired } from './tokens.ts';
 import type { Transport } from './transport.ts';
@@ -40,9 +40,10 @@ const manifestEntry = z.object({
   mediaType: word('mediaType'),
   configMediaType: word('configMediaType'),
   artifactType: word('artifactType'),
-  tags: optional('tags', list('tags', text)),
+  // Of another type: whether the manifest has tags is unknown, and so is what the repository holds.
+  tags: list('tags', text).nullish(),
   // All or none: a platform that is missing here would pass for an untagged image.
-  references: optional('references', z.array(reference)),
+  references: optional('references', wholeList(reference)),
 });
 export type ManifestEntry = z.infer<typeof manifestEntry>;
 
@@ -153,7 +154,7 @@ export async function createRegistry(options: {
       const { relatedArtifacts } = await ask(() =>
         client.getArtifact(repository, digest).getManifestProperties(),
       );
-      const parsed = z.array(reference).safeParse(
+      const parsed = wholeList(reference).safeParse(
         relatedArtifacts.map(({ digest: part, architecture, operatingSystem }) => ({
           digest: part,
           architecture,

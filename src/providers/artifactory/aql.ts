@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { CollectError } from '../../errors.ts';
 import { json } from '../../http.ts';
-import { count, countedList, isPastTime, list, optional, text } from '../../wire.ts';
+import { count, isPastTime, list, optional, readElements, text, wholeList } from '../../wire.ts';
 import type { Api } from './api.ts';
 
 /**
@@ -15,7 +15,7 @@ import type { Api } from './api.ts';
  */
 const stats = optional(
   'stats',
-  z.array(z.object({ downloads: count, downloaded: optional('downloaded', z.string()) })),
+  wholeList(z.object({ downloads: count, downloaded: optional('downloaded', z.string()) })),
 );
 const row = z.object({
   repo: text,
@@ -39,7 +39,7 @@ const row = z.object({
 export type Row = z.infer<typeof row>;
 
 const answer = z.object({
-  results: countedList('results', row),
+  results: z.array(z.unknown()),
   range: optional('range', z.object({ notification: z.string().nullish() })),
 });
 
@@ -78,14 +78,21 @@ export function createAql(given: {
 }): Aql {
   const { api, pageSize, seesAll } = given;
 
-  async function ask(query: string, operation: string): Promise<z.infer<typeof answer>> {
+  async function ask(query: string, operation: string) {
     const response = await api.request({
       path: 'artifactory/api/search/aql',
       post: { type: 'text/plain', body: query },
       operation,
       idempotent: true,
     });
-    return json(response, answer);
+    const { results, range } = json(response, answer);
+    try {
+      return { results: await readElements('results', row, results, response.onOddity), range };
+    } catch (error) {
+      throw new CollectError('invalid_response', 'the search of Artifactory answered items that are none', {
+        cause: error,
+      });
+    }
   }
   const find = (criteria: Criteria, fields: readonly string[]): string =>
     `items.find(${JSON.stringify(criteria)}).include(${listOf(fields)})`;

@@ -3,7 +3,7 @@ import { CollectError } from '../../errors.ts';
 import { json } from '../../http.ts';
 import { type Findings, type Image, type Severity, type SeverityCounts, severities } from '../../model.ts';
 import type { CollectContext } from '../../provider.ts';
-import { list, optional, text } from '../../wire.ts';
+import { list, optional, text, wholeList } from '../../wire.ts';
 import { type Api, needing } from './api.ts';
 import type { Manifest, Target } from './layout.ts';
 
@@ -41,11 +41,11 @@ const summary = z
         // An issue that cannot be understood would be missing in a count: then the counts are unknown.
         issues: optional(
           'issues',
-          z.array(
+          wholeList(
             z.object({
               severity: text,
               issue_type: z.string().nullish(),
-              components: z.array(z.object({ fixed_versions: z.array(z.string()).nullish() })).nullish(),
+              components: wholeList(z.object({ fixed_versions: wholeList(z.string()).nullish() })).nullish(),
             }),
           ),
         ),

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { type Document, jsonOf, type ReportForm } from '../../images/manifest.ts';
 import type { Findings } from '../../model.ts';
-import { optional, pastTime } from '../../wire.ts';
+import { optional, pastTime, wholeList } from '../../wire.ts';
 import { parseEach } from './parse-each.ts';
 import { parseSarif } from './sarif.ts';
 import { countFindings, type Finding, severityOfScore, severityOfWord } from './severity.ts';
@@ -47,7 +47,7 @@ const grypeFinding = z.object({
 });
 
 const ratedFinding = z.object({
-  severity: z.array(z.object({ score: optional('score', z.union([z.string(), z.number()])) })).nullish(),
+  severity: wholeList(z.object({ score: optional('score', z.union([z.string(), z.number()])) })).nullish(),
 });
 
 const fromWord = (said: string | null | undefined) => severityOfWord(said ?? '') ?? 'UNKNOWN';

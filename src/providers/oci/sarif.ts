@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { Severity } from '../../model.ts';
-import { list, longText, optional, pastTime } from '../../wire.ts';
+import { list, longText, optional, pastTime, wholeList } from '../../wire.ts';
 import { parseEach } from './parse-each.ts';
 import { type Finding, severityOfScore, severityOfWord } from './severity.ts';
 
@@ -18,7 +18,7 @@ const rule = z.object({
   properties: z
     .object({
       'security-severity': z.union([z.string(), z.number()]).nullish(),
-      tags: z.array(z.string()).nullish(),
+      tags: wholeList(z.string()).nullish(),
     })
     .nullish(),
 });
