@@ -44,16 +44,18 @@ export function worstStatus(all: readonly (ScanStatus | undefined)[]): ScanStatu
 }
 
 /**
- * Images with at least one finding, by severity. Images without findings data count nowhere. A severity that one of
- * the others was not counted for is absent: the number would be too small.
+ * Images with at least one finding, by severity. Images that were not scanned count nowhere. A severity that one of
+ * the others was not counted for is absent, and all are where a scan is complete and its findings are not known: the
+ * number would be too small.
  */
 export function vulnerableCounts(
-  images: Iterable<{ readonly findings?: Findings }>,
+  images: Iterable<{ readonly findings?: Findings; readonly scanStatus?: ScanStatus }>,
 ): SeverityCounts | undefined {
   let known = 0;
   const counted = severities.map(() => 0);
   const vulnerable = severities.map(() => 0);
-  for (const { findings } of images) {
+  for (const { findings, scanStatus } of images) {
+    if (!findings && scanStatus === 'complete') return undefined;
     if (!findings) continue;
     known += 1;
     for (let at = 0; at < severities.length; at += 1) {

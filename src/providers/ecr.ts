@@ -69,7 +69,7 @@ export const ecr = defineProvider<typeof options>({
     findings:
       "Enhanced scanning: Inspector's aggregations and coverage in bulk, in full for the bounded set. Basic scanning: from the listing (classic), or for the bounded set (AWS's own).",
     signatures: 'Notation signatures and cosign signatures, by what ECR lists beside the images.',
-    quotas: "The account's limits from Service Quotas; the documented ones where that may not be read.",
+    quotas: "The account's limits from Service Quotas.",
     practices: '`scan_on_push`, `immutable_tags` and `customer_managed_key`.',
   },
   // AWS publishes no limit for its Describe operations: the rate is learned from throttling.
@@ -148,16 +148,20 @@ export const ecr = defineProvider<typeof options>({
     if (!limits) return;
     if (listed + odd === 0) tellEmpty(context, account, await aws.region());
     const { repositories, imagesPerRepository } = await limits;
-    const images = scope.fullest.images();
+    const images = odd === 0 ? scope.fullest.images() : undefined;
     yield {
       type: 'registry',
       facts: {
         quotas: [
-          { quota: 'repositories', ...(odd === 0 && { used: listed }), limit: repositories },
+          {
+            quota: 'repositories',
+            ...(odd === 0 && { used: listed }),
+            ...(repositories !== undefined && { limit: repositories }),
+          },
           {
             quota: 'images_per_repository',
             ...(images !== undefined && { used: images }),
-            limit: imagesPerRepository,
+            ...(imagesPerRepository !== undefined && { limit: imagesPerRepository }),
           },
         ],
       },

@@ -86,42 +86,72 @@ describe('one odd image', () => {
     expect(warnings(running)).toEqual([]);
   });
 
-  test.each<[string, unknown, number]>([
-    ['null, numbers, nothing and what cannot be a tag among tags', [null, 'v1', 5, '', 'no tag!', {}], 1],
-    ['text in the place of tags', 'v1', 0],
-  ])('%s are left out', async (_title, imageTags, tagged) => {
+  test('null, numbers, nothing and what cannot be a tag are left out of tags', async () => {
     const estate = emptyEstate();
     put(estate, 'app', image('v1'), image('v2'));
     const { simulator, running } = await setup({ estate });
-    simulator.overrides.set(digest('v1'), { imageTags });
+    simulator.overrides.set(digest('v1'), { imageTags: [null, 'v1', 5, '', 'no tag!', {}] });
     await running.poll();
     expect(await running.lines('repository_images', 'repository_tags')).toEqual([
-      `repository_images{repository="app",state="tagged"} ${tagged + 1}`,
-      `repository_images{repository="app",state="untagged"} ${1 - tagged}`,
-      `repository_tags{repository="app"} ${tagged + 1}`,
+      'repository_images{repository="app",state="tagged"} 2',
+      'repository_images{repository="app",state="untagged"} 0',
+      'repository_tags{repository="app"} 2',
     ]);
     expect(warnings(running)).toEqual(['imageTags: something that is no tag']);
   });
 
-  test.each<[string, unknown]>([
-    ['null', null],
-    ['a number', 5],
-    ['an image without a digest', { imageTags: ['v9'] }],
-    ['an image whose digest is none', { imageDigest: 'x'.repeat(10_000), imageTags: ['v9'] }],
-  ])('%s in the list is left out', async (_title, odd) => {
+  test.each([
+    ['text', 'v1'],
+    ['other things alone', [null, 5]],
+  ])(
+    '%s in the place of tags: how many images are tagged is unknown, and the others are shown',
+    async (_title, imageTags) => {
+      const estate = emptyEstate();
+      put(estate, 'app', image('v1'), image('v2'));
+      const { simulator, running } = await setup({ estate });
+      simulator.overrides.set(digest('v1'), { imageTags });
+      await running.poll();
+      expect(await running.lines('repository_images', 'repository_tags', 'image_size_bytes')).toEqual([
+        `image_size_bytes{repository="app",tag="v2",digest="${digest('v2')}"} 1000`,
+      ]);
+      expect(warnings(running)).toEqual(['imageTags: something that is no tag']);
+    },
+  );
+
+  const listing = async (odd: unknown) => {
     const estate = emptyEstate();
     put(estate, 'app', image('v1'));
-    const { simulator, running } = await setup({ estate });
+    const made = await setup({ estate });
     const good = { imageDigest: digest('v1'), imageTags: ['v1'], imageSizeInBytes: 7, imagePushedAt: now };
     const body = JSON.stringify({ imageDetails: [odd, good] });
-    simulator.faults.push({ operation: 'DescribeImages', fault: { type: 'body', body } });
-    await running.poll();
+    made.simulator.faults.push({ operation: 'DescribeImages', fault: { type: 'body', body } });
+    await made.running.poll();
+    return made.running;
+  };
+
+  test.each([
+    ['null', null],
+    ['a number', 5],
+    ['text', 'image'],
+  ])('%s in the list is left out', async (_title, odd) => {
+    const running = await listing(odd);
     expect(await running.lines('repository_images', 'repository_size_bytes')).toEqual([
       'repository_images{repository="app",state="tagged"} 1',
       'repository_images{repository="app",state="untagged"} 0',
       'repository_size_bytes{repository="app"} 7',
     ]);
-    expect(warnings(running)).toEqual(['imageDetails: an image without a digest']);
+    expect(warnings(running)).toEqual(['imageDetails: something that is no image']);
+  });
+
+  test.each([
+    ['no digest', { imageTags: ['v9'] }],
+    ['a digest that is none', { imageDigest: 'x'.repeat(10_000), imageTags: ['v9'] }],
+  ])('an image with %s: how many there are is unknown, and the others are shown', async (_title, odd) => {
+    const running = await listing(odd);
+    expect(await running.lines('repository_images', 'repository_size_bytes', 'image_size_bytes')).toEqual([
+      `image_size_bytes{repository="app",tag="v1",digest="${digest('v1')}"} 7`,
+    ]);
+    expect(warnings(running)).toEqual(['imageDigest: an image without a digest']);
   });
 
   test('a number of findings that is none makes its severity unknown', async () => {
@@ -184,7 +214,7 @@ describe('one odd repository', () => {
     expect((await running.lines('poll_failures_total')).filter((line) => !line.endsWith(' 0'))).toEqual([
       'poll_failures_total{reason="partial"} 1',
     ]);
-    expect(running.log()).toContain('DescribeRepositories listed 2 that could not be understood');
+    expect(running.log()).toContain('DescribeRepositories listed 1 that could not be understood');
   });
 
   test('with settings of other types: its images are read, and the settings are unknown', async () => {
@@ -235,23 +265,25 @@ describe('odd rows of Inspector', () => {
     expect(
       (await running.lines('repository_vulnerable_images')).filter((line) => line.includes('HIGH')),
     ).toEqual(['repository_vulnerable_images{repository="app",severity="HIGH"} 1']);
-    expect(warnings(running).join()).toContain('responses[]');
+    expect(warnings(running)).toEqual(['resourceId: findings that name no image']);
   });
 
   test('a row of coverage that names no image: what has no row is not called unscanned', async () => {
     const { simulator, running } = await setup({ estate: both(), mode: 'enhanced' });
-    const row = (resourceId: unknown) => ({
+    const row = (resourceId: unknown, name: string) => ({
       resourceId,
       scanStatus: { reason: 'SUCCESSFUL' },
       lastScannedAt: now,
+      resourceMetadata: { ecrRepository: { name } },
     });
-    const body = JSON.stringify({ coveredResources: [row(arn('app', 'v1')), row(7), null] });
+    const coveredResources = [row(arn('app', 'v1'), 'app'), row(7, 'web'), null];
+    const body = JSON.stringify({ coveredResources });
     simulator.faults.push({ operation: 'ListCoverage', fault: { type: 'body', body } });
     await running.poll();
     expect((await running.lines('repository_image_scans')).filter((line) => !line.endsWith(' 0'))).toEqual([
       'repository_image_scans{repository="app",status="complete"} 1',
     ]);
-    expect(warnings(running).join()).toContain('coveredResources[]');
+    expect(warnings(running).filter((line) => line.startsWith('resourceId: '))).toHaveLength(1);
   });
 });
 

@@ -90,8 +90,8 @@ const cases: readonly Case[] = [
     denied: 'servicequotas:ListServiceQuotas',
     mode: 'clair',
     capabilities: ['quotas'],
-    has: ['quota_limit{quota="images_per_repository",project=""} 100000'],
-    lacks: [],
+    has: ['quota_used{quota="repositories",project=""} 2'],
+    lacks: [/^quota_limit/m],
   },
 ];
 

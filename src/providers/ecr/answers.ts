@@ -42,10 +42,10 @@ export async function* pagesOf<Page>(
 ): AsyncGenerator<Page> {
   const seen = new Set<unknown>();
   for await (const page of pages) {
-    const token: unknown = tokenOf(page);
-    if (token && (typeof token !== 'string' || token.length > longestToken))
+    const token: unknown = tokenOf(page) ?? undefined;
+    if (token !== undefined && (typeof token !== 'string' || token === '' || token.length > longestToken))
       throw new CollectError('pagination', `${operation} gave something for the next page that is no token`);
-    if (token && (seen.has(token) || seen.size >= mostPages))
+    if (token !== undefined && (seen.has(token) || seen.size >= mostPages))
       throw new CollectError(
         'pagination',
         `${operation} gave a token for the next page that it gave before: its listing never ends`,

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { CollectError } from '../../errors.ts';
-import type { Image, Severity, SeverityCounts } from '../../model.ts';
+import type { Image, ScanStatus, Severity, SeverityCounts } from '../../model.ts';
 import type { CollectContext } from '../../provider.ts';
 import { optional, text } from '../../wire.ts';
 import { createGate, pagesOf, parsed, tellOdd } from './answers.ts';
@@ -26,10 +26,10 @@ export interface PushedImage {
 /** Findings of single images: a call each, hence for the bounded set only, and remembered. */
 export interface ImageFindings {
   /**
-   * Of basic scanning; undefined where there is no such image.
+   * Of basic scanning; undefined where there is no such image, `failed` where it could not be read, which is reported.
    * @param expectsScan whether images of the repository are scanned when they are pushed
    */
-  basic(image: PushedImage, expectsScan: boolean): Promise<ScanResult | undefined>;
+  basic(image: PushedImage, expectsScan: boolean): Promise<ScanResult | 'failed' | undefined>;
   /** Of enhanced scanning as of its last scan: all severities, and what is fixable. */
   enhanced(image: PushedImage, scannedAt: number): Promise<ScanResult | undefined>;
 }
@@ -71,6 +71,14 @@ function addFixable(
   return sum;
 }
 
+/** What was read, and whether all of it could be understood. */
+interface Read {
+  readonly result: ScanResult | undefined;
+  readonly whole: boolean;
+}
+
+const isFinished = (status: ScanStatus | undefined): boolean => status === undefined || status === 'complete';
+
 /** A scan on push begins within minutes: so long after it, "no scan" may still become one at any time. */
 const scanBeginsSeconds = 3600;
 
@@ -88,13 +96,18 @@ export async function createImageFindings(
   const { memory } = context;
   const { paginateDescribeImageScanFindings } = await import('@aws-sdk/client-ecr');
   const operation = 'DescribeImageScanFindings';
-  const odd = tellOdd(context, operation);
+  const tell = tellOdd(context, operation);
   const gate = createGate();
 
   async function read(
     { repository: repositoryName, digest: imageDigest }: PushedImage,
     wantsFixable: boolean,
-  ): Promise<ScanResult | undefined> {
+  ): Promise<Read> {
+    let whole = true;
+    const odd = (at: string, problem: string): void => {
+      whole = false;
+      tell(at, problem);
+    };
     let result: ScanResult | undefined;
     let fixable: Partial<Record<Severity, number>> | undefined = wantsFixable
       ? { CRITICAL: 0, HIGH: 0, MEDIUM: 0, LOW: 0, NEGLIGIBLE: 0, UNKNOWN: 0 }
@@ -107,6 +120,7 @@ export async function createImageFindings(
     for await (const page of pagesOf(operation, pages, ({ nextToken }) => nextToken)) {
       const { imageScanFindings: found, imageScanStatus } = parsed(page, response, operation, context);
       const status = imageScanStatus?.status ? statusOf(imageScanStatus.status, words) : undefined;
+      if (!status) whole = false;
       if (!result) {
         const scannedAt = secondsOf(found?.imageScanCompletedAt, 'imageScanCompletedAt', odd);
         const isThere = found && (scannedAt !== undefined || found.findingSeverityCounts);
@@ -117,23 +131,29 @@ export async function createImageFindings(
           ...(counts && { findings: { counts } }),
         };
       }
-      fixable &&= found?.enhancedFindings && addFixable(fixable, found.enhancedFindings, words);
+      if (fixable) {
+        fixable = found?.enhancedFindings && addFixable(fixable, found.enhancedFindings, words);
+        if (!fixable) odd('enhancedFindings', 'no list that tells of each finding whether it has a fix');
+      }
       if (!fixable) break;
     }
-    if (!result?.findings || !fixable) return result;
-    return { ...result, findings: { ...result.findings, fixable: fixable satisfies SeverityCounts } };
+    if (isFinished(result?.scanStatus) && !result?.findings)
+      odd('imageScanFindings', 'a scan that is complete, without its findings');
+    if (!result?.findings || !fixable) return { result, whole };
+    const findings = { ...result.findings, fixable: fixable satisfies SeverityCounts };
+    return { result: { ...result, findings }, whole };
   }
 
   /** `failed` where it could not be read, which is reported; undefined where there is no such image. */
-  async function attempt(read: () => Promise<ScanResult | undefined>) {
+  async function attempt(read: () => Promise<Read>): Promise<Read | 'failed'> {
     try {
       return await gate(read);
     } catch (error) {
       context.signal.throwIfAborted();
       const name = nameOf(error);
-      if (name === 'ScanNotFoundException') return { scanStatus: 'none' } as const;
+      if (name === 'ScanNotFoundException') return { result: { scanStatus: 'none' }, whole: true };
       // Deleted since it was listed.
-      if (name === 'ImageNotFoundException') return undefined;
+      if (name === 'ImageNotFoundException') return { result: undefined, whole: true };
       if (!(error instanceof CollectError) || name === 'RepositoryNotFoundException') throw error;
       context.degraded('findings', error);
       return 'failed';
@@ -148,25 +168,24 @@ export async function createImageFindings(
       const key = keyOf('scan', image);
       const known = memory.get<{ result?: ScanResult }>(key);
       if (known && context.now() - known.storedAt < intervalSeconds) return known.value.result;
-      const result = await attempt(() => read(image, false));
-      if (result === 'failed') return undefined;
+      const answer = await attempt(() => read(image, false));
+      if (answer === 'failed') return 'failed';
+      const { result, whole } = answer;
       const isFresh = image.pushedAt === undefined || context.now() - image.pushedAt < scanBeginsSeconds;
       const mayChangeSoon =
         result?.scanStatus === 'pending' || (result?.scanStatus === 'none' && expectsScan && isFresh);
-      if (!mayChangeSoon) memory.set(key, result ? { result } : {});
-      return result;
+      // What could not be understood is asked for again: the next answer may be right.
+      if (!mayChangeSoon && whole) memory.set(key, result ? { result } : {});
+      return result && result.scanStatus === undefined && !result.findings ? 'failed' : result;
     },
     async enhanced(image, scannedAt) {
       const key = keyOf('inspected', image);
       const known = memory.get<{ at: number; result?: ScanResult }>(key);
-      const stands =
-        known?.value.at === scannedAt &&
-        // Findings of a scan do not change; without any, they may be on their way.
-        (known.value.result?.findings || context.now() - known.storedAt < intervalSeconds);
-      if (stands) return known.value.result;
-      const result = await attempt(() => read(image, true));
-      if (result === 'failed') return undefined;
-      memory.set(key, { at: scannedAt, ...(result && { result }) });
+      if (known?.value.at === scannedAt) return known.value.result;
+      const answer = await attempt(() => read(image, true));
+      if (answer === 'failed') return undefined;
+      const { result, whole } = answer;
+      if (whole && result?.findings) memory.set(key, { at: scannedAt, result });
       return result;
     },
   };

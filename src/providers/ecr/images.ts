@@ -30,6 +30,10 @@ export interface ListedImage {
   readonly image: Image;
   /** Whether only its manifest tells what it is: a Sigstore bundle may be a signature or an attestation. */
   readonly bundle: boolean;
+  /** Whether it has tags is unknown. */
+  readonly unknownTags: boolean;
+  /** Whether the state of its scan was given and could not be understood. */
+  readonly unknownScan: boolean;
 }
 
 const noTags: readonly string[] = [];
@@ -58,20 +62,25 @@ export function secondsOf(value: unknown, at: string, odd: TellOdd, now?: number
   return undefined;
 }
 
-function bytesOf(value: unknown, odd: TellOdd): number | undefined {
-  if (value === undefined || value === null) return undefined;
+/** moto leaves out the size of an index, which nobody needs. */
+function bytesOf(value: unknown, kind: Kind, odd: TellOdd): number | undefined {
+  if ((value === undefined || value === null) && kind === 'index') return undefined;
   if (Number.isSafeInteger(value) && (value as number) >= 0) return value as number;
   odd('imageSizeInBytes', 'no number of bytes');
   return undefined;
 }
 
-/** Tags that can be such; what is none is left out. */
-function tagsOf(value: unknown, odd: TellOdd): readonly string[] {
+/**
+ * Tags that can be such; what is none is left out.
+ * @returns undefined where it is unknown whether the image has any
+ */
+function tagsOf(value: unknown, odd: TellOdd): readonly string[] | undefined {
   if (value === undefined || value === null) return noTags;
   const isTag = (tag: unknown) => typeof tag === 'string' && tagForm.test(tag);
   if (Array.isArray(value) && value.every(isTag)) return value;
   odd('imageTags', 'something that is no tag');
-  return Array.isArray(value) ? value.filter(isTag) : noTags;
+  const tags: readonly string[] = Array.isArray(value) ? value.filter(isTag) : noTags;
+  return tags.length > 0 ? tags : undefined;
 }
 
 /** Most rows have one of two types: comparing is quicker than looking up a string that was parsed a moment ago. */
@@ -114,10 +123,20 @@ function isArchived(status: unknown, words: Words): true | undefined {
   return undefined;
 }
 
-/** ECR scans what runs: of an index its platforms, and nothing of what is attached. */
-function scanStatusOf(detail: ImageDetail, kind: Kind, words: Words): ScanStatus | undefined {
-  const word = textOf(detail.imageScanStatus?.status);
-  const status = word === undefined ? undefined : statusOf(word, words);
+/**
+ * ECR scans what runs: of an index its platforms, and nothing of what is attached.
+ * @returns `unknown` for a state that could not be understood, which is told
+ */
+function scanStatusOf(
+  { imageScanStatus: given }: ImageDetail,
+  kind: Kind,
+  { words, odd }: ReadingImages,
+): ScanStatus | 'unknown' | undefined {
+  if (given === undefined || given === null) return undefined;
+  const word = typeof given === 'object' ? given.status : given;
+  if (typeof word !== 'string') odd('imageScanStatus', 'no state of a scan');
+  const status = typeof word === 'string' ? statusOf(word, words) : undefined;
+  if (status === undefined) return 'unknown';
   return kind === 'image' || status === 'complete' ? status : undefined;
 }
 
@@ -143,44 +162,71 @@ export interface ReadingImages {
   readonly now: number;
 }
 
-/** @returns undefined for what is no image, which is told */
+/** @returns undefined for an image that cannot be told from others, which is told */
 function toListed(detail: ImageDetail, reading: ReadingImages): ListedImage | undefined {
   const { words, odd, now } = reading;
   const digest = detail.imageDigest;
   if (typeof digest !== 'string' || !digestForm.test(digest)) {
-    odd('imageDetails', 'an image without a digest');
+    odd('imageDigest', 'an image without a digest');
     return undefined;
   }
-  const tags = tagsOf(detail.imageTags, odd);
+  const givenTags = tagsOf(detail.imageTags, odd);
+  const tags = givenTags ?? noTags;
   const kind = kindOf(detail);
   const { scannedAt, findings } =
     kind === 'image' && detail.imageScanFindingsSummary ? summaryOf(detail, reading) : noSummary;
+  const scanStatus = scanStatusOf(detail, kind, reading);
   // All at once, what is absent as undefined: objects of one shape take half the memory and time of grown ones.
   const image = {
     digest,
     kind,
     tags,
-    sizeBytes: bytesOf(detail.imageSizeInBytes, odd),
+    sizeBytes: bytesOf(detail.imageSizeInBytes, kind, odd),
     pushedAt: secondsOf(detail.imagePushedAt, 'imagePushedAt', odd, now),
     pulledAt: secondsOf(detail.lastRecordedPullTime, 'lastRecordedPullTime', odd, now),
     subject: textOf(detail.subjectManifestDigest),
     archived: isArchived(detail.imageStatus, words),
-    scanStatus: scanStatusOf(detail, kind, words),
+    scanStatus: scanStatus === 'unknown' ? undefined : scanStatus,
     scannedAt,
     findings,
   } as Image;
   const bundle = kind === 'attestation' && String(detail.artifactMediaType).includes('sigstore.bundle');
   const isAttached = tags.some((tag) => tag.startsWith('sha256-') && attached.test(tag));
-  return { image: isAttached ? attach(image, tags) : image, bundle };
+  return {
+    image: isAttached ? attach(image, tags) : image,
+    bundle,
+    unknownTags: givenTags === undefined,
+    unknownScan: scanStatus === 'unknown',
+  };
+}
+
+/** A page of `DescribeImages` as far as it could be understood. */
+export interface ImagePage {
+  readonly images: readonly ListedImage[];
+  /** Whether there are images that cannot be told from others. */
+  readonly lacksImages: boolean;
 }
 
 /**
  * The images of a page of `DescribeImages`; what is odd is left out and told.
  * @throws CollectError `invalid_response` when it is no page of images
  */
-export function imagesOf(page: { readonly imageDetails?: unknown }, reading: ReadingImages): ListedImage[] {
+export function imagesOf(page: { readonly imageDetails?: unknown }, reading: ReadingImages): ImagePage {
   const { imageDetails } = page;
   if (!Array.isArray(imageDetails))
     throw new CollectError('invalid_response', 'DescribeImages was answered without a list of images');
-  return imageDetails.flatMap((detail) => toListed((detail ?? {}) as ImageDetail, reading) ?? []);
+  const images: ListedImage[] = [];
+  let lacksImages = false;
+  for (const detail of imageDetails as unknown[]) {
+    if (typeof detail !== 'object' || detail === null) {
+      reading.odd('imageDetails', 'something that is no image');
+      continue;
+    }
+    const listed = toListed(detail as ImageDetail, reading);
+    if (listed) images.push(listed);
+    else lacksImages = true;
+  }
+  if (images.length === 0 && !lacksImages && imageDetails.length > 0)
+    throw new CollectError('invalid_response', 'DescribeImages was answered with a list of other things');
+  return { images, lacksImages };
 }

@@ -1,10 +1,11 @@
 import { z } from 'zod';
-import type { ScanStatus, Severity, SeverityCounts } from '../../model.ts';
+import type { ScanStatus, SeverityCounts } from '../../model.ts';
 import type { CollectContext } from '../../provider.ts';
 import { count, list, optional, text } from '../../wire.ts';
 import { pagesOf, parsed, tellOdd } from './answers.ts';
 import type { Aws } from './client.ts';
 import { secondsOf } from './images.ts';
+import { countsOfRow, most, severityCounts, worst } from './inspector-counts.ts';
 import { coverageOf, type Words } from './words.ts';
 
 /** What Inspector says of one image. */
@@ -22,31 +23,11 @@ export interface Inspected {
 export interface Inspection {
   /** Undefined: it says nothing of the image. */
   of(repository: string, digest: string): Inspected | undefined;
+  /** Whether states of scans of the repository could not be read or understood: how many there are is unknown. */
+  lacks(repository: string): boolean;
   /** What is said of a repository is not needed any more. */
   done(repository: string): void;
 }
-
-/**
- * Counts of low, informational and untriaged findings came later than the others, and are not in every region or SDK:
- * https://docs.aws.amazon.com/inspector/v2/APIReference/API_SeverityCounts.html
- */
-const severityFields: Readonly<Record<Severity, string>> = {
-  CRITICAL: 'critical',
-  HIGH: 'high',
-  MEDIUM: 'medium',
-  LOW: 'low',
-  NEGLIGIBLE: 'informational',
-  UNKNOWN: 'untriaged',
-};
-const severityCounts = z.object({
-  all: optional('all', count),
-  critical: optional('critical', count),
-  high: optional('high', count),
-  medium: optional('medium', count),
-  low: optional('low', count),
-  informational: optional('informational', count),
-  untriaged: optional('untriaged', count),
-});
 
 /** Rows that name no image of ECR are of no use; those that name one count, whatever else they hold. */
 const aggregations = z.object({
@@ -54,7 +35,7 @@ const aggregations = z.object({
     'responses',
     z.object({
       awsEcrContainerAggregation: z.object({
-        resourceId: text,
+        resourceId: optional('resourceId', text),
         imageSha: optional('imageSha', text),
         repository: optional('repository', text),
         inUseCount: optional('inUseCount', count),
@@ -68,7 +49,7 @@ const coverage = z.object({
   coveredResources: list(
     'coveredResources',
     z.object({
-      resourceId: text,
+      resourceId: optional('resourceId', text),
       scanStatus: optional('scanStatus', z.object({ reason: optional('reason', text) })),
       lastScannedAt: z.unknown().optional(),
       resourceMetadata: optional(
@@ -83,49 +64,39 @@ const coverage = z.object({
 });
 
 /** `arn:aws:ecr:REGION:ACCOUNT:repository/NAME/sha256:HEX` */
-function placeOf(arn: string): { repository?: string; digest?: string } {
+function placeOf(arn = ''): { repository?: string; digest?: string } {
   const [, repository, digest] = /:repository\/(.+)\/(sha256:[0-9a-f]{64})$/.exec(arn) ?? [];
   return { ...(repository !== undefined && { repository }), ...(digest !== undefined && { digest }) };
 }
 
-type Found = Map<string, Map<string, Inspected>>;
-function put(found: Found, repository: string, digest: string, inspected: Inspected): void {
-  const images = found.get(repository) ?? new Map<string, Inspected>();
-  found.set(repository, images.set(digest, inspected));
+/** What was found of images, by repository. */
+interface Found {
+  readonly images: Map<string, Map<string, Inspected>>;
+  /** Repositories of which there are rows that could not be understood: what has no row there is unknown. */
+  readonly lacking: Set<string>;
+  /** Whether there are such rows of which the repository is unknown too, or the listing broke. */
+  broken: boolean;
 }
 
-const severityNames = Object.keys(severityFields) as Severity[];
+const createFound = (): Found => ({ images: new Map(), lacking: new Set(), broken: false });
 
-/**
- * Counts of one row. A severity that is absent has no findings where the others make up all of them, and is unknown
- * otherwise.
- */
-function countsOfRow(given: z.infer<typeof severityCounts>): SeverityCounts {
-  const counts: Partial<Record<Severity, number>> = {};
-  let sum = 0;
-  for (const severity of severityNames) {
-    const value = given[severityFields[severity] as keyof typeof given];
-    if (value === undefined) continue;
-    counts[severity] = value;
-    sum += value;
-  }
-  if (given.all === sum) for (const severity of severityNames) counts[severity] ??= 0;
-  return counts;
+function put({ images }: Found, repository: string, digest: string, inspected: Inspected): void {
+  const own = images.get(repository) ?? new Map<string, Inspected>();
+  images.set(repository, own.set(digest, inspected));
 }
 
-/** An image has a row for each architecture where it has several: as for an index, the worst one counts. */
-function worst(one: SeverityCounts, other: SeverityCounts | undefined): SeverityCounts {
-  if (!other) return one;
-  const counts: Partial<Record<Severity, number>> = {};
-  for (const severity of severityNames) {
-    const [a, b] = [one[severity], other[severity]];
-    if (a !== undefined && b !== undefined) counts[severity] = Math.max(a, b);
-  }
-  return counts;
+/** Notes a row that names no image. */
+function lack(found: Found, repository: string | undefined): void {
+  if (repository) found.lacking.add(repository);
+  else found.broken = true;
 }
 
-const most = (one: number | undefined, other: number | undefined): number | undefined =>
-  one === undefined ? other : Math.max(one, other ?? 0);
+const isWhole = ({ broken, lacking }: Found, repository: string): boolean =>
+  !broken && !lacking.has(repository);
+
+/** Rows that were left out, since they could not be understood at all; what is no row is none. */
+const hasOddRows = (rows: readonly unknown[] | undefined, understood: number): boolean =>
+  (rows ?? []).filter((row) => typeof row === 'object' && row !== null).length > understood;
 
 /** Inspector's filters take ten values each. */
 const namesPerFilter = 10;
@@ -145,6 +116,7 @@ async function readFindings(reading: Reading, names: readonly string[] | undefin
   const { aws, context, account } = reading;
   const { paginateListFindingAggregations } = await import('@aws-sdk/client-inspector2');
   const operation = 'ListFindingAggregations';
+  const odd = tellOdd(context, operation);
   const pages = paginateListFindingAggregations(
     { client: aws.inspector, pageSize: 100 },
     {
@@ -153,17 +125,17 @@ async function readFindings(reading: Reading, names: readonly string[] | undefin
       aggregationRequest: { awsEcrContainerAggregation: names ? { repositories: names.map(equals) } : {} },
     },
   );
-  let whole = true;
   for await (const page of pagesOf(operation, pages, ({ nextToken }) => nextToken)) {
     const { responses } = parsed(page, aggregations, operation, context);
-    whole &&= responses.length === page.responses?.length;
+    if (hasOddRows(page.responses, responses.length)) found.broken = true;
     for (const { awsEcrContainerAggregation: row } of responses) {
       const { repository = row.repository, digest = row.imageSha } = placeOf(row.resourceId);
       if (!repository || !digest) {
-        whole = false;
+        odd('resourceId', 'findings that name no image');
+        lack(found, repository);
         continue;
       }
-      const before = found.get(repository)?.get(digest);
+      const before = found.images.get(repository)?.get(digest);
       const { severityCounts } = row;
       const all = most(severityCounts?.all, before?.all);
       const inUse = most(row.inUseCount, before?.inUse);
@@ -176,7 +148,6 @@ async function readFindings(reading: Reading, names: readonly string[] | undefin
       });
     }
   }
-  return whole;
 }
 
 /** https://docs.aws.amazon.com/inspector/v2/APIReference/API_ListCoverage.html */
@@ -195,19 +166,23 @@ async function readCoverage(reading: Reading, names: readonly string[] | undefin
       },
     },
   );
-  let whole = true;
   for await (const page of pagesOf(operation, pages, ({ nextToken }) => nextToken)) {
     const { coveredResources } = parsed(page, coverage, operation, context);
-    whole &&= coveredResources.length === page.coveredResources?.length;
+    if (hasOddRows(page.coveredResources, coveredResources.length)) covered.broken = true;
     for (const row of coveredResources) {
       const { scanStatus, lastScannedAt, resourceMetadata } = row;
       const { repository = resourceMetadata?.ecrRepository?.name, digest } = placeOf(row.resourceId);
       if (!repository || !digest) {
-        whole = false;
+        odd('resourceId', 'a scan that names no image');
+        lack(covered, repository);
         continue;
       }
       const scannedAt = secondsOf(lastScannedAt, 'lastScannedAt', odd);
-      const status = scanStatus?.reason ? coverageOf(scanStatus.reason, scannedAt, words) : undefined;
+      const isOddTime = scannedAt === undefined && lastScannedAt !== undefined && lastScannedAt !== null;
+      const status =
+        scanStatus?.reason && !isOddTime ? coverageOf(scanStatus.reason, scannedAt, words) : undefined;
+      if (!scanStatus?.reason) odd('scanStatus', 'no reason');
+      if (!status) covered.lacking.add(repository);
       const inUse = resourceMetadata?.ecrImage?.inUseCount;
       put(covered, repository, digest, {
         ...(status && { scanStatus: status }),
@@ -216,7 +191,6 @@ async function readCoverage(reading: Reading, names: readonly string[] | undefin
       });
     }
   }
-  return whole;
 }
 
 const none: SeverityCounts = { CRITICAL: 0, HIGH: 0, MEDIUM: 0, LOW: 0, NEGLIGIBLE: 0, UNKNOWN: 0 };
@@ -228,53 +202,48 @@ const none: SeverityCounts = { CRITICAL: 0, HIGH: 0, MEDIUM: 0, LOW: 0, NEGLIGIB
 export async function inspect(reading: Reading): Promise<Inspection> {
   const { context } = reading;
   const { only } = context;
-  const found: Found = new Map();
-  const covered: Found = new Map();
+  const found = createFound();
+  const covered = createFound();
   const groups: (readonly string[] | undefined)[] = only
     ? Array.from({ length: Math.ceil(only.length / namesPerFilter) }, (_, at) =>
         only.slice(at * namesPerFilter, (at + 1) * namesPerFilter),
       )
     : [undefined];
 
-  /** @returns whether everything was read, so that what has no row has nothing */
-  async function attempt(read: typeof readFindings, into: Found): Promise<boolean> {
+  async function attempt(read: typeof readFindings, into: Found): Promise<void> {
     try {
-      const whole = await Promise.all(groups.map((names) => read(reading, names, into)));
-      return whole.every(Boolean);
+      await Promise.all(groups.map((names) => read(reading, names, into)));
     } catch (error) {
       context.signal.throwIfAborted();
       context.degraded('findings', error);
-      into.clear();
-      return false;
+      into.broken = true;
     }
   }
-  const [allFindings, allCoverage] = await Promise.all([
-    attempt(readFindings, found),
-    attempt(readCoverage, covered),
-  ]);
+  await Promise.all([attempt(readFindings, found), attempt(readCoverage, covered)]);
 
-  const countsFor = (findings: Inspected | undefined): Inspected => {
-    if (!findings) return allFindings ? { counts: none, all: 0 } : {};
+  const countsFor = (repository: string, findings: Inspected | undefined): Inspected => {
+    // What was scanned and has no row has no findings.
+    if (!findings) return isWhole(found, repository) ? { counts: none, all: 0 } : {};
     const { counts, all } = findings;
     return { ...(counts && { counts }), ...(all !== undefined && { all }) };
   };
   return {
     of(repository, digest) {
-      const findings = found.get(repository)?.get(digest);
-      const scan = covered.get(repository)?.get(digest);
+      const findings = found.images.get(repository)?.get(digest);
+      const scan = covered.images.get(repository)?.get(digest);
       // What the coverage does not list, Inspector does not scan.
-      if (!scan) return allCoverage ? { ...findings, scanStatus: 'none' } : findings;
-      const scanned = scan.scanStatus === 'complete';
+      if (!scan) return isWhole(covered, repository) ? { ...findings, scanStatus: 'none' } : findings;
       return {
         ...scan,
         ...(findings?.inUse !== undefined && scan.inUse === undefined && { inUse: findings.inUse }),
-        // One that was scanned and has no row has no findings; one that was not has none that are known.
-        ...(scanned && countsFor(findings)),
+        // One that was not scanned has no findings that are known.
+        ...(scan.scanStatus === 'complete' && countsFor(repository, findings)),
       };
     },
+    lacks: (repository) => !isWhole(covered, repository),
     done(repository) {
-      found.delete(repository);
-      covered.delete(repository);
+      found.images.delete(repository);
+      covered.images.delete(repository);
     },
   };
 }

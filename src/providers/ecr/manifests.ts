@@ -22,7 +22,7 @@ export interface Manifests {
    * Reads manifests of one repository, those that can be had.
    * @throws CollectError
    */
-  read(repository: string, digests: readonly string[]): Promise<ReadonlyMap<string, ManifestRecord>>;
+  read(repository: string, digests: readonly string[]): AsyncIterable<readonly [string, ManifestRecord]>;
 }
 
 /** https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_BatchGetImage.html */
@@ -89,8 +89,7 @@ export async function createManifests(
   const keyOf = (digest: string) => `manifest ${registry} ${digest}`;
   return {
     known: (digest) => memory.get<ManifestRecord>(keyOf(digest))?.value,
-    async read(repositoryName, digests) {
-      const records = new Map<string, ManifestRecord>();
+    async *read(repositoryName, digests) {
       for (let at = 0; at < digests.length; at += batch) {
         const imageIds = digests.slice(at, at + batch).map((imageDigest) => ({ imageDigest }));
         const answer = await gate(() =>
@@ -107,10 +106,9 @@ export async function createManifests(
             continue;
           }
           memory.set(keyOf(imageId.imageDigest), record);
-          records.set(imageId.imageDigest, record);
+          yield [imageId.imageDigest, record];
         }
       }
-      return records;
     },
   };
 }

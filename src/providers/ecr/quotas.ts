@@ -5,12 +5,11 @@ import { pagesOf, parsed } from './answers.ts';
 import type { Aws } from './client.ts';
 
 export interface Limits {
-  readonly repositories: number;
-  readonly imagesPerRepository: number;
+  readonly repositories?: number;
+  readonly imagesPerRepository?: number;
 }
 
 /** https://docs.aws.amazon.com/AmazonECR/latest/userguide/service-quotas.html */
-const documented: Limits = { repositories: 100_000, imagesPerRepository: 100_000 };
 const codes = { repositories: 'L-CFEB8E8D', imagesPerRepository: 'L-03A36CE1' } as const;
 
 const response = z.object({
@@ -24,7 +23,7 @@ const response = z.object({
 const rememberedSeconds = 3600;
 
 /**
- * The account's limits: its own where they may be read, else what AWS gives everybody.
+ * The account's limits. What AWS gives everybody is no answer: nobody but the account knows whether it was raised.
  * @param registry whose limits they are
  */
 export async function readLimits(aws: Aws, context: CollectContext, registry: string): Promise<Limits> {
@@ -39,15 +38,25 @@ export async function readLimits(aws: Aws, context: CollectContext, registry: st
     for await (const page of pagesOf(operation, pages, ({ NextToken }) => NextToken))
       for (const { QuotaCode, Value } of parsed(page, response, operation, context).Quotas)
         if (QuotaCode && Value) values.set(QuotaCode, Value);
+    const [repositories, imagesPerRepository] = [
+      values.get(codes.repositories),
+      values.get(codes.imagesPerRepository),
+    ];
     const limits: Limits = {
-      repositories: values.get(codes.repositories) ?? documented.repositories,
-      imagesPerRepository: values.get(codes.imagesPerRepository) ?? documented.imagesPerRepository,
+      ...(repositories !== undefined && { repositories }),
+      ...(imagesPerRepository !== undefined && { imagesPerRepository }),
     };
-    context.memory.set(key, limits);
+    if (repositories !== undefined && imagesPerRepository !== undefined) context.memory.set(key, limits);
+    else
+      context.tell(
+        'limits that are not listed',
+        { operation, found: values.size },
+        'Service Quotas did not tell all limits of ECR: those that lack are unknown',
+      );
     return limits;
   } catch (error) {
     context.signal.throwIfAborted();
     context.degraded('quotas', error);
-    return documented;
+    return known?.value ?? {};
   }
 }

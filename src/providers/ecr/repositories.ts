@@ -47,7 +47,8 @@ export async function* listRepositories(aws: Aws, context: CollectContext): Asyn
       seen.add(repositoryName);
       return isNew;
     });
-    yield { repositories: fresh, odd: (page.repositories?.length ?? 0) - repositories.length };
+    const rows = (page.repositories ?? []).filter((row) => typeof row === 'object' && row !== null);
+    yield { repositories: fresh, odd: rows.length - repositories.length };
   }
 }
 
@@ -88,12 +89,12 @@ export function practicesOf(
   if (imageTagMutability === 'IMMUTABLE') practices.immutable_tags = true;
   else if (/^(MUTABLE|(IM)?MUTABLE_WITH_EXCLUSION)$/.test(imageTagMutability ?? ''))
     practices.immutable_tags = false;
-  else if (imageTagMutability) words.unknown('imageTagMutability', imageTagMutability);
+  else words.unknown('imageTagMutability', imageTagMutability);
 
   const type = encryptionConfiguration?.encryptionType;
   if (type === 'KMS' || type === 'KMS_DSSE') practices.customer_managed_key = true;
   else if (type === 'AES256') practices.customer_managed_key = false;
-  else if (type) words.unknown('encryptionType', type);
+  else words.unknown('encryptionType', type);
 
   // Enhanced scanning goes by the registry's rules alone.
   const own = scanning.type === 'ENHANCED' ? undefined : imageScanningConfiguration?.scanOnPush;

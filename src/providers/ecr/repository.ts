@@ -1,6 +1,6 @@
 import type { DescribeImagesCommandOutput } from '@aws-sdk/client-ecr';
 import pMap from 'p-map';
-import type { Image, Kind, Observation } from '../../model.ts';
+import type { Image, Observation } from '../../model.ts';
 import type { CollectContext } from '../../provider.ts';
 import { pagesOf, tellOdd } from './answers.ts';
 import { type Bounded, createBounded } from './bounded.ts';
@@ -12,6 +12,7 @@ import type { Inspection } from './inspector.ts';
 import type { ManifestRecord, Manifests } from './manifests.ts';
 import { type Fullest, practicesOf, type Repository } from './repositories.ts';
 import type { Scanning } from './scanning.ts';
+import { createUnread, lackingOf, lacksPush, type Unread } from './unread.ts';
 import type { Words } from './words.ts';
 
 /** What reading one repository needs; lives for one cycle. */
@@ -60,12 +61,13 @@ interface Listed {
   /** Digests of all its images, and when each was pushed. */
   readonly listed: ReadonlyMap<string, number | undefined>;
   readonly scansOnPush: boolean;
+  readonly unread: Unread;
 }
 
 /** What a call for a single image adds to the listing and to what Inspector says in bulk. */
 async function scanOf(
   { inspection, findings, scanning }: Scope,
-  { repository, listed, scansOnPush }: Listed,
+  { repository, listed, scansOnPush, unread }: Listed,
   digest: string,
 ): Promise<ScanResult | undefined> {
   const image = { repository, digest, pushedAt: listed.get(digest) };
@@ -77,7 +79,11 @@ async function scanOf(
     // Its state and time are those of the coverage, as for all other images.
     return result?.findings && { findings: result.findings };
   }
-  return scanning.native === false ? undefined : findings.basic(image, scansOnPush);
+  if (scanning.native === false) return undefined;
+  const result = await findings.basic(image, scansOnPush);
+  if (result !== 'failed') return result;
+  unread.scans = true;
+  return undefined;
 }
 
 /**
@@ -88,17 +94,26 @@ export async function* readRepository(scope: Scope, repository: Repository): Asy
   const { context, words, scanning, inspection, fullest } = scope;
   const name = repository.repositoryName;
   const bounded = createBounded(context.images);
-  const unread: Unread = { images: new Map(), archivedBundle: false };
+  const unread = createUnread();
   /** When each image was pushed. */
   const listed = new Map<string, number | undefined>();
+
+  const operation = 'DescribeImages';
+  const odd = tellOdd(context, operation);
 
   function observe(row: ListedImage): Image {
     listed.set(row.image.digest, row.image.pushedAt);
     let image = withManifest(scope, row, unread);
+    unread.rows ||= row.unknownTags;
     if (!image.archived) {
+      if (lacksPush(image)) {
+        unread.pushes = true;
+        odd('imagePushedAt', 'an image without the time of its push');
+      }
+      if (row.unknownScan && !inspection) unread.scans = true;
       if (inspection) image = inspected(image, name, inspection);
       // The classic scanner says all in the listing: what has no state there has no scan.
-      else if (scanning.native === false && image.kind === 'image' && image.scanStatus === undefined)
+      else if (scanning.native === false && image.kind === 'image' && !image.scanStatus && !row.unknownScan)
         image = { ...image, scanStatus: 'none' };
     }
     bounded.add(image);
@@ -112,10 +127,18 @@ export async function* readRepository(scope: Scope, repository: Repository): Asy
     facts: { listsUntagged: true, partialIndexes: true, practices },
   };
   try {
-    const operation = 'DescribeImages';
-    const reading = { words, odd: tellOdd(context, operation), now: context.now() };
+    const reading = {
+      words,
+      now: context.now(),
+      odd(at: string, problem: string) {
+        if (at === 'lastRecordedPullTime') unread.pulls = true;
+        odd(at, problem);
+      },
+    };
     for await (const page of pagesOf(operation, scope.describeImages(name), ({ nextToken }) => nextToken)) {
-      const images = imagesOf(page, reading).map(observe);
+      const { images: rows, lacksImages } = imagesOf(page, reading);
+      unread.rows ||= lacksImages;
+      const images = rows.map(observe);
       // Nothing of an answer but its images is to live on while the next one is waited for.
       page.imageDetails = [];
       yield { type: 'images', repository: name, images };
@@ -124,26 +147,21 @@ export async function* readRepository(scope: Scope, repository: Repository): Asy
     if (read.length > 0) yield { type: 'images', repository: name, images: read };
     const scanned = await readScans(
       scope,
-      { repository: name, listed, scansOnPush: practices.scan_on_push === true },
+      { repository: name, listed, scansOnPush: practices.scan_on_push === true, unread },
       bounded,
     );
     if (scanned.length > 0) yield { type: 'images', repository: name, images: scanned };
   } catch (error) {
     if (nameOf(error) !== 'RepositoryNotFoundException') throw error;
+    inspection?.done(name);
     yield { type: 'repository-gone', repository: name };
     return;
-  } finally {
-    inspection?.done(name);
   }
-  fullest.count(name, listed.size);
+  if (unread.rows) fullest.failed(name);
+  else fullest.count(name, listed.size);
+  if (scanning.type === undefined || inspection?.lacks(name)) unread.scans = true;
+  inspection?.done(name);
   yield { type: 'repository-complete', repository: name, facts: lackingOf(unread) };
-}
-
-/** What cannot be told, since manifests were not read. */
-interface Unread {
-  readonly images: Map<string, Image>;
-  /** A Sigstore bundle in the archive may be a signature. */
-  archivedBundle: boolean;
 }
 
 function withManifest({ manifests }: Scope, { image, bundle }: ListedImage, unread: Unread): Image {
@@ -165,7 +183,7 @@ async function readManifests(
   if (!manifests || unread.images.size === 0) return [];
   const images: Image[] = [];
   try {
-    for (const [digest, record] of await manifests.read(repository, [...unread.images.keys()])) {
+    for await (const [digest, record] of manifests.read(repository, [...unread.images.keys()])) {
       const image = unread.images.get(digest);
       if (!image) continue;
       unread.images.delete(digest);
@@ -199,13 +217,4 @@ async function readScans(scope: Scope, of: Listed, bounded: Bounded): Promise<Im
     { concurrency },
   );
   return scanned.filter(({ scanStatus, findings }) => scanStatus !== undefined || findings !== undefined);
-}
-
-function lackingOf({ images, archivedBundle }: Unread) {
-  const all = [...images.values()];
-  const unknownKinds: Kind[] = [];
-  if (all.some(({ kind }) => kind === 'index')) unknownKinds.push('platform', 'attestation');
-  const bundles = all.some(({ kind }) => kind !== 'index');
-  if (bundles) unknownKinds.push('signature', 'attestation');
-  return { listsSignatures: !bundles && !archivedBundle, ...(unknownKinds.length > 0 && { unknownKinds }) };
 }

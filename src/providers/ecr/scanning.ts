@@ -30,10 +30,7 @@ const configuration = z.object({
         .array(
           z.object({
             scanFrequency: text,
-            repositoryFilters: z
-              .array(z.object({ filter: text }))
-              .max(1_000)
-              .nullish(),
+            repositoryFilters: z.array(z.object({ filter: text })).max(1_000),
           }),
         )
         .max(1_000),
@@ -104,7 +101,7 @@ export async function readScanning(aws: Aws, context: CollectContext): Promise<S
       context.tell('no scanning rules', { operation }, 'an answer lacks its rules: scan_on_push is unknown');
     const onPush = rules
       ?.filter(({ scanFrequency }) => ['SCAN_ON_PUSH', 'CONTINUOUS_SCAN'].includes(scanFrequency))
-      .flatMap(({ repositoryFilters }) => repositoryFilters ?? []);
+      .flatMap(({ repositoryFilters }) => repositoryFilters);
     const native = type === 'BASIC' ? await isNative(aws, context, registryId) : undefined;
     return {
       account: registryId,

@@ -11,6 +11,8 @@ export interface Words {
 export function createWords({ tell }: Pick<CollectContext, 'tell'>): Words {
   return {
     unknown(what, word) {
+      if (word === undefined || word === null)
+        return tell(`no word ${what}`, { what }, `AWS did not say ${what}: what depends on it is unknown`);
       const short = typeof word === 'string' ? word.slice(0, 100) : `(${typeof word})`;
       tell(
         `unknown word ${what} ${short}`,
@@ -57,7 +59,6 @@ export function countsOf(given: unknown, words: Words, odd: TellOdd): SeverityCo
   const known = given as Readonly<Record<string, unknown>>;
   for (const word in known) {
     const value = known[word];
-    if (value === undefined || value === null) continue;
     const severity = severityOf(word, words);
     const count = countOf(value);
     if (count === undefined) {

@@ -83,6 +83,21 @@ const isVolatile = (now: unknown, before: Json): boolean =>
   before.length >= 24 &&
   now.length === before.length;
 
+/**
+ * Whether a document holds a place. Pages that are asked for by a token look alike in what is asked, and only one is
+ * meant: a number is the same on many of them, the element of the list that holds it is not.
+ */
+function alike({ sighting, steps, value }: Place): (document: unknown) => boolean {
+  const { url, asked } = sighting.exchange;
+  const isPage = /token/i.test(`${url} ${asked.body}`);
+  const element = steps.slice(0, steps.findLastIndex((step) => typeof step === 'number') + 1);
+  const meant = isPage && element.length > 0 ? element : steps;
+  const shown = JSON.stringify(at(sighting.document, meant));
+  return (document) =>
+    JSON.stringify(at(document, meant)) === shown ||
+    (meant === steps && isVolatile(at(document, steps), value));
+}
+
 function fieldMutations(operation: string, shape: Shape, catalogue: Catalogue): Mutation[] {
   const { names, optional, pick, trap, stored } = catalogue;
   const { path, places } = shape;
@@ -90,6 +105,7 @@ function fieldMutations(operation: string, shape: Shape, catalogue: Catalogue): 
     pick(places.filter(({ value }) => value !== null && JSON.stringify(value) !== '[]')) ?? places[0];
   if (!place) return [];
   const { sighting, steps, value } = place;
+  const isAlike = alike(place);
   const inList = typeof steps.at(-1) === 'number';
   const immutable = isImmutable(sighting);
   return changesOf(value, shape.optional || optional(operation, path), `${trap}/latest/meta-data`)
@@ -116,12 +132,7 @@ function fieldMutations(operation: string, shape: Shape, catalogue: Catalogue): 
         renames: immutable ? () => renamesOf(url, body, replacement(sighting).body, stored) : noRenames,
         make() {
           const made = typeof to === 'function' ? replacement(sighting) : undefined;
-          const shown = JSON.stringify(value);
-          return (one) =>
-            // Pages that are asked for by a token look alike in what is asked: only one is meant.
-            JSON.stringify(at(one.document, steps)) === shown || isVolatile(at(one.document, steps), value)
-              ? (made ?? replacement(one))
-              : undefined;
+          return (one) => (isAlike(one.document) ? (made ?? replacement(one)) : undefined);
         },
       };
     });

@@ -11,7 +11,7 @@ import { isFault, judge, outcomes, type Verdict } from './verdict.ts';
  * Changes every answer that a provider reads, one change at a time, on its way from the simulator's socket, and asks of
  * the real exposition that nothing false and nothing silent comes of it.
  *
- * `SEED` chooses the places and the sample; `LONG=1` runs everything, and measures; `MUTATION` runs what fits a rule;
+ * `SEED` chooses the places and the sample; `LONG=1` runs everything, and measures; `MUTATION` runs what fits a rule (several: a line each);
  * `MUTATIONS` names a file that gets each verdict as a line of JSON.
  */
 const seed = Number(process.env['SEED'] ?? 1);
@@ -139,6 +139,7 @@ async function costly(stage: Stage, results: readonly Result[]): Promise<string[
 export function mutations(subject: Subject, options: MutationOptions = {}): void {
   const { optional = [], plausible = [], everywhere = [], pending = [], sample = 16 } = options;
   const isPending = fits(pending);
+  const isChosen = fits(only?.split('\n') ?? []);
 
   describe('answers that are changed', () => {
     let stage: Stage;
@@ -155,7 +156,7 @@ export function mutations(subject: Subject, options: MutationOptions = {}): void
     test(
       'show the truth or nothing, say so once, and change nothing else',
       async () => {
-        const isMeant = only === undefined ? (name: string) => !isPending(name) : fits([only]);
+        const isMeant = only === undefined ? (name: string) => !isPending(name) : isChosen;
         // Throttling is waited for as long as a poll may take: too long for a short run.
         const isShort = ({ kind }: Mutation) => long || only !== undefined || kind !== 'status 429';
         const all = stage.mutations.filter((one) => isMeant(nameOf(one)) && isShort(one));
