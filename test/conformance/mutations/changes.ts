@@ -39,7 +39,8 @@ function changesOfText(value: string, optional: boolean, inner: string): Change[
   const anyText = !isNumeric(value) && !isTime(value);
   return [
     { kind: '""', to: '', valid: optional },
-    { kind: 'number for text', to: 12_345, valid: false },
+    // A number of 64 bits may come as a number too.
+    { kind: 'number for text', to: 12_345, valid: isNumeric(value) },
     { kind: 'list for text', to: [value], valid: false },
     { kind: '10 KB', to: longText(value, 10_000), valid: anyText },
     { kind: '1 MB', to: () => longText(value, 1_000_000), valid: anyText },
