@@ -200,15 +200,27 @@ export async function readElements<Schema extends z.ZodType>(
   return { items, left };
 }
 
+/** Not `z.record`, which takes a tenth of a second for 100,000 keys. */
+const anyObject = z.custom<Readonly<Record<string, unknown>>>(
+  (value) => typeof value === 'object' && value !== null && !Array.isArray(value),
+  'no object',
+);
+
 /** The values of an object, without the odd ones, which are reported. Keys may be any text. */
 export function dictionary<Schema extends z.ZodType>(at: string, of: Schema) {
-  return z.record(z.string(), z.unknown()).transform((entries) => {
+  return anyObject.transform((entries, context) => {
     const values = new Map<string, z.output<Schema>>();
+    let odd = 0;
+    let problem = '';
     for (const [key, value] of Object.entries(entries)) {
       const parsed = of.safeParse(value);
       if (parsed.success && key.length <= longestText) values.set(key, parsed.data);
-      else report?.({ at: `${at}.*`, problem: parsed.error ? problemOf(parsed.error) : 'a key is too long' });
+      else if (odd++ === 0) problem = parsed.error ? problemOf(parsed.error) : 'a key is too long';
+      if (odd <= oddAtMost) continue;
+      context.addIssue({ code: 'custom', message: `its values cannot be understood: ${problem}` });
+      return z.NEVER;
     }
+    if (odd > 0) report?.({ at: `${at}.*`, problem: odd > 1 ? `${problem} (and ${odd - 1} more)` : problem });
     return values;
   });
 }

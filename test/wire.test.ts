@@ -80,6 +80,14 @@ test('an object of things is read like a list', () => {
   });
 });
 
+test('an object of odd values is refused before they cost much; of one value it tells once', () => {
+  const odd = Object.fromEntries(Array.from({ length: 100_000 }, (_, number) => [`k${number}`, -1]));
+  expect(read(dictionary('parts', count), odd).value).toBe('refused');
+  expect(read(dictionary('parts', count), { a: -1, b: -1, c: 1 }).odd).toEqual([
+    'parts.*: Too small: expected number to be >=0 (and 1 more)',
+  ]);
+});
+
 test('a name has a bound, a description is cut', () => {
   expect(read(text, 'x'.repeat(5_000)).value).toBe('refused');
   expect(read(longText(3), 'abcdef').value).toBe('abc');

@@ -28,7 +28,7 @@ const descriptor = z.object({
 });
 
 /** No image has so many layers, and no index so many platforms. */
-const mostDescriptors = 10_000;
+const mostDescriptors = 2_000;
 /** Descriptors that are no objects keep their place, so that something is known to be missing. */
 const descriptors = z
   .array(z.unknown())
