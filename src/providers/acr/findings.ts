@@ -170,7 +170,13 @@ export async function readFindings(options: {
       findingsQuery({ ...(names && { names }), assessmentKeys, after });
     for await (const page of graph.rows(query, [subscription]))
       for (const one of page) {
-        const parsed = parseWire(one, row, ({ at, problem }) => left(`${at}: ${problem}`));
+        const parsed = parseWire(one, row, ({ at, problem }) =>
+          tell(
+            `findings ${at}`,
+            { field: at, problem },
+            'a field of the findings of Azure Resource Graph is not there or cannot be understood: it is unknown',
+          ),
+        );
         if (!parsed.success) {
           incomplete = true;
           left(`${parsed.error.issues[0]?.path.join('.')}: ${parsed.error.issues[0]?.message}`);
