@@ -61,7 +61,8 @@ export function createRegistryLoop(input: {
 }): RegistryLoop {
   const { settings, provider, storage, memory, exposition, self, log, userAgent } = input;
   const state = initialState(provider.identity(settings.options));
-  const now = createTimes(state, log);
+  const times = createTimes(state, log, () => publisher.refresh(Date.now() / 1000));
+  const { now } = times;
   const stopping = new AbortController();
   const session = createSession();
   const troubles = createTroubles(log);
@@ -262,6 +263,7 @@ export function createRegistryLoop(input: {
     async stop() {
       stopping.abort(new Error('the exporter stops'));
       schedule?.stop();
+      times.stop();
       clearTimeout(staleTimer);
       await turns.stop();
       await publishing;
@@ -292,6 +294,7 @@ export function createRegistryLoop(input: {
         state,
         series,
         fresh,
+        hasData: publisher.hasData,
         notices: notices.current(),
         polling,
         nextPollAt: schedule?.next(),

@@ -79,7 +79,7 @@ export function cutShort(
   const read =
     complete.size === 0
       ? `none of ${listed} repositories that were listed was read`
-      : `${complete.size} of ${Math.max(listed, complete.size)} repositories that were listed were read and are published, the others keep their last data`;
+      : `${complete.size} of ${Math.max(listed, complete.size)} repositories that were listed were read and are published, the others keep the data that they had`;
   return new CollectError(
     reason?.reason ?? 'timeout',
     `the poll did not end within its deadline of ${seconds} s: ${read}. Raise \`timeout\` and the time between polls in \`schedule\`, ask for fewer repositories with \`repositories.include\`, or raise \`http.maxConcurrent\` where the registry bears it${reason ? ` (${reason.message})` : ''}`,

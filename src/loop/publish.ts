@@ -19,6 +19,8 @@ export interface Publisher {
   publish(now: number): Promise<Published>;
   /** Renders the rows of the registry itself again, at once. */
   refresh(now: number): void;
+  /** Whether the last publish had data of the repository, and not only pushes. */
+  hasData(repository: string): boolean;
 }
 
 type Dropped = Bounded['dropped'];
@@ -143,5 +145,6 @@ export function createPublisher(input: {
     refresh(now) {
       exposition.updateView(settings.name, boundedView(now));
     },
+    hasData: (repository) => counted.get(repository)?.listed === true,
   };
 }

@@ -106,7 +106,7 @@ export function createSettling(input: {
         listsRepositories,
       });
       state.snapshot = snapshot;
-      if (!scoped) state.failedRepositories = result.failed.size;
+      if (!scoped) state.failedRepositories = new Set(result.failed.keys());
       const trusted = listsRepositories && doubted.length === 0 && !emptyAtFirst;
       pushes.settle(listingOf(result, isListed, { only, begunAt, trusted }));
       if (emptyAtFirst)
@@ -164,7 +164,9 @@ export function createSettling(input: {
         'error',
         'the poll',
         failure,
-        'the poll failed: the last good data stays until it is too old',
+        state.snapshot
+          ? 'the poll failed: the last good data stays until it is too old'
+          : 'the poll failed: there is no data yet',
       );
     },
     lookEnded(repositories, failure) {

@@ -31,7 +31,7 @@ export interface RegistryState {
   /** Why capabilities fail, and since when. */
   failing: ReadonlyMap<string, RecordedError>;
   /** Repositories that the last poll could not read. */
-  failedRepositories: number;
+  failedRepositories: ReadonlySet<string>;
   snapshot: RegistrySnapshot | undefined;
   readonly pushes: Map<string, PushCounts>;
   readonly waiting: Map<string, WaitingPushes>;
@@ -54,7 +54,7 @@ export const initialState = (identity: RegistryIdentity): RegistryState => ({
   failures: new Map(),
   capabilities: new Map(),
   failing: new Map(),
-  failedRepositories: 0,
+  failedRepositories: new Set(),
   snapshot: undefined,
   pushes: new Map(),
   waiting: new Map(),

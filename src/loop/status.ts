@@ -28,8 +28,10 @@ export interface RegistryStatus {
   readonly capabilities: Readonly<Record<string, boolean>>;
   /** Failing capabilities, each with its reason and since when it fails. */
   readonly failing: readonly (RecordedError & { readonly capability: string })[];
-  /** Repositories that the last poll could not read; their last data is shown. */
+  /** Repositories that the last poll could not read. */
   readonly failedRepositories: number;
+  /** How many of these have data of an earlier poll that is still shown. */
+  readonly failedRepositoriesWithData: number;
   /** What is odd about the registry and left out. */
   readonly notices: readonly Notice[];
   readonly errors: readonly RecordedError[];
@@ -45,12 +47,14 @@ export function statusOf(input: {
   readonly series: number;
   /** Whether there is data that is not too old. */
   readonly fresh: boolean;
+  /** Whether data of the repository is shown. */
+  hasData(repository: string): boolean;
   readonly notices: readonly Notice[];
   readonly polling: Progress | undefined;
   /** Unix milliseconds. */
   readonly nextPollAt: number | undefined;
 }): RegistryStatus {
-  const { settings, provider, state, series, fresh, notices, polling, nextPollAt } = input;
+  const { settings, provider, state, series, fresh, hasData, notices, polling, nextPollAt } = input;
   const stale = state.snapshot !== undefined && !fresh;
   const { host } = { ...state.identity, ...state.snapshot?.identity };
   const waiting = state.up === undefined && state.snapshot === undefined;
@@ -62,7 +66,11 @@ export function statusOf(input: {
     seriesDropped: [...state.seriesDropped.values()].reduce((sum, count) => sum + count, 0),
     capabilities: Object.fromEntries(state.capabilities),
     failing: [...state.failing].map(([capability, error]) => ({ capability, ...error })),
-    failedRepositories: state.failedRepositories,
+    failedRepositories: state.failedRepositories.size,
+    failedRepositoriesWithData: state.failedRepositories
+      .values()
+      .filter(hasData)
+      .reduce((count) => count + 1, 0),
     notices,
     errors: state.errors,
     ...(host !== undefined && { host }),

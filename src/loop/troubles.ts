@@ -71,7 +71,9 @@ export function createRepositoryTroubles(
     for (const [repository, error] of failed) {
       // Told with its group.
       if ([...failedGroups.keys()].some((prefix) => repository.startsWith(prefix))) continue;
-      const message = 'the repository could not be read: its last data stays and ages';
+      const message = isKnown(repository)
+        ? 'the repository could not be read: its last data stays and ages'
+        : 'the repository could not be read: there is no data of it yet';
       const level = told < namedAtMost ? 'warn' : 'debug';
       troubles.tell(level, nameOf(repository), error, message, { repository });
       broken.add(repository);

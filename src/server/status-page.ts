@@ -73,12 +73,22 @@ function progress({ polling }: RegistryStatus, now: number): string {
   return `<div class="poll">${bar}<span>Polling: ${words}, ${humanDuration(now - startedAt)}</span></div>`;
 }
 
+/** How many repositories could not be read, and whether there is data of them. */
+function unreadable({ failedRepositories, failedRepositoriesWithData }: RegistryStatus): string {
+  const missing = failedRepositories - failedRepositoriesWithData;
+  const shown =
+    missing === 0
+      ? 'the last data is shown'
+      : missing === failedRepositories
+        ? 'there is no data to show'
+        : `the last data is shown for ${grouped(failedRepositoriesWithData)}, there is none for ${grouped(missing)}`;
+  return `${grouped(failedRepositories)} ${failedRepositories === 1 ? 'repository' : 'repositories'} not readable: ${shown}`;
+}
+
 /** What fails although the poll succeeded: capabilities with their reasons, and repositories. */
-function partFailures({ failing, failedRepositories }: RegistryStatus, now: number): string {
-  const repositories =
-    failedRepositories > 0
-      ? `<p class="failing">${grouped(failedRepositories)} ${failedRepositories === 1 ? 'repository' : 'repositories'} not readable: the last data is shown</p>`
-      : '';
+function partFailures(status: RegistryStatus, now: number): string {
+  const { failing, failedRepositories } = status;
+  const repositories = failedRepositories > 0 ? `<p class="failing">${unreadable(status)}</p>` : '';
   const capabilities = failing.map(
     ({ capability, reason, message, at }) =>
       `<li>Failing capability: <span class="reason">${escapeHtml(capability.replaceAll('_', ' '))}</span> (${escapeHtml(reason)}) ${escapeHtml(message)} <span class="quiet">for ${humanDuration(now - at)}</span></li>`,

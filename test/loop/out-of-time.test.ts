@@ -94,7 +94,7 @@ test('the message says how far the poll came and what to change', async () => {
   await loop.poll();
   const message = () => loop.loop.status().errors[0]?.message;
   expect(message()).toBe(
-    'the poll did not end within its deadline of 0.3 s: 1 of 4000 repositories that were listed were read and are published, the others keep their last data. Raise `timeout` and the time between polls in `schedule`, ask for fewer repositories with `repositories.include`, or raise `http.maxConcurrent` where the registry bears it',
+    'the poll did not end within its deadline of 0.3 s: 1 of 4000 repositories that were listed were read and are published, the others keep the data that they had. Raise `timeout` and the time between polls in `schedule`, ask for fewer repositories with `repositories.include`, or raise `http.maxConcurrent` where the registry bears it',
   );
   say(async function* (context) {
     context.progress(0, 7);

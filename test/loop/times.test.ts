@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { CollectError } from '../../src/errors.ts';
 import { type RunningLoop, runLoop } from '../support/running-loop.ts';
-import { holding, scripted } from './scripted.ts';
+import { failed, holding, imageOf, listed, scripted } from './scripted.ts';
 
 /** Timers follow the monotonic clock, `vi.setSystemTime` sets the wall clock alone. */
 const start = Date.parse('2026-06-01T12:00:00Z');
@@ -28,6 +29,30 @@ test('data becomes too old after its time, though the clock was set back by an h
   expect(await tags()).toEqual([]);
   expect(await loop.value('last_success_timestamp_seconds')).toBe((start - hour) / 1000);
   expect(loop.log().match(/level=warn msg="the clock was set back: .*" seconds=3600/g)).toHaveLength(1);
+});
+
+test('no time of a registry stays in the future after the clock was set back: within a minute, without a poll', async () => {
+  const { provider, say } = scripted(holding('app'));
+  loop = await runLoop(provider, { staleAfter: '15m' });
+  await loop.poll();
+  say(async function* (context) {
+    context.degraded('findings', new CollectError('forbidden', 'not allowed'));
+    yield* listed('app', imageOf('v1'));
+    yield* failed('broken', new CollectError('timeout', 'no answer'));
+  });
+  await loop.poll();
+  vi.setSystemTime(start - hour);
+  await vi.advanceTimersByTimeAsync(minute);
+  const before = (start - hour) / 1000;
+  expect(await loop.value('last_success_timestamp_seconds')).toBe(before);
+  expect(await loop.value('last_attempt_timestamp_seconds')).toBe(before);
+  const { lastSuccessAt, errors, failing } = loop.loop.status();
+  expect([lastSuccessAt, ...errors.map(({ at }) => at), ...failing.map(({ at }) => at)]).toEqual([
+    before,
+    before,
+    before,
+  ]);
+  expect(await loop.value('polls_total')).toBe(2);
 });
 
 test('a poll during which the clock is set back takes no negative time, and its data is as old as it is', async () => {

@@ -105,3 +105,25 @@ test('a broken repository is told once, and one that vanished meanwhile never wo
   expect(told(loop, /repository=bad/)).toEqual(['warn', 'debug', 'info']);
   expect(told(loop, /repository=worse/)).toEqual(['warn', 'debug']);
 });
+
+test('a repository that could not be read has its last data shown only where there is some', async () => {
+  const { provider, say } = scripted(holding('app', 'old'));
+  const loop = await started(provider, {});
+  await loop.poll();
+  const broken = new CollectError('server_error', '500');
+  say(() => [...listed('app', imageOf('v1')), ...failed('old', broken), ...failed('new', broken)]);
+  await loop.poll();
+  expect(loop.loop.status()).toMatchObject({ failedRepositories: 2, failedRepositoriesWithData: 1 });
+  expect(loop.log()).toMatch(/its last data stays and ages" repository=old/);
+  expect(loop.log()).toMatch(/there is no data of it yet" repository=new/);
+});
+
+test('a first poll that fails does not say that data stays', async () => {
+  const { provider } = scripted(() => {
+    throw new CollectError('dns', 'no such host');
+  });
+  const loop = await started(provider, {});
+  await loop.poll();
+  expect(loop.log()).toContain('the poll failed: there is no data yet');
+  expect(loop.log()).not.toContain('stays');
+});

@@ -129,6 +129,7 @@ test('a registry that is up and cannot be read in part is not "none failing"', a
           },
         ],
         failedRepositories: 2,
+        failedRepositoriesWithData: 2,
         notices: [{ message: 'a tag has no manifest', details: { tag: 'old' } }],
       },
     ],
@@ -139,6 +140,15 @@ test('a registry that is up and cannot be read in part is not "none failing"', a
   expect(text).toMatch(/Failing capability: storage usage \(forbidden\) GET \/usage answered 403 for 6 min/);
   expect(text).toContain('2 repositories not readable: the last data is shown');
   expect(text).toContain('1 notice a tag has no manifest tag: old');
+});
+
+test.each([
+  [2, '2 repositories not readable: the last data is shown'],
+  [1, '2 repositories not readable: the last data is shown for 1, there is none for 1'],
+  [0, '2 repositories not readable: there is no data to show'],
+])('of 2 repositories that could not be read, %i have data of an earlier poll', async (withData, words) => {
+  const { html } = await pageOf(['edge', { failedRepositories: 2, failedRepositoriesWithData: withData }]);
+  expect(textOf(html)).toContain(words);
 });
 
 test('hostile names are text and nothing else', async () => {

@@ -29,6 +29,7 @@ export const statusOf = (name: string, more: Partial<RegistryStatus> = {}): Regi
   capabilities: {},
   failing: [],
   failedRepositories: 0,
+  failedRepositoriesWithData: 0,
   notices: [],
   errors: [],
   ...more,
