@@ -1,11 +1,28 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { alertGroups, renderRules } from '../alerts/index.ts';
 import { renderDashboards } from '../grafana/index.ts';
 import { configJsonSchema } from '../src/config.ts';
 import { providers } from '../src/providers/index.ts';
-import { metricsDocument, providersDocument, readmeDocument } from './docs.ts';
+import {
+  alertsDocument,
+  metricsDocument,
+  providersDocument,
+  readmeDocument,
+  runbookDocument,
+} from './docs.ts';
 
 const root = join(import.meta.dirname, '..');
+
+/** The runbooks, whose meaning is that of the alert; the rest of each is written by hand. */
+async function runbooks(): Promise<Map<string, string>> {
+  const files = new Map<string, string>();
+  for (const alert of [...alertGroups.values()].flatMap(({ alerts }) => alerts)) {
+    const path = `docs/runbooks/${alert.name}.md`;
+    files.set(path, runbookDocument(await readFile(join(root, path), 'utf8'), alert));
+  }
+  return files;
+}
 
 /**
  * What is derived from the source alone. The chart's files come after it (`generateChartFiles`): they are copies of
@@ -14,6 +31,9 @@ const root = join(import.meta.dirname, '..');
  */
 export async function generatedFiles(): Promise<Map<string, string>> {
   return new Map([
+    ...renderRules(),
+    ['docs/alerts.md', alertsDocument()],
+    ...(await runbooks()),
     ['docs/metrics.md', metricsDocument()],
     ['docs/providers/README.md', providersDocument(providers)],
     ['docs/config.schema.json', `${JSON.stringify(configJsonSchema(providers), null, 2)}\n`],

@@ -1,0 +1,47 @@
+import { Document, isMap, isScalar, isSeq, Scalar, type YAMLMap } from 'yaml';
+import type { Alert, AlertGroup } from './alert.ts';
+import { images } from './images.ts';
+import { registry } from './registry.ts';
+
+/** Every group of alerts, by the name of its rule file. */
+export const alertGroups: ReadonlyMap<string, AlertGroup> = new Map([
+  ['registry.rules.yaml', registry],
+  ['images.rules.yaml', images],
+]);
+
+/** Where the runbook of an alert can be read. */
+const runbook = (name: string): string =>
+  `https://github.com/container-registry-exporter/container-registry-exporter/blob/main/docs/runbooks/${name}.md`;
+
+/** An alert as Prometheus reads it. */
+function rule({ name, expr, for: duration, severity, summary, description }: Alert): Record<string, unknown> {
+  return {
+    alert: name,
+    expr,
+    ...(duration && { for: duration }),
+    labels: { severity },
+    annotations: { summary, description, runbook_url: runbook(name) },
+  };
+}
+
+const comment = (text: string): string => text.replaceAll(/^/gm, ' ');
+
+/** A rule file as Prometheus reads it, with what explains it as comments. */
+function ruleFile({ name, about, alerts }: AlertGroup): string {
+  const document = new Document({ groups: [{ name, rules: alerts.map(rule) }] });
+  document.commentBefore = comment(`Generated from alerts/*.ts by \`npm run generate\`.\n${about}`);
+  const rules = document.getIn(['groups', 0, 'rules']);
+  if (!isSeq<YAMLMap>(rules)) throw new Error('the rules are no list');
+  rules.items.forEach((item, index) => {
+    const { why } = alerts[index] ?? {};
+    if (why && isMap(item)) item.commentBefore = comment(why);
+    const description = item.getIn(['annotations', 'description'], true);
+    if (isScalar(description)) description.type = Scalar.BLOCK_FOLDED;
+  });
+  return document.toString({ lineWidth: 120, blockQuote: true });
+}
+
+/** The rule files as they are checked in: paths relative to the repository, with their content. */
+export function renderRules(): Map<string, string> {
+  return new Map([...alertGroups].map(([file, group]) => [`alerts/${file}`, ruleFile(group)]));
+}
