@@ -6,6 +6,7 @@ import { configJsonSchema } from '../src/config.ts';
 import { providers } from '../src/providers/index.ts';
 import {
   alertsDocument,
+  architectureDocument,
   metricsDocument,
   providersDocument,
   readmeDocument,
@@ -34,6 +35,10 @@ export async function generatedFiles(): Promise<Map<string, string>> {
     ...renderRules(),
     ['docs/alerts.md', alertsDocument()],
     ...(await runbooks()),
+    [
+      'docs/architecture.md',
+      architectureDocument(await readFile(join(root, 'docs/architecture.md'), 'utf8')),
+    ],
     ['docs/metrics.md', metricsDocument()],
     ['docs/providers/README.md', providersDocument(providers)],
     ['docs/config.schema.json', `${JSON.stringify(configJsonSchema(providers), null, 2)}\n`],

@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util';
+import { type LogLevel, logLevels } from './log.ts';
 
 /** The command line, as in every Prometheus exporter. */
 export interface Flags {
@@ -12,9 +13,6 @@ export interface Flags {
   readonly logLevel: LogLevel;
   readonly logFormat: 'logfmt' | 'json';
 }
-
-export const logLevels = ['debug', 'info', 'warn', 'error'] as const;
-export type LogLevel = (typeof logLevels)[number];
 
 /** A flag that is not right; its message says what would be. */
 export class UsageError extends Error {

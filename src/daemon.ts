@@ -1,15 +1,21 @@
 import { type Config, loadConfig, type Providers, type RegistryConfig } from './config.ts';
 import { CollectError } from './errors.ts';
-import type { EventTarget } from './events.ts';
 import type { Exposition } from './exposition.ts';
 import type { RootLogger } from './log.ts';
 import { createRegistryLoop, type RegistryLoop } from './loop.ts';
 import { openMemory } from './memory.ts';
 import { createPlaceFinder, type EntryStatus, type PlaceFinder } from './places.ts';
 import type { Provider } from './provider.ts';
+import type { Secret } from './secret.ts';
 import type { SelfMetrics } from './self-metrics.ts';
 import { createStorage } from './storage.ts';
 import { targetOf } from './target.ts';
+
+/** A registry that accepts events, and the token of those who may send them. */
+export interface EventTarget {
+  readonly loop: Pick<RegistryLoop, 'receive' | 'refused'>;
+  readonly token: Secret;
+}
 
 /** All loops, and how a new configuration changes them. */
 export interface Daemon {

@@ -1,7 +1,10 @@
 import { type DestinationStream, pino } from 'pino';
-import type { LogLevel } from './cli.ts';
 import { keptFields, keptMessage } from './names.ts';
 import type { Logger } from './provider.ts';
+
+/** How much is logged, the most first. */
+export const logLevels = ['debug', 'info', 'warn', 'error'] as const;
+export type LogLevel = (typeof logLevels)[number];
 
 /** A logger that can be bound to a registry. */
 export interface RootLogger extends Logger {

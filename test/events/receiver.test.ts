@@ -4,10 +4,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { createEventReceiver } from '../../src/events.ts';
 import { createEventIds } from '../../src/loop/event-ids.ts';
 import { createIncoming } from '../../src/loop/incoming.ts';
 import { fileSecret, plainSecret } from '../../src/secret.ts';
+import { createEventReceiver } from '../../src/server/events.ts';
 import { startApp } from '../support/app.ts';
 import { recordingLog } from '../support/web.ts';
 

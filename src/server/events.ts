@@ -1,15 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import express, { type NextFunction, type Request, type RequestHandler, type Response } from 'express';
-import { parseEventBody, UnreadableBody } from './events/body.ts';
-import { readDistributionEvents } from './events/distribution.ts';
-import { readDockerHubEvents } from './events/docker-hub.ts';
-import { readHarborEvents } from './events/harbor.ts';
-import type { EventReader, EventRequest, ReadEvents } from './events/push-event.ts';
-import { mayEnter } from './events/sender.ts';
-import { readZotEvents } from './events/zot.ts';
-import type { RegistryLoop } from './loop.ts';
-import type { Logger } from './provider.ts';
-import type { Secret } from './secret.ts';
+import type { EventTarget } from '../daemon.ts';
+import { parseEventBody, UnreadableBody } from '../events/body.ts';
+import { readDistributionEvents } from '../events/distribution.ts';
+import { readDockerHubEvents } from '../events/docker-hub.ts';
+import { readHarborEvents } from '../events/harbor.ts';
+import type { EventReader, EventRequest, ReadEvents } from '../events/push-event.ts';
+import { readZotEvents } from '../events/zot.ts';
+import type { Logger } from '../provider.ts';
+import { mayEnter } from './sender.ts';
 
 /** Readers by the source's name; the first that understands a body has it. */
 const readers: Readonly<Record<string, EventReader>> = {
@@ -18,12 +17,6 @@ const readers: Readonly<Record<string, EventReader>> = {
   zot: readZotEvents,
   'docker-hub': readDockerHubEvents,
 };
-
-/** A registry that accepts events. */
-export interface EventTarget {
-  readonly loop: Pick<RegistryLoop, 'receive' | 'refused'>;
-  readonly token: Secret;
-}
 
 const largestBody = 2 ** 20;
 /** Events of one request; registries send one, or a few in a batch. */

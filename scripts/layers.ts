@@ -1,0 +1,215 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { builtinModules } from 'node:module';
+import { dirname, join, normalize } from 'node:path';
+
+/**
+ * The rooms of `src/` and what each may import. Part of `npm run check`; the table in docs/architecture.md is generated
+ * from it.
+ */
+export interface Room {
+  /** What belongs here, as docs/architecture.md says it. */
+  readonly holds: string;
+  /** Files and folders of `src/`, without `.ts`. */
+  readonly files: readonly string[];
+  /** Rooms that it may import besides itself. */
+  readonly rooms: readonly string[];
+  /** Packages that it may import; those of Node are free. */
+  readonly packages: readonly string[];
+}
+
+/** From the ground up: a room imports only rooms above it in this table, so that there is no cycle. */
+export const rooms: Readonly<Record<string, Room>> = {
+  model: {
+    holds: 'the domain: what a registry, a repository and an image are',
+    files: ['model', 'media-types'],
+    rooms: [],
+    packages: [],
+  },
+  basics: {
+    holds: 'time, names, errors, secrets: what any program needs',
+    files: ['build', 'clock', 'deadline', 'errors', 'names', 'secret', 'token-bucket', 'yielding'],
+    rooms: [],
+    packages: ['zod'],
+  },
+  wire: {
+    holds:
+      'schemas for what comes from outside: bounded numbers, names and times; odd elements are left out and reported',
+    files: ['wire'],
+    rooms: ['basics'],
+    packages: ['zod'],
+  },
+  http: {
+    holds:
+      'requests with a limit, a deadline, retries and a count, for our own calls and for SDKs; pages; bounds of answers',
+    files: ['http'],
+    rooms: ['basics', 'wire'],
+    packages: ['@streamparser/json', 'undici', 'zod'],
+  },
+  images: {
+    holds: 'what manifests and attaching tags say, whoever stores them',
+    files: ['images'],
+    rooms: ['model', 'basics', 'wire', 'http'],
+    packages: ['zod'],
+  },
+  provider: {
+    holds:
+      'the contract of a provider, and what every provider stands on: options, the registry protocol’s authentication, many repositories read at once',
+    files: ['provider', 'options', 'registry-answers', 'registry-auth', 'side-by-side'],
+    rooms: ['model', 'basics', 'wire', 'http'],
+    packages: ['p-map', 'tldts', 'zod'],
+  },
+  fold: {
+    holds: 'observations → totals per repository',
+    files: ['fold', 'totals'],
+    rooms: ['model', 'basics', 'wire'],
+    packages: [],
+  },
+  metrics: {
+    holds: 'THE TABLE: each metric once',
+    files: ['metrics', 'self-metrics'],
+    rooms: ['model', 'basics'],
+    packages: ['prom-client'],
+  },
+  exposition: {
+    holds: 'totals × table → buffers',
+    files: ['exposition'],
+    rooms: ['model', 'basics', 'fold', 'metrics'],
+    packages: ['prom-client'],
+  },
+  storage: {
+    holds: 'what survives a restart',
+    files: ['storage', 'memory'],
+    rooms: ['model', 'basics', 'provider', 'fold'],
+    packages: ['zod'],
+  },
+  events: {
+    holds: 'what registries tell of pushes, read from their requests',
+    files: ['events'],
+    rooms: ['basics', 'wire'],
+    packages: ['zod'],
+  },
+  schedule: { holds: 'when to poll', files: ['schedule'], rooms: ['basics'], packages: ['node-cron', 'zod'] },
+  loop: {
+    holds: 'schedule → collect → fold → commit → publish → save',
+    files: ['loop'],
+    rooms: [
+      'model',
+      'basics',
+      'http',
+      'provider',
+      'fold',
+      'metrics',
+      'exposition',
+      'storage',
+      'events',
+      'schedule',
+    ],
+    packages: ['zod'],
+  },
+  config: {
+    holds: 'the configuration file, and what is wrong with it in words',
+    files: ['config'],
+    rooms: ['basics', 'http', 'provider', 'schedule', 'loop'],
+    packages: ['node-cron', 'picomatch', 'yaml', 'zod'],
+  },
+  daemon: {
+    holds: 'all loops; entries that cover many registries; what tells one registry from another',
+    files: ['daemon', 'places', 'target', 'log'],
+    rooms: ['model', 'basics', 'provider', 'metrics', 'exposition', 'storage', 'schedule', 'loop', 'config'],
+    packages: ['pino'],
+  },
+  server: {
+    holds: 'endpoints, status page, receiver of events, TLS and users',
+    files: ['server'],
+    rooms: ['basics', 'provider', 'metrics', 'exposition', 'events', 'loop', 'config', 'daemon'],
+    packages: ['bcryptjs', 'express', 'prom-client', 'yaml', 'zod'],
+  },
+};
+
+/** Rooms whose files are not in the table by name. */
+const provider: Omit<Room, 'files'> = {
+  holds: 'one file and folder per provider; none imports another',
+  rooms: ['model', 'basics', 'wire', 'http', 'images', 'provider'],
+  packages: [
+    '@aws-sdk/*',
+    '@azure/*',
+    '@google-cloud/*',
+    'google-auth-library',
+    'google-gax',
+    'p-map',
+    'picomatch',
+    'zod',
+  ],
+};
+const programRooms = 'main, run, cli, faults, leave, log-output, providers/index: the process';
+
+const source = join(import.meta.dirname, '..', 'src');
+
+/** The room of a file, such as `loop/cycle.ts`, `providers/oci/names.ts` or `main.ts`. */
+function roomOf(file: string): { name: string; rules?: Omit<Room, 'files'> } {
+  const [first = '', second = ''] = file.replace(/\.ts$/, '').split('/');
+  if (first === 'providers' && second !== 'index') return { name: `providers/${second}`, rules: provider };
+  const entry = Object.entries(rooms).find(([, room]) => room.files.includes(first));
+  return entry ? { name: entry[0], rules: entry[1] } : { name: 'program' };
+}
+
+const matches = (allowed: readonly string[], name: string): boolean =>
+  allowed.some((one) => (one.endsWith('/*') ? name.startsWith(one.slice(0, -1)) : one === name));
+
+/**
+ * What a file imports and may not.
+ * @param file path below `src/`, @param text its source
+ * @returns one sentence for each forbidden import
+ */
+export function forbiddenImports(file: string, text: string): string[] {
+  const { name, rules } = roomOf(file);
+  if (!rules)
+    return /from '[^']*\bmain\.ts'/.test(text) ? [`src/${file} imports main, which nothing may`] : [];
+  const imports = [...text.matchAll(/\b(?:from|import)\s*\(?\s*['"]([^'"]+)['"]/g)].map(([, to = '']) => to);
+  return imports.flatMap((to) => {
+    if (to.startsWith('node:') || builtinModules.includes(to)) return [];
+    const [what, allowed] = to.startsWith('.')
+      ? [roomOf(normalize(join(dirname(file), to))).name, [name, ...rules.rooms]]
+      : [/^(?:@[^/]+\/)?[^/]+/.exec(to)?.[0] ?? to, rules.packages];
+    if (matches(allowed, what)) return [];
+    return [
+      `src/${file} imports ${to} (${what}), and ${name} may import only ${allowed.join(', ') || 'nothing'}: see scripts/layers.ts`,
+    ];
+  });
+}
+
+/** Every forbidden import in `src/`, and every room that imports one below it in the table. */
+export function layerMistakes(): string[] {
+  const files = readdirSync(source, { recursive: true, encoding: 'utf8' }).filter((file) =>
+    file.endsWith('.ts'),
+  );
+  const names = Object.keys(rooms);
+  const cycles = names.flatMap((name, index) =>
+    (rooms[name]?.rooms ?? [])
+      .filter((other) => names.indexOf(other) >= index)
+      .map((other) => `scripts/layers.ts: ${name} stands above ${other} and imports it`),
+  );
+  return [
+    ...cycles,
+    ...files.flatMap((file) => forbiddenImports(file, readFileSync(join(source, file), 'utf8'))),
+  ];
+}
+
+/** The table of docs/architecture.md. */
+export function roomsTable(): string {
+  const row = (name: string, files: readonly string[], room: Omit<Room, 'files'>) =>
+    `| ${name} | ${files.map((file) => `\`${file}\``).join(', ')} | ${room.holds} | ${room.rooms.join(', ') || '–'} | ${room.packages.join(', ') || '–'} |`;
+  return [
+    '| room | in `src/` | holds | may import | packages |',
+    '|---|---|---|---|---|',
+    ...Object.entries(rooms).map(([name, room]) => row(name, room.files, room)),
+    row('a provider', ['providers/*'], provider),
+    `| the program | | ${programRooms} | all | |`,
+  ].join('\n');
+}
+
+if (import.meta.main) {
+  const mistakes = layerMistakes();
+  for (const mistake of mistakes) process.stderr.write(`${mistake}\n`);
+  process.exitCode = mistakes.length > 0 ? 1 : 0;
+}
