@@ -13,7 +13,7 @@ import type { Oddity } from './wire.ts';
 export { largestAnswer } from './http/body.ts';
 export { type Judgement, retryAfterMs, shown } from './http/failure.ts';
 /** @public */
-export { json, shaped } from './http/json.ts';
+export { elementsOf, json, shaped } from './http/json.ts';
 export { createPageGuard, parseLinkNext } from './http/link.ts';
 
 export interface HttpClientOptions extends AttemptOptions, TlsSettings {

@@ -140,6 +140,31 @@ export function list<Schema extends z.ZodType>(at: string, of: Schema) {
     });
 }
 
+/**
+ * The beginning of a list that is in an order of its own, such as the newest first: the elements before the first one
+ * that cannot be understood, which is reported.
+ * @param at the list's name, for the report
+ * @param atMost so many are read
+ */
+export function leading<Schema extends z.ZodType>(at: string, of: Schema, atMost: number) {
+  return z.array(z.unknown()).transform((values): z.output<Schema>[] => {
+    const read: z.output<Schema>[] = [];
+    for (const value of values.slice(0, atMost)) {
+      const parsed = of.safeParse(value);
+      if (parsed.success) {
+        read.push(parsed.data);
+        continue;
+      }
+      report?.({
+        at: `${at}[${read.length}]`,
+        problem: `${problemOf(parsed.error)}; what follows is not read`,
+      });
+      break;
+    }
+    return read;
+  });
+}
+
 /** Such a list, and how many elements were left out: where a count depends on it that the list is whole. */
 export function countedList<Schema extends z.ZodType>(at: string, of: Schema) {
   const known = list(at, of);
@@ -200,8 +225,8 @@ export async function readElements<Schema extends z.ZodType>(
   return { items, left };
 }
 
-/** Not `z.record`, which takes a tenth of a second for 100,000 keys. */
-const anyObject = z.custom<Readonly<Record<string, unknown>>>(
+/** An object with whatever keys. Not `z.record`, which takes a tenth of a second for 100,000 of them. */
+export const anyObject = z.custom<Readonly<Record<string, unknown>>>(
   (value) => typeof value === 'object' && value !== null && !Array.isArray(value),
   'no object',
 );

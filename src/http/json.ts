@@ -1,6 +1,6 @@
 import type { z } from 'zod';
 import { CollectError } from '../errors.ts';
-import { type Oddity, parseWire } from '../wire.ts';
+import { type Oddity, parseWire, readElements } from '../wire.ts';
 import { explanation, shown } from './failure.ts';
 import { parsedAtOnce, parseInPieces } from './parse.ts';
 
@@ -55,6 +55,26 @@ export function shaped<Schema extends z.ZodType>(
     'invalid_response',
     `${what} answered JSON of another shape: ${path}: ${issue?.message.slice(0, 200)}`,
   );
+}
+
+/**
+ * The elements of a list in an answer that may be long, without the odd ones; it gives way to others.
+ * @param at the list's name, for reports
+ * @throws CollectError `invalid_response` where hardly one can be understood
+ */
+export async function elementsOf<Schema extends z.ZodType>(
+  { url, onOddity }: Pick<JsonAnswer, 'url' | 'onOddity'>,
+  at: string,
+  of: Schema,
+  values: readonly unknown[],
+): Promise<{ readonly items: z.output<Schema>[]; readonly left: number }> {
+  try {
+    return await readElements(at, of, values, onOddity);
+  } catch (error) {
+    throw new CollectError('invalid_response', `${shown(url)} answered a list without readable elements`, {
+      cause: error,
+    });
+  }
 }
 
 const opensJson = (body: Buffer): boolean => /^\s*[{[]/.test(body.subarray(0, 64).toString('latin1'));

@@ -66,7 +66,7 @@ export const harbor = defineProvider<typeof options>({
       pageSize: given.pageSize ?? 100,
     });
     const intervalSeconds = (given.settingsInterval ?? 600_000) / 1000;
-    const account = given.auth?.username ?? '';
+    const account = await client.account();
     const caller: Caller = client.authenticates ? await client.whoAmI() : { robot: false };
     if (client.authenticates && !caller.robot) tellOfRobots(context);
     const shown = await readShown(client, context);

@@ -94,3 +94,66 @@ test.each([
     expect(await running.lines('repository_tags')).toHaveLength(count);
   }
 });
+
+describe('an odd element hides nothing else', () => {
+  const answer = async (operation: string, value: unknown) => {
+    const made = await setupHarbor(projectsOf(1), { registry: { settingsInterval: '1ms' } });
+    const body = JSON.stringify(value);
+    made.simulator.faults.push({ fault: { type: 'body', body }, operation });
+    await made.running.poll();
+    return made.running;
+  };
+  const run = (status: string, failed: number) => ({
+    status,
+    end_time: '2026-11-01T00:00:00.000Z',
+    failed,
+    succeed: 4,
+    in_progress: 0,
+    stopped: 0,
+  });
+  const collection = (job_status: string) => ({ job_status, update_time: '2026-11-01T00:00:00.000Z' });
+
+  test('among the runs of a replication: the newer ones tell', async () => {
+    const running = await answer('replication_executions', [run('Failed', 2), null, run('Succeed', 0)]);
+    expect(await running.lines('replication_up', 'replication_failed_images')).toEqual([
+      'replication_up{destination="to-dr-site"} 0',
+      'replication_failed_images{destination="to-dr-site"} 2',
+    ]);
+    expect(running.log()).toContain('at="replication_executions[1]"');
+  });
+
+  test('as the newest run: which one was the last is unknown, and said', async () => {
+    const running = await answer('replication_executions', [null, run('Failed', 2)]);
+    expect(await running.lines('replication_up')).toEqual([]);
+    expect(running.log()).toContain('at="replication_executions[0]"');
+  });
+
+  test('among garbage collections: the newer ones tell', async () => {
+    const running = await answer('garbage_collections', [collection('Error'), 5, collection('Success')]);
+    expect((await running.lines('task_up')).filter((line) => line.includes('garbage'))).toEqual([
+      'task_up{task="garbage_collection"} 0',
+    ]);
+    expect(running.log()).toContain('at="garbage_collections[1]"');
+  });
+
+  test('among workers: what the queues work on is unknown, and how long they are is not', async () => {
+    const running = await answer('workers', [{ job_name: 'REPLICATION' }, 'REPLICATION']);
+    expect(await running.lines('job_queue_jobs', 'job_queue_running_jobs')).toEqual([
+      'job_queue_jobs{queue="REPLICATION"} 2',
+    ]);
+    expect(running.log()).toContain('operation=workers');
+  });
+
+  test('as a robot account without a time: the others are told, and the settings are read again soon', async () => {
+    const running = await answer('robots', [
+      { name: 'robot$a', expires_at: 1_800_000_000, disable: false },
+      { name: 'robot$b', disable: false },
+      { name: 'robot$c', expires_at: -1, disable: false },
+    ]);
+    expect(await running.lines('credential_expiry_timestamp_seconds')).toContain(
+      'credential_expiry_timestamp_seconds{credential="robot$a"} 1800000000',
+    );
+    expect(await capability(running, 'credentials')).toBe('0');
+    expect(running.log()).toContain("1 of Harbor's robot accounts are missing");
+  });
+});

@@ -12,8 +12,11 @@ const now = 1_795_000_000;
 
 /** One list for a project, or one for a repository. */
 const versions = ['v2.13.1-3e3b4f3d', 'v2.12.0-5d4e6a2b', 'v2.8.0-89ef156d'];
+const robot = { username: 'robot$exporter', password: 'r0bot-S3cret-x' };
+const administrator = { username: 'admin', password: 'Harbor12345-adm' };
 
-const subject: Subject = {
+/** @param version a fixed one; default: one of all, by the seed */
+const subjectOf = (auth: typeof robot, version?: string): Subject => ({
   provider: harbor,
   listing: 'repositories',
   images: 'artifacts',
@@ -22,9 +25,8 @@ const subject: Subject = {
   async start({ seed, repositories = 5, pageSize = 100, endlessPaging }) {
     const estate = createEstate({ seed, repositories, now });
     const world = createHarborWorld(estate, now);
-    world.version = versions[seed % versions.length] as string;
+    world.version = version ?? (versions[seed % versions.length] as string);
     const simulator = await startHarborSimulator({ world, ...(endlessPaging && { endlessPaging }) });
-    const auth = { username: 'robot$exporter', password: 'r0bot-S3cret-x' };
     const wrong = 'wr0ng-S3cret-y';
     return {
       registry: { endpoint: simulator.url, auth, pageSize: Math.min(100, pageSize) },
@@ -39,7 +41,10 @@ const subject: Subject = {
       close: simulator.close,
     };
   },
-};
+});
 
-describe('conformance', () => conformance(subject));
-mutations(subject, rules);
+describe('conformance', () => conformance(subjectOf(robot)));
+describe('a robot account of Harbor 2.8', () =>
+  mutations(subjectOf(robot, 'v2.8.0-89ef156d'), { ...rules, sample: 8 }));
+describe('an administrator of Harbor 2.13', () =>
+  mutations(subjectOf(administrator, 'v2.13.1-3e3b4f3d'), { ...rules, sample: 8 }));

@@ -401,7 +401,9 @@ export async function startHarborSimulator(options: HarborSimulatorOptions): Pro
         else needs(asked, 'robot:list');
         const wanted = ofProject ? project?.name : '';
         return {
-          list: world.robots.filter((one) => one.project === wanted).map(({ project: _, ...one }) => one),
+          list: world.robots
+            .filter((one) => one.project === wanted)
+            .map(({ project: _, ...one }) => ({ disable: false, ...one })),
         };
       },
     },

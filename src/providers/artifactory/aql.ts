@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { CollectError } from '../../errors.ts';
-import { json } from '../../http.ts';
-import { count, isPastTime, list, optional, readElements, text, wholeList } from '../../wire.ts';
+import { elementsOf, json } from '../../http.ts';
+import { count, isPastTime, list, optional, text, wholeList } from '../../wire.ts';
 import type { Api } from './api.ts';
 
 /**
@@ -17,9 +17,12 @@ const stats = optional(
   'stats',
   wholeList(z.object({ downloads: count, downloaded: optional('downloaded', z.string()) })),
 );
+/** `.` is the root. A path with `..` would lead out of its repository where it becomes part of an address. */
+const isPath = (path: string): boolean =>
+  path === '.' || !path.split('/').some((part) => ['', '.', '..'].includes(part));
 const row = z.object({
   repo: text,
-  path: text,
+  path: text.refine(isPath, 'no path'),
   name: text,
   // A number, or one in quotes.
   size: optional('size', count),
@@ -65,9 +68,14 @@ export interface Aql {
   ): AsyncGenerator<readonly Row[]>;
   /**
    * All items at once, with fields of statistics or properties, which exclude paging.
-   * @throws CollectError where one of them cannot be understood
+   * @param leftOut told how many items could not be understood
    */
-  all(criteria: Criteria, fields: readonly string[], operation: string): Promise<readonly Row[]>;
+  all(
+    criteria: Criteria,
+    fields: readonly string[],
+    operation: string,
+    leftOut: (items: number) => void,
+  ): Promise<readonly Row[]>;
 }
 
 export function createAql(given: {
@@ -86,13 +94,7 @@ export function createAql(given: {
       idempotent: true,
     });
     const { results, range } = json(response, answer);
-    try {
-      return { results: await readElements('results', row, results, response.onOddity), range };
-    } catch (error) {
-      throw new CollectError('invalid_response', 'the search of Artifactory answered items that are none', {
-        cause: error,
-      });
-    }
+    return { results: await elementsOf(response, 'results', row, results), range };
   }
   const find = (criteria: Criteria, fields: readonly string[]): string =>
     `items.find(${JSON.stringify(criteria)}).include(${listOf(fields)})`;
@@ -147,16 +149,12 @@ export function createAql(given: {
         offset += limit;
       }
     },
-    async all(criteria, fields, operation) {
+    async all(criteria, fields, operation, leftOut) {
       const {
         results: { items, left },
         range,
       } = await ask(find(criteria, fields), operation);
-      if (left > 0)
-        throw new CollectError(
-          'invalid_response',
-          `the search of Artifactory answered ${left} items that cannot be understood`,
-        );
+      if (left > 0) leftOut(left);
       if (range?.notification)
         throw new CollectError('too_large', `the search of Artifactory was cut: ${range.notification}`);
       return items;

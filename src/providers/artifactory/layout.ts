@@ -87,14 +87,14 @@ function criteriaOf(target: Target, only?: readonly string[]): Criteria {
 
 /**
  * All manifests of a repository, with their downloads.
- * @param statsFailed told once when the statistics cannot be read; the manifests come all the same
  */
 export async function listManifests(
   aql: Aql,
   target: Target,
   options: {
     readonly only?: readonly string[];
-    statsFailed(error: unknown): void;
+    /** Told when the statistics, or the digests of old manifests, cannot be read: the manifests come all the same. */
+    failed(capability: 'pull_times' | 'images', error: unknown): void;
     /** Told of an image of which a manifest has no digest; undefined: something has no name either. */
     nameless(image: string | undefined): void;
   },
@@ -106,7 +106,10 @@ export async function listManifests(
   for await (const rows of aql.pages(criteria, fields, () => options.nameless(undefined))) {
     page += 1;
     const unnamed = rows.filter((row) => !isSha256(row.sha256) && placeOf(row.path)?.tag !== undefined);
-    const named = unnamed.length > 0 ? await digestsOf(aql, criteria, unnamed) : new Map<string, Row>();
+    const named = await digestsOf(aql, criteria, unnamed).catch((error) => {
+      options.failed('images', error);
+      return new Map<string, Row>();
+    });
     const manifests = new Map<string, Manifest>();
     for (const row of rows) {
       const manifest = manifestOf(named.get(idOf(row)) ?? row);
@@ -127,7 +130,7 @@ export async function listManifests(
         await addStats(aql, criteria, rows, manifests, page);
       } catch (error) {
         stats = false;
-        options.statsFailed(error);
+        options.failed('pull_times', error);
       }
     found.push(...manifests.values());
   }
@@ -138,6 +141,9 @@ export async function listManifests(
 const between = (criteria: Criteria, rows: readonly Row[]): Criteria => ({
   $and: [criteria, { path: { $gte: rows[0]?.path } }, { path: { $lte: rows.at(-1)?.path } }],
 });
+
+/** What is left out is unknown, and reported where the answer is read. */
+const isUnknown = (): void => {};
 
 async function addStats(
   aql: Aql,
@@ -150,6 +156,7 @@ async function addStats(
     page === 1 && rows.length < 1000 ? criteria : between(criteria, rows),
     ['repo', 'path', 'name', 'stat.downloads', 'stat.downloaded'],
     'aql_stats',
+    isUnknown,
   );
   for (const item of asked) {
     const manifest = manifests.get(idOf(item));
@@ -165,12 +172,14 @@ async function addStats(
 
 /** Items that are older than Artifactory's SHA-256 have their digest in a property. */
 async function digestsOf(aql: Aql, criteria: Criteria, rows: readonly Row[]): Promise<Map<string, Row>> {
+  if (rows.length === 0) return new Map();
   const wanted = new Map(rows.map((row) => [idOf(row), row]));
   const named = new Map<string, Row>();
   for (const item of await aql.all(
     between(criteria, rows),
     ['repo', 'path', 'name', 'property'],
     'aql_properties',
+    isUnknown,
   )) {
     const row = wanted.get(idOf(item));
     if (row) named.set(idOf(item), { ...row, properties: item.properties });

@@ -153,6 +153,10 @@ function isVagueNewest({ entries, sorted }: ImageRepository, time: 'pushedAt' | 
   return newest(true) > newest(false);
 }
 
+/** Whether the downloads of everything that may be an image could be read. */
+const isPullKnown = ({ entries }: ImageRepository): boolean =>
+  [...entries.values()].every(({ manifests }) => manifests.every(({ stats }) => stats !== undefined));
+
 /** Pulls of images: of a multi-platform one the pull of its platform counts, and not that of its index besides. */
 function pullsOf({ entries, sorted }: ImageRepository): number | undefined {
   // What may be an image may have been pulled.
@@ -183,7 +187,10 @@ export async function* readTarget(
   const incomplete = new Set<string | undefined>();
   const manifests = await listManifests(aql, target, {
     ...(only && { only }),
-    statsFailed: (error) => context.degraded('pull_times', error),
+    failed(capability, error) {
+      context.signal.throwIfAborted();
+      context.degraded(capability, error);
+    },
     nameless(image) {
       incomplete.add(image);
       context.tell(
@@ -239,7 +246,7 @@ export async function* readTarget(
         ...((!whole || unscanned) && { findingsUnknown: true }),
         ...(isIncomplete && { unreadTags: 'all' }),
         ...(isVagueNewest(one, 'pushedAt') && { newestUnknown: true }),
-        ...(isVagueNewest(one, 'pulledAt') && { lastPullUnknown: true }),
+        ...((isVagueNewest(one, 'pulledAt') || !isPullKnown(one)) && { lastPullUnknown: true }),
       },
     };
     yield { type: 'images', repository, images: toImages(one, sizes, scans) };

@@ -1,9 +1,9 @@
 import pMap from 'p-map';
 import { z } from 'zod';
-import { json } from '../../http.ts';
+import { elementsOf, json } from '../../http.ts';
 import type { Practice } from '../../model.ts';
 import type { CollectContext } from '../../provider.ts';
-import { count, list, optional, text } from '../../wire.ts';
+import { count, dictionary, expected, optional, text } from '../../wire.ts';
 import { type Api, needing } from './api.ts';
 import type { Target } from './layout.ts';
 
@@ -15,33 +15,44 @@ export interface Settings {
 }
 
 /** https://jfrog.com/help/r/jfrog-rest-apis/get-all-repository-configurations: lists by class of repository. */
-const configurations = z.record(
-  z.string(),
-  list(
-    'configurations',
-    z.object({
-      key: text,
-      xrayIndex: optional('xrayIndex', z.boolean()),
-      maxUniqueTags: optional('maxUniqueTags', count),
-    }),
-  ),
-);
+const listsByClass = dictionary('configurations', z.array(z.unknown()));
+const configuration = z.object({
+  key: text,
+  xrayIndex: expected('xrayIndex', z.boolean()),
+  maxUniqueTags: optional('maxUniqueTags', count),
+});
+type Configuration = z.infer<typeof configuration>;
 
-type Configuration = z.infer<typeof configurations>[string][number];
-
-async function readConfigurations(api: Api): Promise<Map<string, Configuration>> {
+/** Configurations by key; undefined where the edition tells none. */
+async function readConfigurations(api: Api): Promise<Map<string, Configuration> | undefined> {
   const response = await api.request({
     path: 'artifactory/api/repositories/configurations',
     query: { packageType: 'docker,oci,helmoci' },
     operation: 'configurations',
-    // An edition without a licence tells no settings: then they are unknown, and nothing fails.
     accept: [400, 404, 405],
   });
-  if (response.status !== 200) return new Map();
-  return new Map(
-    Object.values(json(response, configurations))
-      .flat()
-      .map((one) => [one.key, one]),
+  if (response.status !== 200) return undefined;
+  const byKey = new Map<string, Configuration>();
+  for (const values of json(response, listsByClass).values())
+    for (const one of (await elementsOf(response, 'configurations', configuration, values)).items)
+      byKey.set(one.key, one);
+  return byKey;
+}
+
+/** Says of which repositories no settings were told. */
+function tellOfMissing(
+  { tell }: Pick<CollectContext, 'tell'>,
+  targets: readonly Target[],
+  configured: ReadonlyMap<string, Configuration> | undefined,
+): void {
+  const [first, ...more] = targets.filter(({ key }) => !configured?.has(key));
+  if (!first) return;
+  tell(
+    'no settings',
+    { key: first.key, more: more.length },
+    configured
+      ? 'Artifactory lists repositories whose settings it leaves out: scan_on_push and retention_policy of their images are unknown. Does the account have the permission Manage on them?'
+      : 'this edition of Artifactory does not tell the settings of repositories: scan_on_push and retention_policy are unknown',
   );
 }
 
@@ -90,8 +101,9 @@ export async function readSettings(
           part.reason,
         ),
       );
+  if (configured.status === 'fulfilled') tellOfMissing(context, targets, configured.value);
   const configurationOf = ({ key }: Target): Configuration | undefined =>
-    configured.status === 'fulfilled' ? configured.value.get(key) : undefined;
+    configured.status === 'fulfilled' ? configured.value?.get(key) : undefined;
   const openKeys = open.status === 'fulfilled' ? open.value : undefined;
   return {
     indexed: (target) => configurationOf(target)?.xrayIndex ?? undefined,

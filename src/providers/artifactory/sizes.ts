@@ -51,7 +51,7 @@ export async function readSizes(given: {
   if (unknown.size > namedAtMost) for await (const rows of aql.pages(criteria, fields, leftOut)) add(rows);
   else
     for (const chunk of chunksByPath(criteria, [...unknown.keys()]))
-      add(await aql.all(chunk, fields, 'aql_blobs'));
+      add(await aql.all(chunk, fields, 'aql_blobs', leftOut));
 
   for (const manifest of unknown.values()) {
     const { path, digest, bytes } = manifest;

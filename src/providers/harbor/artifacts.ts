@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { imageConfigs, indexTypes, kindOfType } from '../../media-types.ts';
 import type { Image, Kind, RepositoryFacts, ScanStatus } from '../../model.ts';
-import { count, optional } from '../../wire.ts';
+import { anyObject, count, optional } from '../../wire.ts';
 import type { FindingsReader } from './findings.ts';
 import { isNever, timeOf } from './time.ts';
 
@@ -9,7 +9,6 @@ import { isNever, timeOf } from './time.ts';
 const word = z.string().max(1_024);
 const digest = z.string().regex(/^[a-z0-9]+(?:[+._-][a-z0-9]+)*:[\w=-]{32,256}$/);
 const tagName = z.string().regex(/^\w[\w.-]{0,127}$/);
-const notes = z.record(z.string(), z.unknown());
 
 /** The elements of a list that can be understood, and how many others there are. */
 interface Loose<T> {
@@ -60,7 +59,7 @@ const artifact = z.object({
         'platform',
         z.object({ architecture: optional('architecture', word), os: optional('os', word) }),
       ),
-      annotations: optional('annotations', notes),
+      annotations: optional('annotations', anyObject),
     }),
   ),
   accessories: loose(
@@ -71,7 +70,7 @@ const artifact = z.object({
       creation_time: z.unknown().optional(),
     }),
   ),
-  addition_links: optional('addition_links', notes),
+  addition_links: optional('addition_links', anyObject),
   scan_overview: z.unknown().optional(),
 });
 export type Artifact = z.infer<typeof artifact>;

@@ -4,8 +4,7 @@ import { type HttpClient, type HttpResponse, json } from '../../http.ts';
 import type { Auth } from '../../options.ts';
 import type { Session } from '../../provider.ts';
 import { basicHeader, credentialsOf } from '../../registry-auth.ts';
-import { count } from '../../wire.ts';
-import { always } from './fields.ts';
+import { count, expected, leading } from '../../wire.ts';
 import { type Found, findAll, type Page, readPages, refuseUncounted, totalOf } from './lists.ts';
 
 export interface Asked {
@@ -23,6 +22,8 @@ export interface Asked {
 export interface Harbor {
   /** Whether there are credentials. */
   readonly authenticates: boolean;
+  /** The name of the account that reads; empty without one. */
+  account(): Promise<string>;
   get<Schema extends z.ZodType>(asked: Asked, schema: Schema): Promise<z.infer<Schema>>;
   /** A list page by page. */
   pages<Schema extends z.ZodType>(asked: Asked, item: Schema): AsyncGenerator<Page<z.infer<Schema>>>;
@@ -32,7 +33,7 @@ export interface Harbor {
     item: Schema,
     key: (one: z.infer<Schema>) => unknown,
   ): Promise<Found<z.infer<Schema>>>;
-  /** The first page of a list that is in an order of its own, of which each element has to be readable. */
+  /** The beginning of a list that is in an order of its own, up to an element that cannot be understood. */
   first<Schema extends z.ZodType>(asked: Asked, item: Schema): Promise<z.infer<Schema>[]>;
   /** How many a list holds, without reading it; undefined where the answer does not tell. */
   count(asked: Asked): Promise<number | undefined>;
@@ -58,7 +59,10 @@ export const repositoryPath = (project: string, repository: string): string =>
 
 export const projectPath = (project: string): string => `/projects/${encodeURIComponent(project)}`;
 
-const user = z.object({ user_id: always('user_id', count) });
+/** Enough to find the newest run that ended, and the newest that worked. */
+const firstOnes = 10;
+
+const user = z.object({ user_id: expected('user_id', count) });
 
 /**
  * Harbor begins a session in its Redis for each request that shows no cookie of one, so it is shown the first one
@@ -138,13 +142,18 @@ export function createHarbor(options: {
 
   return {
     authenticates: auth !== undefined,
+    async account() {
+      const own = await credentials();
+      return own && 'username' in own ? own.username : '';
+    },
     get: async (asked, schema) => json(await request(asked), schema),
     pages: (asked, item) => pages(asked, item),
     all: (asked, item, key) => findAll(() => pages(asked, item, true), key),
     async first(asked, item) {
-      const response = await request({ ...asked, query: { page: '1', page_size: '10', ...asked.query } });
+      const query = { page: '1', page_size: String(firstOnes), ...asked.query };
+      const response = await request({ ...asked, query });
       refuseUncounted(response, json(response, z.array(z.unknown())).length, kept.counted);
-      return json(response, z.array(item));
+      return json(response, leading(asked.operation, item, firstOnes));
     },
     async count(asked) {
       const response = await request({ ...asked, query: { ...asked.query, page: '1', page_size: '1' } });

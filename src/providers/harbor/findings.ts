@@ -1,11 +1,13 @@
 import { z } from 'zod';
 import type { Findings, Image, ScanStatus, Severity } from '../../model.ts';
 import type { CollectContext } from '../../provider.ts';
-import { count, dictionary, optional } from '../../wire.ts';
+import { anyObject, count, dictionary, optional } from '../../wire.ts';
 import { reportTypes } from './client.ts';
 import { isNever, timeOf } from './time.ts';
 
 const word = z.string().max(256);
+/** There are six words for severities. */
+const isShort = (counts: object): boolean => Object.keys(counts).length <= 50;
 
 /** `NativeReportSummary` of the swagger, of which only what is used. */
 const summary = z.object({
@@ -16,8 +18,8 @@ const summary = z.object({
     z.object({
       total: optional('total', count),
       fixable: optional('fixable', count),
-      // One that cannot be read would be missing from the others.
-      summary: optional('summary', z.record(word, count)),
+      // Not a dictionary, which leaves out what is odd: a count that is missing would make the sum too small.
+      summary: optional('summary', anyObject.refine(isShort).pipe(z.record(word, count))),
     }),
   ),
 });

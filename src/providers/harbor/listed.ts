@@ -1,13 +1,12 @@
 import { z } from 'zod';
-import { count, optional, text } from '../../wire.ts';
-import { always } from './fields.ts';
+import { count, expected, optional, text } from '../../wire.ts';
 
 /** `Repository` of the swagger, of which only what is used. */
 export const repository = z.object({
   id: optional('id', count),
   name: text.regex(/^[^/]+\/.*[^/]$/),
-  artifact_count: always('artifact_count', count),
-  pull_count: always('pull_count', count),
+  artifact_count: expected('artifact_count', count),
+  pull_count: expected('pull_count', count),
 });
 
 /** A repository as the listing names it, `project/path`. */

@@ -1,7 +1,6 @@
 import { z } from 'zod';
 import type { Practice } from '../../model.ts';
-import { count, optional, text } from '../../wire.ts';
-import { always } from './fields.ts';
+import { count, expected, optional, text, wholeList } from '../../wire.ts';
 import { every, selector, selects, some } from './patterns.ts';
 import type { Expiring } from './robots.ts';
 
@@ -11,17 +10,17 @@ const flag = z.string().max(64).nullish();
 export const project = z.object({
   project_id: count,
   name: text,
-  repo_count: always('repo_count', count),
+  repo_count: expected('repo_count', count),
   /** There for a cache of another registry. */
   registry_id: optional('registry_id', count),
-  metadata: always('metadata', z.object({ public: flag, auto_scan: flag, retention_id: flag })),
+  metadata: expected('metadata', z.object({ public: flag, auto_scan: flag, retention_id: flag })),
 });
 export type Project = z.infer<typeof project>;
 
 /** Go leaves out `disabled` where it is false. What selects repositories must be readable: nothing there is everything. */
 export const rule = z.object({
   disabled: z.boolean().nullish(),
-  scope_selectors: z.record(z.string(), z.array(selector).nullable()).nullish(),
+  scope_selectors: z.object({ repository: wholeList(selector).nullish() }).nullish(),
 });
 type Rule = z.infer<typeof rule>;
 
@@ -50,7 +49,7 @@ export function isPublic({ metadata }: Project): boolean | undefined {
 function covered(given: Rules | undefined, path: string): boolean | undefined {
   if (!given) return undefined;
   const found = some(given.rules, ({ disabled, scope_selectors: scope }) =>
-    every([disabled !== true, selects(scope?.['repository'], path)], (one) => one),
+    every([disabled !== true, selects(scope?.repository, path)], (one) => one),
   );
   return found === false && given.more ? undefined : found;
 }

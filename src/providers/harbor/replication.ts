@@ -2,19 +2,19 @@ import pMap from 'p-map';
 import { z } from 'zod';
 import type { Replication } from '../../model.ts';
 import type { CollectContext } from '../../provider.ts';
-import { count, optional, text } from '../../wire.ts';
+import { count, expected, optional, text, wholeList } from '../../wire.ts';
 import type { Harbor } from './client.ts';
-import { always, moment } from './fields.ts';
+import { moment } from './fields.ts';
 import { every, matchesPattern, some } from './patterns.ts';
 import { optionalList, optional as optionally } from './permissions.ts';
 import { latestOf } from './time.ts';
 import { tellOfWord } from './words.ts';
 
-const remote = always('registry', z.object({ id: always('id', count) }));
+const remote = expected('registry', z.object({ id: expected('id', count) }));
 
 const flag = optional('enabled', z.boolean());
 /** What a policy can select by: https://github.com/goharbor/harbor/blob/main/src/pkg/reg/model/policy.go */
-const filters = z.array(
+const filters = wholeList(
   z.union([
     // An empty one takes everything.
     z.object({ type: z.literal('name'), value: z.string().max(4_096) }),
@@ -24,8 +24,8 @@ const filters = z.array(
 
 /** A part that cannot be understood is unknown, and leaves what the others say. */
 const policy = z.object({
-  id: always('id', count),
-  name: always('name', text),
+  id: expected('id', count),
+  name: expected('name', text),
   // Go leaves it out where it is false.
   enabled: z
     .unknown()
@@ -43,10 +43,10 @@ type Policy = z.infer<typeof policy>;
 const execution = z.object({
   status: z.unknown().optional(),
   end_time: moment('end_time'),
-  failed: always('failed', count),
-  succeed: always('succeed', count),
-  in_progress: always('in_progress', count),
-  stopped: always('stopped', count),
+  failed: expected('failed', count),
+  succeed: expected('succeed', count),
+  in_progress: expected('in_progress', count),
+  stopped: expected('stopped', count),
 });
 
 export interface Replications {

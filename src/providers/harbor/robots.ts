@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { count, optional, text } from '../../wire.ts';
+import { count, expected, text } from '../../wire.ts';
 import type { Harbor } from './client.ts';
 import type { Found } from './lists.ts';
 
@@ -11,9 +11,9 @@ export interface Expiring {
 
 const robot = z.object({
   name: text,
-  // -1 is never; and what Go leaves out is 0, which is none either.
-  expires_at: optional('expires_at', z.union([z.literal(-1), count])),
-  disable: optional('disable', z.boolean()),
+  // -1 is never.
+  expires_at: expected('expires_at', z.union([z.literal(-1), count])),
+  disable: expected('disable', z.boolean()),
 });
 
 /**
@@ -33,12 +33,11 @@ export async function readRobots(
   // Those that were made before 2.2 are named without their project, where the name is unique alone.
   const nameOf = (name: string) =>
     project && !name.includes(`${project.name}+`) ? `${project.name}/${name}` : name;
+  const inUse = items.filter(({ disable }) => !disable);
   return {
-    items: items.flatMap(({ name, expires_at, disable }) =>
-      !disable && expires_at !== undefined && expires_at > 0
-        ? [{ name: nameOf(name), expiresAt: expires_at }]
-        : [],
+    items: inUse.flatMap(({ name, expires_at }) =>
+      expires_at !== undefined && expires_at > 0 ? [{ name: nameOf(name), expiresAt: expires_at }] : [],
     ),
-    missing,
+    missing: missing + inUse.filter(({ expires_at }) => expires_at === undefined).length,
   };
 }

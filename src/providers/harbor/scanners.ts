@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { CollectError } from '../../errors.ts';
 import type { RegistryFacts } from '../../model.ts';
 import type { CollectContext } from '../../provider.ts';
-import { optional, text } from '../../wire.ts';
+import { anyObject, optional, text } from '../../wire.ts';
 import type { Scanner } from './artifacts.ts';
 import { type Harbor, projectPath } from './client.ts';
 import { optionalList, optional as optionally } from './permissions.ts';
@@ -16,7 +16,7 @@ const scanner = z.object({
   disabled: optional('disabled', z.boolean()),
   is_default: optional('is_default', z.boolean()),
   health: optional('health', z.string().max(64)),
-  capabilities: optional('capabilities', z.record(z.string(), z.unknown())),
+  capabilities: optional('capabilities', anyObject),
 });
 type Registration = z.infer<typeof scanner>;
 

@@ -2,9 +2,9 @@ import pMap from 'p-map';
 import { z } from 'zod';
 import type { Quota, RegistryFacts } from '../../model.ts';
 import type { CollectContext } from '../../provider.ts';
-import { count, list, optional, text } from '../../wire.ts';
+import { count, expected, list, optional, text, wholeList } from '../../wire.ts';
 import type { Caller, Harbor } from './client.ts';
-import { always, orZero } from './fields.ts';
+import { orZero } from './fields.ts';
 import type { Found } from './lists.ts';
 import { optionalList, optional as optionally } from './permissions.ts';
 import { tellOfWord } from './words.ts';
@@ -23,28 +23,28 @@ const info = z.object({
 });
 
 const health = z.object({
-  status: always('status', word),
+  status: expected('status', word),
   components: list('components', z.object({ name: text, status: word })),
 });
 
 const statistic = z.object({
-  total_project_count: always('total_project_count', count),
-  total_storage_consumption: always('total_storage_consumption', count),
+  total_project_count: expected('total_project_count', count),
+  total_storage_consumption: expected('total_storage_consumption', count),
 });
 
 const quota = z.object({
   id: optional('id', count),
   // Of a project that was deleted meanwhile there is none.
   ref: optional('ref', z.object({ name: text })),
-  hard: always('hard', z.object({ storage: always('hard.storage', z.union([z.literal(-1), count])) })),
-  used: always('used', z.object({ storage: always('used.storage', count) })),
+  hard: expected('hard', z.object({ storage: expected('hard.storage', z.union([z.literal(-1), count])) })),
+  used: expected('used', z.object({ storage: expected('used.storage', count) })),
 });
 type QuotaRow = z.infer<typeof quota>;
 const keyOf = (one: QuotaRow): unknown => one.id ?? one.ref?.name ?? one;
 
 // Go leaves out what is 0: `free` of a full volume, both of an object store.
 const volumes = z.object({
-  storage: z.array(z.object({ total: orZero('total'), free: orZero('free') })),
+  storage: wholeList(z.object({ total: orZero('total'), free: orZero('free') })),
 });
 const endpoint = z.object({ id: optional('id', count), name: text, status: optional('status', word) });
 

@@ -1,23 +1,21 @@
 import { z } from 'zod';
 import type { JobQueue, Task } from '../../model.ts';
 import type { CollectContext } from '../../provider.ts';
-import { count, list, optional, text } from '../../wire.ts';
+import { count, countedList, expected, list, optional, text } from '../../wire.ts';
 import type { Harbor } from './client.ts';
-import { always, moment, orZero } from './fields.ts';
+import { moment, orZero } from './fields.ts';
 import { optional as optionally } from './permissions.ts';
 import { latestOf } from './time.ts';
 import { tellOfWord } from './words.ts';
-
-const word = z.string().max(256).nullish();
 
 const collection = z.object({
   job_status: z.unknown().optional(),
   update_time: moment('update_time'),
 });
 const scanAll = z.object({
-  total: always('total', count),
-  completed: always('completed', count),
-  ongoing: always('ongoing', z.boolean()),
+  total: expected('total', count),
+  completed: expected('completed', count),
+  ongoing: expected('ongoing', z.boolean()),
   metrics: optional(
     'metrics',
     z.object({ Success: count, Error: count, Stopped: count, Running: count, Pending: count }),
@@ -27,9 +25,10 @@ const queue = z.object({
   job_type: text,
   count: orZero('count'),
   latency: orZero('latency'),
-  paused: always('paused', z.boolean()),
+  paused: expected('paused', z.boolean()),
 });
-const worker = z.object({ job_name: word });
+/** A worker that waits for a job has no `job_name`. */
+const workers = countedList('workers', z.object({ job_name: z.string().max(256).nullish() }));
 
 /** How the jobs that Harbor runs by itself ended. */
 export async function readTasks(harbor: Harbor, context: CollectContext): Promise<Task[]> {
@@ -57,15 +56,18 @@ export async function readJobQueues(
     harbor.get({ operation: 'job_queues', path: '/jobservice/queues' }, list('job_queues', queue)),
   );
   if (!found) return undefined;
-  const workers = await optionally(context, part, () =>
-    harbor.get({ operation: 'workers', path: '/jobservice/pools/all/workers' }, z.array(worker)),
+  const busy = await optionally(context, part, () =>
+    harbor.get({ operation: 'workers', path: '/jobservice/pools/all/workers' }, workers),
   );
   return found.map(({ job_type, count, latency, paused }) => ({
     queue: job_type,
     ...(count !== undefined && { size: count }),
     ...(latency !== undefined && { latencySeconds: latency }),
     ...(paused !== undefined && { paused }),
-    ...(workers && { running: workers.filter(({ job_name }) => job_name === job_type).length }),
+    // A worker that cannot be understood may work on any queue.
+    ...(busy?.left === 0 && {
+      running: busy.items.filter(({ job_name }) => job_name === job_type).length,
+    }),
   }));
 }
 

@@ -12,7 +12,7 @@ import type { Simulated, Subject } from '../conformance.ts';
 import { isImmutable, type Mutation, mutationsOf, nameOf } from './catalogue.ts';
 import { type Bench, observe, startLoop } from './run.ts';
 import { createNames, type Sighting, sightingOf } from './sightings.ts';
-import { type Baseline, valuesOf } from './verdict.ts';
+import { type Baseline, gist, valuesOf } from './verdict.ts';
 
 /** Everything that runs while mutations do. */
 export interface Stage {
@@ -97,6 +97,7 @@ function baselineOf(
     volatile,
     cold: cold?.requests ?? new Map(),
     warm: warm?.requests ?? new Map(),
+    told: new Set(polls.flat().flatMap(({ told }) => told.map(gist))),
     logged: Math.max(...polls.flat().map(({ logged }) => logged)),
     status: Math.max(...polls.flat().map(({ status }) => status)),
     retries,

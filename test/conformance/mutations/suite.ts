@@ -105,6 +105,7 @@ function measuresOf(results: readonly Result[]): string {
       grownBytes,
     })),
   );
+  if (all.length === 0) return 'nothing was measured';
   const longest = all.reduce((a, b) => (b.heldMs > a.heldMs ? b : a));
   const largest = all.reduce((a, b) => (b.grownBytes > a.grownBytes ? b : a));
   return [

@@ -49,6 +49,8 @@ export interface Baseline {
   readonly cold: ReadonlyMap<string, number>;
   /** Requests of a later one. */
   readonly warm: ReadonlyMap<string, number>;
+  /** The gist of what is told of valid answers too, such as advice: it says nothing of a changed one. */
+  readonly told: ReadonlySet<string>;
   readonly logged: number;
   readonly status: number;
   readonly retries: number;
@@ -99,7 +101,7 @@ function differenceOf(text: string, clean: Baseline, renames: Renames): Differen
 }
 
 /** What the polls say of themselves. */
-function saidBy(mutated: readonly Observed[]) {
+function saidBy(mutated: readonly Observed[], clean: Baseline) {
   const samples = mutated.flatMap(({ text }) =>
     parseExposition(text).filter(({ labels }) => labels['registry'] === 'edge'),
   );
@@ -113,7 +115,7 @@ function saidBy(mutated: readonly Observed[]) {
   const anything =
     failedPoll ||
     failedRepository ||
-    mutated.some(({ told }) => told.length > 0) ||
+    mutated.some(({ told }) => told.some((line) => !clean.told.has(gist(line)))) ||
     has('capability_up', (value) => value === 0);
   const way: Outcome = failedPoll ? 'failed poll' : failedRepository ? 'failed repository' : 'absent, said';
   return { anything, failedPoll, way };
@@ -141,7 +143,7 @@ function judgeNumbers(mutation: Mutation, { mutated, renames }: Run, clean: Base
     const { repository } = labelsOf(series);
     return repository !== undefined && mutation.about.length > 0 && !mutation.about.includes(repository);
   });
-  const said = saidBy(mutated);
+  const said = saidBy(mutated, clean);
 
   if (mutation.plausible) {
     // A name that is changed makes a repository of another name, and that is what the registry says.
@@ -162,7 +164,7 @@ function judgeNumbers(mutation: Mutation, { mutated, renames }: Run, clean: Base
 }
 
 /** A line without what differs each time it is told. */
-const gist = (line: string): string =>
+export const gist = (line: string): string =>
   line
     .replace(/\bts=\S+/, '')
     .replace(/\d+/g, '0')

@@ -27,6 +27,8 @@ export const rules: MutationOptions = {
     'GET /api/v2.0/jobservice/* | answer | []',
     // Of an object store both numbers are 0, and left out.
     'GET /api/v2.0/systeminfo/volumes | storage | {} among',
+    // A robot account that never expires.
+    'GET /api/v2.0/robots | [].expires_at | -1',
     // An empty pattern takes everything.
     'GET /api/v2.0/replication/policies | [].filters[].value | ""',
     // A scanner that does not answer is down.
