@@ -27,7 +27,7 @@ export const rooms: Readonly<Record<string, Room>> = {
   },
   basics: {
     holds: 'time, names, errors, secrets: what any program needs',
-    files: ['build', 'clock', 'deadline', 'errors', 'names', 'secret', 'token-bucket', 'yielding'],
+    files: ['build', 'clock', 'deadline', 'defined', 'errors', 'names', 'secret', 'token-bucket', 'yielding'],
     rooms: [],
     packages: ['zod'],
   },

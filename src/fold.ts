@@ -1,3 +1,4 @@
+import { defined } from './defined.ts';
 import type { CollectError } from './errors.ts';
 import { foldImages, type ImageSelection } from './fold/images.ts';
 import {
@@ -108,8 +109,8 @@ export function createFold(options: FoldOptions): Fold {
     doubt(field, value) {
       const digest = digestOf?.();
       const about = {
-        ...(repository !== undefined && { repository }),
-        ...(digest !== undefined && { digest }),
+        repository,
+        digest,
       };
       options.tell?.(
         `the impossible ${field} of ${JSON.stringify(repository ?? 'the registry')}`,
@@ -134,7 +135,7 @@ export function createFold(options: FoldOptions): Fold {
 
   function end(repository: string, last: RepositoryFacts | undefined): void {
     const { facts: first, rows } = opened(repository);
-    const facts = plausibleRepositoryFacts({ ...first, ...last }, gate(repository));
+    const facts = plausibleRepositoryFacts({ ...first, ...(last && defined(last)) }, gate(repository));
     const totals = foldImages(repository, facts, rows, options);
     complete.set(repository, repackTotals(totals, options.previous?.(repository)));
     open.delete(repository);

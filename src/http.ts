@@ -157,8 +157,8 @@ export function createHttpClient(options: HttpClientOptions): HttpClient {
         headers: answer.headers,
         body,
         url,
-        ...(stranger && { stranger }),
-        ...(onOddity && { onOddity: (oddity: Oddity) => onOddity(request.operation, oddity) }),
+        stranger,
+        onOddity: onOddity && ((oddity: Oddity) => onOddity(request.operation, oddity)),
       };
       const parsed = request.raw || failed ? undefined : await parseLarge(response);
       return parsed ? { ...response, parsed } : response;

@@ -180,7 +180,7 @@ export function createRegistryLoop(input: {
         {
           images: settings.images,
           now: startedAt,
-          ...(settings.retention && { retention: settings.retention }),
+          retention: settings.retention,
           previous: (name) => state.snapshot?.repositories.get(name)?.totals,
           known: () => state.snapshot?.repositories.keys() ?? [],
           tell: poll.tell,

@@ -116,13 +116,13 @@ export const auth = z
     if (given.allowCredentialHelpers !== undefined && given.dockerConfigFile === undefined)
       refuse('goes together with dockerConfigFile, which names the helpers', 'allowCredentialHelpers');
     return {
-      ...(given.username !== undefined && { username: given.username }),
-      ...(password && { password }),
-      ...(token && { token }),
+      username: given.username,
+      password,
+      token,
       ...(given.dockerConfigFile !== undefined && {
         dockerConfig: openDockerConfig(given.dockerConfigFile, given.allowCredentialHelpers),
       }),
-      ...(given.trustedRealms && { trustedRealms: given.trustedRealms }),
+      trustedRealms: given.trustedRealms,
     };
   });
 

@@ -191,9 +191,9 @@ export function createPlaceFinder(input: {
     status: () => ({
       name: config.name,
       type: config.type,
-      ...(up !== undefined && { up }),
-      ...(lastAttemptAt !== undefined && { lastAttemptAt }),
-      ...(error && { error }),
+      up,
+      lastAttemptAt,
+      error,
     }),
   };
 }

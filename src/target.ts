@@ -1,3 +1,4 @@
+import { defined } from './defined.ts';
 import type { RegistryIdentity } from './model.ts';
 
 /** Options that say where and what a registry is, besides the addresses among them. None of them is a secret. */
@@ -23,7 +24,12 @@ export function targetOf(input: {
 }): string {
   const { type, identity } = input;
   const options = input.options as Readonly<Record<string, unknown>>;
-  const known = Object.entries(options).filter(([key]) => places.includes(key));
+  const known = Object.entries(defined(options)).filter(([key]) => places.includes(key));
   const sorted = (pairs: Iterable<[string, unknown]>) => [...pairs].sort(([a], [b]) => (a < b ? -1 : 1));
-  return JSON.stringify([type, sorted(Object.entries(identity)), sorted(known), sorted(addresses(options))]);
+  return JSON.stringify([
+    type,
+    sorted(Object.entries(defined(identity))),
+    sorted(known),
+    sorted(addresses(options)),
+  ]);
 }

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { createFold, type Retention } from '../src/fold.ts';
-import type { Image, RepositoryFacts, RepositoryTotals } from '../src/model.ts';
+import type { Image, PackedTotals, RepositoryFacts, RepositoryTotals } from '../src/model.ts';
 import { unpackTotals } from '../src/totals.ts';
 import { listed } from './loop/scripted.ts';
 
@@ -17,6 +17,24 @@ function fold(images: Image[], retention?: Retention, facts?: RepositoryFacts): 
   if (!totals) throw new Error('not complete');
   return unpackTotals(totals);
 }
+test('facts that are undefined take the place of none that were read', () => {
+  const cycle = createFold({ images: { perRepository: 3, matches: () => false }, now });
+  cycle.add({ type: 'identity', identity: { host: 'r.example.com', account: 'a' } });
+  cycle.add({ type: 'identity', identity: { host: undefined, region: 'eu' } });
+  cycle.add({ type: 'registry', facts: { storageBytes: 5, quotas: [{ quota: 'storage', used: 1 }] } });
+  cycle.add({ type: 'registry', facts: { storageBytes: undefined, quotas: undefined, version: '2.0' } });
+  cycle.add({ type: 'repository', repository: 'app', facts: { pulls: 7, listsUntagged: true } });
+  cycle.add({ type: 'repository-complete', repository: 'app', facts: { pulls: undefined, stars: 3 } });
+  const { identity, facts, complete } = cycle.finish();
+  expect(identity).toStrictEqual({ host: 'r.example.com', account: 'a', region: 'eu' });
+  expect(facts).toStrictEqual({ storageBytes: 5, quotas: [{ quota: 'storage', used: 1 }], version: '2.0' });
+  expect(unpackTotals(complete.get('app') as PackedTotals)).toMatchObject({
+    pulls: 7,
+    stars: 3,
+    untagged: 0,
+  });
+});
+
 const amd: Image = { digest: 'amd', kind: 'image', sizeBytes: 100 };
 const arm: Image = { digest: 'arm', kind: 'image', sizeBytes: 30 };
 const index: Image = {
@@ -53,6 +71,17 @@ describe('kinds', () => {
         { ...amd, tags: ['b', 'a'] },
       ]),
     ).toMatchObject({ tagged: 1, tags: 2 });
+  });
+  test('what a second sighting of a digest does not know stays as the first knew it', () => {
+    const first: Image = { ...amd, tags: ['a'], pushedAt: 500, scannedAt: 600 };
+    const again: Image = {
+      digest: 'amd',
+      kind: 'image',
+      tags: undefined,
+      sizeBytes: undefined,
+      pushedAt: undefined,
+    };
+    expect(fold([first, again])).toEqual(fold([first]));
   });
 
   test('what buildx attests beside the platforms of an index is no image', () => {

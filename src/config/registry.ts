@@ -49,7 +49,7 @@ function httpOf({ http = {}, tls = {} }: Entry, { provider, refuse }: Surroundin
     timeoutMs: http.timeout ?? 30_000,
     maxBytes: http.maxBytes ?? 32 * 2 ** 20,
     retries: http.retries ?? 4,
-    ...(requestsPerSecond !== undefined && { requestsPerSecond }),
+    requestsPerSecond,
     ...tls,
   };
 }
@@ -59,9 +59,9 @@ function retentionOf({ retention }: Entry): Pick<RegistryConfig, 'retention'> {
   const { keepLast, maxAge, untaggedMaxAge } = retention;
   return {
     retention: {
-      ...(keepLast !== undefined && { keepLast }),
-      ...(maxAge !== undefined && { maxAgeSeconds: maxAge / 1000 }),
-      ...(untaggedMaxAge !== undefined && { untaggedMaxAgeSeconds: untaggedMaxAge / 1000 }),
+      keepLast,
+      maxAgeSeconds: maxAge && maxAge / 1000,
+      untaggedMaxAgeSeconds: untaggedMaxAge && untaggedMaxAge / 1000,
     },
   };
 }
@@ -101,8 +101,8 @@ function placesOf(
   }
   return {
     places: {
-      ...(nameTemplate !== undefined && { nameTemplate }),
-      ...(placesInterval !== undefined && { intervalMs: placesInterval }),
+      nameTemplate,
+      intervalMs: placesInterval,
     },
   };
 }
@@ -130,7 +130,7 @@ export function resolveRegistry(entry: Entry, surroundings: Surroundings): Regis
     },
     ...retentionOf(entry),
     wants: wantsOf(entry),
-    ...(entry.repositories?.include && { include: entry.repositories.include }),
+    include: entry.repositories?.include,
     http: httpOf(entry, surroundings),
     options: own,
     ...placesOf(entry, own, surroundings),

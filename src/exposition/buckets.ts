@@ -16,7 +16,7 @@ export interface Bucket {
 }
 
 export function unpackView({ totals, pushCounts }: PackedView): RepositoryView {
-  return { ...(totals && { totals: unpackTotals(totals) }), ...(pushCounts && { pushCounts }) };
+  return { totals: totals && unpackTotals(totals), pushCounts };
 }
 
 /** FNV-1a, 32 bits: cheap, and even enough over names. */

@@ -25,8 +25,8 @@ export function maximumFindings(all: readonly (Findings | undefined)[]): Finding
   const totals = all.flatMap((findings) => findings?.fixableTotal ?? []);
   return {
     counts,
-    ...(fixable && { fixable }),
-    ...(totals.length > 0 && { fixableTotal: Math.max(...totals) }),
+    fixable,
+    fixableTotal: totals.length > 0 ? Math.max(...totals) : undefined,
   };
 }
 

@@ -1,3 +1,4 @@
+import { defined } from '../defined.ts';
 import type { Findings, Image, RegistryFacts, RepositoryFacts, SeverityCounts } from '../model.ts';
 import { isPlainName, keptName } from '../names.ts';
 import { aheadSeconds } from '../wire.ts';
@@ -50,7 +51,7 @@ function plausibleFindings(findings: Findings, gate: Gate): Findings {
   const counts = plausible<SeverityCounts>(findings.counts, severityMeasures, gate);
   const fixable = findings.fixable && plausible<SeverityCounts>(findings.fixable, severityMeasures, gate);
   if (checked === findings && counts === findings.counts && fixable === findings.fixable) return findings;
-  return { ...checked, counts, ...(fixable && { fixable }) };
+  return { ...checked, counts, fixable };
 }
 
 /** Each tag once, as it is kept. */
@@ -109,7 +110,7 @@ export function plausibleImage(image: Image, gate: Gate): Image {
   const findings = image.findings && plausibleFindings(image.findings, gate);
   if (checked === image && digest === image.digest && tags === image.tags && findings === image.findings)
     return image;
-  return { ...checked, digest, ...(tags && { tags }), ...(findings && { findings }) };
+  return { ...checked, digest, tags, findings };
 }
 
 export const plausibleRepositoryFacts = (facts: RepositoryFacts, gate: Gate): RepositoryFacts =>
@@ -143,10 +144,13 @@ const listMeasures: Readonly<Record<string, { readonly measures: Measures; reado
 
 const taskMeasures = countsOf(['succeeded', 'failed', 'stopped', 'running', 'pending']);
 
-/** Texts of a record as names are kept. */
+/** Texts of a record as names are kept, without its undefined fields. */
 const withKeptNames = <T extends object>(record: T): T =>
   Object.fromEntries(
-    Object.entries(record).map(([key, value]) => [key, typeof value === 'string' ? keptName(value) : value]),
+    Object.entries(defined(record)).map(([key, value]) => [
+      key,
+      typeof value === 'string' ? keptName(value) : value,
+    ]),
   ) as T;
 
 /** Facts of the registry without what cannot be. */

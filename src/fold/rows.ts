@@ -1,3 +1,4 @@
+import { defined } from '../defined.ts';
 import type { Image, RepositoryFacts } from '../model.ts';
 import { maximumFindings, worstStatus } from './findings.ts';
 
@@ -11,7 +12,11 @@ export function toRow(image: Image, seen?: ImageRow): ImageRow {
   // Nearly all are seen once and have tags: those are kept as they came, since a poll may see millions.
   if (!seen && image.tags) return image as ImageRow;
   const tags = image.tags ?? none;
-  return { ...seen, ...image, tags: seen ? [...new Set([...seen.tags, ...tags])] : tags };
+  return {
+    ...seen,
+    ...defined(image),
+    tags: seen ? [...new Set([...seen.tags, ...tags])] : tags,
+  };
 }
 
 /** Larger sums are not exact, hence unknown. */
@@ -83,13 +88,13 @@ export function effective(row: ImageRow, { rows, facts }: Listing): ImageRow {
   const inUse = row.inUse ?? sumSome(present, (platform) => platform.inUse);
   return {
     ...own,
-    ...(sizeBytes !== undefined && { sizeBytes }),
-    ...(unlistedBytes !== undefined && { sizeWithPlatforms: unlistedBytes }),
-    ...(findings && { findings }),
-    ...(scanStatus && { scanStatus }),
-    ...(scannedAt !== undefined && { scannedAt }),
-    ...(pushedAt !== undefined && { pushedAt }),
-    ...(inUse !== undefined && { inUse }),
+    sizeBytes,
+    sizeWithPlatforms: unlistedBytes,
+    findings,
+    scanStatus,
+    scannedAt,
+    pushedAt,
+    inUse,
   };
 }
 

@@ -98,6 +98,6 @@ export function failedStatus(
   return new CollectError(
     reason,
     `${method} ${shown(response.url)} answered ${response.status}${response.stranger ? '' : explanation(response.body)}${hints[reason] ?? ''}`,
-    { status: response.status, ...(retryAfter !== undefined && { retryAfterMs: retryAfter }) },
+    { status: response.status, retryAfterMs: retryAfter },
   );
 }

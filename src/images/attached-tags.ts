@@ -22,7 +22,7 @@ export function splitTags(tags: readonly string[]): { imageTags: string[]; attac
     const [, hex, suffix] = /^sha256-([0-9a-f]{64})(?:\.(sig|att|sbom))?$/.exec(tag) ?? [];
     const kind = suffixes[suffix ?? ''];
     if (hex === undefined) imageTags.push(tag);
-    else attachedTags.push({ tag, subject: `sha256:${hex}`, ...(kind && { kind }) });
+    else attachedTags.push({ tag, subject: `sha256:${hex}`, kind });
   }
   return { imageTags, attachedTags };
 }

@@ -142,15 +142,15 @@ function parseIndex(index: z.infer<typeof indexManifest>, bytes: number): Manife
       continue;
     }
     const kind = attestationOf(child) ? 'attestation' : childKind(child);
-    children.push({ digest: child.digest, ...(kind && { kind }) });
+    children.push({ digest: child.digest, kind });
   }
   return {
     kind: indexKind(index.artifactType, listed.length, whole ? children.length : listed.length),
     bytes,
-    ...(blobs && { blobs }),
+    blobs,
     children,
     ...(!whole && { incomplete: true as const }),
-    ...((!whole || !blobs) && { odd: unsized }),
+    odd: whole && blobs ? undefined : unsized,
   };
 }
 
@@ -220,7 +220,7 @@ export function parseManifest(document: Document): ManifestRecord {
         ? parseImage(read(imageManifest), bytes)
         : parseArtifact(read(artifactManifest), bytes);
   const what = odd ?? record.odd;
-  return { ...record, ...(what !== undefined && { odd: what }) };
+  return { ...record, odd: what };
 }
 
 /** Stored bytes of one manifest: itself and its blobs; undefined where the blobs' sizes are not known. */

@@ -119,7 +119,7 @@ export async function commit(input: CommitInput): Promise<CommitOutput> {
       snapshot: {
         ...previous,
         repositories,
-        ...(count !== undefined && { repositoryCount: count + delta - left }),
+        repositoryCount: count === undefined ? undefined : count + delta - left,
       },
       doubted,
     };
@@ -145,9 +145,7 @@ export async function commit(input: CommitInput): Promise<CommitOutput> {
       factsAt,
       ...countOf(),
       repositories,
-      ...(!cut
-        ? { observedAt: now }
-        : { cut, ...(previous?.observedAt && { observedAt: previous.observedAt }) }),
+      ...(!cut ? { observedAt: now } : { cut, observedAt: previous?.observedAt }),
     },
     doubted,
   };

@@ -1,3 +1,4 @@
+import { defined } from '../defined.ts';
 import { createCalls } from '../http/calls.ts';
 import { createHttpClient, type HttpClient } from '../http.ts';
 import type { Capability, CollectContext, Logger, Memory, ReadingOrder, Session } from '../provider.ts';
@@ -63,7 +64,7 @@ export function createCycleContext(input: {
       http(options) {
         const client = createHttpClient({
           ...settings.http,
-          ...options,
+          ...(options && defined(options)),
           signal,
           userAgent,
           observe,
@@ -83,9 +84,9 @@ export function createCycleContext(input: {
       log,
       memory,
       wants: settings.wants,
-      ...(settings.include && { include: settings.include }),
-      ...(only && { only }),
-      ...(order && { order }),
+      include: settings.include,
+      only,
+      order,
       images: settings.images,
       concurrency: settings.http.maxConcurrent,
       degraded(capability, error) {

@@ -89,14 +89,14 @@ export function viewOf(
     failures: state.failures,
     capabilities: state.capabilities,
     seriesDropped: state.seriesDropped,
-    ...(state.saved !== undefined && { saved: state.saved }),
-    ...(state.up !== undefined && { up: state.up }),
-    ...(state.lastSuccessAt !== undefined && { lastSuccessAt: state.lastSuccessAt }),
-    ...(state.lastAttemptAt !== undefined && { lastAttemptAt: state.lastAttemptAt }),
-    ...(state.pollDurationSeconds !== undefined && { pollDurationSeconds: state.pollDurationSeconds }),
-    ...(facts && { facts, lists: facts }),
-    ...(fresh.registry &&
-      snapshot?.repositoryCount !== undefined && { repositoryCount: snapshot.repositoryCount }),
+    saved: state.saved,
+    up: state.up,
+    lastSuccessAt: state.lastSuccessAt,
+    lastAttemptAt: state.lastAttemptAt,
+    pollDurationSeconds: state.pollDurationSeconds,
+    facts,
+    lists: facts,
+    repositoryCount: fresh.registry ? snapshot?.repositoryCount : undefined,
   };
 }
 

@@ -10,8 +10,8 @@ function moveBack(state: RegistryState, seconds: number): void {
     const [observedAt, factsAt] = [earlier(snapshot.observedAt), earlier(snapshot.factsAt)];
     state.snapshot = {
       ...snapshot,
-      ...(observedAt !== undefined && { observedAt }),
-      ...(factsAt !== undefined && { factsAt }),
+      observedAt,
+      factsAt,
       repositories: new Map(
         [...snapshot.repositories].map(([name, entry]) => [
           name,

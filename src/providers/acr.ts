@@ -111,7 +111,7 @@ async function* repositories(
       throw new CollectError(
         error.reason,
         `${error.message}; repositories cannot be listed: assign the role, or name them under \`names\``,
-        { cause: error, ...(error.status !== undefined && { status: error.status }) },
+        { cause: error, status: error.status },
       );
     throw error;
   }
@@ -181,7 +181,7 @@ export const acr = defineProvider<typeof options>({
     const host = loginServerOf(given);
     return {
       ...(host && { host }),
-      ...(given.subscription !== undefined && { account: given.subscription }),
+      account: given.subscription,
     };
   },
   async *collect(given, context) {

@@ -248,8 +248,7 @@ export const artifactRegistry = defineProvider<typeof options>({
           ),
         };
       const { storageBytes } = listed;
-      if (!context.only)
-        yield { type: 'registry', facts: { ...(storageBytes !== undefined && { storageBytes }) } };
+      if (!context.only) yield { type: 'registry', facts: { storageBytes } };
       else
         for (const repository of context.only)
           if (!listed.toRead.has(repository.split('/')[0] ?? ''))

@@ -70,7 +70,7 @@ async function* readRepository(scope: Scope, repository: string): AsyncGenerator
         ...((hasLatest || unread === 0) && { no_latest_tag: !hasLatest }),
         // Whoever wants to may pull from a public repository: https://docs.docker.com/docker-hub/repos/manage/access/
         ...(isPrivate !== undefined && { private: isPrivate, no_anonymous_pull: isPrivate }),
-        ...(immutable !== undefined && { immutable_tags: immutable }),
+        immutable_tags: immutable,
       },
     };
     yield { type: 'repository', repository, facts };

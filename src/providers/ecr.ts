@@ -83,7 +83,7 @@ export const ecr = defineProvider<typeof options>({
   },
   identity: ({ region, assumeRoleArn }) => {
     const account = accountOf(assumeRoleArn);
-    return { ...(region !== undefined && { region }), ...(account !== undefined && { account }) };
+    return { region, account };
   },
   async *collect(given, context): AsyncGenerator<Observation> {
     const { only } = context;
@@ -156,12 +156,12 @@ export const ecr = defineProvider<typeof options>({
           {
             quota: 'repositories',
             ...(odd === 0 && { used: listed }),
-            ...(repositories !== undefined && { limit: repositories }),
+            limit: repositories,
           },
           {
             quota: 'images_per_repository',
-            ...(images !== undefined && { used: images }),
-            ...(imagesPerRepository !== undefined && { limit: imagesPerRepository }),
+            used: images,
+            limit: imagesPerRepository,
           },
         ],
       },
@@ -180,7 +180,7 @@ async function* identityOf(
     type: 'identity',
     identity: {
       region: await aws.region(),
-      ...(account !== undefined && { account }),
+      account,
       ...(host && { host }),
     },
   };

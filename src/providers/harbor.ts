@@ -101,7 +101,7 @@ export const harbor = defineProvider<typeof options>({
         type: 'registry',
         facts: {
           ...facts,
-          ...(version !== undefined && { version }),
+          version,
           ...(settings && { settings }),
           components: [...components, ...scanners.components, ...(facts.components ?? [])],
         },
@@ -129,10 +129,10 @@ export const harbor = defineProvider<typeof options>({
         return {
           practices: {
             ...(one && practicesOf(one, settingsOf.get(name) ?? {}, path)),
-            ...(replicated !== undefined && { replicated }),
+            replicated,
             ...(caller.builtInAdmin && { no_admin_account: false }),
           },
-          ...(pulls !== undefined && { pulls }),
+          pulls,
           ...(one?.registry_id && { partialIndexes: true }),
         };
       },

@@ -35,7 +35,7 @@ export async function askVersion(
       url: `${endpoint.href.replace(/\/+$/, '')}/v2/`,
       operation: 'version',
       accept: statuses,
-      ...(authorization !== undefined && { headers: { authorization } }),
+      headers: authorization === undefined ? undefined : { authorization },
     });
   } catch (error) {
     if (error instanceof CollectError && !ofNetwork.has(error.reason)) return undefined;
@@ -49,13 +49,13 @@ async function greet(http: HttpClient, endpoint: URL): Promise<Greeting> {
   if (!response) return { speaks: false };
   const { origin, pathname } = response.url;
   if (origin !== endpoint.origin)
-    return { speaks: false, ...(/\/v2\/?$/.test(pathname) && { elsewhere: origin }) };
+    return { speaks: false, elsewhere: /\/v2\/?$/.test(pathname) ? origin : undefined };
   if (response.status === 401) {
     const scheme = usualOf(schemesOf(response)[0]);
     // Whoever refuses without saying what would do has not refused credentials.
     return scheme ? { speaks: true, scheme } : { speaks: false };
   }
-  return { speaks: response.status < 300, ...(response.status >= 500 && { passing: true }) };
+  return { speaks: response.status < 300, passing: response.status >= 500 };
 }
 
 /** Asks once for as long as the registry is known; after an answer that may pass, once in each cycle. */

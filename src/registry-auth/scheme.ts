@@ -19,7 +19,7 @@ const bearerOf = (challenge: Challenge | undefined): Bearer | undefined => {
   return {
     kind: 'bearer',
     server: { realm, service: challenge?.parameters.get('service') ?? '' },
-    ...(scope !== undefined && { scope }),
+    scope,
   };
 };
 

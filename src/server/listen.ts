@@ -50,7 +50,7 @@ async function bind(server: Server | TlsServer, { host, port }: Address): Promis
     server.once('error', ({ message }) =>
       reject(new ListenError(`--web.listen-address=${host === undefined ? '' : shown}:${port}: ${message}`)),
     );
-    server.listen({ port, ...(host !== undefined && { host }) }, () => resolve());
+    server.listen({ port, host }, () => resolve());
   });
   return `${shown}:${(server.address() as AddressInfo).port}`;
 }

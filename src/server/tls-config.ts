@@ -142,11 +142,11 @@ export function loadTls(
     (name) => cipherSuites[name],
   );
   const context: SecureContextOptions = {
-    ...(cert !== undefined && { cert }),
-    ...(key !== undefined && { key }),
+    cert,
+    key,
     minVersion: versions[tls.min_version ?? 'TLS12'],
     maxVersion: versions[tls.max_version ?? 'TLS13'],
-    ...(ca !== undefined && { ca }),
+    ca,
     ciphers: [...new Set([...Object.values(tls13Suites), ...suites])].join(':'),
     ...(tls.curve_preferences?.length && {
       ecdhCurve: tls.curve_preferences.map((name) => curves[name]).join(':'),

@@ -51,7 +51,7 @@ export function createWebAccess(file: string | undefined, log: Logger): WebAcces
     if ((next.tls === undefined) !== (before === undefined)) {
       log.warn({ file }, 'TLS was switched on or off: that takes a restart');
       const { tls: _, ...others } = next;
-      config = { ...rest, ...others, ...(before && { tls: before }) };
+      config = { ...rest, ...others, tls: before };
       return;
     }
     config = next;

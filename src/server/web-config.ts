@@ -152,8 +152,8 @@ export function loadWebConfig(path: string): {
     config: {
       users: new Map(users),
       headers: Object.fromEntries(headers),
-      ...(tls && isTlsWanted(tls) && { tls: loadTls(tls, read, fail) }),
-      ...(limit?.interval && { rateLimit: { intervalMs: limit.interval, burst: limit.burst ?? 0 } }),
+      tls: tls && isTlsWanted(tls) ? loadTls(tls, read, fail) : undefined,
+      rateLimit: limit?.interval ? { intervalMs: limit.interval, burst: limit.burst ?? 0 } : undefined,
     },
     files,
   };

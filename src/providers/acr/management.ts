@@ -186,7 +186,7 @@ export async function createManagement(options: {
       const used = quotas.find(({ quota }) => quota === 'storage')?.used;
       if (used === undefined)
         tell('usage Size', {}, 'Azure Resource Manager answered no used storage: storage_bytes is unknown');
-      return { quotas, ...(used !== undefined && { storageBytes: used }) };
+      return { quotas, storageBytes: used };
     },
     replications: (region) =>
       permitted('replications/read', async () => {
@@ -198,7 +198,7 @@ export async function createManagement(options: {
             // The home region is listed too.
             if (region !== undefined && same(place) === same(region)) continue;
             const up = stateOf(provisioningState, status?.displayStatus);
-            copies.push({ destination: place, ...(up !== undefined && { up }) });
+            copies.push({ destination: place, up });
           }
           const { continuationToken: next } = page;
           if (next) guard(new URL(next, cloud.management));

@@ -109,7 +109,7 @@ export function detailOfManifest(body: Buffer): Detail {
     children?.filter((child) => child.kind === 'attestation').map(({ digest }) => digest) ?? [];
   return {
     kind,
-    ...(subject !== undefined && { subject }),
+    subject,
     ...(children && {
       platforms: children.filter((child) => child.kind !== 'attestation').map(({ digest }) => digest),
     }),

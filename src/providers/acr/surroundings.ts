@@ -95,7 +95,7 @@ export async function readSurroundings(
       // Without the home region, a copy cannot be told from it.
       const { region, practices: known } = await management.settings();
       practices = { ...practices, ...known };
-      identity = { account: location.subscription, ...(region !== undefined && { region }) };
+      identity = { account: location.subscription, region };
       pending.delete('practices');
       if (region === undefined)
         throw new CollectError(

@@ -37,11 +37,11 @@ function factsOf(repository: RepositoryRow): RepositoryFacts {
     // A remote repository holds what was pulled through it.
     ...(mode === 'REMOTE_REPOSITORY' && { partialIndexes: true }),
     practices: {
-      ...(scan !== undefined && { scan_on_push: scan }),
+      scan_on_push: scan,
       // Tags of a remote repository are those of the registry that it stands for.
       ...(mode !== 'REMOTE_REPOSITORY' && immutableTags !== undefined && { immutable_tags: immutableTags }),
-      ...(cleaning !== undefined && { retention_policy: cleaning }),
-      ...(hasKey !== undefined && { customer_managed_key: hasKey }),
+      retention_policy: cleaning,
+      customer_managed_key: hasKey,
     },
   };
 }

@@ -46,7 +46,7 @@ function contentOf(document: Document): Content {
     const vague = record.incomplete || (record.odd !== undefined && !record.odd.startsWith('size'));
     return {
       kind: record.kind,
-      ...(size !== undefined && { size }),
+      size,
       ...(record.children && {
         children: record.children.map(({ digest, kind }) => ({
           digest,

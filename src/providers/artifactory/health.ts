@@ -127,6 +127,6 @@ export async function readHealth(api: Api, context: CollectContext): Promise<Hea
   ]);
   return {
     components: [...found].map(([component, up]) => ({ component, up })),
-    ...(version !== undefined && { version }),
+    version,
   };
 }

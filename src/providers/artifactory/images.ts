@@ -138,7 +138,7 @@ export function factsOf(entry: Entry): Pick<Image, 'pushedAt' | 'pulledAt'> {
   const pushedAt = newest(entry.manifests.map((one) => one.pushedAt));
   const pulledAt = newest(entry.manifests.map((one) => one.stats?.pulledAt));
   return {
-    ...(pushedAt !== undefined && { pushedAt }),
-    ...(pulledAt !== undefined && { pulledAt }),
+    pushedAt,
+    pulledAt,
   };
 }

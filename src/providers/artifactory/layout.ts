@@ -62,9 +62,9 @@ function manifestOf(row: Row): Manifest | undefined {
     index,
     digest,
     // Beside an index of the same tag lies the manifest of one platform, which the tag does not name.
-    ...(place.tag !== undefined && { tag: place.tag }),
-    ...(row.size !== undefined && { bytes: row.size }),
-    ...(pushedAt !== undefined && { pushedAt }),
+    tag: place.tag,
+    bytes: row.size,
+    pushedAt,
   };
 }
 
@@ -166,7 +166,7 @@ async function addStats(
     // What was never downloaded has no statistics.
     const [first] = item.stats ?? [];
     const pulledAt = secondsOf(first?.downloaded);
-    manifest.stats = { downloads: first?.downloads ?? 0, ...(pulledAt !== undefined && { pulledAt }) };
+    manifest.stats = { downloads: first?.downloads ?? 0, pulledAt };
   }
 }
 

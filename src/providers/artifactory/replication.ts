@@ -80,7 +80,7 @@ async function readReplications(
     const at = secondsOf(lastCompleted);
     return {
       destination,
-      ...(up !== undefined && { up }),
+      up,
       ...(up && at !== undefined && { lastSuccessAt: at }),
     };
   };
@@ -191,7 +191,7 @@ async function readFederation(
       // DELAYED and HEALTHY carry events over; what is not one of those does not.
       const up =
         one.status === 'N/A' || !one.status ? undefined : ['HEALTHY', 'DELAYED'].includes(one.status);
-      found.set(destination, { destination, ...(up !== undefined && { up }), ...arrived(now, one.lagInMs) });
+      found.set(destination, { destination, up, ...arrived(now, one.lagInMs) });
     }
   }
   return { replications: [...found.values()], replicated };

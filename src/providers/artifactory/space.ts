@@ -76,7 +76,7 @@ export async function readStorage(
       return bytes === undefined ? [] : [{ quota: 'storage', project: key, used: bytes }];
     });
     return {
-      ...(storageBytes !== undefined && { storageBytes }),
+      storageBytes,
       quotas: [...fileStore(info.fileStoreSummary, context), ...quotas],
     };
   };

@@ -118,7 +118,7 @@ export function listNamespaces(
         storageBytes = storageBytes === undefined || known === undefined ? undefined : storageBytes + known;
       }
       const projects = [...counts].map(([project, repositories]) => ({ project, repositories }));
-      return { projects, ...(storageBytes !== undefined && { storageBytes }) };
+      return { projects, storageBytes };
     },
   };
 }

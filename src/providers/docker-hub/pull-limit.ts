@@ -56,7 +56,7 @@ function readLimits({ header, url }: HttpResponse): Limits {
     reading: {
       limit: limit.amount,
       remaining: remaining.amount,
-      ...(windowSeconds !== undefined && { windowSeconds }),
+      windowSeconds,
       source: sourceOf(header('docker-ratelimit-source')),
     },
   };
@@ -149,7 +149,7 @@ export function pullLimitFacts(
   return {
     pullLimit: limit,
     pullRemaining: remaining,
-    ...(windowSeconds !== undefined && { pullLimitWindowSeconds: windowSeconds }),
+    pullLimitWindowSeconds: windowSeconds,
     ...(source !== '' && { pullLimitSource: source }),
   };
 }

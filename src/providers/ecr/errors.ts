@@ -88,9 +88,9 @@ const joined = (...parts: readonly string[]): string => parts.filter((part) => p
 export function named(error: CollectError, operation: string, given: Given): CollectError {
   const { reason, status, retryAfterMs, cause } = error;
   return new CollectError(reason, joined(operation, error.message, networkAdvice(reason, given)), {
-    ...(cause !== undefined && { cause }),
-    ...(status !== undefined && { status }),
-    ...(retryAfterMs !== undefined && { retryAfterMs }),
+    cause,
+    status,
+    retryAfterMs,
   });
 }
 
@@ -160,6 +160,6 @@ export function explained(error: unknown, operation: string, given: Given): Coll
   return new CollectError(
     reason,
     joined(operation, name, oneLine(error.message), advice(reason, error, given)),
-    { cause: error, ...(status !== undefined && { status }) },
+    { cause: error, status },
   );
 }

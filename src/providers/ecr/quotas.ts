@@ -43,8 +43,8 @@ export async function readLimits(aws: Aws, context: CollectContext, registry: st
       values.get(codes.imagesPerRepository),
     ];
     const limits: Limits = {
-      ...(repositories !== undefined && { repositories }),
-      ...(imagesPerRepository !== undefined && { imagesPerRepository }),
+      repositories,
+      imagesPerRepository,
     };
     if (repositories !== undefined && imagesPerRepository !== undefined) context.memory.set(key, limits);
     else

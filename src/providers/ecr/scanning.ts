@@ -106,7 +106,7 @@ export async function readScanning(aws: Aws, context: CollectContext): Promise<S
     return {
       account: registryId,
       type,
-      ...(native !== undefined && { native }),
+      native,
       scansOnPush: (repository) => onPush?.some(({ filter }) => fits(filter, repository)),
     };
   } catch (error) {

@@ -119,7 +119,7 @@ export function createTransport(given: Pick<EcrOptions, 'profile' | 'endpoint'>)
       method: request.method === 'GET' ? 'GET' : 'POST',
       url: urlOf(request),
       headers: sign ? async () => (await sign()).headers : request.headers,
-      ...(request.body !== undefined && { body: request.body }),
+      body: request.body,
       operation,
       accept: answers,
       // Everything that is asked only reads, or makes credentials.

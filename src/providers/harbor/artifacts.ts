@@ -249,8 +249,8 @@ export function createArtifactReader(findings: FindingsReader, scanner: Scanner)
         kind,
         tags,
         ...(size !== undefined && kind !== 'index' && { sizeBytes: size }),
-        ...(pushedAt !== undefined && { pushedAt }),
-        ...(pulledAt !== undefined && { pulledAt }),
+        pushedAt,
+        pulledAt,
         ...((signed || one.accessories.odd === 0) && { signed }),
         ...(kind === 'image' && scanOf(one, kind)),
         ...(kind === 'index' && indexOf(one, size)),
@@ -290,8 +290,8 @@ export function createArtifactReader(findings: FindingsReader, scanner: Scanner)
         digest,
         kind: kindOfAccessory(type),
         tags: [],
-        ...(size !== undefined && { sizeBytes: size }),
-        ...(pushedAt !== undefined && { pushedAt }),
+        sizeBytes: size,
+        pushedAt,
       };
     });
   }

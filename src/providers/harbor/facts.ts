@@ -18,9 +18,9 @@ function projectFacts(
     const open = isPublic(one);
     return {
       project: name,
-      ...(open !== undefined && { public: open }),
-      ...(repo_count !== undefined && { repositories: repo_count }),
-      ...(members !== undefined && { members }),
+      public: open,
+      repositories: repo_count,
+      members,
     };
   });
 }
@@ -69,7 +69,7 @@ export async function accountFacts(
   ]);
   const ofProjects = [...known.settingsOf.values()].flatMap((settings) => settings.robots ?? []);
   return {
-    ...(storageBytes !== undefined && { storageBytes }),
+    storageBytes,
     quotas: [...(quotas ?? []), ...volume],
     credentials: [...(ofSystem?.items ?? []), ...ofProjects].map(({ name, expiresAt }) => ({
       credential: name,

@@ -117,7 +117,7 @@ export function createFindingsReader(context: Pick<CollectContext, 'tell'>): Fin
       const scannedAt = timeOf(report.end_time);
       if (scannedAt === undefined && !isNever(report.end_time)) odd('end_time');
       if (findings.fixableTotal === undefined) odd('fixable');
-      return { scanStatus, findings, ...(scannedAt !== undefined && { scannedAt }) };
+      return { scanStatus, findings, scannedAt };
     },
   };
 }

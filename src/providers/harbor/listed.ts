@@ -28,9 +28,9 @@ export function toListed({ name, id, artifact_count, pull_count }: Named): Liste
     name,
     project: slash < 0 ? name : name.slice(0, slash),
     path: slash < 0 ? name : name.slice(slash + 1),
-    ...(id !== undefined && { id }),
-    ...(artifact_count !== undefined && { artifacts: artifact_count }),
-    ...(pull_count !== undefined && { pulls: pull_count }),
+    id,
+    artifacts: artifact_count,
+    pulls: pull_count,
   };
 }
 

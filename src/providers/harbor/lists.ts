@@ -126,7 +126,7 @@ export async function* readPages<Schema extends z.ZodType>(of: {
       page,
       size,
       length: given.length,
-      ...(total !== undefined && { total }),
+      total,
     });
     return {
       // A page that says nothing new, again and again, is how a list that never ends looks.

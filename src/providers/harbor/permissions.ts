@@ -11,7 +11,7 @@ export function explained(error: unknown, permission: string): unknown {
     return error;
   return new CollectError(error.reason, `${error.message}; it takes the permission ${permission}`, {
     cause: error,
-    ...(error.status !== undefined && { status: error.status }),
+    status: error.status,
   });
 }
 

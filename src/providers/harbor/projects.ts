@@ -66,7 +66,7 @@ export function practicesOf(
   return {
     ...(isPublic(one) !== undefined && { private: !isPublic(one), no_anonymous_pull: !isPublic(one) }),
     ...(metadata && { scan_on_push: metadata.auto_scan === 'true' }),
-    ...(retained !== undefined && { retention_policy: retained }),
-    ...(immutable !== undefined && { immutable_tags: immutable }),
+    retention_policy: retained,
+    immutable_tags: immutable,
   };
 }

@@ -152,6 +152,6 @@ async function readRuns(
     ...known(told.failed, 'failedImages'),
     ...known(told.succeed, 'succeededImages'),
     ...known(told.stopped, 'stoppedImages'),
-    ...(lastSuccessAt !== undefined && { lastSuccessAt }),
+    lastSuccessAt,
   };
 }

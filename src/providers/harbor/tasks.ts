@@ -61,9 +61,9 @@ export async function readJobQueues(
   );
   return found.map(({ job_type, count, latency, paused }) => ({
     queue: job_type,
-    ...(count !== undefined && { size: count }),
-    ...(latency !== undefined && { latencySeconds: latency }),
-    ...(paused !== undefined && { paused }),
+    size: count,
+    latencySeconds: latency,
+    paused,
     // A worker that cannot be understood may work on any queue.
     ...(busy?.left === 0 && {
       running: busy.items.filter(({ job_name }) => job_name === job_type).length,
@@ -95,7 +95,7 @@ function collectionTask(context: CollectContext, runs: readonly z.infer<typeof c
     {
       task: 'garbage_collection',
       up: last.job_status === 'Success',
-      ...(lastSuccessAt !== undefined && { lastSuccessAt }),
+      lastSuccessAt,
     },
   ];
 }

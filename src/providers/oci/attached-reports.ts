@@ -28,7 +28,7 @@ async function newestReport(
       if (!read.value) continue;
       const scannedAt = read.value.scannedAt ?? record.annotatedAt;
       if (newest && (scannedAt ?? 0) < (newest.scannedAt ?? 0)) continue;
-      newest = { ...read.value, ...(scannedAt !== undefined && { scannedAt }) };
+      newest = { ...read.value, scannedAt };
     }
   }
   return newest;

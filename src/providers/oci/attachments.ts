@@ -62,7 +62,7 @@ function add(found: Found, subject: string, digest: string, record: ManifestReco
   found.artifacts.set(digest, {
     digest,
     kind: record.kind,
-    ...(sizeBytes !== undefined && { sizeBytes }),
+    sizeBytes,
   });
   const records = found.attachedTo.get(subject) ?? new Map<string, ManifestRecord>();
   found.attachedTo.set(subject, records.set(digest, record));

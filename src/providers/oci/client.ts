@@ -107,7 +107,7 @@ export function createDistribution(client: ScopedClient, endpoint: string, memor
       const response = await client.request({
         ...request(repository, `blobs/${digest}`, 'blob'),
         accept: [404],
-        ...(maxBytes !== undefined && { maxBytes }),
+        maxBytes,
       });
       if (isUnknown(response))
         throw new CollectError(

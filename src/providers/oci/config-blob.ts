@@ -81,7 +81,7 @@ export function parseConfig(document: Document): ConfigRecord {
   return {
     secrets: secrets.size,
     ...(created !== undefined && created !== null && !isTime && { timeOdd: true as const }),
-    ...(blob.created !== undefined && { createdAt: blob.created }),
-    ...(odd !== undefined && { odd }),
+    createdAt: blob.created,
+    odd,
   };
 }

@@ -104,7 +104,7 @@ async function parseStatement(json: unknown): Promise<Report> {
   return {
     // in-toto's own list of ratings, unlike the scanners' reports, does not tell what is fixed.
     findings: countFindings(await scannerFindings(result), !Array.isArray(result)),
-    ...(scannedAt !== undefined && { scannedAt }),
+    scannedAt,
   };
 }
 
@@ -120,7 +120,7 @@ export async function parseReport(form: ReportForm, document: Document): Promise
   return (
     report && {
       findings: countFindings(report.findings, false),
-      ...(report.scannedAt !== undefined && { scannedAt: report.scannedAt }),
+      scannedAt: report.scannedAt,
     }
   );
 }

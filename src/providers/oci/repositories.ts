@@ -39,7 +39,7 @@ async function* catalog({ client, context, anonymous }: Source): AsyncGenerator<
       throw new CollectError(
         error.reason,
         `${error.message}; the registry does not let its catalog be listed: name the repositories under \`names\``,
-        { cause: error, ...(error.status !== undefined && { status: error.status }) },
+        { cause: error, status: error.status },
       );
     throw error;
   }

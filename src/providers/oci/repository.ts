@@ -42,8 +42,8 @@ function toImage(
     digest,
     kind: tags === undefined && kind === 'image' ? 'platform' : kind,
     ...(tags && { tags }),
-    ...(sizeBytes !== undefined && { sizeBytes }),
-    ...(createdAt !== undefined && { pushedAt: createdAt }),
+    sizeBytes,
+    pushedAt: createdAt,
     ...(platforms && { platforms }),
     ...extra,
   };
@@ -196,7 +196,7 @@ function toFacts(contents: Contents, attached: Attached): RepositoryFacts {
   return {
     practices: {
       no_latest_tag: !contents.names.includes('latest'),
-      ...(clean !== undefined && { no_secret_in_config: clean }),
+      no_secret_in_config: clean,
     },
     // The distribution API names tags only: what has none is seen where an index or a referrer leads to it.
     listsUntagged: false,

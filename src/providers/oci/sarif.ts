@@ -138,5 +138,5 @@ export async function parseSarif(json: unknown): Promise<SarifReport | undefined
     }
     for (const { endTimeUtc } of invocations ?? []) scannedAt = endTimeUtc ?? scannedAt;
   }
-  return { findings, ...(scannedAt !== undefined && { scannedAt }) };
+  return { findings, scannedAt };
 }
