@@ -110,7 +110,7 @@ export const rooms: Readonly<Record<string, Room>> = {
     holds: 'the configuration file, and what is wrong with it in words',
     files: ['config'],
     rooms: ['basics', 'http', 'provider', 'schedule', 'loop'],
-    packages: ['node-cron', 'picomatch', 'yaml', 'zod'],
+    packages: ['fastest-levenshtein', 'node-cron', 'picomatch', 'yaml', 'zod'],
   },
   daemon: {
     holds: 'all loops; entries that cover many registries; what tells one registry from another',
@@ -122,7 +122,7 @@ export const rooms: Readonly<Record<string, Room>> = {
     holds: 'endpoints, status page, receiver of events, TLS and users',
     files: ['server'],
     rooms: ['basics', 'provider', 'metrics', 'exposition', 'events', 'loop', 'config', 'daemon'],
-    packages: ['bcryptjs', 'express', 'prom-client', 'yaml', 'zod'],
+    packages: ['basic-auth', 'bcryptjs', 'express', 'prom-client', 'yaml', 'zod'],
   },
 };
 

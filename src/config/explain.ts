@@ -1,3 +1,4 @@
+import { distance } from 'fastest-levenshtein';
 import type { z } from 'zod';
 
 /** What the configuration could have said. */
@@ -16,24 +17,6 @@ export function keysOf(schema: unknown, found = new Set<string>()): ReadonlySet<
     keysOf(value, found);
   }
   return found;
-}
-
-/** How many letters have to be changed, put in or left out to make one word the other. */
-function distance(a: string, b: string): number {
-  let above = Array.from({ length: b.length + 1 }, (_, index) => index);
-  for (const [row, letter] of [...a].entries()) {
-    const line = [row + 1];
-    for (const [column, other] of [...b].entries())
-      line.push(
-        Math.min(
-          (line[column] ?? 0) + 1,
-          (above[column + 1] ?? 0) + 1,
-          (above[column] ?? 0) + (letter === other ? 0 : 1),
-        ),
-      );
-    above = line;
-  }
-  return above[b.length] ?? 0;
 }
 
 /** ` (did you mean "schedule"?)`, when something known is near enough. */

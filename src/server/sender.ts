@@ -1,4 +1,5 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
+import { parse } from 'basic-auth';
 import type { Request } from 'express';
 import { plainSecret, type Secret } from '../secret.ts';
 
@@ -7,12 +8,7 @@ const digest = (text: string): Buffer => createHash('sha256').update(text).diges
 const nobodys = plainSecret(createHash('sha256').update(String(process.hrtime.bigint())).digest('hex'));
 
 /** The token of `Bearer`, or the password of `Basic`, which is all that some versions of zot can send. */
-function tokenOf(header: string): string {
-  const [, encoded] = /^Basic\s+([A-Za-z0-9+/=]+)$/i.exec(header) ?? [];
-  if (encoded === undefined) return header.replace(/^Bearer\s+/i, '');
-  const decoded = Buffer.from(encoded, 'base64').toString('utf8');
-  return decoded.slice(decoded.indexOf(':') + 1);
-}
+const tokenOf = (header: string): string => parse(header)?.pass ?? header.replace(/^Bearer\s+/i, '');
 
 /**
  * What the sender shows. Docker Hub can send no header at all: for such, the token may stand in the address, where

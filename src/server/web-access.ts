@@ -1,5 +1,6 @@
 import type { Server } from 'node:net';
 import type { TLSSocket } from 'node:tls';
+import { parse } from 'basic-auth';
 import type { RequestHandler } from 'express';
 import type { Logger } from '../provider.ts';
 import { createTokenBucket } from '../token-bucket.ts';
@@ -19,14 +20,6 @@ export interface WebAccess {
 
 /** Requests look for a change of the files this often; each new connection looks, since a handshake comes first. */
 const checkMs = 1000;
-
-const userinfo = (header: string | undefined): [string, string] | undefined => {
-  const [, encoded] = /^Basic\s+([A-Za-z0-9+/=]+)$/i.exec(header ?? '') ?? [];
-  if (encoded === undefined) return undefined;
-  const decoded = Buffer.from(encoded, 'base64').toString('utf8');
-  const colon = decoded.indexOf(':');
-  return colon < 0 ? undefined : [decoded.slice(0, colon), decoded.slice(colon + 1)];
-};
 
 /**
  * The file and the certificates are read again when they change; connections stay. While only certificates are wrong,
@@ -99,9 +92,10 @@ export function createWebAccess(file: string | undefined, log: Logger): WebAcces
     const unwanted = config.tls && refusedCertificate(config.tls, request.socket as TLSSocket);
     if (unwanted !== undefined) return refuse(403, unwanted);
     if (config.users.size === 0) return next();
-    const given = userinfo(request.get('authorization'));
+    const login = parse(request.get('authorization') ?? '');
     try {
-      if (given && (await users.check(config.users, ...given, request.socket.remoteAddress))) return next();
+      if (login && (await users.check(config.users, login.name, login.pass, request.socket.remoteAddress)))
+        return next();
     } catch (error) {
       return refuse(503, (error as Error).message);
     }
