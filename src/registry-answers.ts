@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { CollectError } from './errors.ts';
+import { jsonIn } from './http/parse.ts';
 import type { HttpResponse } from './http.ts';
 
 const errorAnswer = z.object({ errors: z.array(z.object({ code: z.string() })) });
@@ -7,7 +8,7 @@ const errorAnswer = z.object({ errors: z.array(z.object({ code: z.string() })) }
 /** The codes of an error as registries write it; none for what anything else answers. */
 export function errorCodes(response: HttpResponse): string[] {
   try {
-    const parsed = errorAnswer.safeParse(JSON.parse(response.body.toString('utf8')));
+    const parsed = errorAnswer.safeParse(jsonIn(response.body));
     return parsed.data?.errors.map((error) => error.code) ?? [];
   } catch {
     return [];

@@ -92,8 +92,18 @@ function refused(response: HttpResponse, hadCredentials: boolean, lacksPermissio
 const lacking = (endpoint: URL, scope: string | undefined, cause: CollectError): CollectError =>
   new CollectError(
     'forbidden',
-    `the token server of ${endpoint.origin} answered ${cause.status} for ${scope}: the credentials lack a permission for it`,
+    `the token server of ${endpoint.origin} answered ${cause.status} for ${scope}: ${isRefusal(cause) ? 'the credentials lack a permission for it' : 'it gives no token for that scope'}`,
     { status: 401, cause },
+  );
+
+/** Answers that may mean that a token server does not know the scope, or that it is no token server. */
+const scopeRefusals = [400, 404, 405, 406, 410, 422, 501];
+
+const noTokenServer = (cause: CollectError): CollectError =>
+  new CollectError(
+    'auth',
+    `${cause.message}, whatever it is asked for: the registry names this address as the realm of its tokens. Check that setting of the registry`,
+    { cause },
   );
 
 const redirected = (endpoint: URL, elsewhere: string): CollectError =>
@@ -145,11 +155,16 @@ function createShowing(options: ClientOptions) {
     areGood,
     /** The header for a request. What a token server refuses may be the credentials, or only the scope. */
     async show(...shown: Parameters<typeof headers.header>): Promise<string | undefined> {
-      const [, scope, credentials] = shown;
+      const [scheme, scope, credentials] = shown;
       try {
         return await headers.header(...shown);
       } catch (error) {
         if (!isRefusal(error)) forget();
+        const { status = 0 } = error instanceof CollectError ? error : {};
+        if (error instanceof CollectError && scheme?.kind === 'bearer' && scopeRefusals.includes(status)) {
+          const answersOtherwise = await headers.newToken(scheme, credentials).then(() => true, isRefusal);
+          throw answersOtherwise ? lacking(endpoint, scope, error) : noTokenServer(error);
+        }
         if (!credentials || !isRefusal(error) || !(await areGood(credentials))) throw error;
         throw lacking(endpoint, scope, error);
       }

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { CollectError } from './errors.ts';
 import { createYielder } from './yielding.ts';
 
 /**
@@ -39,10 +40,15 @@ export function parseWire<Schema extends z.ZodType>(
   schema: Schema,
   onOddity: ((oddity: Oddity) => void) | undefined,
 ): z.ZodSafeParseResult<z.infer<Schema>> {
+  return reporting(onOddity, () => schema.safeParse(value));
+}
+
+/** Reads something while oddities are reported to the listener. */
+function reporting<T>(onOddity: ((oddity: Oddity) => void) | undefined, read: () => T): T {
   const outer = report;
   report = onOddity;
   try {
-    return schema.safeParse(value);
+    return read();
   } finally {
     report = outer;
   }
@@ -203,7 +209,7 @@ export function wholeList<Schema extends z.ZodType>(of: Schema) {
 
 /**
  * The elements of a list that may be long, without the odd ones: as {@link countedList}, but it gives way.
- * @throws ZodError where hardly one can be understood
+ * @throws CollectError `invalid_response` where hardly one can be understood
  */
 export async function readElements<Schema extends z.ZodType>(
   at: string,
@@ -212,17 +218,37 @@ export async function readElements<Schema extends z.ZodType>(
   onOddity: ((oddity: Oddity) => void) | undefined,
 ): Promise<{ readonly items: z.output<Schema>[]; readonly left: number }> {
   const pause = createYielder();
-  const read = countedList(at, of);
   const items: z.output<Schema>[] = [];
   let left = 0;
-  for (let start = 0; start < values.length; start += elementsAtOnce) {
-    const some = parseWire(values.slice(start, start + elementsAtOnce), read, onOddity);
-    if (!some.success) throw some.error;
-    for (const item of some.data.items) items.push(item);
-    left += some.data.left;
+  let problem = '';
+  for (let start = 0; start < values.length && left <= oddAtMost; start += elementsAtOnce) {
+    const some = reporting(onOddity, () => readable(of, values.slice(start, start + elementsAtOnce)));
+    for (const item of some.good) items.push(item);
+    left += some.odd;
+    problem ||= some.problem;
     await pause();
   }
+  if (left > 0 && (items.length === 0 || left > oddAtMost))
+    throw new CollectError('invalid_response', `the elements of ${at} cannot be understood: ${problem}`);
+  if (left > 0)
+    onOddity?.({ at: `${at}[]`, problem: left > 1 ? `${problem} (and ${left - 1} more)` : problem });
   return { items, left };
+}
+
+/**
+ * The elements of a list of which every one has to be understood, since something counts them all. It gives way between
+ * them, whatever is done with each.
+ * @throws ZodError for the first one that cannot be understood
+ */
+export async function* eachElement<Schema extends z.ZodType>(
+  of: Schema,
+  values: readonly unknown[],
+): AsyncGenerator<z.output<Schema>> {
+  const pause = createYielder();
+  for (const value of values) {
+    yield of.parse(value);
+    await pause();
+  }
 }
 
 /** An object with whatever keys. Not `z.record`, which takes a tenth of a second for 100,000 of them. */

@@ -1,5 +1,6 @@
 import { CollectError, type FailureReason } from '../errors.ts';
 import { largestAnswer } from './body.ts';
+import { jsonIn } from './parse.ts';
 
 /** An answer that is an error, and how long the vendor asked to wait. */
 export interface Judgement {
@@ -55,7 +56,7 @@ export function explanation(body: Buffer): string {
   const text = body.subarray(0, 4096).toString('utf8');
   let said = text;
   try {
-    const parsed = JSON.parse(body.subarray(0, largestAnswer.error).toString('utf8')) as {
+    const parsed = jsonIn(body.subarray(0, largestAnswer.error)) as {
       errors?: { code?: unknown; message?: unknown }[];
       error?: { status?: unknown; code?: unknown; message?: unknown };
       message?: unknown;

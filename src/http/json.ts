@@ -2,7 +2,7 @@ import type { z } from 'zod';
 import { CollectError } from '../errors.ts';
 import { type Oddity, parseWire, readElements } from '../wire.ts';
 import { explanation, shown } from './failure.ts';
-import { parsedAtOnce, parseInPieces } from './parse.ts';
+import { jsonIn, parsedAtOnce, parseInPieces } from './parse.ts';
 
 /** What of an answer is needed to read it as JSON. */
 export interface JsonAnswer {
@@ -28,7 +28,7 @@ const noJson = ({ url, body, stranger }: JsonAnswer, cause: unknown): CollectErr
 export function json<Schema extends z.ZodType>(response: JsonAnswer, schema: Schema): z.infer<Schema> {
   let value: unknown;
   try {
-    value = response.parsed ? response.parsed.value : JSON.parse(response.body.toString('utf8'));
+    value = response.parsed ? response.parsed.value : jsonIn(response.body);
   } catch (error) {
     throw noJson(response, error);
   }
@@ -77,7 +77,7 @@ export async function elementsOf<Schema extends z.ZodType>(
   }
 }
 
-const opensJson = (body: Buffer): boolean => /^\s*[{[]/.test(body.subarray(0, 64).toString('latin1'));
+const opensJson = (body: Buffer): boolean => /^\s*[{[]/.test(body.subarray(0, 64).toString('utf8'));
 
 /**
  * Parses a large body in pieces, since it would hold the event loop; a small one is left to {@link json}.

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { createYielder } from '../yielding.ts';
 
 /** A digest by its form: of any algorithm. https://github.com/opencontainers/image-spec/blob/v1.1.0/descriptor.md#digests */
 export const digestForm = /^[a-z0-9]+(?:[+._-][a-z0-9]+)*:[A-Za-z0-9=_-]{32,}$/;
@@ -11,9 +12,20 @@ export function blobId(digest: string): number {
   return Number.parseInt(createHash('sha256').update(digest).digest('hex').slice(0, 13), 16);
 }
 
-/** Whether `body` is what `digest` names; undefined where the algorithm is not known here. */
-export function matchesDigest(body: Buffer, digest: string): boolean | undefined {
+const hashedAtOnce = 2 ** 20;
+
+/**
+ * Whether `body` is what `digest` names; undefined where the algorithm is not known here. Gives way: the hash of a large
+ * blob takes long.
+ */
+export async function matchesDigest(body: Buffer, digest: string): Promise<boolean | undefined> {
   const [, algorithm, hex] = /^(sha256|sha512):([0-9a-f]+)$/.exec(digest) ?? [];
   if (algorithm === undefined || hex === undefined) return undefined;
-  return createHash(algorithm).update(body).digest('hex') === hex;
+  const pause = createYielder();
+  const hash = createHash(algorithm);
+  for (let start = 0; start < body.length; start += hashedAtOnce) {
+    hash.update(body.subarray(start, start + hashedAtOnce));
+    await pause();
+  }
+  return hash.digest('hex') === hex;
 }

@@ -27,36 +27,36 @@ const descriptor = z.object({
   annotations,
 });
 
-/** No image has so many layers, and no index so many platforms. */
-const mostDescriptors = 2_000;
+/**
+ * Images have a hundred layers at most; artifacts have one for each of their files. What a registry takes at least, 4 MiB,
+ * would have room for 25,000, which would hold the event loop.
+ */
+const mostDescriptors = 10_000;
 /** Descriptors that are no objects keep their place, so that something is known to be missing. */
 const descriptors = z
   .array(z.unknown())
-  .max(mostDescriptors)
+  .max(mostDescriptors, `more than ${mostDescriptors} parts, which are not read`)
   .transform((values) => values.map((value) => (isObject(value) ? value : {})))
   .pipe(z.array(descriptor));
 /** What a manifest consists of: nothing where the list is absent or null, undefined where it is no such list. */
-const partsList = z
-  .unknown()
-  .optional()
-  .transform((value) => descriptors.safeParse(value ?? []).data);
+const partsList = (at: string) => z.preprocess((value) => value ?? [], optional(at, descriptors));
 
 export const imageManifest = z.object({
   artifactType: optional('artifactType', z.string()),
   config: optional('config', descriptor),
-  layers: partsList,
+  layers: partsList('layers'),
   annotations,
 });
 
 export const indexManifest = z.object({
   artifactType: optional('artifactType', z.string()),
-  manifests: partsList,
+  manifests: partsList('manifests'),
 });
 
 /** What the OCI 1.1 release candidates pushed; some registries still hold them. */
 export const artifactManifest = z.object({
   artifactType: z.string(),
-  blobs: partsList,
+  blobs: partsList('blobs'),
   annotations,
 });
 

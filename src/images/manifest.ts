@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { JsonAnswer } from '../http/json.ts';
+import { jsonIn } from '../http/parse.ts';
 import { imageConfigs, indexTypes, isSigningBundle, kindOfType, predicateOf } from '../media-types.ts';
 import type { Kind } from '../model.ts';
 import { isPastTime, parseWire } from '../wire.ts';
@@ -22,8 +23,7 @@ export const manifestAccept = [
 export type Document = Pick<JsonAnswer, 'body' | 'parsed'>;
 
 /** @throws SyntaxError for what is no JSON */
-export const jsonOf = ({ body, parsed }: Document): unknown =>
-  parsed ? parsed.value : JSON.parse(body.toString('utf8'));
+export const jsonOf = ({ body, parsed }: Document): unknown => (parsed ? parsed.value : jsonIn(body));
 
 /** What a vulnerability report is written in. */
 export type ReportForm = 'sarif' | 'statement';

@@ -95,12 +95,15 @@ export const ecr = defineProvider<typeof options>({
         context,
         only.filter((name) => context.wants(name)),
       ));
+    let odd = 0;
     const listing = found
-      ? [{ repositories: found.found, odd: 0 }][Symbol.iterator]()
-      : listRepositories(aws, context);
+      ? found.found[Symbol.iterator]()
+      : listRepositories(aws, context, (entries) => {
+          odd += entries;
+        });
     // Nothing else is asked of a registry that does not list its repositories.
     const first = await listing.next();
-    const [repository] = first.done ? [] : first.value.repositories;
+    const repository = first.done ? undefined : first.value;
     const scanning = await readScanning(aws, context);
     const account = repository?.registryId ?? scanning.account;
     const registry = await registryOf(given, aws, account);
@@ -111,17 +114,14 @@ export const ecr = defineProvider<typeof options>({
     if (repository) yield* identityOf(aws, repository, account);
 
     let listed = 0;
-    let odd = 0;
     const waiting = new Map<string, Repository>();
     async function* names(): AsyncGenerator<string> {
-      for (let page = first; !page.done; page = await listing.next()) {
-        odd += page.value.odd;
-        for (const repository of page.value.repositories) {
-          listed += 1;
-          if (!context.wants(repository.repositoryName)) continue;
-          waiting.set(repository.repositoryName, repository);
-          yield repository.repositoryName;
-        }
+      for (let next = first; !next.done; next = await listing.next()) {
+        const { repositoryName } = next.value;
+        listed += 1;
+        if (!context.wants(repositoryName)) continue;
+        waiting.set(repositoryName, next.value);
+        yield repositoryName;
       }
     }
     const read = (repositoryName: string) => {

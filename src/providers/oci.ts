@@ -81,7 +81,7 @@ export const oci = defineProvider<typeof options>({
     });
     const client = createDistribution(registry, given.endpoint.href, context.memory);
     const digests = createDigests(client, context);
-    const tags = createTagResolver(client, context, {
+    const tags = createTagResolver(client, digests, context, {
       stableTags: given.stableTags ?? [],
       stableTagsSeconds: (given.stableTagsInterval ?? 86_400_000) / 1000,
     });

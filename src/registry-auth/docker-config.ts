@@ -58,24 +58,44 @@ const credentialsIn = ({ auth, username, password, identitytoken }: Entry): Cred
   return colon > 0 ? { username: decoded.slice(0, colon), password: decoded.slice(colon + 1) } : undefined;
 };
 
+/** Compares two lists of numbers by the first that differs. */
+function isGreater(a: readonly number[], b: readonly number[]): boolean {
+  const at = a.findIndex((number, index) => number !== b[index]);
+  return at >= 0 && (a[at] as number) > (b[at] as number);
+}
+
 /** Whether a path lies at or below another, segment by segment. */
 const covers = (above: string, path: string): boolean =>
   above === '' || path === above || path.startsWith(`${above}/`);
 
 /**
- * The entry of `auths` for a path of a host: the longest that covers it, as podman and the kubelet choose. One that
- * was written as an address with a path which covers nothing stands for its host, as docker reads it.
+ * Whether a key's host is for a registry's. The kubelet takes `*` in a key for any characters of one part of the name:
+ * `*.example.com` is for `a.example.com`, and neither for `example.com` nor for `a.b.example.com`. The port has no `*`.
+ * https://kubernetes.io/docs/concepts/containers/images/#config-json
+ */
+function isForHost(pattern: string, host: string): boolean {
+  if (!pattern.includes('*')) return pattern === host;
+  const parts = pattern.split('*').map((part) => part.replace(/[.+?^${}()|[\]\\]/g, '\\$&'));
+  return new RegExp(`^${parts.join('[^.:]*')}$`).test(host);
+}
+
+/**
+ * The entry of `auths` for a path of a host: the longest that covers it, as podman and the kubelet choose, and a host by
+ * its own name before one with `*`. One that was written as an address with a path which covers nothing stands for its
+ * host, as docker reads it.
  * https://github.com/containers/image/blob/main/docs/containers-auth.json.5.md
  */
 function entryFor(auths: NonNullable<File['auths']>, endpoint: URL, paths: readonly string[]) {
   const ours = hostOf(endpoint.host, endpoint.protocol);
-  let best: { readonly credentials: Credentials; readonly length: number } | undefined;
+  let best: { readonly credentials: Credentials; readonly rank: readonly number[] } | undefined;
   for (const [key, value] of Object.entries(auths)) {
     const { host, path, isAddress } = parseKey(key, endpoint.protocol);
-    const credentials = host === ours ? credentialsIn(value) : undefined;
+    const credentials = isForHost(host, ours) ? credentialsIn(value) : undefined;
     if (!credentials) continue;
     const length = paths.some((one) => covers(path, one)) ? path.length : isAddress ? -1 : undefined;
-    if (length !== undefined && length > (best?.length ?? -2)) best = { credentials, length };
+    if (length === undefined) continue;
+    const rank = [host === ours ? 1 : 0, length, host.length];
+    if (!best || isGreater(rank, best.rank)) best = { credentials, rank };
   }
   return best?.credentials;
 }
@@ -90,7 +110,8 @@ export function openDockerConfig(path: string, allowHelpers = false): DockerConf
   async function read(): Promise<File> {
     const content = await source.read();
     try {
-      if (parsed?.text !== content) parsed = { text: content, content: file.parse(JSON.parse(content)) };
+      if (parsed?.text !== content)
+        parsed = { text: content, content: file.parse(JSON.parse(content.replace(/^\uFEFF/, ''))) };
       return parsed.content;
     } catch {
       // What the parser says repeats pieces of the file.

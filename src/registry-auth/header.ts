@@ -19,7 +19,7 @@ export interface Headers {
     refused?: string,
   ): Promise<string | undefined>;
   /** Asks for a token without a scope, whatever tokens are kept. */
-  newToken(scheme: Bearer, credentials: Credentials): Promise<Token>;
+  newToken(scheme: Bearer, credentials: Credentials | undefined): Promise<Token>;
 }
 
 export function createHeaders(options: {

@@ -1,6 +1,7 @@
 import { parse as parseHost } from 'tldts';
 import { z } from 'zod';
 import { CollectError } from '../errors.ts';
+import { jsonIn } from '../http/parse.ts';
 import { type HttpClient, type HttpResponse, largestAnswer, shown } from '../http.ts';
 import { basicHeader, type Credentials } from './credentials.ts';
 import type { Token } from './tokens.ts';
@@ -120,7 +121,7 @@ export function parseToken(response: HttpResponse): { readonly value: string; re
     );
   let answer: z.infer<typeof tokenAnswer>;
   try {
-    answer = tokenAnswer.parse(JSON.parse(response.body.toString('utf8')));
+    answer = tokenAnswer.parse(jsonIn(response.body));
   } catch {
     throw somethingElse();
   }

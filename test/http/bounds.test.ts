@@ -87,6 +87,12 @@ describe('answers that no registry gives', () => {
   });
 });
 
+test.each([1, 100_000])('a byte order mark before %d names is passed over', async (length) => {
+  const names = Array.from({ length }, (_, index) => `team/app-${index}`);
+  const body = `\uFEFF${JSON.stringify(names)}`;
+  expect((await read(plain(body), z.array(z.string()))).value).toEqual(names);
+});
+
 test('a large page is read like a small one, and what is odd in it is told', async () => {
   const names = Array.from({ length: 100_000 }, (_, index) => `team/app-${index}`);
   const page = z.object({ repositories: list('repositories', text) });

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { Answer, Asked } from '../simulators/oci.ts';
 import type { Store } from '../simulators/oci-store.ts';
-import { type Content, descriptor, manifestOf, mediaTypes } from '../support/oci-image.ts';
+import { blob, type Content, descriptor, index, manifestOf, mediaTypes } from '../support/oci-image.ts';
 import { built, closeAfterEach, startRunning, withConfig } from '../support/oci-running.ts';
 
 /** One thing of a repository that cannot be read hides nothing else, and is said. */
@@ -293,6 +293,49 @@ describe('a tag', () => {
     expect((await running.cost())['manifest_head']).toBe(3);
   });
 
+  test.each([
+    ['of one of the images', old.digest],
+    ['of nothing', `sha256:${'0'.repeat(64)}`],
+  ])(
+    'for which HEAD names the digest %s, whatever is asked: what the tag names is read',
+    async (_title, digest) => {
+      const headers = { 'docker-content-digest': digest, 'content-type': mediaTypes.manifest };
+      const running = await startRunning(
+        (store) => {
+          with3(third)(store);
+          store.put('copy', old, 'v1');
+          store.put('web', built('web'), 'v2');
+        },
+        {
+          intercept: ({ operation }) =>
+            operation === 'manifest_head' ? { status: 200, headers } : undefined,
+        },
+      );
+      const expected = [
+        'repository_images{repository="app",state="tagged"} 3',
+        'repository_images{repository="copy",state="tagged"} 1',
+        'repository_images{repository="web",state="tagged"} 1',
+      ];
+      for (let poll = 0; poll < 3; poll += 1) {
+        const lines = await running.poll('repository_images', 'repository_size_bytes');
+        expect(lines).toEqual(expect.arrayContaining(expected));
+        expect(lines).toContain(`repository_size_bytes{repository="web"} ${built('web').sizeBytes}`);
+      }
+      if (digest === old.digest)
+        expect(running.said('level=warn msg="the registry, or a proxy before it, answers HEAD with')).toBe(1);
+    },
+  );
+
+  test('of which all name one image costs a look at two of them, once', async () => {
+    const running = await startRunning((store) => {
+      for (const tag of ['1', '1.0', '1.0.0', 'latest']) store.put('app', old, tag);
+    });
+    await running.poll();
+    // By its digest, and by two of its tags.
+    expect(running.simulator.requests.get('manifest_get')).toBe(3);
+    expect((await running.cost())['manifest_get']).toBeUndefined();
+  });
+
   test('that is deleted after it was listed is no trouble', async () => {
     let deleted: (() => void) | undefined;
     const running = await startRunning(with3(third), {
@@ -342,5 +385,45 @@ describe('a tag', () => {
     expect(await running.loop.lines('poll_failures_total')).toContain(
       'poll_failures_total{reason="partial"} 2',
     );
+  });
+});
+
+describe('a manifest of many parts', () => {
+  const artifact = (files: number) => {
+    const config = blob('{}');
+    const file = blob('file');
+    const layers = Array.from({ length: files }, (_, at) => ({
+      mediaType: 'application/octet-stream',
+      digest: `sha256:${String(at).padStart(64, '0')}`,
+      size: file.bytes.length,
+    }));
+    const artifactType = 'application/vnd.example.files';
+    return manifestOf(
+      { schemaVersion: 2, artifactType, config: descriptor(mediaTypes.empty, config), layers },
+      mediaTypes.manifest,
+      [config],
+    );
+  };
+
+  test.each([
+    [9_999, undefined],
+    [10_001, 'layers: more than 10000 parts, which are not read'],
+  ])('%d files of an artifact: %s', async (files, problem) => {
+    const running = await startRunning((store) => store.put('files', artifact(files), 'v1'));
+    const lines = await running.poll('repository_artifacts', 'repository_tags', 'up', 'storage_bytes');
+    expect(lines).toEqual(expect.arrayContaining(['up{} 1', 'repository_tags{repository="files"} 1']));
+    expect(lines.some((line) => line.startsWith('storage_bytes'))).toBe(problem === undefined);
+    expect(running.said('level=warn msg="the manifest is odd')).toBe(problem ? 1 : 0);
+    if (problem) expect(running.loop.log()).toContain(problem);
+  });
+
+  test('an index of more platforms than are read is said: its size is unknown', async () => {
+    const children = Array.from({ length: 501 }, (_, at) => ({ content: built(`platform ${at}`) }));
+    const running = await startRunning((store) => store.put('app', index(children), 'v1'));
+    expect(ofApp(await running.poll('repository_images', 'repository_size_bytes'))).toEqual([
+      'repository_images{repository="app",state="tagged"} 1',
+    ]);
+    await running.poll();
+    expect(running.said('level=warn msg="an index lists more than 500 manifests')).toBe(1);
   });
 });

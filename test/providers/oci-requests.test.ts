@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, test } from 'vitest';
 import { oci } from '../../src/providers/oci.ts';
 import {
+  type Asked,
   type OciSimulator,
   type OciSimulatorOptions,
   referrersTag,
@@ -295,5 +296,28 @@ describe('registries that differ', () => {
       'repository_signed_images{repository="app"} 0',
       'repository_signed_images{repository="web"} 1',
     ]);
+  });
+});
+
+describe.each([400, 404, 405])('a token server that answers %d', (status) => {
+  const auth = { username: 'robot', password: 's3cret-Passw0rd' };
+  const answer = { status, body: '{"errors":[{"code":"UNSUPPORTED","message":"no"}]}' };
+
+  test.each([{ auth }, {}])('for the catalog alone: the repositories have to be named, %j', async (more) => {
+    const intercept = ({ operation, url }: Asked) =>
+      operation === 'token' && url.search.includes('catalog') ? answer : undefined;
+    const { running } = await setup(small, { auth: 'bearer', intercept }, { ...more, http: { retries: 0 } });
+    await running.poll();
+    expect(running.log()).toMatch(
+      new RegExp(`answered ${status} for registry:catalog:\\*.*name the repositories under \`names\``),
+    );
+  });
+
+  test('whatever it is asked: it is none', async () => {
+    const intercept = ({ operation }: Asked) => (operation === 'token' ? answer : undefined);
+    const { running } = await setup(small, { auth: 'bearer', intercept }, { auth, http: { retries: 0 } });
+    await running.poll();
+    expect(running.log()).toMatch(new RegExp(`reason=auth.*answered ${status}.*whatever it is asked for`));
+    expect(running.log()).not.toContain('`names`');
   });
 });

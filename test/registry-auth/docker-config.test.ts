@@ -32,6 +32,7 @@ describe('entries of auths', () => {
     ['in the clear', { 'r.example.com:5000': robot }, 'https://r.example.com:5000', robot],
     ["with the scheme's own port", { 'r.example.com:443': entry }, 'https://r.example.com', robot],
     ["with http's own port", { 'r.example.com:80': entry }, 'http://r.example.com', robot],
+    ['after a byte order mark', { 'r.example.com': entry }, 'https://r.example.com', robot],
     ['in capitals', { 'R.Example.com': entry }, 'https://r.example.com', robot],
     [
       'an identity token',
@@ -57,13 +58,49 @@ describe('entries of auths', () => {
       'https://r.example.com',
       robot,
     ],
-  ])('%s', async (_title, auths, endpoint, expected) => {
-    expect(await openDockerConfig(write({ auths })).credentials(new URL(endpoint))).toEqual(expected);
+  ])('%s', async (title, auths, endpoint, expected) => {
+    const text = `${title.includes('mark') ? '\uFEFF' : ''}${JSON.stringify({ auths })}`;
+    expect(await openDockerConfig(write(text)).credentials(new URL(endpoint))).toEqual(expected);
   });
 
   test('port 443 of an http registry is another registry', async () => {
     const config = openDockerConfig(write({ auths: { 'r.example.com:443': entry } }));
     await expect(config.credentials(new URL('http://r.example.com'))).rejects.toThrow('no credentials for');
+  });
+});
+
+// https://kubernetes.io/docs/concepts/containers/images/#config-json
+describe('a `*` in a host stands for characters of one part of its name, as for the kubelet', () => {
+  test.each([
+    ['*.kubernetes.io', 'abc.kubernetes.io', true],
+    ['*.kubernetes.io', 'kubernetes.io', false],
+    ['*.kubernetes.io', 'abc.def.kubernetes.io', false],
+    ['*.*.kubernetes.io', 'abc.kubernetes.io', false],
+    ['*.*.kubernetes.io', 'abc.def.kubernetes.io', true],
+    ['prefix.*.io', 'prefix.kubernetes.io', true],
+    ['*-good.kubernetes.io', 'prefix-good.kubernetes.io', true],
+    ['*.dkr.ecr.*.amazonaws.com', '111122223333.dkr.ecr.eu-west-1.amazonaws.com', true],
+    ['*.kubernetes.io:5000', 'abc.kubernetes.io:5000', true],
+    ['*.kubernetes.io', 'abc.kubernetes.io:5000', false],
+    ['*.kubernetes.io:*', 'abc.kubernetes.io:5000', true],
+    ['https://*.kubernetes.io/v2/', 'abc.kubernetes.io', true],
+  ])('%s and %s: %s', async (key, host, matches) => {
+    const read = openDockerConfig(write({ auths: { [key]: entry } })).credentials(new URL(`https://${host}`));
+    if (matches) expect(await read).toEqual(robot);
+    else await expect(read).rejects.toThrow('no credentials for');
+  });
+
+  const of = (name: string) => ({ auth: base64(`${name}:p`) });
+  test.each([
+    ['a host by its own name goes first', ['*.example.com/team', 'r.example.com'], 'r.example.com'],
+    ['then the longest path', ['*.example.com', '*.example.com/team'], '*.example.com/team'],
+    ['then the longest pattern', ['*.*.com', '*.example.com'], '*.example.com'],
+  ])('%s', async (_title, keys, expected) => {
+    const auths = Object.fromEntries(keys.map((key) => [key, of(key)]));
+    const config = openDockerConfig(write({ auths }));
+    expect(await config.credentials(new URL('https://r.example.com'), 'team/app')).toMatchObject({
+      username: expected,
+    });
   });
 });
 

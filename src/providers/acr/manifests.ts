@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { CollectError } from '../../errors.ts';
+import { jsonIn } from '../../http/parse.ts';
 import { splitTags } from '../../images/attached-tags.ts';
 import { isDigest } from '../../images/digest.ts';
 import { parseManifest } from '../../images/manifest.ts';
@@ -96,7 +97,7 @@ export function detailOfManifest(body: Buffer): Detail {
   let manifest: ReturnType<typeof parseManifest>;
   let subject: string | undefined;
   try {
-    const json: unknown = JSON.parse(body.toString('utf8'));
+    const json: unknown = jsonIn(body);
     if (!isManifest(json)) return { kind: 'other' };
     manifest = parseManifest({ body, parsed: { value: json } });
     subject = withSubject.parse(json).subject?.digest;

@@ -97,7 +97,7 @@ export function createContents(given: {
       );
       return undefined;
     }
-    if (matchesDigest(response.body, manifest.digest) === false)
+    if ((await matchesDigest(response.body, manifest.digest)) === false)
       throw new CollectError(
         'invalid_response',
         `${response.url.origin} answered for ${manifest.path}/${name} with what has another digest than it says`,

@@ -1,6 +1,7 @@
 import type { z } from 'zod';
 import { CollectError } from '../../errors.ts';
 import { walkPages } from '../../http/pages.ts';
+import { jsonIn } from '../../http/parse.ts';
 import {
   type HttpClient,
   type HttpRequest,
@@ -74,7 +75,7 @@ const pathOf = (repository: string): string => {
 /** Whether it is Docker Hub that says so: a 404 of a proxy in between says nothing of the repository. */
 function isHubError(response: HttpResponse): boolean {
   try {
-    return hubError.safeParse(JSON.parse(response.body.toString('utf8'))).success;
+    return hubError.safeParse(jsonIn(response.body)).success;
   } catch {
     return false;
   }

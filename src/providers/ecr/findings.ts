@@ -117,7 +117,7 @@ export async function createImageFindings(
       { client: aws.ecr, pageSize: wantsFixable ? 1000 : 1 },
       { repositoryName, imageId: { imageDigest } },
     );
-    for await (const page of pagesOf(operation, pages, ({ nextToken }) => nextToken)) {
+    for await (const page of pagesOf(operation, pages)) {
       const { imageScanFindings: found, imageScanStatus } = parsed(page, response, operation, context);
       const status = imageScanStatus?.status ? statusOf(imageScanStatus.status, words) : undefined;
       if (!status) whole = false;

@@ -200,33 +200,33 @@ function toListed(detail: ImageDetail, reading: ReadingImages): ListedImage | un
   };
 }
 
-/** A page of `DescribeImages` as far as it could be understood. */
-export interface ImagePage {
+/** Images of a page of `DescribeImages` as far as they could be understood. */
+export interface ImageRows {
   readonly images: readonly ListedImage[];
   /** Whether there are images that cannot be told from others. */
   readonly lacksImages: boolean;
 }
 
+/** As many as AWS puts on a page at most; some stand-ins put all on one. */
+const rowsAtOnce = 1000;
+
 /**
- * The images of a page of `DescribeImages`; what is odd is left out and told.
+ * The images of a page of `DescribeImages`, at most 1,000 at once; what is odd is left out and told.
  * @throws CollectError `invalid_response` when it is no page of images
  */
-export function imagesOf(page: { readonly imageDetails?: unknown }, reading: ReadingImages): ImagePage {
+export function* imagesOf(page: { imageDetails?: unknown }, reading: ReadingImages): Generator<ImageRows> {
   const { imageDetails } = page;
   if (!Array.isArray(imageDetails))
     throw new CollectError('invalid_response', 'DescribeImages was answered without a list of images');
-  const images: ListedImage[] = [];
-  let lacksImages = false;
-  for (const detail of imageDetails as unknown[]) {
-    if (typeof detail !== 'object' || detail === null) {
-      reading.odd('imageDetails', 'something that is no image');
-      continue;
-    }
-    const listed = toListed(detail as ImageDetail, reading);
-    if (listed) images.push(listed);
-    else lacksImages = true;
+  // Nothing of an answer but its images is to live on while the next one is waited for.
+  page.imageDetails = [];
+  for (let start = 0; start === 0 || start < imageDetails.length; start += rowsAtOnce) {
+    const rows: readonly unknown[] = imageDetails.slice(start, start + rowsAtOnce);
+    const details = rows.filter((row): row is ImageDetail => typeof row === 'object' && row !== null);
+    if (details.length < rows.length) reading.odd('imageDetails', 'something that is no image');
+    if (details.length === 0 && rows.length > 0)
+      throw new CollectError('invalid_response', 'DescribeImages was answered with a list of other things');
+    const images = details.flatMap((detail) => toListed(detail, reading) ?? []);
+    yield { images, lacksImages: images.length < details.length };
   }
-  if (images.length === 0 && !lacksImages && imageDetails.length > 0)
-    throw new CollectError('invalid_response', 'DescribeImages was answered with a list of other things');
-  return { images, lacksImages };
 }

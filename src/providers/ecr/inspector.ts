@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import type { ScanStatus, SeverityCounts } from '../../model.ts';
 import type { CollectContext } from '../../provider.ts';
-import { count, list, optional, text } from '../../wire.ts';
-import { pagesOf, parsed, tellOdd } from './answers.ts';
+import { count, optional, text } from '../../wire.ts';
+import { rowsOf, tellOdd } from './answers.ts';
 import type { Aws } from './client.ts';
 import { secondsOf } from './images.ts';
 import { countsOfRow, most, severityCounts, worst } from './inspector-counts.ts';
@@ -30,35 +30,25 @@ export interface Inspection {
 }
 
 /** Rows that name no image of ECR are of no use; those that name one count, whatever else they hold. */
-const aggregations = z.object({
-  responses: list(
-    'responses',
-    z.object({
-      awsEcrContainerAggregation: z.object({
-        resourceId: optional('resourceId', text),
-        imageSha: optional('imageSha', text),
-        repository: optional('repository', text),
-        inUseCount: optional('inUseCount', count),
-        severityCounts: optional('severityCounts', severityCounts),
-      }),
-    }),
-  ),
+const aggregation = z.object({
+  awsEcrContainerAggregation: z.object({
+    resourceId: optional('resourceId', text),
+    imageSha: optional('imageSha', text),
+    repository: optional('repository', text),
+    inUseCount: optional('inUseCount', count),
+    severityCounts: optional('severityCounts', severityCounts),
+  }),
 });
 
 const coverage = z.object({
-  coveredResources: list(
-    'coveredResources',
+  resourceId: optional('resourceId', text),
+  scanStatus: optional('scanStatus', z.object({ reason: optional('reason', text) })),
+  lastScannedAt: z.unknown().optional(),
+  resourceMetadata: optional(
+    'resourceMetadata',
     z.object({
-      resourceId: optional('resourceId', text),
-      scanStatus: optional('scanStatus', z.object({ reason: optional('reason', text) })),
-      lastScannedAt: z.unknown().optional(),
-      resourceMetadata: optional(
-        'resourceMetadata',
-        z.object({
-          ecrImage: optional('ecrImage', z.object({ inUseCount: optional('inUseCount', count) })),
-          ecrRepository: optional('ecrRepository', z.object({ name: optional('name', text) })),
-        }),
-      ),
+      ecrImage: optional('ecrImage', z.object({ inUseCount: optional('inUseCount', count) })),
+      ecrRepository: optional('ecrRepository', z.object({ name: optional('name', text) })),
     }),
   ),
 });
@@ -94,10 +84,6 @@ function lack(found: Found, repository: string | undefined): void {
 const isWhole = ({ broken, lacking }: Found, repository: string): boolean =>
   !broken && !lacking.has(repository);
 
-/** Rows that were left out, since they could not be understood at all; what is no row is none. */
-const hasOddRows = (rows: readonly unknown[] | undefined, understood: number): boolean =>
-  (rows ?? []).filter((row) => typeof row === 'object' && row !== null).length > understood;
-
 /** Inspector's filters take ten values each. */
 const namesPerFilter = 10;
 const equals = (value: string) => ({ comparison: 'EQUALS' as const, value });
@@ -125,28 +111,28 @@ async function readFindings(reading: Reading, names: readonly string[] | undefin
       aggregationRequest: { awsEcrContainerAggregation: names ? { repositories: names.map(equals) } : {} },
     },
   );
-  for await (const page of pagesOf(operation, pages, ({ nextToken }) => nextToken)) {
-    const { responses } = parsed(page, aggregations, operation, context);
-    if (hasOddRows(page.responses, responses.length)) found.broken = true;
-    for (const { awsEcrContainerAggregation: row } of responses) {
-      const { repository = row.repository, digest = row.imageSha } = placeOf(row.resourceId);
-      if (!repository || !digest) {
-        odd('resourceId', 'findings that name no image');
-        lack(found, repository);
-        continue;
-      }
-      const before = found.images.get(repository)?.get(digest);
-      const { severityCounts } = row;
-      const all = most(severityCounts?.all, before?.all);
-      const inUse = most(row.inUseCount, before?.inUse);
-      // A row without its counts leaves those of the image unknown.
-      const counts = severityCounts ? worst(countsOfRow(severityCounts), before?.counts) : {};
-      put(found, repository, digest, {
-        counts,
-        ...(all !== undefined && { all }),
-        ...(inUse !== undefined && { inUse }),
-      });
+  const leftOut = () => {
+    found.broken = true;
+  };
+  const rows = { operation, field: 'responses', row: aggregation, context, leftOut };
+  for await (const { awsEcrContainerAggregation: row } of rowsOf(pages, rows)) {
+    const { repository = row.repository, digest = row.imageSha } = placeOf(row.resourceId);
+    if (!repository || !digest) {
+      odd('resourceId', 'findings that name no image');
+      lack(found, repository);
+      continue;
     }
+    const before = found.images.get(repository)?.get(digest);
+    const { severityCounts } = row;
+    const all = most(severityCounts?.all, before?.all);
+    const inUse = most(row.inUseCount, before?.inUse);
+    // A row without its counts leaves those of the image unknown.
+    const counts = severityCounts ? worst(countsOfRow(severityCounts), before?.counts) : {};
+    put(found, repository, digest, {
+      counts,
+      ...(all !== undefined && { all }),
+      ...(inUse !== undefined && { inUse }),
+    });
   }
 }
 
@@ -166,30 +152,30 @@ async function readCoverage(reading: Reading, names: readonly string[] | undefin
       },
     },
   );
-  for await (const page of pagesOf(operation, pages, ({ nextToken }) => nextToken)) {
-    const { coveredResources } = parsed(page, coverage, operation, context);
-    if (hasOddRows(page.coveredResources, coveredResources.length)) covered.broken = true;
-    for (const row of coveredResources) {
-      const { scanStatus, lastScannedAt, resourceMetadata } = row;
-      const { repository = resourceMetadata?.ecrRepository?.name, digest } = placeOf(row.resourceId);
-      if (!repository || !digest) {
-        odd('resourceId', 'a scan that names no image');
-        lack(covered, repository);
-        continue;
-      }
-      const scannedAt = secondsOf(lastScannedAt, 'lastScannedAt', odd);
-      const isOddTime = scannedAt === undefined && lastScannedAt !== undefined && lastScannedAt !== null;
-      const status =
-        scanStatus?.reason && !isOddTime ? coverageOf(scanStatus.reason, scannedAt, words) : undefined;
-      if (!scanStatus?.reason) odd('scanStatus', 'no reason');
-      if (!status) covered.lacking.add(repository);
-      const inUse = resourceMetadata?.ecrImage?.inUseCount;
-      put(covered, repository, digest, {
-        ...(status && { scanStatus: status }),
-        ...(scannedAt !== undefined && { scannedAt }),
-        ...(inUse !== undefined && { inUse }),
-      });
+  const leftOut = () => {
+    covered.broken = true;
+  };
+  const rows = { operation, field: 'coveredResources', row: coverage, context, leftOut };
+  for await (const row of rowsOf(pages, rows)) {
+    const { scanStatus, lastScannedAt, resourceMetadata } = row;
+    const { repository = resourceMetadata?.ecrRepository?.name, digest } = placeOf(row.resourceId);
+    if (!repository || !digest) {
+      odd('resourceId', 'a scan that names no image');
+      lack(covered, repository);
+      continue;
     }
+    const scannedAt = secondsOf(lastScannedAt, 'lastScannedAt', odd);
+    const isOddTime = scannedAt === undefined && lastScannedAt !== undefined && lastScannedAt !== null;
+    const status =
+      scanStatus?.reason && !isOddTime ? coverageOf(scanStatus.reason, scannedAt, words) : undefined;
+    if (!scanStatus?.reason) odd('scanStatus', 'no reason');
+    if (!status) covered.lacking.add(repository);
+    const inUse = resourceMetadata?.ecrImage?.inUseCount;
+    put(covered, repository, digest, {
+      ...(status && { scanStatus: status }),
+      ...(scannedAt !== undefined && { scannedAt }),
+      ...(inUse !== undefined && { inUse }),
+    });
   }
 }
 

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { CollectContext } from '../../provider.ts';
-import { count, list, optional, text } from '../../wire.ts';
-import { pagesOf, parsed } from './answers.ts';
+import { count, optional, text } from '../../wire.ts';
+import { rowsOf } from './answers.ts';
 import type { Aws } from './client.ts';
 
 export interface Limits {
@@ -12,12 +12,7 @@ export interface Limits {
 /** https://docs.aws.amazon.com/AmazonECR/latest/userguide/service-quotas.html */
 const codes = { repositories: 'L-CFEB8E8D', imagesPerRepository: 'L-03A36CE1' } as const;
 
-const response = z.object({
-  Quotas: list(
-    'Quotas',
-    z.object({ QuotaCode: optional('QuotaCode', text), Value: optional('Value', count) }),
-  ),
-});
+const quota = z.object({ QuotaCode: optional('QuotaCode', text), Value: optional('Value', count) });
 
 /** An account's own limits change when somebody asks AWS for it: looking once an hour is enough. */
 const rememberedSeconds = 3600;
@@ -35,9 +30,9 @@ export async function readLimits(aws: Aws, context: CollectContext, registry: st
   try {
     const values = new Map<string, number>();
     const pages = paginateListServiceQuotas({ client: aws.quotas, pageSize: 100 }, { ServiceCode: 'ecr' });
-    for await (const page of pagesOf(operation, pages, ({ NextToken }) => NextToken))
-      for (const { QuotaCode, Value } of parsed(page, response, operation, context).Quotas)
-        if (QuotaCode && Value) values.set(QuotaCode, Value);
+    const rows = { operation, field: 'Quotas', row: quota, context, tokenField: 'NextToken' };
+    for await (const { QuotaCode, Value } of rowsOf(pages, rows))
+      if (QuotaCode && Value) values.set(QuotaCode, Value);
     const [repositories, imagesPerRepository] = [
       values.get(codes.repositories),
       values.get(codes.imagesPerRepository),

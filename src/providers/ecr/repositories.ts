@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import type { Practice } from '../../model.ts';
 import type { CollectContext } from '../../provider.ts';
-import { list, optional, text } from '../../wire.ts';
-import { pagesOf, parsed } from './answers.ts';
+import { optional, text } from '../../wire.ts';
+import { rowsOf } from './answers.ts';
 import type { Aws } from './client.ts';
 import { nameOf } from './errors.ts';
 import type { Scanning } from './scanning.ts';
@@ -25,30 +25,25 @@ const repository = z.object({
 });
 export type Repository = z.infer<typeof repository>;
 
-const response = z.object({ repositories: list('repositories', repository) });
 const operation = 'DescribeRepositories';
+const field = 'repositories';
 
-/** A page of the listing. */
-export interface RepositoryPage {
-  readonly repositories: readonly Repository[];
-  /** How many entries are no repositories that can be read, since they lack a name for example. */
-  readonly odd: number;
-}
-
-/** All repositories, page by page; each once. */
-export async function* listRepositories(aws: Aws, context: CollectContext): AsyncGenerator<RepositoryPage> {
+/**
+ * All repositories; each once.
+ * @param leftOut told of entries that are no repositories that can be read, since they lack a name for example
+ */
+export async function* listRepositories(
+  aws: Aws,
+  context: CollectContext,
+  leftOut: (entries: number) => void,
+): AsyncGenerator<Repository> {
   const { paginateDescribeRepositories } = await import('@aws-sdk/client-ecr');
-  const seen = new Set<string>();
+  const names = new Set<string>();
   const pages = paginateDescribeRepositories({ client: aws.ecr, pageSize: 1000 }, {});
-  for await (const page of pagesOf(operation, pages, ({ nextToken }) => nextToken)) {
-    const { repositories } = parsed(page, response, operation, context);
-    const fresh = repositories.filter(({ repositoryName }) => {
-      const isNew = !seen.has(repositoryName);
-      seen.add(repositoryName);
-      return isNew;
-    });
-    const rows = (page.repositories ?? []).filter((row) => typeof row === 'object' && row !== null);
-    yield { repositories: fresh, odd: rows.length - repositories.length };
+  for await (const row of rowsOf(pages, { operation, field, row: repository, context, leftOut })) {
+    if (names.has(row.repositoryName)) continue;
+    names.add(row.repositoryName);
+    yield row;
   }
 }
 
@@ -64,7 +59,10 @@ export async function findRepositories(
   async function ask(repositoryNames: string[]): Promise<void> {
     try {
       const answer = await aws.ecr.send(new DescribeRepositoriesCommand({ repositoryNames }));
-      found.push(...parsed(answer, response, operation, context).repositories);
+      const page = (async function* () {
+        yield answer;
+      })();
+      for await (const row of rowsOf(page, { operation, field, row: repository, context })) found.push(row);
     } catch (error) {
       if (nameOf(error) !== 'RepositoryNotFoundException') throw error;
       // One that does not exist refuses all of them.

@@ -2,6 +2,7 @@ import type { DescribeImagesCommandOutput } from '@aws-sdk/client-ecr';
 import pMap from 'p-map';
 import type { Image, Observation } from '../../model.ts';
 import type { CollectContext } from '../../provider.ts';
+import { createYielder } from '../../yielding.ts';
 import { pagesOf, tellOdd } from './answers.ts';
 import { type Bounded, createBounded } from './bounded.ts';
 import type { Aws } from './client.ts';
@@ -94,6 +95,7 @@ export async function* readRepository(scope: Scope, repository: Repository): Asy
   const { context, words, scanning, inspection, fullest } = scope;
   const name = repository.repositoryName;
   const bounded = createBounded(context.images);
+  const pause = createYielder();
   const unread = createUnread();
   /** When each image was pushed. */
   const listed = new Map<string, number | undefined>();
@@ -135,14 +137,12 @@ export async function* readRepository(scope: Scope, repository: Repository): Asy
         odd(at, problem);
       },
     };
-    for await (const page of pagesOf(operation, scope.describeImages(name), ({ nextToken }) => nextToken)) {
-      const { images: rows, lacksImages } = imagesOf(page, reading);
-      unread.rows ||= lacksImages;
-      const images = rows.map(observe);
-      // Nothing of an answer but its images is to live on while the next one is waited for.
-      page.imageDetails = [];
-      yield { type: 'images', repository: name, images };
-    }
+    for await (const page of pagesOf(operation, scope.describeImages(name)))
+      for (const rows of imagesOf(page, reading)) {
+        unread.rows ||= rows.lacksImages;
+        yield { type: 'images', repository: name, images: rows.images.map(observe) };
+        await pause();
+      }
     const read = await readManifests(scope, name, unread, bounded);
     if (read.length > 0) yield { type: 'images', repository: name, images: read };
     const scanned = await readScans(

@@ -91,7 +91,7 @@ export function createDistribution(client: ScopedClient, endpoint: string, memor
       });
       if (isUnknown(response)) return undefined;
       if (response.status === 304 && known !== undefined) return { digest: known };
-      return { digest: digestOf(response), document: response };
+      return { digest: await digestOf(response), document: response };
     },
     async manifest(repository, digest) {
       const response = await client.request({
@@ -127,8 +127,8 @@ function isUnknown(response: HttpResponse): boolean {
   throw notOfARegistry(response.url);
 }
 
-function verified(response: HttpResponse, digest: string): Document {
-  if (matchesDigest(response.body, digest) !== false) return response;
+async function verified(response: HttpResponse, digest: string): Promise<Document> {
+  if ((await matchesDigest(response.body, digest)) !== false) return response;
   throw new CollectError(
     'invalid_response',
     `${response.url.origin}${response.url.pathname} answered something else than its digest names`,
@@ -139,7 +139,7 @@ function verified(response: HttpResponse, digest: string): Document {
  * The digest of a manifest that was asked for by its tag. What the registry says is taken where the bytes agree: the
  * bytes are what is stored.
  */
-function digestOf(response: HttpResponse): string {
+async function digestOf(response: HttpResponse): Promise<string> {
   try {
     parseManifest(response);
   } catch (cause) {
@@ -147,7 +147,8 @@ function digestOf(response: HttpResponse): string {
     throw new CollectError('invalid_response', `${origin}${pathname} answered no manifest`, { cause });
   }
   const named = response.header('docker-content-digest') ?? '';
-  if (isDigest(named) && (matchesDigest(response.body, named) !== false || isSchema1(response))) return named;
+  if (isDigest(named) && (isSchema1(response) || (await matchesDigest(response.body, named)) !== false))
+    return named;
   return `sha256:${createHash('sha256').update(response.body).digest('hex')}`;
 }
 

@@ -95,9 +95,14 @@ async function describeIndex(
   let absent = 0;
   let named = record.incomplete !== true;
   // What is not read is listed all the same: the size of the index is then unknown, and not too small.
-  if (depth >= deepest || children.length > mostChildren)
+  if (depth >= deepest || children.length > mostChildren) {
     platforms.push(...children.map((child) => child.digest));
-  else
+    scope.context.tell(
+      `unread platforms ${digest}`,
+      { repository: scope.repository, digest, platforms: children.length },
+      `an index lists more than ${mostChildren} manifests, or indexes within indexes: they are not read, and its size and time are unknown`,
+    );
+  } else
     for (const child of children) {
       const read = await describe(scope, child.digest, { depth: depth + 1 });
       if (read === 'gone') {

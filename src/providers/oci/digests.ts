@@ -18,6 +18,8 @@ export interface Digests {
    * another manifest names. Also accounts its blobs to the registry's storage.
    */
   manifest(attempts: Attempts, wanted: Wanted): Promise<Attempt<ManifestRecord | 'gone'>>;
+  /** Whether a manifest was read before, here or in another repository. */
+  remembers(digest: string): boolean;
   config(attempts: Attempts, repository: string, digest: string): Promise<Attempt<ConfigRecord>>;
   /** Undefined for a report that says nothing of vulnerabilities; `odd` for one that cannot be understood. */
   report(
@@ -116,7 +118,7 @@ export function createDigests(client: Distribution, context: CollectContext): Di
       });
     },
     async report(attempts, repository, digest, reportForm) {
-      const key = `report/${form} ${digest}`;
+      const key = `report/${form} ${reportForm} ${digest}`;
       const noted = (value: Report | OddReport | null): Report | undefined | 'odd' => {
         if (value === null) return undefined;
         if (!('odd' in value)) return value;
@@ -139,6 +141,7 @@ export function createDigests(client: Distribution, context: CollectContext): Di
         return noted(report);
       });
     },
+    remembers: (digest) => memory.get(`manifest/${form} ${digest}`) !== undefined,
     storageBytes: () => (Number.isSafeInteger(storage) ? storage : undefined),
     incomplete() {
       storage = undefined;

@@ -1,8 +1,8 @@
 import { z } from 'zod';
+import { parseJson } from '../../http/parse.ts';
 import { type Document, jsonOf, type ReportForm } from '../../images/manifest.ts';
 import type { Findings } from '../../model.ts';
-import { optional, pastTime, wholeList } from '../../wire.ts';
-import { parseEach } from './parse-each.ts';
+import { eachElement, optional, pastTime, wholeList } from '../../wire.ts';
 import { parseSarif } from './sarif.ts';
 import { countFindings, type Finding, severityOfScore, severityOfWord } from './severity.ts';
 
@@ -63,25 +63,24 @@ function fromRatings(ratings: readonly { readonly score?: string | number | unde
   return { severity: value === undefined ? 'UNKNOWN' : severityOfScore(value) };
 }
 
-async function scannerFindings(result: unknown): Promise<Finding[]> {
+/** The findings of a scanner's report, one after the other. */
+async function* scannerFindings(result: unknown): AsyncGenerator<Finding> {
   // https://github.com/in-toto/attestation/blob/main/spec/predicates/vuln.md
   if (Array.isArray(result))
-    return (await parseEach(result, ratedFinding)).map(({ severity }) => fromRatings(severity ?? []));
-  if (typeof result === 'object' && result !== null && 'matches' in result) {
-    const matches = grype.parse(result).matches ?? [];
-    return (await parseEach(matches, grypeFinding)).map(({ vulnerability }) => ({
-      severity: fromWord(vulnerability.severity),
-      fixable: vulnerability.fix?.state === 'fixed',
-    }));
-  }
-  const found = (trivy.parse(result).Results ?? []).flatMap((target) => target.Vulnerabilities ?? []);
-  return (await parseEach(found, trivyFinding)).map((vulnerability) => ({
-    severity: fromWord(vulnerability.Severity),
-    fixable: (vulnerability.FixedVersion ?? '') !== '',
-  }));
+    for await (const { severity } of eachElement(ratedFinding, result)) yield fromRatings(severity ?? []);
+  else if (typeof result === 'object' && result !== null && 'matches' in result)
+    for await (const { vulnerability } of eachElement(grypeFinding, grype.parse(result).matches ?? []))
+      yield { severity: fromWord(vulnerability.severity), fixable: vulnerability.fix?.state === 'fixed' };
+  else
+    for (const target of trivy.parse(result).Results ?? [])
+      for await (const { Severity, FixedVersion = '' } of eachElement(
+        trivyFinding,
+        target.Vulnerabilities ?? [],
+      ))
+        yield { severity: fromWord(Severity), fixable: FixedVersion !== '' };
 }
 
-const envelope = z.object({ payload: z.base64() });
+const envelope = z.object({ payload: z.string() });
 const bundle = z.object({ dsseEnvelope: envelope });
 const statement = z.object({
   predicate: z.object({
@@ -91,19 +90,19 @@ const statement = z.object({
 });
 
 /** A statement comes bare, in a DSSE envelope (cosign's `.att`), or in that within a sigstore bundle. */
-function unwrap(json: unknown): unknown {
+async function unwrap(json: unknown): Promise<unknown> {
   const wrapped = bundle.safeParse(json).data?.dsseEnvelope ?? envelope.safeParse(json).data;
-  return wrapped ? JSON.parse(Buffer.from(wrapped.payload, 'base64').toString('utf8')) : json;
+  return wrapped ? parseJson(Buffer.from(wrapped.payload, 'base64'), 'the payload of an attestation') : json;
 }
 
 /** https://github.com/sigstore/cosign/blob/main/specs/COSIGN_VULN_ATTESTATION_SPEC.md */
 async function parseStatement(json: unknown): Promise<Report> {
-  const { predicate } = statement.parse(unwrap(json));
+  const { predicate } = statement.parse(await unwrap(json));
   const scannedAt = predicate.metadata?.scanFinishedOn;
   const { result } = predicate.scanner;
   return {
     // in-toto's own list of ratings, unlike the scanners' reports, does not tell what is fixed.
-    findings: countFindings(await scannerFindings(result), !Array.isArray(result)),
+    findings: await countFindings(scannerFindings(result), !Array.isArray(result)),
     scannedAt,
   };
 }
@@ -119,7 +118,7 @@ export async function parseReport(form: ReportForm, document: Document): Promise
   const report = await parseSarif(json);
   return (
     report && {
-      findings: countFindings(report.findings, false),
+      findings: await countFindings(report.findings, false),
       scannedAt: report.scannedAt,
     }
   );

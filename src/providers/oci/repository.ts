@@ -10,7 +10,15 @@ import { byAge, type Described, describe, hasNoSecret } from './describe.ts';
 import type { Digests } from './digests.ts';
 import type { Attempts, Failing, Unread } from './failing.ts';
 import type { Referrers } from './referrers.ts';
-import { createStillListed, type Look, lookUp, possibleTags, type StillListed, thingOf } from './tagged.ts';
+import {
+  createStillListed,
+  type Look,
+  lookUp,
+  lookUpImages,
+  possibleTags,
+  type StillListed,
+  thingOf,
+} from './tagged.ts';
 import type { TagResolver } from './tags.ts';
 
 /** What reading one repository needs; lives for one cycle. */
@@ -225,7 +233,7 @@ export async function* readRepository(scope: Scope, repository: string): AsyncGe
   const reading: Reading = { ...scope, repository, stillListed, attempts };
   let contents: Contents;
   try {
-    contents = await readContents(reading, await lookUp(reading, imageTags));
+    contents = await readContents(reading, await lookUpImages(reading, imageTags));
   } finally {
     attempts.end();
   }

@@ -1,7 +1,6 @@
 import { z } from 'zod';
 import type { Severity } from '../../model.ts';
-import { list, longText, optional, pastTime, wholeList } from '../../wire.ts';
-import { parseEach } from './parse-each.ts';
+import { eachElement, list, longText, optional, pastTime, wholeList } from '../../wire.ts';
 import { type Finding, severityOfScore, severityOfWord } from './severity.ts';
 
 /** The part of a text that may name a severity; scanners write long descriptions. */
@@ -126,15 +125,19 @@ export async function parseSarif(json: unknown): Promise<SarifReport | undefined
   const findings: Finding[] = [];
   let scannedAt: number | undefined;
   for (const { tool, results, invocations } of about) {
-    const rules = await parseEach(tool.driver.rules ?? [], rule);
-    const others = (tool.extensions ?? []).flatMap((extension) => extension.rules ?? []);
-    const byId = new Map([...rules, ...(await parseEach(others, rule))].map((one) => [one.id, one]));
-    for (const finding of await parseEach(results ?? [], result)) {
+    const rules: Rule[] = [];
+    const rulesById = new Map<string | undefined, Rule>();
+    for (const { rules: some } of [tool.driver, ...(tool.extensions ?? [])])
+      for await (const parsed of eachElement(rule, some ?? [])) {
+        if (some === tool.driver.rules) rules.push(parsed);
+        rulesById.set(parsed.id, parsed);
+      }
+    for await (const finding of eachElement(result, results ?? [])) {
       if ((finding.kind ?? 'fail') !== 'fail' || (finding.suppressions ?? []).length > 0) continue;
       const id = finding.ruleId ?? finding.rule?.id;
       const index = finding.ruleIndex ?? finding.rule?.index ?? -1;
-      const found = (id === undefined ? undefined : byId.get(id)) ?? rules[index];
-      if (isVulnerability(found)) findings.push({ severity: severityOf(finding, found) });
+      const broken = (id === undefined ? undefined : rulesById.get(id)) ?? rules[index];
+      if (isVulnerability(broken)) findings.push({ severity: severityOf(finding, broken) });
     }
     for (const { endTimeUtc } of invocations ?? []) scannedAt = endTimeUtc ?? scannedAt;
   }

@@ -35,12 +35,15 @@ export function severityOfScore(score: number): Severity {
 }
 
 /** Counts by severity. A report counts every severity, hence those without a finding are 0. */
-export function countFindings(findings: readonly Finding[], saysFixable: boolean): Findings {
+export async function countFindings(
+  findings: Iterable<Finding> | AsyncIterable<Finding>,
+  saysFixable: boolean,
+): Promise<Findings> {
   const zero = () =>
     Object.fromEntries(severities.map((severity) => [severity, 0])) as Record<Severity, number>;
   const counts = zero();
   const fixable = zero();
-  for (const finding of findings) {
+  for await (const finding of findings) {
     counts[finding.severity] += 1;
     if (finding.fixable) fixable[finding.severity] += 1;
   }

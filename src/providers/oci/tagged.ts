@@ -70,6 +70,29 @@ export async function lookUp(
   );
 }
 
+/** Finds what the tags of images name. Where all of them name the same, that is checked. */
+export async function lookUpImages(
+  scope: Parameters<typeof lookUp>[0],
+  tags: readonly string[],
+): Promise<readonly Look[]> {
+  const looks = await lookUp(scope, tags);
+  const named = looks.filter((look) => 'tagged' in look);
+  const digest = named[0]?.tagged.digest;
+  const isShared = named.every(({ tagged }) => !tagged.document && tagged.digest === digest);
+  if (digest === undefined || !isShared) return looks;
+  const { context, repository } = scope;
+  try {
+    const names = named.map(({ tag }) => tag);
+    if (await scope.tags.confirm(repository, digest, names)) return looks;
+  } catch (error) {
+    // What cannot be read now is read, and fails, as part of the repository.
+    context.signal.throwIfAborted();
+    context.log.debug({ repository, err: error }, 'the digest that all tags name could not be checked');
+    return looks;
+  }
+  return lookUp(scope, tags);
+}
+
 /** The tags of a list; what stands there and can be none is told and left out. */
 export function possibleTags(
   context: CollectContext,
