@@ -63,6 +63,12 @@ function fromRatings(ratings: readonly { readonly score?: string | number | unde
   return { severity: value === undefined ? 'UNKNOWN' : severityOfScore(value) };
 }
 
+async function* trivyFindings(result: unknown): AsyncGenerator<Finding> {
+  for (const target of trivy.parse(result).Results ?? [])
+    for await (const finding of eachElement(trivyFinding, target.Vulnerabilities ?? []))
+      yield { severity: fromWord(finding.Severity), fixable: (finding.FixedVersion ?? '') !== '' };
+}
+
 /** The findings of a scanner's report, one after the other. */
 async function* scannerFindings(result: unknown): AsyncGenerator<Finding> {
   // https://github.com/in-toto/attestation/blob/main/spec/predicates/vuln.md
@@ -71,13 +77,7 @@ async function* scannerFindings(result: unknown): AsyncGenerator<Finding> {
   else if (typeof result === 'object' && result !== null && 'matches' in result)
     for await (const { vulnerability } of eachElement(grypeFinding, grype.parse(result).matches ?? []))
       yield { severity: fromWord(vulnerability.severity), fixable: vulnerability.fix?.state === 'fixed' };
-  else
-    for (const target of trivy.parse(result).Results ?? [])
-      for await (const { Severity, FixedVersion = '' } of eachElement(
-        trivyFinding,
-        target.Vulnerabilities ?? [],
-      ))
-        yield { severity: fromWord(Severity), fixable: FixedVersion !== '' };
+  else yield* trivyFindings(result);
 }
 
 const envelope = z.object({ payload: z.string() });
