@@ -20,6 +20,7 @@ import { repositoryOf } from './registry-auth/scope.ts';
 export { parseChallenges } from './registry-auth/challenge.ts';
 export { basicHeader, type Credentials, credentialsOf } from './registry-auth/credentials.ts';
 export { type DockerConfig, openDockerConfig } from './registry-auth/docker-config.ts';
+export { lifetimeSeconds } from './registry-auth/lifetime.ts';
 export { CredentialsRefused } from './registry-auth/proof.ts';
 export { catalogScope, pullScope } from './registry-auth/scope.ts';
 export { parseToken } from './registry-auth/token-server.ts';

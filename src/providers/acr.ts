@@ -7,7 +7,9 @@ import { readSideBySide } from '../side-by-side.ts';
 import { type Access, createAccess, loginServerOf } from './acr/access.ts';
 import { groupedAssessments } from './acr/findings.ts';
 import { findRegistries } from './acr/management.ts';
+import { createRegistry, type Registry } from './acr/registry.ts';
 import { readRepository } from './acr/repository.ts';
+import { createResourceGraph } from './acr/resource-graph.ts';
 import { asksAzure, readSurroundings } from './acr/surroundings.ts';
 
 const text = (description: string) => z.string().min(1).describe(description);
@@ -88,22 +90,21 @@ type Options = z.infer<typeof options>;
 async function* repositories(
   given: Options,
   access: Access,
+  registry: Registry,
   context: CollectContext,
 ): AsyncGenerator<string> {
   // An event may name what the configuration does not.
   const named = context.only?.filter((name) => given.names?.includes(name) ?? true) ?? given.names;
   if (named) {
     const wanted = named.filter((name) => context.wants(name));
-    access.tokens.announce(wanted);
+    if (!context.only) access.client.announce(wanted);
     yield* wanted;
     return;
   }
-  const seen = new Set<string>();
   try {
-    for await (const page of (await access.registry()).catalog()) {
-      const wanted = page.filter((name) => !seen.has(name) && context.wants(name));
-      for (const name of wanted) seen.add(name);
-      access.tokens.announce(wanted);
+    for await (const page of registry.catalog()) {
+      const wanted = page.filter((name) => context.wants(name));
+      access.client.announce(wanted);
       yield* wanted;
     }
   } catch (error) {
@@ -119,7 +120,7 @@ async function* repositories(
 
 async function placesOf(given: Options, context: PlacesContext): Promise<readonly Place<Options>[]> {
   const { subscriptions, ...rest } = given;
-  const found = await findRegistries(await createAccess(given, context).graph(), {
+  const found = await findRegistries(createResourceGraph(await createAccess(given, context).azure()), {
     ...(Array.isArray(subscriptions) && { subscriptions }),
   });
   if (found.length === 0)
@@ -194,14 +195,18 @@ export const acr = defineProvider<typeof options>({
     for (const capability of unasked)
       if (!surroundings || (capability === 'findings' && given.findings?.source === 'none'))
         context.absent(capability);
-    // Whoever waits for it is told; nobody may.
+    // Its failure is thrown where it is waited for, which a failing poll never comes to.
     surroundings?.catch(() => {});
-    const registry = await access.registry();
-    yield* readSideBySide(context, repositories(given, access, context), async function* (repository) {
-      const known = await surroundings;
-      const scope = { context, registry, practices: known?.practices ?? {}, findings: known?.findings };
-      yield* readRepository(scope, repository);
-    });
+    const registry = await createRegistry({ ...access, signal: context.signal });
+    yield* readSideBySide(
+      context,
+      repositories(given, access, registry, context),
+      async function* (repository) {
+        const known = await surroundings;
+        const scope = { context, registry, practices: known?.practices ?? {}, findings: known?.findings };
+        yield* readRepository(scope, repository);
+      },
+    );
     const known = await surroundings;
     for (const [capability, error] of known?.failures ?? []) context.degraded(capability, error);
     if (known) yield { type: 'identity', identity: { host: access.loginServer, ...known.identity } };

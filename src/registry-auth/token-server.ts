@@ -4,6 +4,7 @@ import { CollectError } from '../errors.ts';
 import { jsonIn } from '../http/parse.ts';
 import { type HttpClient, type HttpResponse, largestAnswer, shown } from '../http.ts';
 import { basicHeader, type Credentials } from './credentials.ts';
+import { lifetimeSeconds } from './lifetime.ts';
 import type { Token } from './tokens.ts';
 
 /** Where a registry sends its clients for tokens, as its challenge names it: text that anyone may send. */
@@ -104,9 +105,11 @@ const tokenAnswer = z.record(z.string(), z.unknown());
 const isToken = (value: unknown): value is string =>
   typeof value === 'string' && value.length <= 65_536 && /^[\x21-\x7e]+$/.test(value);
 
-function secondsOf(value: unknown): number {
-  const seconds = typeof value === 'string' && /^\d+$/.test(value) ? Number(value) : value;
-  return typeof seconds === 'number' && seconds > 0 ? Math.min(seconds, mostSeconds) : usualSeconds;
+/** As the answer says, or else the token itself, as Azure's do. */
+function secondsOf(expiresIn: unknown, token: string, date: string | undefined): number {
+  const said = typeof expiresIn === 'string' && /^\d+$/.test(expiresIn) ? Number(expiresIn) : expiresIn;
+  const seconds = typeof said === 'number' && said > 0 ? said : lifetimeSeconds(token, date);
+  return seconds !== undefined && seconds > 0 ? Math.min(seconds, mostSeconds) : usualSeconds;
 }
 
 /**
@@ -127,7 +130,7 @@ export function parseToken(response: HttpResponse): { readonly value: string; re
   }
   const { token, access_token, expires_in } = answer;
   const value = [token, access_token].find(isToken);
-  if (value !== undefined) return { value, seconds: secondsOf(expires_in) };
+  if (value !== undefined) return { value, seconds: secondsOf(expires_in, value, response.header('date')) };
   if (token || access_token) throw somethingElse();
   throw new CollectError('auth', `${shown(response.url)} answered without a token: check the credentials`);
 }

@@ -11,6 +11,7 @@ import { startAcrSimulator } from '../simulators/acr.ts';
 import { startResourceManager } from '../simulators/azure-resource-manager.ts';
 import { startEntraId } from '../simulators/entra-id.ts';
 import { createEstate } from '../simulators/estate.ts';
+import { contentFamilies } from '../simulators/estate-truth.ts';
 import { azureFixture, down, told, unhurried } from '../support/azure.ts';
 import { type RunningLoop, runLoop } from '../support/running-loop.ts';
 import { certificate } from '../support/web.ts';
@@ -61,30 +62,20 @@ async function own(registry: object, settings: Readonly<Record<string, unknown>>
 }
 
 describe("the registry's own credentials", () => {
-  test('user and password are sent as they are: no token is asked for', async () => {
+  test('user and password are exchanged for tokens, as docker does', async () => {
     const { simulator, running } = await own(
       {},
       { auth: { username: 'prod', passwordFile: file('password', 's3cret-Admin-Passw0rd\n') } },
     );
     await running.poll();
+    expect(await failures(running)).toEqual([]);
     expect(await running.value('repositories')).toBe(4);
-    expect(simulator.requests.get('token')).toBeUndefined();
+    expect(simulator.requests.get('token')).toBeGreaterThan(0);
     expect(simulator.requests.get('exchange')).toBeUndefined();
     // What Azure's own services know is not asked for, so that it is neither up nor down.
     expect(
       (await running.lines('capability_up')).map((line) => /"(\w+)"/.exec(line)?.[1]).toSorted(),
     ).toEqual(['images', 'practices', 'push_times', 'repositories', 'signatures', 'sizes']);
-  });
-
-  test('where they are taken in exchange for a token only, they are exchanged', async () => {
-    const { simulator, running } = await own(
-      { takesBasic: false },
-      { auth: { username: 'prod', password: 's3cret-Admin-Passw0rd' } },
-    );
-    await running.poll();
-    expect(await failures(running)).toEqual([]);
-    expect(await running.value('repositories')).toBe(4);
-    expect(simulator.requests.get('token')).toBeGreaterThan(0);
   });
 
   test('a wrong password is refused, and never told', async () => {
@@ -320,15 +311,21 @@ describe('one entry for all registries of subscriptions', () => {
   });
 });
 
-test('a next page on another origin gets no token', async () => {
+test('a next page on another origin is read at the registry itself, which alone gets a token', async () => {
   const elsewhere = await startAcrSimulator({
     estate: createEstate({ seed: 3, repositories: 4, now: 1_795_000_000 }),
     accepts: () => true,
   });
   open.push(elsewhere);
-  const { running } = await start({ seed: 3, registry: { pageSize: 2, nextOrigin: elsewhere.url } });
+  const { azure, running } = await start({ seed: 3, registry: { pageSize: 2, nextOrigin: elsewhere.url } });
   await running.poll();
-  expect(await failures(running)).toEqual(['poll_failures_total{reason="pagination"} 1']);
+  expect(await failures(running)).toEqual([]);
+  expect((await running.lines(...contentFamilies)).toSorted()).toEqual(
+    azure
+      .truth()
+      .filter((line) => contentFamilies.some((family) => line.startsWith(`${family}{`)))
+      .toSorted(),
+  );
   expect(elsewhere.requests.size).toBe(0);
 });
 

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { expect, test } from 'vitest';
 import { listed } from '../../src/providers/acr/manifests.ts';
 import type { WireManifest } from '../simulators/acr-estate.ts';
-import { azureFixture, down } from '../support/azure.ts';
+import { azureFixture, down, told } from '../support/azure.ts';
 
 const { start } = azureFixture();
 const digestOf = (bytes: Buffer | string) => `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
@@ -189,12 +189,19 @@ test('an artifact that is no manifest anyone knows is something else, and no sig
   expect(await down(running)).toEqual([]);
 });
 
-test('bytes that do not have the digest that was asked for are not believed', async () => {
+test('bytes that do not have the digest that was asked for are not believed: what they are is unknown', async () => {
   const bytes = Buffer.from(JSON.stringify({ mediaType: oci, config: { mediaType: ociConfig } }));
-  const { running } = await exposed([
+  const { lines, azure, running } = await exposed([
+    { entry: image('plain', { tags: ['v1'] }) },
     { entry: entry('another', { mediaType: oci, configMediaType: 'application/x-odd' }), bytes },
   ]);
-  expect(await down(running)).toEqual(['signatures']);
+  await running.poll();
+  expect(lines).toContain('repository_images{state="tagged"} 1');
+  expect(lines.some((line) => line.startsWith('repository_signed_images'))).toBe(false);
+  expect(await down(running)).toEqual([]);
+  expect(told(running, 'a manifest cannot be read')).toHaveLength(1);
+  // It is not asked for at every poll.
+  expect(azure.registry.requests.get('manifest')).toBe(1);
 });
 
 const hex = 'ab'.repeat(32);

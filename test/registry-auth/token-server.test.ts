@@ -7,13 +7,24 @@ import type { HttpResponse } from '../../src/http.ts';
 import { oci } from '../../src/providers/oci.ts';
 import { tokenServerUrl } from '../../src/registry-auth/token-server.ts';
 import { parseToken } from '../../src/registry-auth.ts';
+import { makeJwt } from '../simulators/jwt.ts';
 import { tempDir } from '../support/programs.ts';
 import { atEnd, basic, challenge, registryClient, robot, site } from '../support/registry-site.ts';
 import { runLoop } from '../support/running-loop.ts';
 import { certificate } from '../support/web.ts';
 
+const answered = '2026-09-10T06:44:47Z';
 const answer = (body: string) =>
-  ({ url: new URL('https://auth.example.com/token?secret'), body: Buffer.from(body) }) as HttpResponse;
+  ({
+    url: new URL('https://auth.example.com/token?secret'),
+    body: Buffer.from(body),
+    header: (name: string) => (name === 'date' ? new Date(answered).toUTCString() : undefined),
+  }) as HttpResponse;
+/** A token that is good for an hour, as Azure's are: `iat` lies a quarter of an hour back. */
+const jwt = (claims: object) => {
+  const at = Date.parse(answered) / 1000;
+  return makeJwt({ iat: at - 900, exp: at + 3_600, ...claims });
+};
 
 describe('answers', () => {
   test.each<[string, object, { value: string; seconds: number }]>([
@@ -35,6 +46,22 @@ describe('answers', () => {
     ['no lifetime at all', { token: 't', expires_in: 'soon', issued_at: 7 }, { value: 't', seconds: 60 }],
     ['a negative lifetime', { token: 't', expires_in: -1 }, { value: 't', seconds: 60 }],
     ['a lifetime of ages', { token: 't', expires_in: 1e308 }, { value: 't', seconds: 86_400 }],
+    [
+      'a lifetime that the token alone says, by the clock of the server',
+      { access_token: jwt({}) },
+      { value: jwt({}), seconds: 3_600 },
+    ],
+    [
+      'another lifetime than the token says',
+      { token: jwt({}), expires_in: 300 },
+      { value: jwt({}), seconds: 300 },
+    ],
+    [
+      'a token that says something odd of its life',
+      { token: jwt({ exp: 'soon' }) },
+      { value: jwt({ exp: 'soon' }), seconds: 60 },
+    ],
+    ['a token that has expired', { token: jwt({ exp: 1 }) }, { value: jwt({ exp: 1 }), seconds: 60 }],
     ['a lifetime that is a list', { token: 't', expires_in: [300] }, { value: 't', seconds: 60 }],
     [
       'a token of another type beside a good one',

@@ -72,6 +72,7 @@ const backdated = 900;
 
 function route(_method: string, path: string) {
   if (path === '/acr/v1/_catalog') return { operation: 'catalog' };
+  if (path === '/v2/') return { operation: 'version' };
   if (path === '/oauth2/exchange') return { operation: 'exchange' };
   if (path === '/oauth2/token') return { operation: 'token' };
   const [, record] = /^\/acr\/v1\/(.+)\/_manifests\/[^/]+$/.exec(path) ?? [];
@@ -165,7 +166,7 @@ export async function startAcrSimulator(options: AcrSimulatorOptions): Promise<A
         [{ Type: type, Name: rest.slice(0, -1).join(':'), Action: rest.at(-1) }],
       ),
       {
-        'www-authenticate': `Bearer realm="https://${simulator.loginServer}/oauth2/token",service="${simulator.loginServer}",scope="${scope}"${problem}`,
+        'www-authenticate': `Bearer realm="https://${simulator.loginServer}/oauth2/token",service="${simulator.loginServer}"${scope && `,scope="${scope}"`}${problem}`,
       },
     );
     return false;
@@ -191,7 +192,9 @@ export async function startAcrSimulator(options: AcrSimulatorOptions): Promise<A
     if (form.get('service') !== simulator.loginServer || scopes.length === 0)
       return send(400, error('BAD_REQUEST', 'service and scope are required'));
     let anonymous = false;
-    if (method === 'GET') {
+    // Docker's client asks so without credentials too.
+    if (method === 'GET' && authorization === undefined) anonymous = true;
+    else if (method === 'GET') {
       if (authorization !== basic) return send(401, error('UNAUTHORIZED', 'authentication required'));
     } else if (form.get('grant_type') === 'password' && !form.get('refresh_token')) anonymous = true;
     else if (form.get('grant_type') !== 'refresh_token')
@@ -305,6 +308,10 @@ export async function startAcrSimulator(options: AcrSimulatorOptions): Promise<A
       if (operation === 'exchange') return exchange(exchanged);
       if (operation === 'token') return token(exchanged);
       if (exchanged.method !== 'GET') return send(405, error('UNSUPPORTED', 'method not allowed'));
+      if (operation === 'version') {
+        if (authorized(exchanged, '')) send(200, {});
+        return;
+      }
       if (operation === 'catalog') {
         if (!authorized(exchanged, 'registry:catalog:*')) return;
         const found = page(exchanged, [...estate.repositories.keys()].sort(), (name) => name);

@@ -1,15 +1,11 @@
-import { CollectError } from '../../errors.ts';
 import type { HttpResponse, Judgement } from '../../http.ts';
 import type { PlacesContext } from '../../provider.ts';
-import { basicHeader } from '../../registry-auth.ts';
 import type { Secret } from '../../secret.ts';
-import { type Cloud, type CloudName, cloudOf } from './clouds.ts';
-import { createCredential, type TokenCredential } from './credential.ts';
-import { createManagement, type Location, type Management } from './management.ts';
-import { createRegistry, type Registry } from './registry.ts';
-import { createResourceGraph, type ResourceGraph } from './resource-graph.ts';
-import { createTokens, type Tokens } from './tokens.ts';
-import { type AzureHttpClient, createTransport, type Transport } from './transport.ts';
+import { type Azure, createAzure } from './azure.ts';
+import { type CloudName, cloudOf } from './clouds.ts';
+import { createCredential, type EntraCredential } from './credential.ts';
+import { type AcrClient, createAcrClient } from './registry-client.ts';
+import { createSdkTransport } from './sdk.ts';
 
 /** The settings that say where to go and as whom. */
 export interface AccessSettings {
@@ -26,21 +22,20 @@ export interface AccessSettings {
   readonly anonymous?: boolean | undefined;
 }
 
-/** The clients of one poll, each made when it is needed. */
+/** The clients of one poll. */
 export interface Access {
   readonly loginServer: string;
-  readonly tokens: Tokens;
-  registry(): Promise<Registry>;
-  graph(): Promise<ResourceGraph>;
-  management(location: Location): Promise<Management>;
+  readonly endpoint: URL;
+  readonly client: AcrClient;
+  /** Azure's management API; asks for an identity when it is used. */
+  azure(): Promise<Azure>;
 }
 
-/** What lives as long as the loop: the SDKs' credential and the registry's tokens. */
+/** What lives as long as the loop: the credential, which keeps its tokens itself. */
 interface Kept {
-  transport: Transport | undefined;
-  readonly httpClient: AzureHttpClient;
-  credential: { readonly secret: string | undefined; readonly made: Promise<TokenCredential> } | undefined;
-  tokens: Tokens | undefined;
+  /** Sends the credential's requests through the client of the current poll. */
+  send: Parameters<typeof createSdkTransport>[0];
+  credential: { readonly secret: string | undefined; readonly made: Promise<EntraCredential> } | undefined;
 }
 
 /** The registry's own name, by which the SDK and the tokens know it; empty for an entry of many registries. */
@@ -73,30 +68,15 @@ function advice({ auth, anonymous }: AccessSettings): string {
   return `check that the identity has ${roles}`;
 }
 
-function keptOf(context: PlacesContext): Kept {
-  return context.session.keep('acr', (): Kept => {
-    const kept: Kept = {
-      transport: undefined,
-      httpClient: {
-        sendRequest(request) {
-          if (!kept.transport) throw new CollectError('internal', 'no poll is running');
-          return kept.transport.sendRequest(request);
-        },
-      },
-      credential: undefined,
-      tokens: undefined,
-    };
-    return kept;
-  });
-}
-
 /** The identity's credential; made anew when the secret's file changed. */
-async function credentialOf(given: AccessSettings, cloud: Cloud, kept: Kept): Promise<TokenCredential> {
+async function credentialOf(given: AccessSettings, kept: Kept): Promise<EntraCredential> {
   const clientSecret = given.clientSecret ?? given.clientSecretFile;
   const secret = await clientSecret?.read();
   if (!kept.credential || kept.credential.secret !== secret) {
     const { tenantId, clientId } = given;
-    const made = createCredential({ tenantId, clientId, clientSecret }, cloud, kept.httpClient);
+    const httpClient = createSdkTransport((...request) => kept.send(...request));
+    const cloud = cloudOf(given.cloud, loginServerOf(given));
+    const made = createCredential({ tenantId, clientId, clientSecret }, cloud, httpClient);
     kept.credential = { secret, made };
     made.catch(() => {
       kept.credential = undefined;
@@ -105,57 +85,44 @@ async function credentialOf(given: AccessSettings, cloud: Cloud, kept: Kept): Pr
   return kept.credential.made;
 }
 
+/** Statuses that the identity library has to see: Microsoft Entra ID explains refusals in the body. */
+const seenByLibrary = [400, 401, 403, 404];
+
 /** Clients for one poll. */
 export function createAccess(given: AccessSettings, context: PlacesContext): Access {
   const loginServer = loginServerOf(given);
   const cloud = cloudOf(given.cloud, loginServer);
-  const origin = new URL(`https://${loginServer || 'no-registry.invalid'}`).origin;
-  const kept = keptOf(context);
-  const { auth, anonymous } = given;
-  kept.tokens ??= createTokens({
-    origin,
-    advice: advice(given),
-    async basic() {
-      if (!auth) return undefined;
-      return basicHeader({ username: auth.username, password: await auth.password.read() });
-    },
-  });
-  const { tokens } = kept;
-  tokens.prune();
-  const rewrites = new Map<string, string>();
-  if (given.endpoint) rewrites.set(origin, given.endpoint.href);
-  if (given.managementEndpoint) rewrites.set(cloud.management, given.managementEndpoint.href);
-  if (given.authorityHost) rewrites.set(cloud.authority, given.authorityHost.href);
-  const transport = createTransport({
-    http: context.http({ judge }),
-    rewrites,
-    registry: { origin, intermediary: tokens },
-  });
-  kept.transport = transport;
-  const identity = () => credentialOf(given, cloud, kept);
+  const endpoint = given.endpoint ?? new URL(`https://${loginServer || 'no-registry.invalid'}`);
+  const { auth, anonymous, authorityHost } = given;
+  const http = context.http({ judge });
+  const send: Kept['send'] = (url, request) => {
+    const isEntra = url.origin === new URL(cloud.authority).origin;
+    const at = isEntra && authorityHost ? authorityHost.href.replace(/\/+$/, '') : url.origin;
+    return http.request({
+      ...request,
+      url: `${at}${url.pathname}${url.search}`,
+      // What is left are the many addresses of managed identities.
+      operation: isEntra ? 'entra_token' : 'managed_identity',
+      // https://learn.microsoft.com/en-us/entra/identity-platform/reference-error-codes
+      accept: seenByLibrary,
+    });
+  };
+  const kept = context.session.keep('acr', (): Kept => ({ send, credential: undefined }));
+  kept.send = send;
+  const identity = () => credentialOf(given, kept);
   return {
     loginServer,
-    tokens,
-    async registry() {
-      return createRegistry({
-        loginServer,
-        credential: auth || anonymous ? undefined : await identity(),
-        audience: cloud.audience,
-        transport,
-        signal: context.signal,
-      });
-    },
-    async graph() {
-      return createResourceGraph({ credential: await identity(), cloud, httpClient: transport });
-    },
-    async management(location) {
-      return createManagement({
-        credential: await identity(),
-        cloud,
-        httpClient: transport,
-        location,
-        tell: context.tell,
-      });
-    },
+    endpoint,
+    client: createAcrClient({
+      http,
+      endpoint,
+      loginServer,
+      session: context.session,
+      own: auth && (async () => ({ username: auth.username, password: await auth.password.read() })),
+      identity: auth || anonymous ? undefined : async () => (await identity()).token(cloud.audience),
+      advice: advice(given),
+    }),
+    azure: async () =>
+      createAzure({ http, endpoint: given.managementEndpoint, cloud, credential: await identity() }),
   };
 }

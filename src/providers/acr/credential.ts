@@ -1,11 +1,13 @@
-import type { ContainerRegistryManagementClient } from '@azure/arm-containerregistry';
 import { CollectError } from '../../errors.ts';
 import type { Secret } from '../../secret.ts';
 import type { Cloud } from './clouds.ts';
-import type { AzureHttpClient } from './transport.ts';
+import type { AzureHttpClient } from './sdk.ts';
 
-/** How the SDKs ask for a token of Microsoft Entra ID. */
-export type TokenCredential = ConstructorParameters<typeof ContainerRegistryManagementClient>[0];
+/** Gives tokens of Microsoft Entra ID. */
+export interface EntraCredential {
+  /** @param audience the service that the token is for */
+  token(audience: string): Promise<string>;
+}
 
 export interface Identity {
   readonly tenantId?: string | undefined;
@@ -39,7 +41,7 @@ export async function createCredential(
   identity: Identity,
   cloud: Cloud,
   httpClient: AzureHttpClient,
-): Promise<TokenCredential> {
+): Promise<EntraCredential> {
   const { ClientSecretCredential, DefaultAzureCredential, WorkloadIdentityCredential } = await import(
     '@azure/identity'
   );
@@ -76,22 +78,25 @@ export async function createCredential(
         })
       : new WorkloadIdentityCredential(own);
   return {
-    async getToken(scopes) {
+    async token(audience) {
       failure = undefined;
+      let token: string | undefined;
       try {
-        const token = await inner.getToken(scopes);
-        // The SDKs renew a token that is about to expire behind our back, where a failure ends the whole process.
-        // Their clients live for one poll: they need not know when it expires.
-        return token && { token: token.token, expiresOnTimestamp: Date.now() + 86_400_000 };
+        token = (await inner.getToken(`${audience}/.default`))?.token;
       } catch (error) {
         if (!chain && failure instanceof CollectError) throw failure;
-        throw new CollectError(
-          'auth',
-          `Microsoft Entra ID gave no token for ${described(identity)}: ${firstLine(error)}: check tenantId, clientId and the secret or federated credential`,
-          // A chain's own message is a page with the headers of whoever answered.
-          chain ? {} : { cause: error },
-        );
+        throw refusal(identity, firstLine(error), chain ? {} : { cause: error });
       }
+      if (token === undefined) throw refusal(identity, 'an empty answer', {});
+      return token;
     },
   };
 }
+
+// A chain's own message is a page with the headers of whoever answered: it is no cause.
+const refusal = (identity: Identity, said: string, cause: ErrorOptions): CollectError =>
+  new CollectError(
+    'auth',
+    `Microsoft Entra ID gave no token for ${described(identity)}: ${said}: check tenantId, clientId and the secret or federated credential`,
+    cause,
+  );

@@ -3,7 +3,7 @@ import { CollectError } from '../../errors.ts';
 import { isDigest } from '../../images/digest.ts';
 import type { Findings } from '../../model.ts';
 import type { CollectContext } from '../../provider.ts';
-import { count, expected, list, optional, parseWire, pastTime, text } from '../../wire.ts';
+import { count, list, optional, parseWire, pastTime, text } from '../../wire.ts';
 import { quoted, type ResourceGraph } from './resource-graph.ts';
 
 /** What Microsoft Defender for Cloud found in an image. */
@@ -107,7 +107,9 @@ const row = z.object({
   negligibleFixable: count,
   unknown: count,
   unknownFixable: count,
-  at: expected('at', pastTime),
+  // Assessments have no time of their own; sub-assessments have one.
+  // https://learn.microsoft.com/en-us/rest/api/defenderforcloud/assessments/get
+  at: optional('at', pastTime),
   odd: optional('odd', list('odd', z.string().max(100))),
 });
 
@@ -174,7 +176,7 @@ export async function readFindings(options: {
           tell(
             `findings ${at}`,
             { field: at, problem },
-            'a field of the findings of Azure Resource Graph is not there or cannot be understood: it is unknown',
+            'a field of the findings of Azure Resource Graph cannot be understood: it is unknown',
           ),
         );
         if (!parsed.success) {

@@ -1,12 +1,12 @@
 import { z } from 'zod';
 import { CollectError } from '../../errors.ts';
-import { createPageGuard } from '../../http.ts';
+import { walkPages } from '../../http/pages.ts';
+import { json } from '../../http.ts';
 import type { Practice, Quota, RegistryFacts, Replication } from '../../model.ts';
 import type { CollectContext } from '../../provider.ts';
-import type { Cloud } from './clouds.ts';
-import type { TokenCredential } from './credential.ts';
+import { count, expected, list, optional, text } from '../../wire.ts';
+import type { Azure } from './azure.ts';
 import { quoted, type ResourceGraph } from './resource-graph.ts';
-import type { AzureHttpClient } from './transport.ts';
 
 /** Where a registry is among Azure's resources. */
 export interface Location {
@@ -83,127 +83,167 @@ function quotaName(usage: string): string {
     .toLowerCase();
 }
 
-const is = (value: unknown, wanted: string): boolean | undefined =>
-  typeof value === 'string' ? value.toLowerCase() === wanted : undefined;
+/** https://learn.microsoft.com/en-us/rest/api/containerregistry/ */
+const version = { 'api-version': '2025-11-01' };
 
-const isAmount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
+/** `Enabled` or `Disabled`, however they are written. */
+const enabled = z
+  .string()
+  .toLowerCase()
+  .pipe(z.enum(['enabled', 'disabled']))
+  .transform((word) => word === 'enabled');
 
-export async function createManagement(options: {
-  readonly credential: TokenCredential;
-  readonly cloud: Cloud;
-  readonly httpClient: AzureHttpClient;
-  readonly location: Location;
-  readonly tell: CollectContext['tell'];
-}): Promise<Management> {
-  const { cloud, location, tell } = options;
-  const { resourceGroup, name } = location;
-  const { ContainerRegistryManagementClient } = await import('@azure/arm-containerregistry');
-  const client = new ContainerRegistryManagementClient(options.credential, location.subscription, {
-    endpoint: cloud.management,
-    credentials: { scopes: [`${cloud.management}/.default`] },
-    httpClient: options.httpClient,
-    retryOptions: { maxRetries: 0 },
-  });
+/** Fields as the service answers them for every tier; only `networkRuleSet` is Premium's. */
+const registryAnswer = z.object({
+  location: expected('location', text),
+  properties: z.object({
+    loginServer: text,
+    adminUserEnabled: expected('adminUserEnabled', z.boolean()),
+    anonymousPullEnabled: expected('anonymousPullEnabled', z.boolean()),
+    publicNetworkAccess: expected('publicNetworkAccess', enabled),
+    networkRuleSet: optional(
+      'networkRuleSet',
+      z.object({
+        defaultAction: z
+          .string()
+          .toLowerCase()
+          .pipe(z.enum(['allow', 'deny'])),
+      }),
+    ),
+    encryption: expected('encryption', z.object({ status: enabled })),
+    policies: expected(
+      'policies',
+      z.object({ retentionPolicy: expected('retentionPolicy', z.object({ status: enabled })) }),
+    ),
+  }),
+});
+
+/** A limit of -1 is none. */
+const unlimited = z.literal(-1).transform(() => undefined);
+const usagesAnswer = z.object({
+  value: list(
+    'value',
+    z.object({ name: text, currentValue: count, limit: optional('limit', z.union([unlimited, count])) }),
+  ),
+});
+
+const replicationsAnswer = z.object({
+  value: list(
+    'value',
+    z.object({
+      location: text,
+      properties: z.object({
+        provisioningState: optional('provisioningState', text),
+        // Absent while the copy is being created.
+        status: optional('status', z.object({ displayStatus: optional('displayStatus', text) })),
+      }),
+    }),
+  ),
+  nextLink: optional('nextLink', text),
+});
+
+/** Whether a copy works, by its provisioning; https://learn.microsoft.com/en-us/rest/api/containerregistry/replications/list */
+function isUp(
+  state: string | undefined,
+  display: string | undefined,
+  tell: CollectContext['tell'],
+): boolean | undefined {
+  if (state === 'Failed' || state === 'Canceled') return false;
+  if (state === 'Succeeded') return display === undefined || !/fail|error|unavailable|offline/i.test(display);
+  if (!['Creating', 'Updating', 'Deleting'].includes(state ?? ''))
+    tell(
+      `replication state ${state}`,
+      { state: state?.slice(0, 100) },
+      'a replication has a state that is not known here, or none: whether it works is unknown',
+    );
+  return undefined;
+}
+
+/** Practices that the settings of a registry tell; those that cannot be understood are left out. */
+function practicesOf({ properties }: z.infer<typeof registryAnswer>): Partial<Record<Practice, boolean>> {
+  const { adminUserEnabled, anonymousPullEnabled, publicNetworkAccess, networkRuleSet } = properties;
+  const not = (value: boolean | undefined) => (value === undefined ? undefined : !value);
+  const facts: Partial<Record<Practice, boolean | undefined>> = {
+    no_admin_account: not(adminUserEnabled),
+    no_anonymous_pull: not(anonymousPullEnabled),
+    private: networkRuleSet?.defaultAction === 'deny' || not(publicNetworkAccess),
+    customer_managed_key: properties.encryption?.status,
+    retention_policy: properties.policies?.retentionPolicy?.status,
+  };
+  return Object.fromEntries(Object.entries(facts).filter(([, value]) => value !== undefined));
+}
+
+/** The address of the next page as Azure names it: only its query counts, as of other lists. */
+const queryOf = (link: string): Readonly<Record<string, string>> =>
+  Object.fromEntries(URL.canParse(link) ? new URL(link).searchParams : []);
+
+export function createManagement(azure: Azure, location: Location, tell: CollectContext['tell']): Management {
+  const path = resourceId(location);
 
   /** Says which role is missing, and where. */
-  async function permitted<T>(action: string, ask: () => Promise<T>): Promise<T> {
+  async function ask<Schema extends z.ZodType>(
+    [operation, action, below]: readonly [operation: string, action: string, below: string],
+    schema: Schema,
+    query: Readonly<Record<string, string>> = version,
+  ): Promise<z.infer<Schema>> {
     try {
-      return await ask();
+      return json(await azure.get(operation, `${path}${below}`, query), schema);
     } catch (error) {
       if (!(error instanceof CollectError) || error.reason !== 'forbidden') throw error;
       throw new CollectError(
         'forbidden',
-        `the identity lacks Microsoft.ContainerRegistry/registries/${action}: assign the role "Container Registry Configuration Reader and Data Access Configuration Reader" or Reader on ${resourceId(location)}: ${error.message}`,
+        `the identity lacks Microsoft.ContainerRegistry/registries/${action}: assign the role "Container Registry Configuration Reader and Data Access Configuration Reader" or Reader on ${path}: ${error.message}`,
         { cause: error },
       );
     }
   }
 
-  /** Whether a copy works, by its provisioning; https://learn.microsoft.com/en-us/rest/api/containerregistry/replications/list */
-  function stateOf(state: string | undefined, display: string | undefined): boolean | undefined {
-    if (state === 'Failed' || state === 'Canceled') return false;
-    if (state === 'Succeeded')
-      return display === undefined || !/fail|error|unavailable|offline/i.test(display);
-    if (!['Creating', 'Updating', 'Deleting'].includes(state ?? ''))
-      tell(
-        `replication state ${state}`,
-        { state: state?.slice(0, 100) },
-        'a replication has a state that is not known here, or none: whether it works is unknown',
-      );
-    return undefined;
-  }
-
   return {
     async settings() {
-      const registry = await permitted('read', () => client.registries.get(resourceGroup, name));
-      if (typeof registry.loginServer !== 'string')
-        throw new CollectError(
-          'invalid_response',
-          `${cloud.management} answered a registry without its login server`,
-        );
-      const closed =
-        registry.networkRuleSet?.defaultAction === 'Deny' || is(registry.publicNetworkAccess, 'disabled');
-      const facts: Partial<Record<Practice, boolean | undefined>> = {
-        no_admin_account: registry.adminUserEnabled === undefined ? undefined : !registry.adminUserEnabled,
-        no_anonymous_pull:
-          registry.anonymousPullEnabled === undefined ? undefined : !registry.anonymousPullEnabled,
-        private: closed,
-        customer_managed_key: is(registry.encryption?.status, 'enabled'),
-        retention_policy: is(registry.policies?.retentionPolicy?.status, 'enabled'),
-      };
-      for (const [practice, value] of Object.entries(facts))
-        if (value === undefined)
-          tell(
-            `setting ${practice}`,
-            { practice },
-            'Azure Resource Manager does not tell a setting of the registry: its practice is unknown',
-          );
-      return {
-        region: typeof registry.location === 'string' ? registry.location : undefined,
-        practices: Object.fromEntries(
-          Object.entries(facts).filter(([, value]) => value !== undefined),
-        ) as Partial<Record<Practice, boolean>>,
-      };
+      const registry = await ask(['registry', 'read', ''], registryAnswer);
+      return { region: registry.location, practices: practicesOf(registry) };
     },
     async usages() {
-      const { value } = await permitted('listUsages/read', () =>
-        client.registries.listUsages(resourceGroup, name),
+      const { value } = await ask(['usages', 'listUsages/read', '/listUsages'], usagesAnswer);
+      const quotas = value.map(
+        ({ name: usage, currentValue: used, limit }): Quota => ({
+          quota: quotaName(usage),
+          used,
+          limit,
+        }),
       );
-      if (!Array.isArray(value))
-        throw new CollectError('invalid_response', `${cloud.management} answered usages without their list`);
-      const quotas = value.flatMap(({ name: usage, currentValue, limit }): Quota[] => {
-        if (typeof usage !== 'string' || !isAmount(currentValue)) {
-          tell(
-            `usage ${usage}`,
-            { usage: String(usage).slice(0, 100) },
-            'Azure Resource Manager answered a usage without its name or value: it is left out',
-          );
-          return [];
-        }
-        // Below 0: without a limit.
-        return [{ quota: quotaName(usage), used: currentValue, ...(isAmount(limit) && { limit }) }];
-      });
       const used = quotas.find(({ quota }) => quota === 'storage')?.used;
       if (used === undefined)
         tell('usage Size', {}, 'Azure Resource Manager answered no used storage: storage_bytes is unknown');
       return { quotas, storageBytes: used };
     },
-    replications: (region) =>
-      permitted('replications/read', async () => {
-        const guard = createPageGuard(cloud.management);
-        const copies: Replication[] = [];
-        const same = (text: string) => text.replaceAll(' ', '').toLowerCase();
-        for await (const page of client.replications.list(resourceGroup, name).byPage()) {
-          for (const { location: place, provisioningState, status } of page) {
-            // The home region is listed too.
-            if (region !== undefined && same(place) === same(region)) continue;
-            const up = stateOf(provisioningState, status?.displayStatus);
-            copies.push({ destination: place, up });
-          }
-          const { continuationToken: next } = page;
-          if (next) guard(new URL(next, cloud.management));
+    async replications(region) {
+      const copies: Replication[] = [];
+      const same = (place: string) => place.replaceAll(' ', '').toLowerCase();
+      const pages = walkPages({
+        what: `${azure.origin}${path}/replications`,
+        first: version as Readonly<Record<string, string>>,
+        placeOf: (query) => JSON.stringify(query),
+        async read(query) {
+          const page = await ask(
+            ['replications', 'replications/read', '/replications'],
+            replicationsAnswer,
+            query,
+          );
+          return {
+            items: page.value,
+            next: page.nextLink === undefined ? undefined : queryOf(page.nextLink),
+          };
+        },
+      });
+      for await (const page of pages)
+        for (const { location: place, properties } of page) {
+          // The home region is listed too.
+          if (region !== undefined && same(place) === same(region)) continue;
+          const up = isUp(properties.provisioningState, properties.status?.displayStatus, tell);
+          copies.push({ destination: place, up });
         }
-        return copies;
-      }),
+      return copies;
+    },
   };
 }

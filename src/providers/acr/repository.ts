@@ -17,8 +17,17 @@ export interface Scope {
 
 /** What a manifest may be that could not be read. */
 const attachedKinds: readonly Kind[] = ['signature', 'sbom', 'attestation', 'chart', 'other'];
-/** How soon a manifest that could not be read is tried again. */
+/** How soon a manifest that could not be read is tried again: one that is odd never changes, an answer may. */
 const day = 86_400;
+const quarterHour = 900;
+/** Failures that are those of one manifest, and say nothing of the registry. */
+const ofOneManifest = new Set(['invalid_response', 'too_large', 'server_error']);
+
+/** Why a manifest could not be read, as it is remembered. */
+interface Unreadable {
+  readonly why: string;
+  readonly seconds: number;
+}
 
 type Draft = { -readonly [Field in keyof Image]: Image[Field] };
 
@@ -76,10 +85,12 @@ export async function* readRepository(scope: Scope, repository: string): AsyncGe
 
   try {
     yield { type: 'repository', repository, facts: { listsUntagged: true } };
-    for await (const page of registry.manifests(repository)) {
+    const onLeft = (count: number) => {
+      unread += count;
+    };
+    for await (const page of registry.manifests(repository, onLeft)) {
       const unfinished: Unfinished[] = [];
-      unread += page.left;
-      const images = page.items.map((entry) => toDraft(entry, unfinished));
+      const images = page.map((entry) => toDraft(entry, unfinished));
       const gone = new Set<Image>();
       await pMap(
         unfinished,
@@ -121,7 +132,7 @@ function createDetails({ context, registry }: Scope, repository: string) {
     context.tell(
       `manifest ${repository} ${digest}`,
       { repository, digest, why },
-      'a manifest cannot be read: what it is stays unknown, and it is tried again after a day',
+      'a manifest cannot be read: what it is stays unknown, and it is tried again later',
     );
     return 'unreadable';
   };
@@ -133,9 +144,10 @@ function createDetails({ context, registry }: Scope, repository: string) {
   ): Promise<Detail | undefined | 'unreadable'> {
     const known = memory.get<Detail>(`manifest ${digest}`);
     if (known) return known.value;
-    const key = `unreadable ${repository} ${digest}`;
-    const before = memory.get<string>(key);
-    if (before && context.now() - before.storedAt < day) return leftOut(digest, before.value);
+    const key = `unreadable manifest ${repository} ${digest}`;
+    const before = memory.get<Unreadable>(key);
+    if (before && context.now() - before.storedAt < before.value.seconds)
+      return leftOut(digest, before.value.why);
     try {
       const detail = await read();
       if (detail) memory.set(`manifest ${digest}`, detail);
@@ -143,10 +155,9 @@ function createDetails({ context, registry }: Scope, repository: string) {
     } catch (error) {
       signal.throwIfAborted();
       if (isNotFound(error)) return undefined;
-      // A fault of one manifest, which never changes, is none of the registry.
-      if (!(error instanceof OddManifest) && reasonOf(error) !== 'too_large') throw error;
+      if (!ofOneManifest.has(reasonOf(error))) throw error;
       const why = (error as Error).message.slice(0, 300);
-      memory.set(key, why);
+      memory.set(key, { why, seconds: error instanceof OddManifest ? day : quarterHour });
       return leftOut(digest, why);
     }
   }

@@ -1,7 +1,8 @@
+import { z } from 'zod';
 import { CollectError } from '../../errors.ts';
-import type { Cloud } from './clouds.ts';
-import type { TokenCredential } from './credential.ts';
-import type { AzureHttpClient } from './transport.ts';
+import { json } from '../../http.ts';
+import { count } from '../../wire.ts';
+import type { Azure } from './azure.ts';
 
 /** Azure Resource Graph: what Azure knows of all resources, in one query instead of a call for each. */
 export interface ResourceGraph {
@@ -18,19 +19,17 @@ export interface ResourceGraph {
 /** https://learn.microsoft.com/en-us/azure/governance/resource-graph/concepts/work-with-data: the largest page. */
 const pageRows = 1000;
 
-export async function createResourceGraph(options: {
-  readonly credential: TokenCredential;
-  readonly cloud: Cloud;
-  readonly httpClient: AzureHttpClient;
-}): Promise<ResourceGraph> {
-  const { cloud } = options;
-  const { ResourceGraphClient } = await import('@azure/arm-resourcegraph');
-  const client = new ResourceGraphClient(options.credential, {
-    endpoint: cloud.management,
-    credentials: { scopes: [`${cloud.management}/.default`] },
-    httpClient: options.httpClient,
-    retryOptions: { maxRetries: 0 },
-  });
+/** https://learn.microsoft.com/en-us/rest/api/azureresourcegraph/resourcegraph/resources/resources */
+const path = '/providers/Microsoft.ResourceGraph/resources';
+const version = { 'api-version': '2024-04-01' };
+const answer = z.object({
+  data: z.array(z.unknown()),
+  totalRecords: count,
+  resultTruncated: z.string().nullish(),
+  $skipToken: z.string().nullish(),
+});
+
+export function createResourceGraph(azure: Azure): ResourceGraph {
   return {
     async *rows(query, subscriptions) {
       const seen = new Set<string>();
@@ -38,21 +37,16 @@ export async function createResourceGraph(options: {
       let skipToken: string | undefined;
       let read = 0;
       for (;;) {
-        const page = await client.resources({
+        const response = await azure.post('resource_graph', path, version, {
           query: query(after),
-          ...(subscriptions && { subscriptions: [...subscriptions] }),
-          options: {
-            resultFormat: 'objectArray',
-            top: pageRows,
-            ...(skipToken !== undefined && { skipToken }),
-          },
+          ...(subscriptions && { subscriptions }),
+          options: { resultFormat: 'objectArray', $top: pageRows, $skipToken: skipToken },
         });
-        if (!Array.isArray(page.data))
-          throw new CollectError('invalid_response', `${cloud.management} answered a query without its rows`);
-        const rows: readonly unknown[] = page.data;
+        const page = json(response, answer);
+        const { data: rows } = page;
         if (rows.length > 0) yield rows;
         read += rows.length;
-        skipToken = page.skipToken ?? undefined;
+        skipToken = page.$skipToken ?? undefined;
         // A page that was cut is gone on from its last row, should the service give no token for the rest.
         const last = (rows.at(-1) as { id?: unknown } | undefined)?.id;
         if (skipToken === undefined && page.resultTruncated !== 'true' && read >= page.totalRecords) return;
@@ -63,10 +57,7 @@ export async function createResourceGraph(options: {
         }
         const mark = skipToken ?? `after ${after}`;
         if (seen.has(mark))
-          throw new CollectError(
-            'pagination',
-            `${cloud.management} sent a page of a query again: it never ends`,
-          );
+          throw new CollectError('pagination', `${azure.origin} sent a page of a query again: it never ends`);
         seen.add(mark);
       }
     },

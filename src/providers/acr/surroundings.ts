@@ -4,7 +4,8 @@ import type { Capability, CollectContext } from '../../provider.ts';
 import { isNotFound } from '../../side-by-side.ts';
 import type { Access, AccessSettings } from './access.ts';
 import { type FindingsByDigest, readFindings } from './findings.ts';
-import { findRegistries, type Location, resourceName } from './management.ts';
+import { createManagement, findRegistries, type Location, resourceName } from './management.ts';
+import { createResourceGraph } from './resource-graph.ts';
 
 /** What Azure knows of a registry besides its contents. */
 export interface Surroundings {
@@ -38,7 +39,7 @@ async function locate(given: SurroundingsSettings, access: Access): Promise<Loca
   const { subscription, resourceGroup } = given;
   if (subscription !== undefined && resourceGroup !== undefined)
     return { subscription, resourceGroup, name: resourceName(loginServer) };
-  const [found] = await findRegistries(await access.graph(), {
+  const [found] = await findRegistries(createResourceGraph(await access.azure()), {
     loginServer,
     ...(subscription !== undefined && { subscriptions: [subscription] }),
   });
@@ -87,7 +88,7 @@ export async function readSurroundings(
   }
 
   const readManagement = async (location: Location): Promise<void> => {
-    const management = await access.management(location);
+    const management = createManagement(await access.azure(), location, context.tell);
     const usages = read(['storage', 'quotas'], async () => {
       facts = { ...facts, ...(await management.usages()) };
     });
@@ -111,7 +112,7 @@ export async function readSurroundings(
 
   const readDefender = async ({ subscription, name }: Location): Promise<void> => {
     findings = await readFindings({
-      graph: await access.graph(),
+      graph: createResourceGraph(await access.azure()),
       loginServer: access.loginServer,
       subscription,
       name,
