@@ -65,16 +65,16 @@ export async function createCredential(
   const chain = !clientSecret && !process.env['AZURE_FEDERATED_TOKEN_FILE'];
   const own = {
     ...common,
-    ...(tenantId !== undefined && { tenantId }),
-    ...(clientId !== undefined && { clientId }),
+    ...(tenantId && { tenantId }),
+    ...(clientId && { clientId }),
   };
   const inner = clientSecret
     ? new ClientSecretCredential(tenantId ?? '', clientId ?? '', await clientSecret.read(), common)
     : chain
       ? new DefaultAzureCredential({
           ...common,
-          ...(tenantId !== undefined && { tenantId }),
-          ...(clientId !== undefined && { managedIdentityClientId: clientId }),
+          ...(tenantId && { tenantId }),
+          ...(clientId && { managedIdentityClientId: clientId }),
         })
       : new WorkloadIdentityCredential(own);
   return {

@@ -134,7 +134,7 @@ function toScan(found: z.infer<typeof row>): Scan {
         UNKNOWN: found.unknownFixable,
       },
     },
-    ...(found.at !== undefined && { scannedAt: Math.floor(found.at) }),
+    scannedAt: found.at === undefined ? undefined : Math.floor(found.at),
   };
 }
 

@@ -51,42 +51,37 @@ const lacksScope = (response: HttpResponse): boolean =>
 const isTokenRefused = (error: CollectError): boolean =>
   error.reason === 'auth' || (error.cause instanceof CollectError && error.cause.status === 401);
 
-export function createAcrClient(options: {
-  readonly http: HttpClient;
-  readonly endpoint: URL;
-  /** The registry's own name: by it challenges name the token server, which is at the endpoint. */
-  readonly loginServer: string;
-  readonly session: Session;
-  /** User and password of the registry. */
-  readonly own: (() => Promise<Credentials>) | undefined;
-  /** A token of Microsoft Entra ID for registries. */
-  readonly identity: (() => Promise<string>) | undefined;
-  /** What to do when the registry refuses. */
-  readonly advice: string;
-}): AcrClient {
-  const { endpoint, loginServer, own, identity, advice } = options;
-  const base = endpoint.href.replace(/\/+$/, '');
-  const kept = options.session.keep(
-    'acr tokens',
-    (): Kept => ({ batches: new Map(), batching: true, refresh: undefined, exchanging: undefined }),
-  );
-
-  const http: HttpClient = {
-    ...options.http,
-    async request(request) {
-      const url = new URL(request.url);
-      const atEndpoint = url.host === loginServer ? `${base}${url.pathname}${url.search}` : url;
-      const response = await options.http.request({ ...request, url: atEndpoint });
-      if (lacksScope(response)) kept.batching = false;
-      return response;
-    },
+/** Asks for one token for several repositories; each of them is read with it. */
+function announce({ batches }: Kept, repositories: readonly string[]): void {
+  if (batches.size > mostBatches) batches.clear();
+  let batch: string[] = [];
+  const close = (): void => {
+    for (const scope of batch) batches.set(scope, batch.join(' '));
+    batch = [];
   };
+  for (const repository of repositories) {
+    batch.push(metadataScope(repository));
+    if (batch.length >= batchScopes || batch.join(' ').length > batchCharacters) close();
+  }
+  close();
+}
 
+/** Exchanges a token of Microsoft Entra ID for the registry's refresh token, once for as long as that is good. */
+function createExchange(
+  kept: Kept,
+  options: {
+    readonly http: HttpClient;
+    readonly base: string;
+    readonly loginServer: string;
+    identity(): Promise<string>;
+  },
+): () => Promise<string> {
+  const { http, base, loginServer, identity } = options;
   async function exchange(): Promise<string> {
     const form = new URLSearchParams({
       grant_type: 'access_token',
       service: loginServer,
-      access_token: (await identity?.()) ?? '',
+      access_token: await identity(),
     });
     const response = await http.request({
       method: 'POST',
@@ -102,30 +97,53 @@ export function createAcrClient(options: {
     kept.refresh = { token, validUntil: performance.now() + lifetimeMs - Math.min(60_000, lifetimeMs / 2) };
     return token;
   }
-
-  async function refreshToken(): Promise<string> {
+  return async () => {
     if (kept.refresh && kept.refresh.validUntil > performance.now()) return kept.refresh.token;
     kept.exchanging ??= exchange().finally(() => {
       kept.exchanging = undefined;
     });
     return kept.exchanging;
-  }
+  };
+}
 
-  const client = createRegistryClient({
-    http,
-    endpoint,
-    session: options.session,
-    trustedRealms: [loginServer],
-    credentials: async () => (identity ? { identityToken: await refreshToken() } : own?.()),
-  });
+/** The error with what to do, where the registry refused. */
+const advised = (error: unknown, advice: string): unknown =>
+  error instanceof CollectError && (error.reason === 'auth' || error.reason === 'forbidden')
+    ? new CollectError(error.reason, `${error.message}: ${advice}`, { cause: error, status: error.status })
+    : error;
 
-  const advised = (error: unknown): unknown =>
-    error instanceof CollectError && (error.reason === 'auth' || error.reason === 'forbidden')
-      ? new CollectError(error.reason, `${error.message}: ${advice}`, {
-          cause: error,
-          ...(error.status !== undefined && { status: error.status }),
-        })
-      : error;
+export function createAcrClient(options: {
+  readonly http: HttpClient;
+  readonly endpoint: URL;
+  /** The registry's own name: by it challenges name the token server, which is at the endpoint. */
+  readonly loginServer: string;
+  readonly session: Session;
+  /** User and password of the registry. */
+  readonly own: (() => Promise<Credentials>) | undefined;
+  /** A token of Microsoft Entra ID for registries. */
+  readonly identity: (() => Promise<string>) | undefined;
+  /** What to do when the registry refuses. */
+  readonly advice: string;
+}): AcrClient {
+  const { endpoint, loginServer, session, own, identity, advice } = options;
+  const base = endpoint.href.replace(/\/+$/, '');
+  const kept = session.keep(
+    'acr tokens',
+    (): Kept => ({ batches: new Map(), batching: true, refresh: undefined, exchanging: undefined }),
+  );
+  const http: HttpClient = {
+    ...options.http,
+    async request(request) {
+      const url = new URL(request.url);
+      const atEndpoint = url.host === loginServer ? `${base}${url.pathname}${url.search}` : url;
+      const response = await options.http.request({ ...request, url: atEndpoint });
+      if (lacksScope(response)) kept.batching = false;
+      return response;
+    },
+  };
+  const refreshToken = identity && createExchange(kept, { http, base, loginServer, identity });
+  const credentials = async () => (refreshToken ? { identityToken: await refreshToken() } : own?.());
+  const client = createRegistryClient({ http, endpoint, session, trustedRealms: [loginServer], credentials });
 
   async function ask(request: HttpRequest & { readonly scope: string }): Promise<HttpResponse> {
     const { scope } = request;
@@ -141,33 +159,21 @@ export function createAcrClient(options: {
   }
 
   return {
-    announce(repositories) {
-      if (kept.batches.size > mostBatches) kept.batches.clear();
-      let batch: string[] = [];
-      const close = (): void => {
-        for (const scope of batch) kept.batches.set(scope, batch.join(' '));
-        batch = [];
-      };
-      for (const repository of repositories) {
-        const scope = metadataScope(repository);
-        batch.push(scope);
-        if (batch.length >= batchScopes || batch.join(' ').length > batchCharacters) close();
-      }
-      close();
-    },
+    announce: (repositories) => announce(kept, repositories),
     async request(request) {
       const { refresh } = kept;
       try {
         return await ask(request);
       } catch (error) {
         // A refresh token of before may have been revoked.
-        if (!refresh || !(error instanceof CollectError) || !isTokenRefused(error)) throw advised(error);
+        const isOld = refresh !== undefined && error instanceof CollectError && isTokenRefused(error);
+        if (!isOld) throw advised(error, advice);
         if (kept.refresh === refresh) kept.refresh = undefined;
       }
       try {
         return await ask(request);
       } catch (error) {
-        throw advised(error);
+        throw advised(error, advice);
       }
     },
   };

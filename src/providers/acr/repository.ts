@@ -1,10 +1,17 @@
 import pMap from 'p-map';
 import { CollectError, reasonOf } from '../../errors.ts';
-import type { Image, Kind, Observation, Practice } from '../../model.ts';
+import type { Image, Kind, Observation, Practice, RepositoryFacts } from '../../model.ts';
 import type { CollectContext } from '../../provider.ts';
 import { isNotFound } from '../../side-by-side.ts';
 import type { FindingsByDigest } from './findings.ts';
-import { type Detail, detailOfManifest, detailOfReferences, listed, OddManifest } from './manifests.ts';
+import {
+  type Detail,
+  detailOfManifest,
+  detailOfReferences,
+  type Listed,
+  listed,
+  OddManifest,
+} from './manifests.ts';
 import type { ManifestEntry, Registry } from './registry.ts';
 
 /** What reading one repository needs; lives for one cycle. */
@@ -37,6 +44,63 @@ interface Unfinished {
   readonly references: ManifestEntry['references'];
 }
 
+/** What is found out of a repository while it is read. */
+interface Reading {
+  latest: boolean;
+  /** Manifests that cannot be understood. */
+  unread: number;
+  readonly unknownKinds: Set<Kind>;
+}
+
+/** An image as the list tells it. */
+function toDraft(
+  entry: ManifestEntry,
+  { kind, tags, subject }: Listed,
+  findings: FindingsByDigest | undefined,
+): Draft {
+  const { digest, createdTime, imageSize } = entry;
+  const scan = findings?.scans.get(digest);
+  return {
+    digest,
+    kind: kind ?? 'other',
+    tags,
+    subject,
+    // Sizes are counted some time after the push: until then it is 0.
+    sizeBytes: imageSize || undefined,
+    pushedAt: createdTime === undefined ? undefined : Math.floor(createdTime),
+    ...(scan && { scanStatus: 'complete' as const, ...scan }),
+  };
+}
+
+/** Adds what the list does not tell. @returns whether the manifest is still there */
+async function finish(
+  { draft, references }: Unfinished,
+  details: ReturnType<typeof createDetails>,
+  { unknownKinds }: Reading,
+): Promise<boolean> {
+  if (draft.kind === 'index') {
+    const detail = references?.length ? detailOfReferences(references) : await details.ofIndex(draft.digest);
+    if (detail === 'unreadable') unknownKinds.add('platform');
+    else if (detail) Object.assign(draft, detail);
+    return detail !== undefined;
+  }
+  const detail = await details.ofArtifact(draft.digest);
+  if (detail === 'unreadable') for (const kind of attachedKinds) unknownKinds.add(kind);
+  else Object.assign(draft, detail);
+  return true;
+}
+
+function factsOf({ practices, findings }: Scope, { latest, unread, unknownKinds }: Reading): RepositoryFacts {
+  return {
+    practices: { ...practices, ...((latest || unread === 0) && { no_latest_tag: !latest }) },
+    // Nor are their tags known.
+    unreadTags: unread > 0 ? 'all' : undefined,
+    findingsUnknown: findings?.incomplete || undefined,
+    listsSignatures: !unknownKinds.has('signature') || undefined,
+    unknownKinds: unknownKinds.size > 0 ? [...unknownKinds] : undefined,
+  };
+}
+
 /**
  * Reads one repository page by page: its manifests, and of those that the list does not tell all about, the manifest
  * itself, once per digest.
@@ -44,84 +108,38 @@ interface Unfinished {
 export async function* readRepository(scope: Scope, repository: string): AsyncGenerator<Observation> {
   const { context, registry, findings } = scope;
   const details = createDetails(scope, repository);
-  let latest = false;
-  let unread = 0;
-  const unknownKinds = new Set<Kind>();
-
-  function toDraft(entry: ManifestEntry, unfinished: Unfinished[]): Draft {
-    const { digest } = entry;
-    const { kind, tags, subject } = listed(entry);
-    const draft: Draft = { digest, kind: kind ?? 'other', tags };
-    // Sizes are counted some time after the push: until then it is 0.
-    if (entry.imageSize) draft.sizeBytes = entry.imageSize;
-    if (entry.createdTime !== undefined) draft.pushedAt = Math.floor(entry.createdTime);
-    if (subject !== undefined) draft.subject = subject;
-    const scan = findings?.scans.get(digest);
-    if (scan) {
-      draft.scanStatus = 'complete';
-      draft.findings = scan.findings;
-      if (scan.scannedAt !== undefined) draft.scannedAt = scan.scannedAt;
-    }
-    if (tags.includes('latest')) latest = true;
-    if (kind === undefined || kind === 'index') unfinished.push({ draft, references: entry.references });
-    return draft;
-  }
-
-  /** @returns whether it is still there */
-  async function finish({ draft, references }: Unfinished): Promise<boolean> {
-    if (draft.kind === 'index') {
-      const detail = references?.length
-        ? detailOfReferences(references)
-        : await details.ofIndex(draft.digest);
-      if (detail === 'unreadable') unknownKinds.add('platform');
-      else if (detail) Object.assign(draft, detail);
-      return detail !== undefined;
-    }
-    const detail = await details.ofArtifact(draft.digest);
-    if (detail === 'unreadable') for (const kind of attachedKinds) unknownKinds.add(kind);
-    else Object.assign(draft, detail);
-    return true;
-  }
-
+  const reading: Reading = { latest: false, unread: 0, unknownKinds: new Set() };
+  const onLeft = (count: number) => {
+    reading.unread += count;
+  };
   try {
     yield { type: 'repository', repository, facts: { listsUntagged: true } };
-    const onLeft = (count: number) => {
-      unread += count;
-    };
     for await (const page of registry.manifests(repository, onLeft)) {
       const unfinished: Unfinished[] = [];
-      const images = page.map((entry) => toDraft(entry, unfinished));
+      const images = page.map((entry) => {
+        const known = listed(entry);
+        const draft = toDraft(entry, known, findings);
+        if (known.tags.includes('latest')) reading.latest = true;
+        if (known.kind === undefined || known.kind === 'index')
+          unfinished.push({ draft, references: entry.references });
+        return draft;
+      });
       const gone = new Set<Image>();
       await pMap(
         unfinished,
         async (one) => {
-          if (!(await finish(one))) gone.add(one.draft);
+          if (!(await finish(one, details, reading))) gone.add(one.draft);
         },
         { concurrency: context.concurrency },
       );
-      yield {
-        type: 'images',
-        repository,
-        images: gone.size > 0 ? images.filter((image) => !gone.has(image)) : images,
-      };
+      yield { type: 'images', repository, images: images.filter((image) => !gone.has(image)) };
     }
   } catch (error) {
     if (!isNotFound(error)) throw error;
     yield { type: 'repository-gone', repository };
     return;
   }
-  yield {
-    type: 'repository-complete',
-    repository,
-    facts: {
-      practices: { ...scope.practices, ...((latest || unread === 0) && { no_latest_tag: !latest }) },
-      // Nor are their tags known.
-      ...(unread > 0 && { unreadTags: 'all' as const }),
-      ...(findings?.incomplete && { findingsUnknown: true }),
-      ...(unknownKinds.has('signature') ? {} : { listsSignatures: true }),
-      ...(unknownKinds.size > 0 && { unknownKinds: [...unknownKinds] }),
-    },
-  };
+  yield { type: 'repository-complete', repository, facts: factsOf(scope, reading) };
 }
 
 /** What manifests are that the list does not tell all about; each is read once. */
