@@ -23,7 +23,7 @@ export const rooms: Readonly<Record<string, Room>> = {
     holds: 'the domain: what a registry, a repository and an image are',
     files: ['model', 'media-types'],
     rooms: [],
-    packages: [],
+    packages: ['zod'],
   },
   basics: {
     holds: 'time, names, errors, secrets: what any program needs',
@@ -62,7 +62,7 @@ export const rooms: Readonly<Record<string, Room>> = {
     holds: 'observations → totals per repository',
     files: ['fold', 'totals'],
     rooms: ['model', 'basics', 'wire'],
-    packages: [],
+    packages: ['zod'],
   },
   metrics: {
     holds: 'THE TABLE: each metric once',

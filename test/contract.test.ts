@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
@@ -15,21 +15,32 @@ const root = join(import.meta.dirname, '..');
 
 describe.each(metrics.map((row) => [row.name, row] as const))('%s', (name, row) => {
   test('follows the naming conventions of Prometheus', () => {
-    expect(name).toMatch(/^container_registry_[a-z][a-z0-9_]*[a-z0-9]$/);
-    expect(name.endsWith('_total')).toBe(row.type === 'counter');
-    if (/duration|timestamp|expiry/.test(name)) expect(name).toMatch(/_seconds$/);
-    if (/size|storage|reclaimable/.test(name)) expect(name).toMatch(/_bytes$/);
-    for (const label of allLabels(row)) expect(label).toMatch(/^[a-z][a-z_]*$/);
-    expect(new Set(allLabels(row)).size).toBe(allLabels(row).length);
+    const rename = `rename it in src/metrics; the convention: https://prometheus.io/docs/practices/naming/`;
+    expect(name, rename).toMatch(/^container_registry_[a-z][a-z0-9_]*[a-z0-9]$/);
+    expect(name.endsWith('_total'), `counters end in _total and nothing else does: ${rename}`).toBe(
+      row.type === 'counter',
+    );
+    if (/duration|timestamp|expiry/.test(name))
+      expect(name, `times are seconds: ${rename}`).toMatch(/_seconds$/);
+    if (/size|storage|reclaimable/.test(name)) expect(name, `sizes are bytes: ${rename}`).toMatch(/_bytes$/);
+    for (const label of allLabels(row)) expect(label, rename).toMatch(/^[a-z][a-z_]*$/);
+    expect(
+      allLabels(row),
+      'a label stands twice; registry, provider and repository are there by the scope',
+    ).toEqual([...new Set(allLabels(row))]);
   });
 
   test('says what it is in one line that ends like a sentence', () => {
-    expect(row.help).toMatch(/^[A-Z][^\n]*\.$/);
+    expect(
+      row.help,
+      'write `help` in src/metrics as one sentence: a capital first, a full stop last',
+    ).toMatch(/^[A-Z][^\n]*\.$/);
   });
 });
 
 test('each name stands once', () => {
-  expect(new Set(metrics.map(({ name }) => name)).size).toBe(metrics.length);
+  const names = metrics.map(({ name }) => name);
+  expect(names.filter((name, index) => names.indexOf(name) !== index)).toEqual([]);
 });
 
 describe.skipIf(!programs('promtool'))('promtool', () => {
@@ -64,21 +75,26 @@ test('each metric is shown by a dashboard or used by a rule', () => {
     ),
   );
   const unused = metrics.map(({ name }) => name).filter((name) => !used.has(name));
-  expect(unused).toEqual([]);
+  expect(
+    unused,
+    'nobody would see these metrics: put each on a panel in grafana/*.ts or use it in an alert in alerts/*.ts, then npm run generate',
+  ).toEqual([]);
 });
 
 test('the folder of providers is the map of providers', () => {
   const files = readdirSync(join(root, 'src', 'providers'))
     .filter((name) => name.endsWith('.ts') && name !== 'index.ts')
     .map((name) => name.slice(0, -3));
-  expect(files.toSorted()).toEqual(Object.keys(providers).toSorted());
+  expect(files.toSorted(), 'each file in src/providers has a line in src/providers/index.ts').toEqual(
+    Object.keys(providers).toSorted(),
+  );
   for (const [type, provider] of Object.entries(providers)) {
-    expect(provider.type).toBe(type);
-    expect(provider.label).toBe(type.replaceAll('-', '_'));
+    expect(provider.type, `type of src/providers/${type}.ts`).toBe(type);
+    expect(provider.label, `label of src/providers/${type}.ts`).toBe(type.replaceAll('-', '_'));
   }
 });
 
 test.each(Object.keys(providers))('%s has a page of documentation and its tests', (type) => {
-  expect(readdirSync(join(root, 'docs', 'providers'))).toContain(`${type}.md`);
-  expect(readdirSync(join(root, 'test', 'providers'))).toContain(`${type}.test.ts`);
+  for (const file of [`docs/providers/${type}.md`, `test/providers/${type}.test.ts`])
+    expect(existsSync(join(root, file)), `write ${file}; CONTRIBUTING.md says what belongs there`).toBe(true);
 });

@@ -1,4 +1,12 @@
-import type { ImageTotals, Kind, RepositoryFacts, RepositoryTotals, ScanStatus } from '../model.ts';
+import {
+  type ImageTotals,
+  type Kind,
+  type RepositoryFacts,
+  type RepositoryTotals,
+  type ScanStatus,
+  type ToldNumbers,
+  toldNumbers,
+} from '../model.ts';
 import { vulnerableCounts } from './findings.ts';
 import { type Retention, staleOf } from './retention.ts';
 import { byAge, effective, type ImageRow, isSigned, type Listing, newest, none, sumKnown } from './rows.ts';
@@ -99,15 +107,20 @@ function sortOut(rows: ReadonlyMap<string, ImageRow>, facts: RepositoryFacts): S
   return { listing, tagged, untagged, sized, archived, archivedSized, artifacts, tags, primary };
 }
 
+const toldFields = Object.keys(toldNumbers.shape) as (keyof ToldNumbers)[];
+
+/** The numbers that are exported as the registry tells them. */
+const told = (from: ToldNumbers): ToldNumbers =>
+  Object.fromEntries(toldFields.map((field) => [field, from[field]]));
+
 /** The totals of a repository of which some images could not be read: nothing that counts or sums them all. */
 function withUnread(totals: RepositoryTotals, unread: number | 'all'): RepositoryTotals {
-  const { repository, tags = 0, pulls, stars, practices, images } = totals;
+  const { repository, tags = 0, practices, images } = totals;
   return {
+    ...told(totals),
     repository,
     tags: unread === 'all' ? undefined : tags + unread,
     artifacts: {},
-    pulls,
-    stars,
     practices,
     images,
   };
@@ -154,6 +167,7 @@ export function foldImages(
     archived.length > 0 && !(unread && archived.some((row) => row.kind === 'image' && row.tags.length === 0));
 
   const totals: RepositoryTotals = {
+    ...told(facts),
     repository,
     tagged: tagged.length,
     untagged: showsUntagged ? untagged.length : undefined,
@@ -166,8 +180,6 @@ export function foldImages(
     staleImages: stale?.length,
     lastPushAt: facts.newestUnknown ? undefined : lastPushAt,
     lastPullAt: facts.lastPullUnknown ? undefined : lastPullAt,
-    pulls: facts.pulls,
-    stars: facts.stars,
     findings: facts.newestUnknown ? undefined : tagged[0]?.findings,
     vulnerableImages,
     scans,

@@ -1,5 +1,19 @@
+import { z } from 'zod';
 import { defined } from '../defined.ts';
-import type { Findings, Image, RegistryFacts, RepositoryFacts, SeverityCounts } from '../model.ts';
+import {
+  amount,
+  count,
+  type Findings,
+  type Image,
+  type RegistryFacts,
+  type RepositoryFacts,
+  registryFacts,
+  type SeverityCounts,
+  severities,
+  taskResults,
+  time,
+  toldNumbers,
+} from '../model.ts';
 import { isPlainName, keptName } from '../names.ts';
 import { aheadSeconds } from '../wire.ts';
 
@@ -43,8 +57,27 @@ function plausible<T extends object>(record: T, measures: Measures, gate: Gate):
   return good;
 }
 
+/** What a schema says without being optional or read-only. */
+function withoutWrappers(schema: unknown): unknown {
+  const wraps = schema instanceof z.ZodOptional || schema instanceof z.ZodReadonly;
+  return wraps ? withoutWrappers(schema.unwrap()) : schema;
+}
+
+/** The fields of a fact that are numbers, and what kind of number the model says that they are. */
+function measuresOf(fact: z.ZodObject): Measures {
+  const measures = new Map<unknown, Measure>([
+    [count, 'count'],
+    [amount, 'amount'],
+    [time, 'time'],
+  ]);
+  const fields = Object.entries(fact.shape).map(
+    ([field, schema]) => [field, measures.get(withoutWrappers(schema))] as const,
+  );
+  return Object.fromEntries(fields.filter((field): field is [string, Measure] => field[1] !== undefined));
+}
+
 const countsOf = (keys: readonly string[]): Measures => Object.fromEntries(keys.map((key) => [key, 'count']));
-const severityMeasures = countsOf(['CRITICAL', 'HIGH', 'MEDIUM', 'LOW', 'NEGLIGIBLE', 'UNKNOWN']);
+const severityMeasures = countsOf(severities);
 
 function plausibleFindings(findings: Findings, gate: Gate): Findings {
   const checked = plausible(findings, { fixableTotal: 'count' }, gate);
@@ -113,36 +146,24 @@ export function plausibleImage(image: Image, gate: Gate): Image {
   return { ...checked, digest, tags, findings };
 }
 
+const repositoryMeasures: Measures = { ...measuresOf(toldNumbers), pulledAt: 'time', pushedAt: 'time' };
+
 export const plausibleRepositoryFacts = (facts: RepositoryFacts, gate: Gate): RepositoryFacts =>
-  plausible(facts, { pulls: 'count', stars: 'count', pulledAt: 'time', pushedAt: 'time' }, gate);
+  plausible(facts, repositoryMeasures, gate);
 
-const registryMeasures: Measures = {
-  storageBytes: 'amount',
-  pullLimit: 'amount',
-  pullRemaining: 'amount',
-  pullLimitWindowSeconds: 'amount',
-};
+const registryMeasures = measuresOf(registryFacts);
 
-/** What is measured of the items of each list, and the field without which an item says nothing. */
-const listMeasures: Readonly<Record<string, { readonly measures: Measures; readonly needs?: string }>> = {
-  quotas: { measures: { used: 'amount', limit: 'amount' } },
-  // May lie ahead: that is what it is about.
-  credentials: { measures: { expiresAt: 'amount' }, needs: 'expiresAt' },
-  replications: {
-    measures: {
-      ...countsOf(['pendingImages', 'failedImages', 'succeededImages', 'stoppedImages']),
-      lastSuccessAt: 'time',
-    },
-  },
-  components: { measures: {} },
-  settings: { measures: {} },
-  projects: { measures: countsOf(['repositories', 'members']) },
-  tasks: { measures: { lastSuccessAt: 'time' } },
-  jobQueues: { measures: { size: 'count', running: 'count', latencySeconds: 'amount' } },
-  violations: { measures: { count: 'count' }, needs: 'count' },
-};
+/** What is measured of the items of each list, and the measured field without which an item says nothing. */
+const listMeasures = Object.entries(registryFacts.shape).flatMap(([list, schema]) => {
+  const items = withoutWrappers(schema);
+  if (!(items instanceof z.ZodArray) || !(items.element instanceof z.ZodObject)) return [];
+  const measures = measuresOf(items.element);
+  const { shape } = items.element;
+  const needs = Object.keys(measures).find((field) => !(shape[field] instanceof z.ZodOptional));
+  return [{ list, measures, needs }];
+});
 
-const taskMeasures = countsOf(['succeeded', 'failed', 'stopped', 'running', 'pending']);
+const taskMeasures = countsOf(taskResults);
 
 /** Texts of a record as names are kept, without its undefined fields. */
 const withKeptNames = <T extends object>(record: T): T =>
@@ -156,7 +177,7 @@ const withKeptNames = <T extends object>(record: T): T =>
 /** Facts of the registry without what cannot be. */
 export function plausibleRegistryFacts(facts: RegistryFacts, gate: Gate): RegistryFacts {
   const good = withKeptNames(plausible(facts, registryMeasures, gate)) as Record<string, unknown>;
-  for (const [list, { measures, needs }] of Object.entries(listMeasures)) {
+  for (const { list, measures, needs } of listMeasures) {
     const items = good[list] as readonly Record<string, unknown>[] | undefined;
     if (!items) continue;
     good[list] = items.flatMap((item) => {
