@@ -111,8 +111,8 @@ export function createSettling(input: {
       pushes.settle(listingOf(result, isListed, { only, begunAt, trusted }));
       if (emptyAtFirst)
         log.warn(
-          {},
-          'the registry shows no repository at all: there is no number of them until the next poll says so too. If there should be some, check the credentials and what they may list',
+          snapshot.identity,
+          'the registry shows no repository at all: there is no number of them until the next poll says so too. If there should be some, check the address (of AWS account and region), the credentials and what they, or anybody without, may list',
         );
       for (const what of doubted)
         log.warn(

@@ -1,5 +1,6 @@
 import { CollectError } from '../errors.ts';
 import type { Observation } from '../model.ts';
+import { namedByInclude, sayMissing } from '../named.ts';
 import { type CollectContext, defineProvider } from '../provider.ts';
 import { readSideBySide } from '../side-by-side.ts';
 import { type Aws, awsOf } from './ecr/client.ts';
@@ -111,7 +112,7 @@ export const ecr = defineProvider<typeof options>({
     // It ends with the poll, whoever waits for it then.
     limits?.catch(() => {});
     const scope = await scopeOf(given, aws, context, { registry, account, scanning });
-    if (repository) yield* identityOf(aws, repository, account);
+    yield await identityOf(aws, repository, account);
 
     let listed = 0;
     const waiting = new Map<string, Repository>();
@@ -130,7 +131,8 @@ export const ecr = defineProvider<typeof options>({
       return readRepository(scope, repository);
     };
     for (const repository of found?.gone ?? []) yield { type: 'repository-gone', repository };
-    for await (const observation of readSideBySide(context, names(), read)) {
+    const observations = readSideBySide(context, names(), read);
+    for await (const observation of sayMissing(context, namedByInclude(context), observations)) {
       if (observation.type === 'repository-failed') scope.fullest.failed(observation.repository);
       if (observation.type === 'repository-gone') listed -= 1;
       yield observation;
@@ -146,7 +148,6 @@ export const ecr = defineProvider<typeof options>({
         ),
       };
     if (!limits) return;
-    if (listed + odd === 0) tellEmpty(context, account, await aws.region());
     const { repositories, imagesPerRepository } = await limits;
     const images = odd === 0 ? scope.fullest.images() : undefined;
     yield {
@@ -169,28 +170,12 @@ export const ecr = defineProvider<typeof options>({
   },
 });
 
-/** Where the registry is, from any of its repositories. */
-async function* identityOf(
+/** Where the registry is; its host is in the address of any of its repositories. */
+async function identityOf(
   aws: Aws,
-  { repositoryUri }: Repository,
+  repository: Repository | undefined,
   account: string | undefined,
-): AsyncGenerator<Observation> {
-  const host = repositoryUri?.split('/')[0];
-  yield {
-    type: 'identity',
-    identity: {
-      region: await aws.region(),
-      account,
-      ...(host && { host }),
-    },
-  };
-}
-
-/** An account has a registry in each region: one without repositories is most often not the one that was meant. */
-function tellEmpty({ tell }: CollectContext, account: string | undefined, region: string): void {
-  tell(
-    'no repositories',
-    { account, region },
-    'the registry lists no repositories: check that account and region are the ones that are meant',
-  );
+): Promise<Observation> {
+  const host = repository?.repositoryUri?.split('/')[0];
+  return { type: 'identity', identity: { region: await aws.region(), account, host } };
 }

@@ -1,6 +1,7 @@
 import { z } from 'zod';
+import { namedByInclude, sayMissing } from '../named.ts';
 import { auth, duration, endpointUrl } from '../options.ts';
-import { defineProvider } from '../provider.ts';
+import { type CollectContext, defineProvider } from '../provider.ts';
 import {
   CredentialsRefused,
   catalogScope,
@@ -9,11 +10,11 @@ import {
   pullScope,
 } from '../registry-auth.ts';
 import { readSideBySide } from '../side-by-side.ts';
-import { createDistribution } from './oci/client.ts';
+import { createDistribution, type Distribution } from './oci/client.ts';
 import { createDigests } from './oci/digests.ts';
 import { createFailing } from './oci/failing.ts';
 import { createReferrers } from './oci/referrers.ts';
-import { createMissing, readCache, repositories } from './oci/repositories.ts';
+import { readCache, repositories } from './oci/repositories.ts';
 import { readRepository, type Scope } from './oci/repository.ts';
 import { createTagResolver } from './oci/tags.ts';
 
@@ -52,6 +53,25 @@ const options = z.strictObject({
     .optional(),
 });
 
+type Options = z.infer<typeof options>;
+
+/** What reading repositories needs. */
+function scopeOf(given: Options, client: Distribution, context: CollectContext): Scope {
+  const digests = createDigests(client, context);
+  return {
+    context,
+    client,
+    digests,
+    tags: createTagResolver(client, digests, context, {
+      stableTags: given.stableTags ?? [],
+      stableTagsSeconds: (given.stableTagsInterval ?? 86_400_000) / 1000,
+    }),
+    referrers: createReferrers(client, context, (given.referrersInterval ?? 21_600_000) / 1000),
+    failing: createFailing(context),
+    whole: context.session.keep('oci: repositories that were read whole', () => new Set<string>()),
+  };
+}
+
 /** Any registry that speaks https://github.com/opencontainers/distribution-spec/blob/v1.1.0/spec.md */
 export const oci = defineProvider<typeof options>({
   type: 'oci',
@@ -71,47 +91,31 @@ export const oci = defineProvider<typeof options>({
   },
   identity: ({ endpoint }) => ({ host: endpoint.host }),
   async *collect(given, context) {
-    const http = context.http();
+    const { endpoint, names } = given;
     const registry = createRegistryClient({
-      http,
-      endpoint: given.endpoint,
-      credentials: credentialsOf(given.auth, given.endpoint),
+      http: context.http(),
+      endpoint,
+      credentials: credentialsOf(given.auth, endpoint),
       session: context.session,
-      ...(given.auth?.trustedRealms && { trustedRealms: given.auth.trustedRealms }),
+      trustedRealms: given.auth?.trustedRealms ?? [],
     });
-    const client = createDistribution(registry, given.endpoint.href, context.memory);
-    const digests = createDigests(client, context);
-    const tags = createTagResolver(client, digests, context, {
-      stableTags: given.stableTags ?? [],
-      stableTagsSeconds: (given.stableTagsInterval ?? 86_400_000) / 1000,
-    });
-    const source = { client, context, names: given.names, anonymous: given.auth === undefined };
-    const [first] = (context.only ?? given.names ?? []).filter((name) => context.wants(name));
+    const client = createDistribution(registry, endpoint.href, context.memory);
+    const source = { client, context, names };
+    const [first] = (context.only ?? names ?? []).filter((name) => context.wants(name));
     await registry.prove(first === undefined ? catalogScope : pullScope(first));
     if (given.cache) return yield* readCache(source);
-    const referrersSeconds = (given.referrersInterval ?? 21_600_000) / 1000;
-    const referrers = createReferrers(client, context, referrersSeconds);
-    const scope: Scope = {
-      context,
-      client,
-      digests,
-      tags,
-      referrers,
-      failing: createFailing(context),
-      whole: context.session.keep('oci: repositories that were read whole', () => new Set<string>()),
-    };
-    const missing = createMissing(source);
+    const scope = scopeOf(given, client, context);
     const read = (name: string) => readRepository(scope, name);
-    for await (const observation of readSideBySide(context, repositories(source), read)) {
+    const named = names ? { setting: 'names', names } : namedByInclude(context);
+    const observations = sayMissing(context, named, readSideBySide(context, repositories(source), read));
+    for await (const observation of observations) {
       if (observation.type === 'repository-failed') {
         if (observation.error instanceof CredentialsRefused) throw observation.error;
-        digests.incomplete();
+        scope.digests.incomplete();
       }
-      missing.seen(observation);
       yield observation;
     }
-    missing.end();
-    const storageBytes = digests.storageBytes();
+    const storageBytes = scope.digests.storageBytes();
     if (!context.only && storageBytes !== undefined) yield { type: 'registry', facts: { storageBytes } };
   },
 });

@@ -138,7 +138,7 @@ test('a first listing without a repository is no 0 before the next one says so t
   await loop.poll();
   await loop.poll();
   expect(await loop.lines('up', 'repositories')).toEqual(['up{} 1', 'repositories{} 0']);
-  expect(loop.log().match(/level=warn.*shows no repository at all.*check the credentials/g)).toHaveLength(1);
+  expect(loop.log().match(/level=warn.*shows no repository at all.*check the address/g)).toHaveLength(1);
   say(holding('app'));
   await loop.poll();
   expect(await loop.lines('repositories')).toEqual(['repositories{} 1']);

@@ -306,6 +306,32 @@ test('a registry without any repository is said to be so, once', async () => {
   await running.poll();
   await running.poll();
   expect(await running.lines('up', 'repositories')).toEqual(['up{} 1', 'repositories{} 0']);
-  const told = running.log().match(/level=warn.*lists no repositories.*/g);
-  expect(told).toEqual([expect.stringContaining('account=123456789012 region=eu-west-9')]);
+  const told = running.log().match(/level=warn.*shows no repository at all.*/g);
+  expect(told).toEqual([expect.stringMatching(/region=eu-west-9.* account=123456789012/)]);
+});
+
+describe('what repositories.include spells out and the registry does not have', () => {
+  test('is said, and is no 0', async () => {
+    const estate = emptyEstate();
+    put(estate, 'app', image('v1'));
+    const { running } = await setup({ estate }, { repositories: { include: ['app', 'typo', 'team-*'] } });
+    await running.poll();
+    await running.poll();
+    expect(await running.lines('repositories', 'repository_tags')).toEqual([
+      'repositories{} 1',
+      'repository_tags{repository="app"} 1',
+    ]);
+    const told = running.log().match(/level=warn.*`repositories.include` names.*/g);
+    expect(told).toEqual([expect.stringContaining('repository=typo')]);
+  });
+
+  test('at all makes the number of repositories unknown', async () => {
+    const estate = emptyEstate();
+    put(estate, 'app', image('v1'));
+    const { running } = await setup({ estate }, { repositories: { include: ['typo'] } });
+    await running.poll();
+    await running.poll();
+    expect(await running.lines('repositories')).toEqual([]);
+    expect(await running.lines('capability_up')).toContain('capability_up{capability="repositories"} 0');
+  });
 });

@@ -457,7 +457,9 @@ describe('what the configuration names', () => {
     const lines = await running.poll('repositories', 'repository_tags', 'up');
     expect(lines).toEqual(['up{} 1', 'repositories{} 1', 'repository_tags{repository="app"} 2']);
     await running.loop.poll();
-    expect(running.said('level=warn msg="the registry does not have a repository that is named')).toBe(1);
+    expect(running.said('level=warn msg="the registry does not have a repository that `names` names')).toBe(
+      1,
+    );
     expect(running.said('repository=typo')).toBeGreaterThan(0);
   });
 
@@ -468,18 +470,32 @@ describe('what the configuration names', () => {
     expect(lines).toContain('capability_up{capability="repositories"} 0');
   });
 
-  test.each<[string, Record<string, unknown>, string]>([
-    ['without credentials', {}, 'anonymous may not see them'],
-    [
-      'with credentials',
-      { auth: { username: 'robot', password: 'p' } },
-      'the credentials do not let them be listed',
-    ],
-  ])('an empty catalog %s is said, and believed at the second poll', async (_title, registry, said) => {
-    const running = await startRunning(() => {}, {}, registry);
+  test('and the catalog does not show is said, and is no 0', async () => {
+    const repositories = { include: ['app', 'typo', 'team/*'] };
+    const running = await startRunning(images, {}, { repositories });
+    expect(await running.poll('repositories', 'up')).toEqual(['up{} 1', 'repositories{} 1']);
+    await running.loop.poll();
+    expect(
+      running.said(
+        'level=warn msg="the registry does not have a repository that `repositories.include` names',
+      ),
+    ).toBe(1);
+    expect(running.loop.log()).toMatch(/level=warn.*repository=typo/);
+  });
+
+  test('and of which the catalog shows nothing makes the number of repositories unknown', async () => {
+    const running = await startRunning(images, {}, { repositories: { include: ['typo'] } });
+    await running.loop.poll();
+    const lines = await running.poll('repositories', 'capability_up');
+    expect(lines).not.toContainEqual(expect.stringContaining('repositories{}'));
+    expect(lines).toContain('capability_up{capability="repositories"} 0');
+  });
+
+  test('an empty catalog is said, and believed at the second poll', async () => {
+    const running = await startRunning(() => {});
     expect(await running.poll('repositories', 'up')).toEqual(['up{} 1']);
     expect(await running.poll('repositories', 'up')).toEqual(['up{} 1', 'repositories{} 0']);
-    expect(running.said(said)).toBeGreaterThan(0);
+    expect(running.said('level=warn msg="the registry shows no repository at all')).toBe(1);
     running.store.put('app', one, 'v1');
     expect(await running.poll('repositories')).toEqual(['repositories{} 1']);
   });

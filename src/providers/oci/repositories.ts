@@ -9,7 +9,6 @@ interface Source {
   readonly context: CollectContext;
   /** Of the configuration. */
   readonly names: readonly string[] | undefined;
-  readonly anonymous: boolean;
 }
 
 /** Repositories as they are found: asked for, configured, or page by page of the catalog. */
@@ -22,16 +21,13 @@ export async function* repositories(source: Source): AsyncGenerator<string> {
 }
 
 /** The names of the catalog that the configuration asks for. */
-async function* catalog({ client, context, anonymous }: Source): AsyncGenerator<string> {
+async function* catalog({ client, context }: Source): AsyncGenerator<string> {
   const impossible: string[] = [];
-  let number = 0;
   try {
     for await (const page of client.catalog())
-      for (const name of page) {
-        number += 1;
+      for (const name of page)
         if (!isName(name)) impossible.push(name);
         else if (context.wants(name)) yield name;
-      }
   } catch (error) {
     // Registries that check scopes answer 401 to good credentials, which are not what has to be mended.
     const { reason, status = 0 } = error instanceof CollectError ? error : {};
@@ -49,71 +45,9 @@ async function* catalog({ client, context, anonymous }: Source): AsyncGenerator<
       { number: impossible.length, names: impossible.slice(0, 5).map((name) => name.slice(0, 140)) },
       'the catalog holds what can be no name of a repository: left out',
     );
-  if (number === 0) doubtEmpty(context, anonymous);
-  else if (!context.memory.get(hadNames)) context.memory.set(hadNames, true);
 }
 
 const refusals = new Set([400, 403, 404, 405, 406, 410, 501]);
-
-const hadNames = 'the catalog had names';
-
-/**
- * An empty catalog is also what somebody sees who may see nothing. One that always was empty is believed when the next
- * poll finds it empty too; of one that was not, the loop takes care.
- */
-function doubtEmpty(context: CollectContext, anonymous: boolean): void {
-  const empty = context.session.keep('oci: polls that found the catalog empty', () => ({ polls: 0 }));
-  empty.polls += 1;
-  if (empty.polls === 1 && !context.memory.get(hadNames)) context.absent('repositories');
-  context.tell(
-    'empty catalog',
-    {},
-    anonymous
-      ? 'the catalog is empty: if the registry has repositories, anonymous may not see them: give credentials under auth, or names under `names`'
-      : 'the catalog is empty: if the registry has repositories, the credentials do not let them be listed: give them the permission, or the names under `names`',
-  );
-}
-
-/** Says which repositories of the configuration are not there. */
-export interface Missing {
-  seen(observation: Observation): void;
-  /** After the last observation. */
-  end(): void;
-}
-
-export function createMissing({ context, names }: Pick<Source, 'context' | 'names'>): Missing {
-  const wanted = new Set(names);
-  const missing: string[] = [];
-  let others = 0;
-  return {
-    seen(observation) {
-      if (observation.type !== 'repository-gone') {
-        others += 1;
-        return;
-      }
-      const { repository } = observation;
-      if (!wanted.has(repository)) return;
-      missing.push(repository);
-      context.tell(
-        `missing ${repository}`,
-        { repository },
-        'the registry does not have a repository that is named under `names`: check its name, and whether the credentials may see it',
-      );
-    },
-    end() {
-      if (missing.length === 0 || others > 0 || context.only) return;
-      // None of them is there: that is no registry of no repositories.
-      context.degraded(
-        'repositories',
-        new CollectError(
-          'not_found',
-          'the registry has none of the repositories that are named under `names`',
-        ),
-      );
-      context.absent('repositories');
-    },
-  };
-}
 
 /** What a cache would have to ask its upstream for. */
 const unreadOfCaches: readonly Capability[] = [
