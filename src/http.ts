@@ -105,7 +105,7 @@ function answered(
 export function createHttpClient(options: HttpClientOptions): HttpClient {
   const { signal, timeoutMs, maxBytes, userAgent, observe, judge, onOddity } = options;
   const dispatchers = createDispatchers(options);
-  const { limiterOf, repeat } = createAttempts(options);
+  const { limiterOf, failed, repeat } = createAttempts(options);
 
   const limitOf = (request: HttpRequest) =>
     request.maxBytes !== undefined && request.maxBytes < maxBytes
@@ -216,6 +216,7 @@ export function createHttpClient(options: HttpClientOptions): HttpClient {
       }
       const next = request.redirects === 'returned' ? undefined : redirectOf(response, method, redirects);
       if (!next) return response;
+      limiterOf(url.host).succeeded();
       if (next.origin !== url.origin) {
         headers = withoutCredentials(headers);
         stranger = true;
@@ -227,13 +228,14 @@ export function createHttpClient(options: HttpClientOptions): HttpClient {
   return {
     request(request) {
       const method = request.method ?? 'GET';
-      return repeat(new URL(request.url).host, method !== 'POST' || request.idempotent === true, async () => {
+      return repeat(method !== 'POST' || request.idempotent === true, async () => {
         const response = await attempt(request);
         const { status } = response;
+        const { host } = response.url;
         const judged = judge?.(response);
-        if (judged !== undefined) throw failedStatus(response, method, judged);
-        if (status >= 200 && status < 300) limiterOf(response.url.host).succeeded();
-        else if (!request.accept?.includes(status)) throw failedStatus(response, method);
+        if (judged !== undefined) throw failed(host, failedStatus(response, method, judged));
+        if (status >= 200 && status < 300) limiterOf(host).succeeded();
+        else if (!request.accept?.includes(status)) throw failed(host, failedStatus(response, method));
         return response;
       });
     },

@@ -31,7 +31,7 @@ export function createCalls(
   },
 ): Calls {
   const { signal, timeoutMs, observe } = options;
-  const { limiterOf, repeat } = createAttempts(options);
+  const { limiterOf, failed, repeat } = createAttempts(options);
 
   /** One attempt that ends at its deadline whatever the SDK does. */
   function bounded<T>({ attempt, operation, host }: Call<T>): Promise<T> {
@@ -59,7 +59,7 @@ export function createCalls(
 
   return {
     call: (call) =>
-      repeat(call.host, true, async () => {
+      repeat(true, async () => {
         const release = await limiterOf(call.host).acquire(signal);
         const started = performance.now();
         let code = '200';
@@ -69,7 +69,7 @@ export function createCalls(
           return result;
         } catch (error) {
           code = call.codeOf?.(error) ?? reasonOf(error);
-          throw error;
+          throw failed(call.host, error);
         } finally {
           release();
           observe(call.operation, code, (performance.now() - started) / 1000);

@@ -1,5 +1,6 @@
 import { defined } from '../defined.ts';
 import { createCalls } from '../http/calls.ts';
+import { createLimiters } from '../http/limiters.ts';
 import { createHttpClient, type HttpClient } from '../http.ts';
 import type { Capability, CollectContext, Logger, Memory, ReadingOrder, Session } from '../provider.ts';
 import type { PollNotices } from './notices.ts';
@@ -46,6 +47,7 @@ export function createCycleContext(input: {
 }): CycleContext {
   const { settings, only, memory, session, log, troubles, notices, userAgent } = input;
   const { order, observe, progress } = input;
+  const limiters = session.keep('limiters of requests', () => createLimiters(settings.http));
   const clients: HttpClient[] = [];
   const failing = new Map<Capability, unknown>();
   const absent = new Set<Capability>();
@@ -65,6 +67,7 @@ export function createCycleContext(input: {
         const client = createHttpClient({
           ...settings.http,
           ...(options && defined(options)),
+          limiters,
           signal,
           userAgent,
           observe,
@@ -78,7 +81,7 @@ export function createCycleContext(input: {
         clients.push(client);
         return client;
       },
-      calls: () => createCalls({ ...settings.http, signal, observe }),
+      calls: () => createCalls({ ...settings.http, limiters, signal, observe }),
       connection: settings.http,
       session,
       log,

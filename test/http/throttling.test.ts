@@ -2,7 +2,10 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, expect, test } from 'vitest';
-import { createHttpClient, type HttpClient } from '../../src/http.ts';
+import { createHttpClient, type HttpClient, type HttpClientOptions } from '../../src/http.ts';
+import { imageOf, listed, scripted } from '../loop/scripted.ts';
+import { site } from '../support/registry-site.ts';
+import { runLoop } from '../support/running-loop.ts';
 import { onQuietMachine } from '../support/timing.ts';
 
 /** A server with a quota, as clouds have them: a bucket of so many requests that fills at a rate. */
@@ -50,7 +53,10 @@ afterEach(async () => {
   for (const one of open.splice(0)) await one.close();
 });
 
-function client(options: { readonly requestsPerSecond?: number } = {}): HttpClient {
+const judgeThrottling: HttpClientOptions['judge'] = ({ status, body }) =>
+  status === 400 && body.includes('ThrottlingException') ? 'throttled' : undefined;
+
+function client(options: Partial<HttpClientOptions> = {}): HttpClient {
   const http = createHttpClient({
     maxConcurrent: 32,
     timeoutMs: 60_000,
@@ -59,8 +65,7 @@ function client(options: { readonly requestsPerSecond?: number } = {}): HttpClie
     signal: AbortSignal.timeout(300_000),
     userAgent: 'test',
     observe: () => {},
-    judge: ({ status, body }) =>
-      status === 400 && body.includes('ThrottlingException') ? 'throttled' : undefined,
+    judge: judgeThrottling,
     ...options,
   });
   open.unshift(http);
@@ -95,4 +100,50 @@ test('a rate that is configured is not exceeded', async () => {
   const seconds = (performance.now() - began) / 1000;
   expect(150 / seconds).toBeLessThan(106);
   onQuietMachine(() => expect(seconds).toBeLessThan(2));
+});
+
+test('what was learned of a quota is kept: polls after the first are hardly refused', async () => {
+  const server = await quotaServer({ perSecond: 20, burst: 20, latencyMs: 20 });
+  const loop = await runLoop(
+    scripted(async function* (context) {
+      const http = context.http({ judge: judgeThrottling });
+      await Promise.all(
+        Array.from({ length: 120 }, () => http.request({ url: server.url, operation: 'list' })),
+      );
+      yield* listed('app', imageOf('v1'));
+    }).provider,
+    {},
+  );
+  open.push({ close: () => loop.stop() }, server);
+  const refused: number[] = [];
+  for (const _ of [1, 2, 3]) {
+    const before = server.seen.refused;
+    await loop.poll();
+    refused.push(server.seen.refused - before);
+  }
+  expect(server.seen.served).toBe(360);
+  expect(refused[1]).toBeLessThanOrEqual(5);
+  expect(refused[2]).toBeLessThanOrEqual(5);
+});
+
+test('a store that is redirected to and throttles does not slow the registry down', async () => {
+  let refusals = 0;
+  const store = await site((_, response) => {
+    refusals += 1;
+    response.writeHead(429, { 'retry-after': '600' }).end();
+  });
+  const registry = await site((request, response) => {
+    if (request.url === '/blob') response.writeHead(307, { location: store.url }).end();
+    else response.end('{}');
+  });
+  const ending = new AbortController();
+  const http = client({ signal: ending.signal });
+  const blob = http.request({ url: `${registry.url}/blob`, operation: 'blob' }).catch((error) => error);
+  while (refusals === 0) await sleep(5);
+  for (let count = 0; count < 20; count += 1)
+    await http.request({ url: `${registry.url}/manifest`, operation: 'manifest' });
+  // The store waits: nothing more was asked of it.
+  expect(refusals).toBe(1);
+  ending.abort();
+  expect(await blob).toMatchObject({ reason: 'throttled' });
 });
