@@ -1,6 +1,7 @@
+import type { ImageSelection } from './bounded.ts';
 import { defined } from './defined.ts';
 import type { CollectError } from './errors.ts';
-import { foldImages, type ImageSelection } from './fold/images.ts';
+import { foldImages } from './fold/images.ts';
 import {
   type Gate,
   plausibleIdentity,
@@ -21,7 +22,6 @@ import type {
 import { keptName } from './names.ts';
 import { repackTotals } from './totals.ts';
 
-export type { ImageSelection } from './fold/images.ts';
 export type { Retention } from './fold/retention.ts';
 
 /** What the fold needs to know of the configuration. */

@@ -1,4 +1,5 @@
 import type { z } from 'zod';
+import type { ImageSelection } from './bounded.ts';
 import type { Calls } from './http/calls.ts';
 import type { TlsSettings } from './http/tls.ts';
 import type { HttpClient, HttpClientOptions } from './http.ts';
@@ -92,7 +93,7 @@ export interface CollectContext {
   /** Present when only these repositories are to be looked at again (after push events). */
   readonly only?: readonly string[];
   /** The bounded set of images that are exported one by one. */
-  readonly images: { readonly perRepository: number; matches(tag: string): boolean };
+  readonly images: ImageSelection;
   /** How many repositories may be read at once. */
   readonly concurrency: number;
   /** For `readSideBySide`; absent when single repositories are looked at. */

@@ -1,3 +1,4 @@
+import { byAge, type ImageSelection } from '../bounded.ts';
 import {
   type ImageTotals,
   type Kind,
@@ -9,16 +10,8 @@ import {
 } from '../model.ts';
 import { vulnerableCounts } from './findings.ts';
 import { type Retention, staleOf } from './retention.ts';
-import { byAge, effective, type ImageRow, isSigned, type Listing, newest, none, sumKnown } from './rows.ts';
+import { effective, type ImageRow, isSigned, type Listing, newest, none, sumKnown } from './rows.ts';
 import { shownTags } from './tags.ts';
-
-/** Which images are exported one by one. */
-export interface ImageSelection {
-  /** So many of the newest tagged images, with a few tags of each. */
-  readonly perRepository: number;
-  /** And every image with such a tag, under each of these. */
-  matches(tag: string): boolean;
-}
 
 function boundedSet(tagged: readonly ImageRow[], selection: ImageSelection, listing: Listing): ImageTotals[] {
   const images: ImageTotals[] = [];

@@ -101,10 +101,3 @@ export function effective(row: ImageRow, { rows, facts }: Listing): ImageRow {
 /** Whether an image has a signature; undefined where that cannot be told. */
 export const isSigned = ({ digest, signed }: ImageRow, listing: Listing): boolean | undefined =>
   signed ?? (listing.facts.listsSignatures ? listing.signed.has(digest) : undefined);
-
-/** Newest first; those of unknown time last; then by digest, so that the order never depends on the listing. */
-export function byAge(a: ImageRow, b: ImageRow): number {
-  const [left, right] = [a.pushedAt ?? Number.NEGATIVE_INFINITY, b.pushedAt ?? Number.NEGATIVE_INFINITY];
-  if (left !== right) return right > left ? 1 : -1;
-  return a.digest < b.digest ? -1 : 1;
-}

@@ -1,4 +1,5 @@
-import type { ImageSelection, Retention } from '../fold.ts';
+import type { ImageSelection } from '../bounded.ts';
+import type { Retention } from '../fold.ts';
 import type { TlsSettings } from '../http/tls.ts';
 import type { When } from '../schedule.ts';
 import type { Secret } from '../secret.ts';

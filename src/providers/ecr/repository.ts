@@ -1,10 +1,10 @@
 import type { DescribeImagesCommandOutput } from '@aws-sdk/client-ecr';
 import pMap from 'p-map';
+import { type Bounded, createBounded } from '../../bounded.ts';
 import type { Image, Observation } from '../../model.ts';
 import type { CollectContext } from '../../provider.ts';
 import { createYielder } from '../../yielding.ts';
 import { pagesOf, tellOdd } from './answers.ts';
-import { type Bounded, createBounded } from './bounded.ts';
 import type { Aws } from './client.ts';
 import { nameOf } from './errors.ts';
 import type { ImageFindings, ScanResult } from './findings.ts';

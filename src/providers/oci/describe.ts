@@ -15,7 +15,8 @@ export interface Described {
   readonly parts: readonly Described[];
   /** Of an index: its platforms, those that are not there included; absent where not all can be named. */
   readonly platforms?: readonly string[] | undefined;
-  readonly createdAt?: number | undefined;
+  /** When it was made, since the protocol has no push times. */
+  readonly pushedAt?: number | undefined;
   /** The time exists and could not be read. */
   readonly timeUnread: boolean;
 }
@@ -64,7 +65,7 @@ export async function describe(
     kind,
     config: known,
     parts: [],
-    createdAt: known?.createdAt,
+    pushedAt: known?.createdAt,
     timeUnread: 'value' in config ? config.value.timeOdd === true : !isLost(config),
   };
 }
@@ -135,9 +136,9 @@ async function describeIndex(
     digest,
     record,
     kind: indexKind(parts, platforms.length),
-    parts: timed ? parts : parts.map(({ createdAt: _, ...part }) => part),
+    parts: timed ? parts : parts.map(({ pushedAt: _, ...part }) => part),
     platforms: named ? platforms : undefined,
-    createdAt: timed ? maximum(images.map((part) => part.createdAt)) : undefined,
+    pushedAt: timed ? maximum(images.map((part) => part.pushedAt)) : undefined,
     timeUnread: !named || images.some((part) => part.timeUnread),
   };
 }
@@ -164,11 +165,4 @@ export function hasNoSecret(image: Described): boolean | undefined {
   const known = image.parts.filter((part) => part.kind === 'image').map(clean);
   if (known.includes(false)) return false;
   return known.length === 0 || known.includes(undefined) ? undefined : true;
-}
-
-/** Newest first; those of unknown age last; by digest where the age is the same. */
-export function byAge(a: Described, b: Described): number {
-  const [left, right] = [a.createdAt ?? Number.NEGATIVE_INFINITY, b.createdAt ?? Number.NEGATIVE_INFINITY];
-  if (left !== right) return right > left ? 1 : -1;
-  return a.digest < b.digest ? -1 : 1;
 }

@@ -1,4 +1,5 @@
 import pMap from 'p-map';
+import { byAge } from '../../bounded.ts';
 import { CollectError } from '../../errors.ts';
 import { type AttachedTag, splitTags } from '../../images/attached-tags.ts';
 import { sizeOf } from '../../images/manifest.ts';
@@ -6,7 +7,7 @@ import type { Image, Kind, Observation, RepositoryFacts } from '../../model.ts';
 import type { CollectContext } from '../../provider.ts';
 import { type Attached, readAttachments, type TaggedRecord } from './attachments.ts';
 import type { Distribution, Tagged } from './client.ts';
-import { byAge, type Described, describe, hasNoSecret } from './describe.ts';
+import { type Described, describe, hasNoSecret } from './describe.ts';
 import type { Digests } from './digests.ts';
 import type { Attempts, Failing, Unread } from './failing.ts';
 import type { Referrers } from './referrers.ts';
@@ -44,14 +45,14 @@ function toImage(
   tags: readonly string[] | undefined,
   extra: Partial<Image> = {},
 ): Image {
-  const { digest, record, kind, createdAt, platforms } = described;
+  const { digest, record, kind, pushedAt, platforms } = described;
   const sizeBytes = kind === 'index' ? undefined : sizeOf(record);
   return {
     digest,
     kind: tags === undefined && kind === 'image' ? 'platform' : kind,
     ...(tags && { tags }),
     sizeBytes,
-    pushedAt: createdAt,
+    pushedAt,
     ...(platforms && { platforms }),
     ...extra,
   };
