@@ -43,7 +43,7 @@ export const rooms: Readonly<Record<string, Room>> = {
       'requests with a limit, a deadline, retries and a count, for our own calls and for SDKs; pages; bounds of answers',
     files: ['http'],
     rooms: ['basics', 'wire'],
-    packages: ['@streamparser/json', 'undici', 'zod'],
+    packages: ['@streamparser/json', 'http-link-header', 'undici', 'zod'],
   },
   images: {
     holds: 'what manifests and attaching tags say, whoever stores them',
@@ -56,7 +56,7 @@ export const rooms: Readonly<Record<string, Room>> = {
       'the contract of a provider, and what every provider stands on: options, the registry protocol’s authentication, many repositories read at once, what the configuration names',
     files: ['provider', 'options', 'named', 'registry-answers', 'registry-auth', 'side-by-side'],
     rooms: ['model', 'basics', 'wire', 'http'],
-    packages: ['p-map', 'tldts', 'zod'],
+    packages: ['lru-cache', 'p-map', 'tldts', 'zod'],
   },
   fold: {
     holds: 'observations → totals per repository',

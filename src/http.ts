@@ -14,7 +14,6 @@ export { largestAnswer } from './http/body.ts';
 export { type Judgement, retryAfterMs, shown } from './http/failure.ts';
 /** @public */
 export { elementsOf, json, shaped } from './http/json.ts';
-export { createPageGuard, parseLinkNext } from './http/link.ts';
 
 export interface HttpClientOptions extends AttemptOptions, TlsSettings {
   /** Total deadline of each attempt, its body included. */

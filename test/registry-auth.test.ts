@@ -3,7 +3,6 @@ import { describe, expect, test } from 'vitest';
 import type { CollectError } from '../src/errors.ts';
 import { createSession } from '../src/loop/context.ts';
 import { oci } from '../src/providers/oci.ts';
-import { createRecent } from '../src/registry-auth/recent.ts';
 import { CredentialsRefused, parseChallenges } from '../src/registry-auth.ts';
 import {
   basic,
@@ -306,14 +305,6 @@ describe('Bearer', () => {
       ...scopes.map(() => '/token nothing'),
     ]);
   });
-});
-
-test('what is kept is bounded: what was used least recently goes first', () => {
-  const kept = createRecent<number>(3);
-  for (const [index, key] of ['a', 'b', 'c'].entries()) kept.set(key, index);
-  kept.get('a');
-  kept.set('d', 3);
-  expect(['a', 'b', 'c', 'd'].map((key) => kept.get(key))).toEqual([0, undefined, 2, 3]);
 });
 
 /**

@@ -1,6 +1,6 @@
+import LinkHeader from 'http-link-header';
 import { CollectError } from '../errors.ts';
 import { createYielder } from '../yielding.ts';
-import { parseLinkNext } from './link.ts';
 
 /** One page of a list: what it shows, and where the next one is. */
 export interface Page<Item, Cursor> {
@@ -80,23 +80,34 @@ interface Linked {
 }
 
 /**
- * The next page by the `Link` header. Only its query is used: servers behind a proxy name inner addresses, other
- * schemes and paths, and what was asked is the one address that is known to work. So it never leaves our origin.
+ * The next page by the `Link` header (RFC 8288). Only its query is used: servers behind a proxy name inner addresses,
+ * other schemes and paths, and what was asked is the one address that is known to work. So it never leaves our origin.
  * @param asked the address of this page, as it was asked for
  * @throws CollectError `pagination` for a link that is no address, and for a header that holds no link at all
  */
 export function nextByLink(response: Linked, asked: URL): URL | undefined {
-  const lines = response.headerLines('link');
-  const link = parseLinkNext(lines, response.url);
-  if (lines.some((line) => line.trim() !== '' && !/<[^>]*>/.test(line)))
-    throw new CollectError(
+  const refuse = (what: string) =>
+    new CollectError(
       'pagination',
-      `${asked.origin}${asked.pathname} sent a Link header without a link: whether there is a next page is unknown`,
+      `${asked.origin}${asked.pathname} sent a Link header ${what}: whether there is a next page is unknown`,
     );
-  if (!link) return undefined;
-  const next = new URL(asked);
-  next.search = link.search;
-  return next;
+  for (const line of response.headerLines('link')) {
+    let links: LinkHeader;
+    try {
+      links = LinkHeader.parse(line);
+    } catch {
+      // What cannot be read and is about something else does no harm.
+      if (/<[^>]*>/.test(line) && !/\bnext\b/i.test(line)) continue;
+      throw refuse('without a link');
+    }
+    const link = links.refs.find(({ rel }) => rel?.toLowerCase() === 'next');
+    if (!link) continue;
+    if (!URL.canParse(link.uri, response.url)) throw refuse('to the next page that is no address');
+    const next = new URL(asked);
+    next.search = new URL(link.uri, response.url).search;
+    return next;
+  }
+  return undefined;
 }
 
 /** Servers cut pages at round numbers, whatever was asked for. */

@@ -1,5 +1,5 @@
+import { LRUCache } from 'lru-cache';
 import type { Greeting } from './greeting.ts';
-import { createRecent, type Recent } from './recent.ts';
 import type { Scheme } from './scheme.ts';
 import { createTokens, type Tokens } from './tokens.ts';
 
@@ -13,14 +13,14 @@ export interface Known {
   /** What `/v2/` answered, or what a challenge said later. */
   greeting?: Promise<Greeting>;
   /** Scopes that are shown credentials in another way. */
-  readonly byScope: Recent<Scheme>;
+  readonly byScope: LRUCache<string, Scheme>;
   readonly tokens: Tokens;
   /** Credentials that the registry took, by identity. */
-  readonly proven: Recent<Promise<boolean>>;
+  readonly proven: LRUCache<string, Promise<boolean>>;
 }
 
 export const createKnown = (): Known => ({
-  byScope: createRecent(mostScopes),
+  byScope: new LRUCache({ max: mostScopes }),
   tokens: createTokens(mostScopes),
-  proven: createRecent(mostIdentities),
+  proven: new LRUCache({ max: mostIdentities }),
 });

@@ -1,4 +1,4 @@
-import { createRecent } from './recent.ts';
+import { LRUCache } from 'lru-cache';
 
 /** An access token, and until when it is used. */
 export interface Token {
@@ -19,7 +19,7 @@ export interface Tokens {
 }
 
 export function createTokens(most: number): Tokens {
-  const kept = createRecent<Promise<Token>>(most);
+  const kept = new LRUCache<string, Promise<Token>>({ max: most });
   return {
     async get(key, fetch, refused) {
       const current = kept.get(key);

@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
+import * as configs from '../../src/images/config.ts';
 import { blobId, matchesDigest } from '../../src/images/digest.ts';
 import * as manifests from '../../src/images/manifest.ts';
-import * as configs from '../../src/providers/oci/config-blob.ts';
-import * as reports from '../../src/providers/oci/reports.ts';
+import * as reports from '../../src/images/report.ts';
 
 const { sizeOf } = manifests;
 const { looksSecret } = configs;

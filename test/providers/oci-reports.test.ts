@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
+import { parseReport } from '../../src/images/report.ts';
 import type { Severity } from '../../src/model.ts';
-import { parseReport } from '../../src/providers/oci/reports.ts';
 
 /** Reports as scanners write them: severities, what is no vulnerability, and what is no report. */
 const bytes = (value: unknown) => ({ body: Buffer.from(JSON.stringify(value)) });

@@ -1,7 +1,7 @@
+import type { ConfigRecord } from '../../images/config.ts';
 import type { Child, Document, ManifestRecord } from '../../images/manifest.ts';
 import type { Kind } from '../../model.ts';
 import type { CollectContext } from '../../provider.ts';
-import type { ConfigRecord } from './config-blob.ts';
 import type { Digests } from './digests.ts';
 import type { Attempts, Unread } from './failing.ts';
 

@@ -1,11 +1,11 @@
 import { largestAnswer } from '../../http.ts';
+import { type ConfigRecord, parseConfig } from '../../images/config.ts';
 import { blobId } from '../../images/digest.ts';
 import { type Document, type ManifestRecord, parseManifest, type ReportForm } from '../../images/manifest.ts';
+import { parseReport, type Report } from '../../images/report.ts';
 import type { CollectContext } from '../../provider.ts';
 import type { Distribution } from './client.ts';
-import { type ConfigRecord, parseConfig } from './config-blob.ts';
 import type { Attempt, Attempts } from './failing.ts';
-import { parseReport, type Report } from './reports.ts';
 
 const day = 86_400;
 /** Raised when records of an older form would be wrong. */

@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { type Document, jsonOf } from '../../images/manifest.ts';
-import { dictionary, list, longText, optional, parseWire, pastTime } from '../../wire.ts';
+import { dictionary, list, longText, optional, parseWire, pastTime } from '../wire.ts';
+import { type Document, jsonOf } from './manifest.ts';
 
 /** What is remembered of an image's configuration; never a value from it. */
 export interface ConfigRecord {

@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import type { Severity } from '../../model.ts';
-import { eachElement, list, longText, optional, pastTime, wholeList } from '../../wire.ts';
+import type { Severity } from '../model.ts';
+import { eachElement, list, longText, optional, pastTime, wholeList } from '../wire.ts';
 import { type Finding, severityOfScore, severityOfWord } from './severity.ts';
 
 /** The part of a text that may name a severity; scanners write long descriptions. */

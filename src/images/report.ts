@@ -1,8 +1,8 @@
 import { z } from 'zod';
-import { parseJson } from '../../http/parse.ts';
-import { type Document, jsonOf, type ReportForm } from '../../images/manifest.ts';
-import type { Findings } from '../../model.ts';
-import { eachElement, optional, pastTime, wholeList } from '../../wire.ts';
+import { parseJson } from '../http/parse.ts';
+import type { Findings } from '../model.ts';
+import { eachElement, optional, pastTime, wholeList } from '../wire.ts';
+import { type Document, jsonOf, type ReportForm } from './manifest.ts';
 import { parseSarif } from './sarif.ts';
 import { countFindings, type Finding, severityOfScore, severityOfWord } from './severity.ts';
 

@@ -1,4 +1,4 @@
-import { type Findings, type Severity, severities } from '../../model.ts';
+import { type Findings, type Severity, severities } from '../model.ts';
 
 /** One vulnerability as a report tells it. */
 export interface Finding {
