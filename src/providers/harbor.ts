@@ -1,18 +1,19 @@
 import { z } from 'zod';
+import { CollectError } from '../errors.ts';
+import type { RegistryFacts, RepositoryFacts } from '../model.ts';
 import { auth, duration, endpointUrl } from '../options.ts';
 import { type CollectContext, defineProvider } from '../provider.ts';
-import { type Caller, createHarbor } from './harbor/client.ts';
+import { type Caller, createHarbor, type Harbor, projectPath } from './harbor/client.ts';
+import { doubts } from './harbor/doubts.ts';
 import { accountFacts, anonymousFacts } from './harbor/facts.ts';
-import { createFindingsReader } from './harbor/findings.ts';
-import { doubts, mayHold, readShown, type Shown } from './harbor/found.ts';
 import type { Listed, ToRead } from './harbor/listed.ts';
 import { readProjectSettings } from './harbor/project-settings.ts';
 import { type Project, type ProjectSettings, practicesOf } from './harbor/projects.ts';
-import { readReplications } from './harbor/replication.ts';
+import { type Replications, readReplications } from './harbor/replication.ts';
 import { readRepositories } from './harbor/repositories.ts';
 import { readScanners } from './harbor/scanners.ts';
-import { createSystem } from './harbor/system.ts';
-import { isSince, listsProjects } from './harbor/version.ts';
+import { mayHold, readShown, type Shown } from './harbor/shown.ts';
+import { isSince, readComponents, readInfo } from './harbor/system.ts';
 
 const options = z.strictObject({
   endpoint: endpointUrl.describe('Address of Harbor, such as https://harbor.example.com'),
@@ -58,87 +59,29 @@ export const harbor = defineProvider<typeof options>({
   },
   identity: ({ endpoint }) => ({ host: endpoint.host }),
   async *collect(given, context) {
-    const client = createHarbor({
-      http: context.http(),
-      session: context.session,
-      endpoint: given.endpoint,
-      auth: given.auth,
-      pageSize: given.pageSize ?? 100,
-    });
-    const intervalSeconds = (given.settingsInterval ?? 600_000) / 1000;
-    const account = await client.account();
-    const caller: Caller = client.authenticates ? await client.whoAmI() : { robot: false };
-    if (client.authenticates && !caller.robot) tellOfRobots(context);
-    const shown = await readShown(client, context);
-    const { projects, repositories } = shown;
-    const concerned = concernedProjects(shown, context);
-    const [{ version, settings }, scanners] = await Promise.all([
-      createSystem(client, context).info(),
-      readScanners(client, context),
-    ]);
-    const since212 = isSince(version, 12);
-    const listsAccounts = !caller.robot || since212 !== false;
-    const scannerOf = await scanners.ofProjects(concerned, { intervalSeconds, account });
-    const [settingsOf, replications] = client.authenticates
-      ? await Promise.all([
-          readProjectSettings({
-            harbor: client,
-            context,
-            projects: concerned,
-            intervalSeconds,
-            listsAccounts,
-            account,
-          }),
-          readReplications(client, context),
-        ])
-      : [new Map<string, ProjectSettings>(), undefined];
-    if (!context.only) {
-      const facts = client.authenticates
-        ? await accountFacts(client, context, { ...shown, caller, listsAccounts, settingsOf, replications })
-        : anonymousFacts(context, shown.projectsMissing ? undefined : projects);
-      const components = (await createSystem(client, context).components()) ?? [];
-      yield {
-        type: 'registry',
-        facts: {
-          ...facts,
-          version,
-          ...(settings && { settings }),
-          components: [...components, ...scanners.components, ...(facts.components ?? [])],
-        },
-      };
-    }
-
-    const byName = new Map(projects.map((one) => [one.name, one]));
-    const toRead = group(repositories, context);
+    const { pageSize = 100, platforms = true, settingsInterval = 600_000, endpoint, auth } = given;
+    const { session } = context;
+    const harbor = createHarbor({ http: context.http(), session, endpoint, auth, pageSize });
+    const surroundings = await readSurroundings(harbor, context, settingsInterval / 1000);
+    const { shown, since212 } = surroundings;
+    if (!context.only) yield { type: 'registry', facts: await registryFacts(harbor, context, surroundings) };
+    const listed = new Set(shown.repositories.map(({ name }) => name));
     for (const name of context.only ?? [])
-      if (context.wants(name) && !repositories.some((one) => one.name === name))
-        yield { type: 'repository-gone', repository: name };
-    if (!context.only) yield* doubts(client, context, shown);
+      if (context.wants(name) && !listed.has(name)) yield { type: 'repository-gone', repository: name };
+    if (!context.only) yield* doubts(harbor, context, shown);
+    const toRead = byProject(shown.repositories, context);
     yield* readRepositories({
-      harbor: client,
+      harbor,
       context,
-      findings: createFindingsReader(context),
-      scannerOf,
-      platforms: given.platforms ?? true,
-      pageSize: given.pageSize ?? 100,
-      listsProjects: !context.only && (await listsProjects(client, since212, toRead)),
+      scannerOf: surroundings.scannerOf,
+      platforms,
+      pageSize,
+      listsProjects: !context.only && (await listsProjects(harbor, since212, toRead)),
       projects: toRead,
-      facts({ project: name, path, pulls, name: full }) {
-        const one = byName.get(name);
-        const replicated = replications?.copies(full);
-        return {
-          practices: {
-            ...(one && practicesOf(one, settingsOf.get(name) ?? {}, path)),
-            replicated,
-            ...(caller.builtInAdmin && { no_admin_account: false }),
-          },
-          pulls,
-          ...(one?.registry_id && { partialIndexes: true }),
-        };
-      },
+      facts: repositoryFacts(surroundings),
     });
-    // Credentials that expired meanwhile would have shown what is public only, without an error.
-    if (client.authenticates) await client.whoAmI();
+    // With credentials that expired meanwhile Harbor would have shown what is public, without an error.
+    if (harbor.authenticates) await harbor.whoAmI();
   },
 });
 
@@ -151,23 +94,94 @@ function tellOfRobots(context: CollectContext): void {
   );
 }
 
+/** What is read before the artifacts. */
+async function readSurroundings(harbor: Harbor, context: CollectContext, intervalSeconds: number) {
+  const account = await harbor.account();
+  const caller: Caller = harbor.authenticates ? await harbor.whoAmI() : { robot: false };
+  if (harbor.authenticates && !caller.robot) tellOfRobots(context);
+  const shown = await readShown(harbor, context);
+  const projects = concernedProjects(shown, context);
+  const [info, scanners] = await Promise.all([readInfo(harbor, context), readScanners(harbor, context)]);
+  const since212 = isSince(info.version, 12);
+  const listsAccounts = !caller.robot || since212 !== false;
+  const scannerOf = await scanners.ofProjects(projects, { intervalSeconds, account });
+  const input = { harbor, context, projects, intervalSeconds, listsAccounts, account };
+  const [settingsOf, replications]: [ReadonlyMap<string, ProjectSettings>, Replications | undefined] =
+    harbor.authenticates
+      ? await Promise.all([readProjectSettings(input), readReplications(harbor, context)])
+      : [new Map(), undefined];
+  return { caller, shown, info, scanners, scannerOf, since212, listsAccounts, settingsOf, replications };
+}
+type Surroundings = Awaited<ReturnType<typeof readSurroundings>>;
+
+async function registryFacts(
+  harbor: Harbor,
+  context: CollectContext,
+  surroundings: Surroundings,
+): Promise<RegistryFacts> {
+  const { shown, info, scanners } = surroundings;
+  const facts = harbor.authenticates
+    ? await accountFacts(harbor, context, surroundings)
+    : anonymousFacts(context, shown);
+  const components = await readComponents(harbor, context);
+  return {
+    ...facts,
+    ...info,
+    components: [...components, ...scanners.components, ...(facts.components ?? [])],
+  };
+}
+
+/** What is known of a repository besides its artifacts. */
+function repositoryFacts({ shown, settingsOf, replications, caller }: Surroundings) {
+  const projects = new Map(shown.projects.map((project) => [project.name, project]));
+  return ({ project: name, path, pulls, name: repository }: Listed): RepositoryFacts => {
+    const project = projects.get(name);
+    return {
+      practices: {
+        ...(project && practicesOf(project, settingsOf.get(name) ?? {}, path)),
+        replicated: replications?.copies(repository),
+        no_admin_account: caller.builtInAdmin ? false : undefined,
+      },
+      pulls,
+      partialIndexes: project?.registry_id ? true : undefined,
+    };
+  };
+}
+
 /** Projects whose settings matter: those without repositories too, unless only some repositories are looked at. */
 function concernedProjects({ projects, repositories }: Shown, context: CollectContext): Project[] {
-  const all = new Set(repositories.map((one) => one.project));
-  const wanted = new Set(repositories.filter(({ name }) => context.wants(name)).map((one) => one.project));
+  const all = new Set(repositories.map(({ project }) => project));
+  const wanted = new Set(
+    repositories.filter(({ name }) => context.wants(name)).map(({ project }) => project),
+  );
   return projects.filter(
     ({ name }) => wanted.has(name) || (!context.only && !all.has(name) && mayHold(context, name)),
   );
 }
 
-/** By project: what is wanted of it, and how much a list of all of it would hold. */
-function group(repositories: readonly Listed[], context: CollectContext): Map<string, ToRead> {
-  const projects = new Map<string, { wanted: Listed[]; artifacts: number }>();
-  for (const listed of repositories) {
-    const found = projects.get(listed.project) ?? { wanted: [], artifacts: 0 };
-    found.artifacts += listed.artifacts ?? 1;
-    if (context.wants(listed.name)) found.wanted.push(listed);
-    projects.set(listed.project, found);
-  }
+function byProject(repositories: readonly Listed[], context: CollectContext): Map<string, ToRead> {
+  const projects = new Map<string, ToRead>();
+  for (const [name, all] of Map.groupBy(repositories, ({ project }) => project))
+    projects.set(name, {
+      wanted: all.filter((listed) => context.wants(listed.name)),
+      artifacts: all.reduce((sum, { artifacts = 1 }) => sum + artifacts, 0),
+    });
   return projects;
+}
+
+/** Since 2.12 the artifacts of a project can be listed together, by those who have an account. */
+async function listsProjects(
+  harbor: Harbor,
+  since212: boolean | undefined,
+  toRead: ReadonlyMap<string, unknown>,
+): Promise<boolean> {
+  const [first] = toRead.keys();
+  if (!harbor.authenticates || first === undefined) return false;
+  if (since212 !== undefined) return since212;
+  try {
+    await harbor.count({ operation: 'project_artifacts', path: `${projectPath(first)}/artifacts` });
+    return true;
+  } catch (error) {
+    return !(error instanceof CollectError && [404, 405].includes(error.status ?? 0));
+  }
 }

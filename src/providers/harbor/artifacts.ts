@@ -1,9 +1,8 @@
 import { z } from 'zod';
+import { splitTags } from '../../images/attached-tags.ts';
 import { imageConfigs, indexTypes, kindOfType } from '../../media-types.ts';
-import type { Image, Kind, RepositoryFacts, ScanStatus } from '../../model.ts';
+import type { Kind, ScanStatus } from '../../model.ts';
 import { anyObject, count, optional } from '../../wire.ts';
-import type { FindingsReader } from './findings.ts';
-import { isNever, timeOf } from './time.ts';
 
 /** Go leaves out texts that are empty, and some proxies write them all the same. */
 const word = z.string().max(1_024);
@@ -11,23 +10,28 @@ const digest = z.string().regex(/^[a-z0-9]+(?:[+._-][a-z0-9]+)*:[\w=-]{32,256}$/
 const tagName = z.string().regex(/^\w[\w.-]{0,127}$/);
 
 /** The elements of a list that can be understood, and how many others there are. */
-interface Loose<T> {
+interface Elements<T> {
   readonly items: readonly T[];
   readonly odd: number;
 }
 
-/** A list of which each element may be odd. An empty one is `null`; Go leaves out none, so one that is not there is odd. */
-const loose = <Schema extends z.ZodType>(of: Schema) =>
+/** After so many odd elements the rest is taken for odd too: a report of a hundred thousand holds the event loop. */
+const oddAtMost = 1_000;
+
+/** A list of which each element may be odd. An empty one is `null`; Harbor leaves out none, so an absent one is odd. */
+const elements = <Schema extends z.ZodType>(of: Schema) =>
   z
     .unknown()
     .optional()
-    .transform((value): Loose<z.output<Schema>> => {
+    .transform((value): Elements<z.output<Schema>> => {
       if (value === null) return { items: [], odd: 0 };
       if (!Array.isArray(value)) return { items: [], odd: 1 };
-      const items = value.flatMap((one) => {
-        const parsed = of.safeParse(one);
-        return parsed.success ? [parsed.data] : [];
-      });
+      const items: z.output<Schema>[] = [];
+      for (const [index, element] of value.entries()) {
+        const parsed = of.safeParse(element);
+        if (parsed.success) items.push(parsed.data);
+        if (index - items.length >= oddAtMost) break;
+      }
       return { items, odd: value.length - items.length };
     });
 
@@ -51,8 +55,8 @@ const artifact = z.object({
   ),
   push_time: z.unknown().optional(),
   pull_time: z.unknown().optional(),
-  tags: loose(z.object({ name: tagName })),
-  references: loose(
+  tags: elements(z.object({ name: tagName })),
+  references: elements(
     z.object({
       child_digest: digest,
       platform: optional(
@@ -62,7 +66,7 @@ const artifact = z.object({
       annotations: optional('annotations', anyObject),
     }),
   ),
-  accessories: loose(
+  accessories: elements(
     z.object({
       digest,
       type: word.min(1),
@@ -83,20 +87,17 @@ export interface Unreadable {
 }
 
 /** An element of a list of artifacts. */
-export const listed = z.unknown().transform((value): Artifact | Unreadable => {
+export const listedArtifact = z.unknown().transform((value): Artifact | Unreadable => {
   const parsed = artifact.safeParse(value);
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
-  const unreadable = `${issue?.path.join('.') || 'the artifact'}: ${issue?.message ?? 'invalid'}`.slice(
-    0,
-    200,
-  );
-  return { unreadable, ...z.object(identity).safeParse(value).data };
+  const unreadable = `${issue?.path.join('.') || 'the artifact'}: ${issue?.message ?? 'invalid'}`;
+  return { unreadable: unreadable.slice(0, 200), ...z.object(identity).safeParse(value).data };
 });
 
 export const isUnreadable = (one: Artifact | Unreadable): one is Unreadable => 'unreadable' in one;
 
-/** What is asked of every listing of artifacts. */
+/** What every list of artifacts is asked for. */
 export const artifactFlags = {
   with_tag: 'true',
   with_scan_overview: 'true',
@@ -105,44 +106,36 @@ export const artifactFlags = {
   with_immutable_status: 'false',
 } as const;
 
-/** Tags that cosign and the referrers tag schema give to what they attach, and that are no versions of an image. */
-const attachedTag = /^sha256-[0-9a-f]{64}(?:\.(sig|att|sbom))?$/;
-const kindOfSuffix: Readonly<Record<string, Kind>> = {
-  sig: 'signature',
-  att: 'attestation',
-  sbom: 'sbom',
-};
-
 /** https://github.com/goharbor/harbor/blob/main/src/pkg/accessory/model/accessory.go */
-function kindOfAccessory(type: string): Kind {
+export function kindOfAccessory(type: string): Kind {
   if (type.startsWith('signature.')) return 'signature';
   if (type.startsWith('sbom.')) return 'sbom';
   // `subject.accessory` is anything that names the image as its subject; Harbor says no more of it in a list.
   return 'other';
 }
 
-function kindOf(one: Artifact, tags: readonly string[]): Kind {
-  const [first] = tags;
-  const attached = tags.length > 0 ? tags.map((tag) => attachedTag.exec(tag)) : [];
-  if (first !== undefined && attached.every((match) => match !== null))
-    return kindOfSuffix[attached[0]?.[1] ?? ''] ?? 'other';
-  const told = kindOfType(one.artifact_type ?? '') ?? kindOfType(one.media_type ?? '');
-  if (told) return told;
+export function kindOfArtifact(one: Artifact): Kind {
+  const { imageTags, attachedTags } = splitTags(one.tags.items.map(({ name }) => name));
+  const [attached] = attachedTags;
+  if (attached && imageTags.length === 0) return attached.kind ?? 'other';
+  return kindOfType(one.artifact_type ?? '') ?? kindOfType(one.media_type ?? '') ?? kindByWord(one);
+}
+
+/** The kind as Harbor's own word for it says. */
+function kindByWord(one: Artifact): Kind {
   const type = one.type?.toUpperCase();
   if (type === 'CHART') return 'chart';
   if (type === 'SBOM') return 'sbom';
-  if (type === 'IMAGE' || (!type && imageConfigs.has(one.media_type ?? '')))
-    return indexTypes.has(one.manifest_media_type ?? '') || one.references.items.length > 0
-      ? 'index'
-      : 'image';
-  return 'other';
+  if (type !== 'IMAGE' && (type || !imageConfigs.has(one.media_type ?? ''))) return 'other';
+  const isIndex = indexTypes.has(one.manifest_media_type ?? '') || one.references.items.length > 0;
+  return isIndex ? 'index' : 'image';
 }
 
 /** The manifests that an index lists, without what buildx attests: its platform is `unknown/unknown`. */
-function partsOf(one: Artifact): { platforms: string[]; attestations: string[] } {
+export function partsOf({ references }: Artifact): { platforms: string[]; attestations: string[] } {
   const platforms: string[] = [];
   const attestations: string[] = [];
-  for (const { child_digest, platform, annotations } of one.references.items) {
+  for (const { child_digest, platform, annotations } of references.items) {
     const attests =
       annotations?.['vnd.docker.reference.type'] === 'attestation-manifest' ||
       (platform?.os === 'unknown' && platform.architecture === 'unknown');
@@ -151,148 +144,22 @@ function partsOf(one: Artifact): { platforms: string[]; attestations: string[] }
   return { platforms, attestations };
 }
 
+/** Of a project: `unknown` where the account may not find out, `unhealthy` when it does not answer. */
+export type Scanner = 'healthy' | 'unhealthy' | 'none' | 'unknown';
+
 /**
  * What the absence of a scan overview means. Harbor links an artifact to its vulnerabilities exactly where a scanner
  * supports it: https://github.com/goharbor/harbor/blob/main/src/server/v2.0/handler/assembler/report.go
  */
-function unscanned(one: Artifact, kind: Kind, scanner: Scanner): ScanStatus | undefined {
-  const links = one.addition_links;
+export function statusWithoutScan(
+  { addition_links: links }: Artifact,
+  kind: Kind,
+  scanner: Scanner,
+): ScanStatus | undefined {
   if (scanner === 'none') return 'unsupported';
   if (links?.['vulnerabilities'] !== undefined) return 'none';
   // An image always has links, such as that to its build history; an index has none but this one.
   if (!links && kind !== 'index') return undefined;
   // While its scanner does not answer, Harbor takes everything for unsupported.
   return scanner === 'healthy' ? 'unsupported' : undefined;
-}
-
-/** Of a project: `unknown` where the account may not find out, `unhealthy` when it does not answer. */
-export type Scanner = 'healthy' | 'unhealthy' | 'none' | 'unknown';
-
-/** Turns the artifacts of one repository into images; they come oldest first, platforms before their index. */
-export interface ArtifactReader {
-  read(one: Artifact | Unreadable): readonly Image[];
-  /** What is known of the repository when all are read. */
-  facts(): RepositoryFacts;
-  /** Fields that could not be understood. */
-  odd(): readonly string[];
-}
-
-const attachedKinds: readonly Kind[] = ['signature', 'sbom', 'attestation', 'other'];
-
-export function createArtifactReader(findings: FindingsReader, scanner: Scanner): ArtifactReader {
-  const seen = new Set<string>();
-  const unknownKinds = new Set<Kind>();
-  let latest = false;
-  let unreadTags = 0;
-  let unreadable = false;
-  let untimed = false;
-  let unpulled = false;
-  let findingsUnknown = false;
-  const odd = new Set<string>();
-
-  /** Notes what is missing of an artifact, so that no smaller number takes the place of the true one. */
-  function noteWhatIsMissing(one: Artifact, kind: Kind): void {
-    const isTagged = one.tags.items.length > 0;
-    if (one.tags.odd > 0) {
-      unreadTags += one.tags.odd;
-      odd.add('tags');
-    }
-    if (one.accessories.odd > 0) {
-      for (const attached of attachedKinds) unknownKinds.add(attached);
-      odd.add('accessories');
-    }
-    if (one.size === undefined) odd.add('size');
-    // Which of the others are its platforms, nobody knows.
-    if (kind === 'index' && (one.references.odd > 0 || one.references.items.length === 0)) {
-      unknownKinds.add('platform');
-      // The worst of its platforms is its own.
-      findingsUnknown = true;
-      odd.add('references');
-    }
-    if (timeOf(one.push_time) === undefined && (isTagged || !isNever(one.push_time))) {
-      untimed = true;
-      if (!isNever(one.push_time)) odd.add('push_time');
-    }
-    if (timeOf(one.pull_time) === undefined && !isNever(one.pull_time)) {
-      unpulled = true;
-      odd.add('pull_time');
-    }
-  }
-
-  return {
-    facts: () => ({
-      ...(unreadable ? { unreadTags: 'all' } : unreadTags > 0 ? { unreadTags } : {}),
-      ...(unknownKinds.size > 0 && { unknownKinds: [...unknownKinds] }),
-      ...(untimed && seen.size > 1 && { newestUnknown: true }),
-      ...(unpulled && { lastPullUnknown: true }),
-      ...(findingsUnknown && { findingsUnknown }),
-      practices: { ...(!unreadable && unreadTags === 0 && { no_latest_tag: !latest }) },
-    }),
-    odd: () => [...odd],
-    read(one) {
-      if (isUnreadable(one)) {
-        unreadable = true;
-        odd.add(one.unreadable);
-        return [];
-      }
-      const all = one.tags.items.map(({ name }) => name);
-      const tags = all.filter((tag) => !attachedTag.test(tag));
-      if (tags.includes('latest')) latest = true;
-      const kind = kindOf(one, all);
-      noteWhatIsMissing(one, kind);
-      const pushedAt = timeOf(one.push_time);
-      const pulledAt = timeOf(one.pull_time);
-      const { size } = one;
-      const signed = one.accessories.items.some(({ type }) => kindOfAccessory(type) === 'signature');
-      const image: Image = {
-        digest: one.digest,
-        kind,
-        tags,
-        ...(size !== undefined && kind !== 'index' && { sizeBytes: size }),
-        pushedAt,
-        pulledAt,
-        ...((signed || one.accessories.odd === 0) && { signed }),
-        ...(kind === 'image' && scanOf(one, kind)),
-        ...(kind === 'index' && indexOf(one, size)),
-      };
-      seen.add(one.digest);
-      return [image, ...accessoriesOf(one)];
-    },
-  };
-
-  function scanOf(one: Artifact, kind: Kind): Partial<Image> {
-    const report = findings.read(one.scan_overview, (field) => odd.add(field));
-    if (report === 'unreadable') {
-      findingsUnknown = true;
-      odd.add('scan_overview');
-    }
-    if (report !== 'none') return report === 'unreadable' ? {} : report;
-    const scanStatus = unscanned(one, kind, scanner);
-    return scanStatus ? { scanStatus } : {};
-  }
-
-  function indexOf(one: Artifact, size: number | undefined): Partial<Image> {
-    if (one.references.odd > 0) return {};
-    const parts = partsOf(one);
-    // Harbor merges the reports of the platforms, which hides one that failed: where they are listed they tell.
-    const listed = parts.platforms.length > 0 && parts.platforms.every((digest) => seen.has(digest));
-    return {
-      ...parts,
-      ...(!listed && size !== undefined && { sizeWithPlatforms: size }),
-      ...(!listed && scanOf(one, 'index')),
-    };
-  }
-
-  function accessoriesOf(one: Artifact): Image[] {
-    return one.accessories.items.map(({ digest, type, size, creation_time }) => {
-      const pushedAt = timeOf(creation_time);
-      return {
-        digest,
-        kind: kindOfAccessory(type),
-        tags: [],
-        sizeBytes: size,
-        pushedAt,
-      };
-    });
-  }
 }

@@ -16,9 +16,8 @@ const mostSteps = 20_000;
  * @returns undefined for a pattern that Harbor refuses
  */
 export function matchDoublestar(pattern: string, name: string): boolean | undefined {
-  const matcher = createMatcher();
   try {
-    return matcher(pattern, name.split('/'));
+    return new Matcher().matches(pattern, name.split('/'));
   } catch (error) {
     if (error instanceof BadPattern) return undefined;
     throw error;
@@ -85,99 +84,89 @@ function inClass(given: string, character: string): boolean {
   return found !== negated;
 }
 
-function createMatcher(): (pattern: string, parts: readonly string[]) => boolean {
-  let steps = 0;
-  const known = new Map<string, readonly string[] | undefined>();
-
-  /** What is left of the pattern behind the slash for each way in which its first part matches a part of a name. */
-  function part(pattern: string, name: string): readonly string[] | undefined {
-    const key = `${name}/${pattern}`;
-    steps += 1;
-    if (steps > mostSteps) throw new BadPattern();
-    if (known.has(key)) return known.get(key);
-    const found = ways(pattern, name);
-    known.set(key, found);
-    return found;
-  }
-
-  function ways(pattern: string, name: string): readonly string[] | undefined {
-    let at = 0;
-    for (let place = 0; place < name.length; place += 1) {
-      const rest = name.slice(place);
-      switch (pattern[at]) {
-        case undefined:
-        case '/':
-          return undefined;
-        case '*':
-          return star(pattern.slice(at + 1), rest);
-        case '{':
-          return either(pattern.slice(at + 1), rest);
-        case '[': {
-          const end = unescaped(pattern.slice(at + 1), ']');
-          if (end < 0) throw new BadPattern();
-          if (!inClass(pattern.slice(at + 1, at + 1 + end), name[place] as string)) return undefined;
-          at += end + 2;
-          break;
-        }
-        case '?':
-          at += 1;
-          break;
-        case '\\':
-          at += 1;
-          if (at >= pattern.length) throw new BadPattern();
-          if (pattern[at] !== name[place]) return undefined;
-          at += 1;
-          break;
-        default:
-          if (pattern[at] !== name[place]) return undefined;
-          at += 1;
-      }
+/** A part of a pattern that stands for one character: how long it is, and whether it takes the character. */
+function single(pattern: string, character: string): { readonly length: number; readonly fits: boolean } {
+  switch (pattern[0]) {
+    case '?':
+      return { length: 1, fits: true };
+    case '[': {
+      const end = unescaped(pattern.slice(1), ']');
+      if (end < 0) throw new BadPattern();
+      return { length: end + 2, fits: inClass(pattern.slice(1, 1 + end), character) };
     }
-    const left = pattern.slice(at);
-    const slash = unescaped(left, '/');
-    if (!matchesNothing(slash < 0 ? left : left.slice(0, slash))) return undefined;
-    return slash < 0 ? [] : [left.slice(slash + 1)];
+    case '\\':
+      if (pattern.length === 1) throw new BadPattern();
+      return { length: 2, fits: pattern[1] === character };
+    default:
+      return { length: 1, fits: pattern[0] === character };
+  }
+}
+
+/** Matches one pattern with names; each pair of what is left of both is tried once. */
+class Matcher {
+  #steps = 0;
+  readonly #tried = new Map<string, readonly string[] | undefined>();
+
+  matches(pattern: string, parts: readonly string[]): boolean {
+    const [first = '', ...others] = parts;
+    const slash = unescaped(pattern, '/');
+    if (slash < 0 && pattern === '**') return true;
+    if (slash === 2 && pattern.startsWith('**')) return this.#anywhere(pattern.slice(3), parts);
+    const rests = this.#part(pattern, first);
+    if (!rests) return false;
+    return others.length === 0 ? rests.length === 0 : rests.some((rest) => this.matches(rest, others));
   }
 
-  function star(pattern: string, name: string): readonly string[] | undefined {
+  /** `**` takes any number of parts, none included; there a pattern that Harbor refuses matches nothing. */
+  #anywhere(pattern: string, parts: readonly string[]): boolean {
+    return parts.some((_, from) => {
+      this.#steps += 1;
+      try {
+        return this.#steps <= mostSteps && this.matches(pattern, parts.slice(from));
+      } catch (error) {
+        if (error instanceof BadPattern && this.#steps <= mostSteps) return false;
+        throw error;
+      }
+    });
+  }
+
+  /** What is left of the pattern behind its slash, for each way in which its first part matches a part of a name. */
+  #part(pattern: string, name: string): readonly string[] | undefined {
+    const key = `${name}/${pattern}`;
+    this.#steps += 1;
+    if (this.#steps > mostSteps) throw new BadPattern();
+    if (!this.#tried.has(key)) this.#tried.set(key, this.#ways(pattern, name));
+    return this.#tried.get(key);
+  }
+
+  #ways(pattern: string, name: string): readonly string[] | undefined {
+    let rest = pattern;
+    for (let at = 0; at < name.length; at += 1) {
+      if (rest === '' || rest.startsWith('/')) return undefined;
+      if (rest.startsWith('*')) return this.#star(rest.slice(1), name.slice(at));
+      if (rest.startsWith('{')) return this.#either(rest.slice(1), name.slice(at));
+      const { length, fits } = single(rest, name[at] as string);
+      if (!fits) return undefined;
+      rest = rest.slice(length);
+    }
+    const slash = unescaped(rest, '/');
+    if (!matchesNothing(slash < 0 ? rest : rest.slice(0, slash))) return undefined;
+    return slash < 0 ? [] : [rest.slice(slash + 1)];
+  }
+
+  #star(pattern: string, name: string): readonly string[] | undefined {
     if (pattern === '') return [];
     if (pattern.startsWith('/')) return [pattern.slice(1)];
-    for (let place = 0; place < name.length; place += 1) {
-      const found = part(pattern, name.slice(place));
-      if (found) return found;
+    for (let at = 0; at < name.length; at += 1) {
+      const rests = this.#part(pattern, name.slice(at));
+      if (rests) return rests;
     }
     return undefined;
   }
 
-  function either(pattern: string, name: string): readonly string[] | undefined {
+  #either(pattern: string, name: string): readonly string[] | undefined {
     const { options, end } = alternatives(pattern);
-    const found = options.map((option) => part(option + pattern.slice(end), name));
-    return found.some((one) => one !== undefined) ? found.flatMap((one) => one ?? []) : undefined;
-  }
-
-  return matches;
-
-  function matches(pattern: string, parts: readonly string[]): boolean {
-    const [first = '', ...others] = parts;
-    const slash = unescaped(pattern, '/');
-    if (slash < 0 && pattern === '**') return true;
-    if (slash === 2 && pattern.startsWith('**')) return anywhere(pattern.slice(3), parts);
-    const rests = part(pattern, first);
-    if (!rests) return false;
-    if (parts.length === 1) return rests.length === 0;
-    return rests.some((rest) => matches(rest, others));
-  }
-
-  /** `**` takes any number of parts, none included; there a pattern that Harbor refuses matches nothing. */
-  function anywhere(pattern: string, parts: readonly string[]): boolean {
-    return parts.some((_, from) => {
-      steps += 1;
-      try {
-        return steps <= mostSteps && matches(pattern, parts.slice(from));
-      } catch (error) {
-        if (error instanceof BadPattern && steps <= mostSteps) return false;
-        throw error;
-      }
-    });
+    const rests = options.map((option) => this.#part(option + pattern.slice(end), name));
+    return rests.some((way) => way !== undefined) ? rests.flatMap((way) => way ?? []) : undefined;
   }
 }

@@ -12,29 +12,25 @@ export const selector = z.object({
 type Selector = z.infer<typeof selector>;
 
 /** No pattern takes everything; undefined for one that Harbor refuses. */
-export function matchesPattern(pattern: string | null | undefined, name: string): boolean | undefined {
-  return !pattern || pattern === '**' ? true : matchDoublestar(pattern, name);
-}
+export const matchesPattern = (pattern: string | null | undefined, name: string): boolean | undefined =>
+  !pattern || pattern === '**' ? true : matchDoublestar(pattern, name);
 
-/** Whether one is true for all; undefined where one is not known and none is false. */
-export function every<T>(all: readonly T[], is: (one: T) => boolean | undefined): boolean | undefined {
+/** Whether something is true of all; undefined where it is unknown of one and false of none. */
+export function every<T>(all: readonly T[], isTrue: (one: T) => boolean | undefined): boolean | undefined {
   let unknown = false;
   for (const one of all) {
-    const told = is(one);
-    if (told === false) return false;
-    if (told === undefined) unknown = true;
+    const answer = isTrue(one);
+    if (answer === false) return false;
+    unknown ||= answer === undefined;
   }
   return unknown ? undefined : true;
 }
 
-/** Whether it is true for one of them; undefined where one is not known and none is true. */
-export function some<T>(all: readonly T[], is: (one: T) => boolean | undefined): boolean | undefined {
-  const none = every(all, (one) => {
-    const told = is(one);
-    return told === undefined ? undefined : !told;
-  });
-  return none === undefined ? undefined : !none;
-}
+const not = (answer: boolean | undefined) => (answer === undefined ? undefined : !answer);
+
+/** Whether something is true of one of them; undefined where it is unknown of one and true of none. */
+export const some = <T>(all: readonly T[], isTrue: (one: T) => boolean | undefined): boolean | undefined =>
+  not(every(all, (one) => not(isTrue(one))));
 
 /** Whether all selectors take a repository, named below its project. */
 export const selects = (
@@ -42,6 +38,6 @@ export const selects = (
   path: string,
 ): boolean | undefined =>
   every(selectors ?? [], ({ decoration, pattern }) => {
-    const matched = matchesPattern(pattern, path);
-    return matched === undefined ? undefined : matched !== (decoration ?? '').endsWith('Excludes');
+    const matches = matchesPattern(pattern, path);
+    return decoration?.endsWith('Excludes') ? not(matches) : matches;
   });

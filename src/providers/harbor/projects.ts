@@ -1,7 +1,7 @@
 import { z } from 'zod';
-import type { Practice } from '../../model.ts';
+import type { Practice, Project as ProjectFacts } from '../../model.ts';
 import { count, expected, optional, text, wholeList } from '../../wire.ts';
-import { every, selector, selects, some } from './patterns.ts';
+import { selector, selects, some } from './patterns.ts';
 import type { Expiring } from './robots.ts';
 
 const flag = z.string().max(64).nullish();
@@ -17,21 +17,20 @@ export const project = z.object({
 });
 export type Project = z.infer<typeof project>;
 
-/** Go leaves out `disabled` where it is false. What selects repositories must be readable: nothing there is everything. */
+/** Go leaves out `disabled` where it is false. Selectors must be readable: a rule without any takes everything. */
 export const rule = z.object({
   disabled: z.boolean().nullish(),
   scope_selectors: z.object({ repository: wholeList(selector).nullish() }).nullish(),
 });
-type Rule = z.infer<typeof rule>;
 
 /** Rules of a project. */
 export interface Rules {
-  readonly rules: readonly Rule[];
+  readonly rules: readonly z.infer<typeof rule>[];
   /** There are others that could not be read. */
   readonly more?: boolean;
 }
 
-/** What takes requests of its own for each project, and changes seldom. Absent: not known. */
+/** What takes requests of its own for each project, and changes seldom. Absent: unknown. */
 export interface ProjectSettings {
   readonly immutable?: Rules;
   readonly retention?: Rules;
@@ -41,17 +40,17 @@ export interface ProjectSettings {
 
 /** Whether anybody may pull; undefined where Harbor does not say. */
 export function isPublic({ metadata }: Project): boolean | undefined {
-  const word = metadata?.public;
-  return word === 'true' || word === 'false' ? word === 'true' : undefined;
+  const value = metadata?.public;
+  return value === 'true' || value === 'false' ? value === 'true' : undefined;
 }
 
-/** Whether an enabled rule is for the repository; undefined where that is not known. */
-function covered(given: Rules | undefined, path: string): boolean | undefined {
-  if (!given) return undefined;
-  const found = some(given.rules, ({ disabled, scope_selectors: scope }) =>
-    every([disabled !== true, selects(scope?.repository, path)], (one) => one),
+/** Whether an enabled rule takes the repository; undefined where that is unknown. */
+function isCovered(rules: Rules | undefined, path: string): boolean | undefined {
+  if (!rules) return undefined;
+  const covered = some(rules.rules, ({ disabled, scope_selectors: scope }) =>
+    disabled ? false : selects(scope?.repository, path),
   );
-  return found === false && given.more ? undefined : found;
+  return covered === false && rules.more ? undefined : covered;
 }
 
 /** The practices that the settings of a repository's project decide. */
@@ -60,13 +59,23 @@ export function practicesOf(
   settings: ProjectSettings,
   path: string,
 ): Partial<Record<Practice, boolean>> {
-  const { metadata } = one;
-  const retained = covered(settings.retention, path);
-  const immutable = covered(settings.immutable, path);
+  const open = isPublic(one);
   return {
-    ...(isPublic(one) !== undefined && { private: !isPublic(one), no_anonymous_pull: !isPublic(one) }),
-    ...(metadata && { scan_on_push: metadata.auto_scan === 'true' }),
-    retention_policy: retained,
-    immutable_tags: immutable,
+    private: open === undefined ? undefined : !open,
+    no_anonymous_pull: open === undefined ? undefined : !open,
+    scan_on_push: one.metadata && one.metadata.auto_scan === 'true',
+    retention_policy: isCovered(settings.retention, path),
+    immutable_tags: isCovered(settings.immutable, path),
   };
 }
+
+export const projectFacts = (
+  projects: readonly Project[],
+  settingsOf: ReadonlyMap<string, ProjectSettings>,
+): ProjectFacts[] =>
+  projects.map((one) => ({
+    project: one.name,
+    public: isPublic(one),
+    repositories: one.repo_count,
+    members: settingsOf.get(one.name)?.members,
+  }));

@@ -1,22 +1,20 @@
 import pMap from 'p-map';
 import { z } from 'zod';
+import { newestOf } from '../../images/times.ts';
 import type { Replication } from '../../model.ts';
+import { tellOfWord } from '../../parts.ts';
 import type { CollectContext } from '../../provider.ts';
 import { count, expected, optional, text, wholeList } from '../../wire.ts';
 import type { Harbor } from './client.ts';
 import { moment } from './fields.ts';
+import { optionalList, optionally } from './optional-parts.ts';
 import { every, matchesPattern, some } from './patterns.ts';
-import { optionalList, optional as optionally } from './permissions.ts';
-import { latestOf } from './time.ts';
-import { tellOfWord } from './words.ts';
 
-const remote = expected('registry', z.object({ id: expected('id', count) }));
-
-const flag = optional('enabled', z.boolean());
+const enabled = optional('enabled', z.boolean());
 /** What a policy can select by: https://github.com/goharbor/harbor/blob/main/src/pkg/reg/model/policy.go */
 const filters = wholeList(
   z.union([
-    // An empty one takes everything.
+    // An empty pattern takes everything.
     z.object({ type: z.literal('name'), value: z.string().max(4_096) }),
     z.object({ type: z.enum(['resource', 'tag', 'label']) }),
   ]),
@@ -30,9 +28,9 @@ const policy = z.object({
   enabled: z
     .unknown()
     .optional()
-    .transform((value) => (value === undefined || value === null ? false : flag.parse(value))),
-  dest_registry: remote,
-  // Without filters everything is taken, which must not come of what cannot be read.
+    .transform((value) => (value === undefined || value === null ? false : enabled.parse(value))),
+  dest_registry: expected('registry', z.object({ id: expected('id', count) })),
+  // A policy without filters takes everything, so filters that cannot be understood must not pass for none.
   filters: z
     .unknown()
     .optional()
@@ -51,7 +49,7 @@ const execution = z.object({
 
 export interface Replications {
   readonly replications: readonly Replication[];
-  /** Whether something copies the repository, `project/path`, to another registry; undefined where that is unknown. */
+  /** Whether a policy copies the repository, `project/path`, to another registry; undefined where that is unknown. */
   copies(repository: string): boolean | undefined;
 }
 
@@ -66,7 +64,7 @@ export async function readReplications(
     { capability: 'replication', permission, what: 'replication policies' },
     () =>
       harbor.all(
-        // Harbor's own order is by the time of creation, and equal ones change places between pages.
+        // Harbor's own order is by the time of creation, and equal times change places between pages.
         { operation: 'replication_policies', path: '/replication/policies', query: { sort: 'id' } },
         policy,
         (one) => one.id ?? one,
@@ -85,7 +83,7 @@ export async function readReplications(
     async ({ id, name }) => {
       if (id === undefined || name === undefined) return [];
       const part = { capability: 'replication', permission: 'replication:list (system)' } as const;
-      const runs = await optionally(context, part, () => readRuns(harbor, context, { id, name }));
+      const runs = await optionally(context, part, () => readRuns(harbor, context, id, name));
       return [{ destination: name, ...runs }];
     },
     { concurrency: context.concurrency },
@@ -93,10 +91,10 @@ export async function readReplications(
   return {
     replications: replications.flat(),
     copies(repository) {
-      const found = some(items, (one) =>
-        every([one.enabled, isPush(one), takes(one, repository)], (is) => is),
+      const copied = some(items, (one) =>
+        every([one.enabled, isPush(one), takes(one, repository)], (answer) => answer),
       );
-      return found === false && missing > 0 ? undefined : found;
+      return copied === false && missing > 0 ? undefined : copied;
     },
   };
 }
@@ -106,52 +104,47 @@ const isPush = ({ dest_registry: to }: Policy): boolean | undefined =>
   to?.id === undefined ? undefined : to.id > 0;
 
 /** https://goharbor.io/docs/latest/administration/configuring-replication/create-replication-rules/ */
-const takes = ({ filters: given }: Policy, repository: string): boolean | undefined =>
-  given && every(given, (one) => one.type !== 'name' || matchesPattern(one.value, repository));
+const takes = ({ filters }: Policy, repository: string): boolean | undefined =>
+  filters && every(filters, (filter) => filter.type !== 'name' || matchesPattern(filter.value, repository));
 
 /** https://github.com/goharbor/harbor/blob/main/src/server/v2.0/handler/replication.go */
 const endings: readonly unknown[] = ['Succeed', 'Failed', 'Stopped'];
+const hasSucceeded = ({ status }: z.infer<typeof execution>): boolean => status === 'Succeed';
 
 async function readRuns(
   harbor: Harbor,
   context: CollectContext,
-  one: { readonly id: number; readonly name: string },
+  id: number,
+  name: string,
 ): Promise<Omit<Replication, 'destination'>> {
-  const read = (query: Record<string, string>) =>
-    harbor.first(
-      {
-        operation: 'replication_executions',
-        path: '/replication/executions',
-        query: { policy_id: String(one.id), sort: '-start_time', ...query },
-      },
-      execution,
-    );
+  const read = (query: Record<string, string>) => {
+    const all = { policy_id: String(id), sort: '-start_time', ...query };
+    const question = { operation: 'replication_executions', path: '/replication/executions', query: all };
+    return harbor.first(question, execution);
+  };
   const runs = await read({});
   const [newest] = runs;
   if (!newest) return {};
   const ended = runs.find(({ status }) => status !== 'InProgress');
-  if (ended && !endings.includes(ended.status))
-    tellOfWord(context, `a status of the replication ${one.name}`, ended.status);
-  const worked = runs.filter(({ status }) => status === 'Succeed');
-  if (worked.length === 0) worked.push(...(await read({ page_size: '1', status: 'Succeed' })));
-  const lastSuccessAt = latestOf(
-    worked.filter(({ status }) => status === 'Succeed').map(({ end_time }) => end_time),
-  );
-  if (worked.some(({ status, end_time }) => status === 'Succeed' && end_time === undefined))
+  const isKnown = endings.includes(ended?.status);
+  if (ended && !isKnown) tellOfWord(context, `a status of the replication ${name}`, ended.status);
+  let successes = runs.filter(hasSucceeded);
+  if (successes.length === 0)
+    successes = (await read({ page_size: '1', status: 'Succeed' })).filter(hasSucceeded);
+  if (successes.some(({ end_time }) => end_time === undefined))
     context.tell(
-      `times of ${one.name}`,
-      { policy: one.name },
+      `times of ${name}`,
+      { policy: name },
       'Harbor does not say when a replication that worked ended',
     );
-  // What is still going on has not failed yet, and tells how much is left; what ended tells how it ended.
-  const told = ended ?? newest;
-  const known = (count: number | undefined, name: string) => (count === undefined ? {} : { [name]: count });
+  // A run that is going on has not failed yet, and tells how much is left; one that ended tells how it ended.
+  const { failed, succeed, stopped } = ended ?? newest;
   return {
-    ...(ended && endings.includes(ended.status) && { up: ended.status === 'Succeed' }),
-    ...known(newest.in_progress, 'pendingImages'),
-    ...known(told.failed, 'failedImages'),
-    ...known(told.succeed, 'succeededImages'),
-    ...known(told.stopped, 'stoppedImages'),
-    lastSuccessAt,
+    up: ended && isKnown ? hasSucceeded(ended) : undefined,
+    pendingImages: newest.in_progress,
+    failedImages: failed,
+    succeededImages: succeed,
+    stoppedImages: stopped,
+    lastSuccessAt: newestOf(successes.map(({ end_time }) => end_time)),
   };
 }

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { count, expected, text } from '../../wire.ts';
 import type { Harbor } from './client.ts';
-import type { Found } from './lists.ts';
+import type { List } from './lists.ts';
 
 /** A robot account that expires. */
 export interface Expiring {
@@ -18,25 +18,25 @@ const robot = z.object({
 
 /**
  * Robot accounts that are in use and expire.
- * @param project the one whose robots are read; absent for those of the system
+ * @param project the one whose robot accounts are read; absent for those of the system
  */
 export async function readRobots(
   harbor: Harbor,
   project?: { readonly name: string; readonly id: number },
-): Promise<Found<Expiring>> {
+): Promise<List<Expiring>> {
   const query = project && { q: `Level=project,ProjectID=${project.id}` };
   const { items, missing } = await harbor.all(
-    { operation: 'robots', path: '/robots', ...(query && { query }) },
+    { operation: 'robots', path: '/robots', query },
     robot,
     ({ name }) => name,
   );
-  // Those that were made before 2.2 are named without their project, where the name is unique alone.
+  // Those that were made before 2.2 are named without their project, within which their name is unique.
   const nameOf = (name: string) =>
     project && !name.includes(`${project.name}+`) ? `${project.name}/${name}` : name;
   const inUse = items.filter(({ disable }) => !disable);
   return {
-    items: inUse.flatMap(({ name, expires_at }) =>
-      expires_at !== undefined && expires_at > 0 ? [{ name: nameOf(name), expiresAt: expires_at }] : [],
+    items: inUse.flatMap(({ name, expires_at: expiresAt = 0 }) =>
+      expiresAt > 0 ? [{ name: nameOf(name), expiresAt }] : [],
     ),
     missing: missing + inUse.filter(({ expires_at }) => expires_at === undefined).length,
   };

@@ -1,12 +1,12 @@
 import { z } from 'zod';
+import { newestOf } from '../../images/times.ts';
 import type { JobQueue, Task } from '../../model.ts';
+import { tellOfWord } from '../../parts.ts';
 import type { CollectContext } from '../../provider.ts';
 import { count, countedList, expected, list, optional, text } from '../../wire.ts';
 import type { Harbor } from './client.ts';
-import { moment, orZero } from './fields.ts';
-import { optional as optionally } from './permissions.ts';
-import { latestOf } from './time.ts';
-import { tellOfWord } from './words.ts';
+import { moment, orZero, word } from './fields.ts';
+import { optionally } from './optional-parts.ts';
 
 const collection = z.object({
   job_status: z.unknown().optional(),
@@ -28,11 +28,11 @@ const queue = z.object({
   paused: expected('paused', z.boolean()),
 });
 /** A worker that waits for a job has no `job_name`. */
-const workers = countedList('workers', z.object({ job_name: z.string().max(256).nullish() }));
+const workers = countedList('workers', z.object({ job_name: word.nullish() }));
 
 /** How the jobs that Harbor runs by itself ended. */
 export async function readTasks(harbor: Harbor, context: CollectContext): Promise<Task[]> {
-  const [collected, scanned] = await Promise.all([
+  const [collections, scans] = await Promise.all([
     optionally(context, { capability: 'tasks', permission: 'garbage-collection:list (system)' }, () =>
       harbor.first(
         { operation: 'garbage_collections', path: '/system/gc', query: { sort: '-creation_time' } },
@@ -43,7 +43,7 @@ export async function readTasks(harbor: Harbor, context: CollectContext): Promis
       harbor.get({ operation: 'scan_all', path: '/scans/all/metrics' }, scanAll),
     ),
   ]);
-  return [...collectionTask(context, collected ?? []), ...(scanned ? scanAllTask(context, scanned) : [])];
+  return [...collectionTask(context, collections ?? []), ...(scans ? scanAllTask(context, scans) : [])];
 }
 
 /** The queues of the job service and its busy workers. */
@@ -52,22 +52,23 @@ export async function readJobQueues(
   context: CollectContext,
 ): Promise<JobQueue[] | undefined> {
   const part = { capability: 'tasks', permission: 'jobservice-monitor:list (system)' } as const;
-  const found = await optionally(context, part, () =>
+  const queues = await optionally(context, part, () =>
     harbor.get({ operation: 'job_queues', path: '/jobservice/queues' }, list('job_queues', queue)),
   );
-  if (!found) return undefined;
-  const busy = await optionally(context, part, () =>
-    harbor.get({ operation: 'workers', path: '/jobservice/pools/all/workers' }, workers),
-  );
-  return found.map(({ job_type, count, latency, paused }) => ({
-    queue: job_type,
-    size: count,
-    latencySeconds: latency,
+  const busy =
+    queues &&
+    (await optionally(context, part, () =>
+      harbor.get({ operation: 'workers', path: '/jobservice/pools/all/workers' }, workers),
+    ));
+  // A worker that cannot be understood may work on any queue.
+  const running = (queue: string) =>
+    busy?.left === 0 ? busy.items.filter(({ job_name }) => job_name === queue).length : undefined;
+  return queues?.map(({ job_type: queue, count: size, latency: latencySeconds, paused }) => ({
+    queue,
+    size,
+    latencySeconds,
     paused,
-    // A worker that cannot be understood may work on any queue.
-    ...(busy?.left === 0 && {
-      running: busy.items.filter(({ job_name }) => job_name === job_type).length,
-    }),
+    running: running(queue),
   }));
 }
 
@@ -83,55 +84,48 @@ function collectionTask(context: CollectContext, runs: readonly z.infer<typeof c
     tellOfWord(context, 'the status of garbage collection', last.job_status);
     return [];
   }
-  const worked = runs.filter(({ job_status }) => job_status === 'Success');
-  if (worked.some(({ update_time }) => update_time === undefined))
+  const successes = runs.filter(({ job_status }) => job_status === 'Success');
+  if (successes.some(({ update_time }) => update_time === undefined))
     context.tell(
       'times of collections',
       {},
       'Harbor does not say when a garbage collection that worked ended',
     );
-  const lastSuccessAt = latestOf(worked.map(({ update_time }) => update_time));
   return [
     {
       task: 'garbage_collection',
       up: last.job_status === 'Success',
-      lastSuccessAt,
+      lastSuccessAt: newestOf(successes.map(({ update_time }) => update_time)),
     },
   ];
 }
 
 /**
- * It worked when it ended and no scan broke; while it goes on only a broken scan tells something. One that is done with
- * all of them was seen to be called ongoing for ever.
+ * It worked when it ended and no scan failed; while it goes on only a failed scan tells something. A run that is done
+ * with all artifacts was seen to be called ongoing for ever.
  */
-function scanAllTask(context: CollectContext, given: z.infer<typeof scanAll>): Task[] {
-  const { total, completed = 0, metrics } = given;
+function scanAllTask(context: CollectContext, run: z.infer<typeof scanAll>): Task[] {
+  const { total, completed = 0, ongoing, metrics } = run;
   // None ever ran.
   if (total === 0) return [];
   if (total === undefined || !metrics) {
     tellOfWord(context, 'counts of scans', metrics);
     return [];
   }
-  const { Success, Error: broken, Stopped, Running, Pending } = metrics;
-  // src/server/v2.0/handler/scan_all.go: all of them are there, and those that are scheduled are in the total only.
-  const told = Success + broken + Stopped + Running + Pending;
-  if (told > total) {
+  const { Success: succeeded, Error: failed, Stopped: stopped, Running: running, Pending } = metrics;
+  // src/server/v2.0/handler/scan_all.go: all five are there; scans that are scheduled are in the total only.
+  const counted = succeeded + failed + stopped + running + Pending;
+  if (counted > total) {
     tellOfWord(context, 'counts of scans that do not add up to their total', total);
     return [];
   }
-  const ongoing = given.ongoing !== false && completed < total;
-  const failed = broken !== 0;
+  const isOngoing = ongoing !== false && completed < total;
+  const pending = Pending + total - counted;
   return [
     {
       task: 'scan_all',
-      ...((failed || !ongoing) && { up: !failed }),
-      items: {
-        succeeded: Success,
-        failed: broken,
-        stopped: Stopped,
-        running: Running,
-        pending: Pending + total - told,
-      },
+      up: failed === 0 && isOngoing ? undefined : failed === 0,
+      items: { succeeded, failed, stopped, running, pending },
     },
   ];
 }
