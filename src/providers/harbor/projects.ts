@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { Practice, Project as ProjectFacts } from '../../model.ts';
+import type { Practice, RegistryFacts } from '../../model.ts';
 import { count, expected, optional, text, wholeList } from '../../wire.ts';
 import { selector, selects, some } from './patterns.ts';
 import type { Expiring } from './robots.ts';
@@ -72,7 +72,7 @@ export function practicesOf(
 export const projectFacts = (
   projects: readonly Project[],
   settingsOf: ReadonlyMap<string, ProjectSettings>,
-): ProjectFacts[] =>
+): NonNullable<RegistryFacts['projects']> =>
   projects.map((one) => ({
     project: one.name,
     public: isPublic(one),
