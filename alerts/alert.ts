@@ -1,17 +1,21 @@
-/** How soon somebody has to act: `critical` pages a person now, `warning` waits for the working day. */
+/** How soon somebody has to act: `critical` pages a person now, `warning` waits for the working day, `info` is a note. */
 export type Severity = 'critical' | 'warning' | 'info';
 
 /**
- * One alert, defined once. Rule files, documentation and the heads of the runbooks are generated from it
- * (`npm run generate`).
+ * One alert, defined once. Rule files, documentation, the heads of the runbooks and the chart's values are generated
+ * from it (`npm run generate`).
  */
 export interface Alert {
   readonly name: string;
   readonly severity: Severity;
   /** How long the expression has to hold, as Prometheus writes durations; absent: it fires at once. */
   readonly for?: string;
-  /** PromQL. */
+  /** How long it goes on after the expression no longer holds, so that a short gap does not end and begin it anew. */
+  readonly keepFiringFor?: string;
+  /** PromQL. `$threshold` and `$job` stand for the threshold, and for the matcher of the exporter's job. */
   readonly expr: string;
+  /** A number in `expr` that depends on the place; the chart's values can set it. */
+  readonly threshold?: Threshold;
   /** Why the expression is what it is; a comment above the rule. */
   readonly why?: string;
   /** What is wrong, in a few words: the title of the notification. */
@@ -22,6 +26,13 @@ export interface Alert {
   readonly meaning: string;
 }
 
+/** A number with what it measures. */
+export interface Threshold {
+  readonly value: number;
+  /** Such as `GiB of one repository`; ends the sentence "more than 100 …". */
+  readonly of: string;
+}
+
 /** Alerts of one rule file, evaluated together. */
 export interface AlertGroup {
   /** Name of the group in Prometheus. */
@@ -30,3 +41,13 @@ export interface AlertGroup {
   readonly about: string;
   readonly alerts: readonly Alert[];
 }
+
+/** A regular expression of the exporter's job, whatever the release or the scrape configuration calls it. */
+const anyJob = '.*container-registry-exporter.*';
+
+/** What tells one target from another: two exporters, or two clusters, may watch registries of one name. */
+export const target = 'cluster, namespace, job, instance, registry';
+
+/** PromQL with its placeholders filled in. */
+export const filled = ({ expr, threshold }: Alert): string =>
+  expr.replaceAll('$threshold', String(threshold?.value)).replaceAll('$job', anyJob);

@@ -1,5 +1,7 @@
 import type { AlertGroup } from './alert.ts';
 
+const day = 86_400;
+
 /** What is in the images, whether they arrive, and what they take. */
 export const images: AlertGroup = {
   name: 'container-registry-images',
@@ -9,10 +11,11 @@ export const images: AlertGroup = {
       name: 'ImageWithCriticalVulnerabilities',
       severity: 'critical',
       for: '5m',
+      threshold: { value: 0, of: 'critical findings' },
       why: `The request's expression fires once per image, tag and severity series. This one fires once per repository, for
 its newest tagged image: the one that is deployed next, and the one that a new build replaces. The runbook's query
 names the images of the bounded set that have findings.`,
-      expr: 'container_registry_repository_findings{severity="CRITICAL"} > 0',
+      expr: 'container_registry_repository_findings{severity="CRITICAL"} > $threshold',
       summary: 'Image has critical vulnerabilities',
       description:
         'The newest tagged image of {{ $labels.repository }} in {{ $labels.registry }} has {{ $value }} critical findings.',
@@ -32,7 +35,7 @@ or
   unless
   (container_registry_push_failures_total offset 15m)
 )
-and on (registry) (container_registry_info offset 15m)`,
+and on (cluster, namespace, job, instance, registry) (container_registry_info offset 15m)`,
       summary: 'Image push failed',
       description:
         '{{ $value | humanize }} pushes to {{ $labels.repository }} in {{ $labels.registry }} failed within 15 minutes ({{ $labels.reason }}).',
@@ -41,12 +44,57 @@ and on (registry) (container_registry_info offset 15m)`,
     {
       name: 'RegistryStorageHigh',
       severity: 'warning',
-      why: 'Per repository as requested; 100 GiB.',
-      expr: 'container_registry_repository_size_bytes / 1024 / 1024 / 1024 > 100',
+      threshold: { value: 100, of: 'GiB of one repository' },
+      why: 'Per repository as requested.',
+      expr: 'container_registry_repository_size_bytes / 1024 / 1024 / 1024 > $threshold',
       summary: 'Registry storage usage is high',
       description:
         'The images of {{ $labels.repository }} in {{ $labels.registry }} take {{ $value | humanize }} GiB.',
       meaning: 'The images of a repository take more than 100 GiB.',
+    },
+    {
+      name: 'RegistryImagesNotScanned',
+      severity: 'warning',
+      for: '6h',
+      threshold: { value: 0.25, of: 'of the images of a registry' },
+      why: 'One alert per registry, however many repositories: a scanner that is off is one fault.',
+      expr: `sum by (cluster, namespace, job, instance, registry, provider) (container_registry_repository_image_scans{status=~"none|pending"})
+  /
+(sum by (cluster, namespace, job, instance, registry, provider) (container_registry_repository_image_scans{status!="unsupported"}) > 0)
+  > $threshold`,
+      summary: 'Images of a container registry are not scanned',
+      description:
+        '{{ $value | humanizePercentage }} of the images of {{ $labels.registry }} ({{ $labels.provider }}) that can be scanned were not: what they contain is unknown.',
+      meaning: 'A large share of the images of a registry that its scanner supports has no scan.',
+    },
+    {
+      name: 'RegistryScansFailing',
+      severity: 'warning',
+      for: '1h',
+      threshold: { value: 0.05, of: 'of the scans of a registry' },
+      expr: `sum by (cluster, namespace, job, instance, registry, provider) (container_registry_repository_image_scans{status="failed"})
+  /
+(sum by (cluster, namespace, job, instance, registry, provider) (container_registry_repository_image_scans{status=~"complete|failed"}) > 0)
+  > $threshold`,
+      summary: 'Scans of a container registry fail',
+      description:
+        '{{ $value | humanizePercentage }} of the scans of {{ $labels.registry }} ({{ $labels.provider }}) failed: what these images contain is unknown.',
+      meaning: 'Some share of the scans of a registry failed.',
+    },
+    {
+      name: 'RegistryScansOld',
+      severity: 'info',
+      for: '1h',
+      threshold: { value: 30 * day, of: 'seconds since the newest scan of a repository' },
+      why: 'The newest scan of each repository that has images in the bounded set; one alert per registry, with their number.',
+      expr: `count by (cluster, namespace, job, instance, registry, provider) (
+  time() - max by (cluster, namespace, job, instance, registry, provider, repository) (container_registry_image_scanned_timestamp_seconds)
+  > $threshold
+) > 0`,
+      summary: 'Scans of a container registry are old',
+      description:
+        '{{ $value }} repositories of {{ $labels.registry }} ({{ $labels.provider }}) have not been scanned for a long time: vulnerabilities that were published since are not counted.',
+      meaning: 'The newest scan of a repository is more than 30 days old.',
     },
   ],
 };

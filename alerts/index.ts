@@ -1,12 +1,16 @@
 import { Document, isMap, isScalar, isSeq, Scalar, type YAMLMap } from 'yaml';
-import type { Alert, AlertGroup } from './alert.ts';
+import { type Alert, type AlertGroup, filled } from './alert.ts';
+import { capacity } from './capacity.ts';
 import { images } from './images.ts';
+import { operations } from './operations.ts';
 import { registry } from './registry.ts';
 
 /** Every group of alerts, by the name of its rule file. */
 export const alertGroups: ReadonlyMap<string, AlertGroup> = new Map([
   ['registry.rules.yaml', registry],
   ['images.rules.yaml', images],
+  ['capacity.rules.yaml', capacity],
+  ['operations.rules.yaml', operations],
 ]);
 
 /** Where the runbook of an alert can be read. */
@@ -14,11 +18,13 @@ const runbook = (name: string): string =>
   `https://github.com/container-registry-exporter/container-registry-exporter/blob/main/docs/runbooks/${name}.md`;
 
 /** An alert as Prometheus reads it. */
-function rule({ name, expr, for: duration, severity, summary, description }: Alert): Record<string, unknown> {
+function rule(alert: Alert): Record<string, unknown> {
+  const { name, for: duration, keepFiringFor, severity, summary, description } = alert;
   return {
     alert: name,
-    expr,
+    expr: filled(alert),
     ...(duration && { for: duration }),
+    ...(keepFiringFor && { keep_firing_for: keepFiringFor }),
     labels: { severity },
     annotations: { summary, description, runbook_url: runbook(name) },
   };

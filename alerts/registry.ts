@@ -1,4 +1,7 @@
-import type { AlertGroup } from './alert.ts';
+import { type AlertGroup, target } from './alert.ts';
+
+const lastSuccess = 'last_over_time(container_registry_last_success_timestamp_seconds[10m])';
+const staleAfter = 'last_over_time(container_registry_stale_after_seconds[10m])';
 
 /** The exporter and its view of the registries. */
 export const registry: AlertGroup = {
@@ -12,11 +15,11 @@ no alert would ever fire. Hence last_over_time(…[10m]), which bridges the gaps
       severity: 'critical',
       for: '5m',
       why: 'Down; or down three times within half an hour; or no target at all, which no series of `up` can tell.',
-      expr: `up{job=~".*container-registry-exporter.*"} == 0
+      expr: `up{job=~"$job"} == 0
 or
-changes(up{job=~".*container-registry-exporter.*"}[30m]) >= 6
+changes(up{job=~"$job"}[30m]) >= 6
 or
-absent(up{job=~".*container-registry-exporter.*"})`,
+absent(up{job=~"$job"})`,
       summary: 'The container registry exporter cannot be scraped',
       description:
         '{{ if $labels.instance }}Prometheus has not been able to scrape {{ $labels.instance }} reliably for 5 minutes: it is down, or comes and goes.{{ else }}Prometheus has had no target with a job like container-registry-exporter for 5 minutes.{{ end }} The numbers of its registries are old, or missing.',
@@ -27,32 +30,44 @@ absent(up{job=~".*container-registry-exporter.*"})`,
       name: 'RegistryDown',
       severity: 'critical',
       for: '15m',
-      why: 'All polls fail; or they fail and succeed by turns, more than a third of the last hour failed.',
+      why: `At least two polls in a row failed, whatever the schedule: an hourly registry does not page after one. Or they
+fail and succeed by turns, more than a third of the last hour failed.`,
       expr: `last_over_time(container_registry_up[10m]) == 0
+unless on (${target})
+last_over_time(container_registry_failed_polls_in_a_row[10m]) < 2
 or
 (avg_over_time(container_registry_up[1h]) < 0.66 and changes(container_registry_up[1h]) >= 4)`,
       summary: 'A container registry cannot be read',
       description:
-        'Polls of {{ $labels.registry }} ({{ $labels.provider }}) have failed for 15 minutes, all or many of them.',
+        'Polls of {{ $labels.registry }} ({{ $labels.provider }}) fail: at least the last two, or many of the last hour.',
       meaning:
-        'All polls of a registry fail, or they fail and succeed by turns and more than a third of the last hour failed.',
+        'At least the last two polls of a registry failed, or they fail and succeed by turns and more than a third of the last hour failed.',
     },
     {
       name: 'RegistryDataStale',
       severity: 'warning',
       for: '30m',
-      why: 'A poll that hangs is neither up nor down, and a registry that was never reached has no time of success.',
-      expr: `time() - last_over_time(container_registry_last_success_timestamp_seconds[10m]) > 3600
+      why: `A poll that hangs is neither up nor down, and a registry that was never reached has no time of success. The bound
+is that of the configuration, three polls by default, so that a daily registry is not old for most of the day; an hour
+where an older exporter does not tell it.`,
+      expr: `time() - ${lastSuccess} > on (${target}, provider) ${staleAfter}
 or
 (
-  time() * last_over_time(container_registry_info[10m])
-  unless on (registry)
-  last_over_time(container_registry_last_success_timestamp_seconds[10m])
+  time() - ${lastSuccess} > 3600
+  unless on (${target})
+  ${staleAfter}
+)
+or
+(
+  -1 * last_over_time(container_registry_info[10m])
+  unless on (${target})
+  ${lastSuccess}
 )`,
       summary: 'The data of a container registry is old',
       description:
-        'The last successful poll of {{ $labels.registry }} ({{ $labels.provider }}) ended {{ $value | humanizeDuration }} ago; a value of decades says that there has been none.',
-      meaning: 'The last successful poll of a registry is more than an hour old, or there has been none.',
+        '{{ if ge $value 0.0 }}The last successful poll of {{ $labels.registry }} ({{ $labels.provider }}) ended {{ $value | humanizeDuration }} ago: its data is older than staleAfter allows, and no longer exported.{{ else }}No poll of {{ $labels.registry }} ({{ $labels.provider }}) has succeeded since it was configured.{{ end }}',
+      meaning:
+        'The last successful poll of a registry is older than its `staleAfter`, so that its data is no longer exported, or no poll has ever succeeded.',
     },
     {
       name: 'RegistryCapabilityFailing',
@@ -63,6 +78,21 @@ or
       description:
         '{{ $labels.registry }} ({{ $labels.provider }}) is polled, but its {{ $labels.capability }} could not be read for 30 minutes: these numbers are missing, which is not zero.',
       meaning: 'Polls of a registry succeed, but a capability of it cannot be read.',
+    },
+    {
+      name: 'RegistryRepositoriesFailing',
+      severity: 'warning',
+      for: '15m',
+      why: 'Most polls of the last hour, and at least two: one repository that fails once is no alert.',
+      expr: `increase(container_registry_poll_failures_total{reason="partial"}[1h])
+  > on (${target}, provider)
+0.6 * increase(container_registry_polls_total[1h])
+and on (${target}, provider)
+increase(container_registry_polls_total[1h]) > 2`,
+      summary: 'Repositories of a container registry cannot be read',
+      description:
+        'Most polls of {{ $labels.registry }} ({{ $labels.provider }}) within the last hour could not read some of its repositories: their numbers are old. The status page names them.',
+      meaning: 'Most polls of the last hour could not read some of the repositories of a registry.',
     },
     {
       name: 'RegistryPlacesNotFound',
@@ -76,15 +106,55 @@ or
         'An entry of the configuration covers several registries (regions, projects, subscriptions), and they cannot be found.',
     },
     {
+      name: 'RegistryThrottled',
+      severity: 'warning',
+      for: '30m',
+      threshold: { value: 0.2, of: 'of the requests' },
+      expr: `sum by (cluster, namespace, job, instance, registry, provider) (rate(container_registry_api_requests_total{code="429"}[30m]))
+  /
+(sum by (cluster, namespace, job, instance, registry, provider) (rate(container_registry_api_requests_total[30m])) > 0)
+  > $threshold`,
+      summary: 'A container registry refuses requests because there are too many',
+      description:
+        '{{ $labels.registry }} ({{ $labels.provider }}) refused {{ $value | humanizePercentage }} of the requests of the exporter within 30 minutes: polls take longer, and whoever shares the quota is slowed down too.',
+      meaning: 'A registry refuses a large share of the requests of the exporter with 429.',
+    },
+    {
+      name: 'RegistryPollSlow',
+      severity: 'info',
+      for: '1h',
+      threshold: { value: 0.9, of: 'of the time between two polls' },
+      expr: `last_over_time(container_registry_poll_duration_seconds[10m])
+  > on (${target}, provider)
+$threshold * last_over_time(container_registry_poll_interval_seconds[10m])`,
+      summary: 'Polls of a container registry take as long as the time between them',
+      description:
+        'A poll of {{ $labels.registry }} ({{ $labels.provider }}) takes {{ $value | humanizeDuration }}, nearly all of the time until the next one: numbers are as old as that, and the registry is asked without a pause.',
+      meaning: 'Polls of a registry take nearly as long as the time between two of them.',
+    },
+    {
       name: 'RegistrySeriesDropped',
       severity: 'warning',
       for: '30m',
-      expr: 'sum by (registry, provider) (last_over_time(container_registry_series_dropped[10m])) > 0',
+      expr: 'sum by (cluster, namespace, job, instance, registry, provider) (last_over_time(container_registry_series_dropped[10m])) > 0',
       summary: 'Series of a container registry are dropped',
       description:
         '{{ $labels.registry }} ({{ $labels.provider }}) has {{ $value | humanize }} dropped series: dashboards and alerts do not see all of it.',
       meaning:
         'Series of a registry are dropped: it has more than `maxSeries` allows (`image_cap`, `registry_cap`, `repository_cap`), or Prometheus could not have read them (`invalid_value`, `duplicate`).',
+    },
+    {
+      name: 'RegistryWatchedTwice',
+      severity: 'info',
+      for: '30m',
+      why: 'Counted by target: two entries of one exporter may well share a host.',
+      expr: `count by (cluster, provider, host, account, region) (
+  count by (cluster, provider, host, account, region, job, instance) (container_registry_info{host!=""})
+) > 1`,
+      summary: 'Several exporters watch one container registry',
+      description:
+        '{{ $value }} exporters poll {{ $labels.host }} ({{ $labels.provider }}): it is asked that many times, and sums over all targets count it that many times.',
+      meaning: 'Two or more exporters poll the same registry: requests and sums are doubled.',
     },
     {
       name: 'RegistryExporterConfigReloadFailed',
@@ -95,6 +165,17 @@ or
       description:
         '{{ $labels.instance }} refused its configuration when it was last read, and runs on the one before.',
       meaning: 'The configuration was changed and the exporter refused it: it runs on the one before.',
+    },
+    {
+      name: 'RegistryExporterStateNotSaved',
+      severity: 'warning',
+      for: '15m',
+      expr: 'last_over_time(container_registry_exporter_state_saved[10m]) == 0',
+      summary: 'The exporter cannot save its state',
+      description:
+        'What is known of {{ $labels.registry }} ({{ $labels.provider }}) could not be written under --storage.path for 15 minutes: after a restart its data is old and its counters go back.',
+      meaning:
+        'State that has to survive a restart cannot be written under `--storage.path`: the disk is full, read-only, gone or hangs.',
     },
   ],
 };

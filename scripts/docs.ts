@@ -1,4 +1,4 @@
-import type { Alert } from '../alerts/alert.ts';
+import type { Alert, AlertGroup } from '../alerts/alert.ts';
 import { alertGroups } from '../alerts/index.ts';
 import { type MetricRow, metrics } from '../src/metrics.ts';
 import type { Capability, Provider } from '../src/provider.ts';
@@ -85,17 +85,21 @@ export function readmeDocument(readme: string, providers: Readonly<Record<string
 
 /** `docs/alerts.md`, from the table of alerts. */
 export function alertsDocument(): string {
-  const rows = [...alertGroups.values()].flatMap(({ alerts }) =>
-    alerts.map(
-      ({ name, severity, for: duration, meaning }) =>
-        `| [${name}](runbooks/${name}.md) | ${severity} | ${duration ?? 'at once'} | ${meaning} |`,
-    ),
-  );
+  const section = ({ about, alerts }: AlertGroup) => {
+    const rows = alerts.map(
+      ({ name, severity, for: duration, meaning, threshold }) =>
+        `| [${name}](runbooks/${name}.md) | ${severity} | ${duration ?? 'at once'} | ${threshold ? `${threshold.value} ${threshold.of}` : '–'} | ${meaning} |`,
+    );
+    const [title = ''] = about.split(':');
+    return `## ${title.split('\n')[0]}\n\n| alert | severity | fires after | threshold | when |\n|---|---|---|---|---|\n${rows.join('\n')}`;
+  };
   return `${[
     '# Alerts',
     '<!-- Generated from alerts/*.ts by `npm run generate`. -->',
     '`alerts/*.rules.yaml` are plain Prometheus rule files; the Helm chart installs them as PrometheusRule. Each alert links to its [runbook](runbooks).',
-    `| alert | severity | fires after | when |\n|---|---|---|---|\n${rows.join('\n')}`,
+    '`critical` pages a person now, `warning` waits for the working day, `info` is a note. Alerts of one fault are few by design: faults of a registry are one alert per registry, and [an example for Alertmanager](../examples/alertmanager.yml) groups the others by registry and holds them back while the exporter or the registry is down.',
+    ...[...alertGroups.values()].map(section),
+    '## Other names',
     'Two files record the metric names of other ECR exporters from ours, so that rules and dashboards written for them keep working: `compat-aws-ecr.rules.yaml` those of the original request, `compat-aws-exporters-ecr.rules.yaml` those of [aws-exporters/ecr](migration.md#aws-exportersecr).',
   ].join('\n\n')}\n`;
 }

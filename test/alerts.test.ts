@@ -50,7 +50,7 @@ describe.each(rules.map((rule) => [rule.alert ?? rule.record ?? '', rule] as con
 
 describe.each(alerts.map((rule) => [rule.alert ?? '', rule] as const))('%s', (name, rule) => {
   test('it tells what, where and how much, and leads to its runbook', () => {
-    expect(rule.labels?.['severity']).toMatch(/^(critical|warning)$/);
+    expect(rule.labels?.['severity']).toMatch(/^(critical|warning|info)$/);
     expect(rule.annotations?.['summary']).toBeTruthy();
     expect(rule.annotations?.['description']).toContain('{{ $labels.');
     expect(rule.annotations?.['runbook_url']).toMatch(new RegExp(`/docs/runbooks/${name}\\.md$`));

@@ -63,11 +63,14 @@ export function createPublisher(input: {
   const isFresh = (observedAt: number | undefined, now: number): boolean =>
     observedAt !== undefined && now - observedAt < staleAfter;
 
-  const view = (now: number): RegistryView =>
-    viewOf(settings.name, provider, state, {
+  const view = (now: number): RegistryView => ({
+    ...viewOf(settings.name, provider, state, {
       registry: isFresh(state.snapshot?.observedAt, now),
       facts: isFresh(state.snapshot?.factsAt ?? state.snapshot?.observedAt, now),
-    });
+    }),
+    pollIntervalSeconds: settings.intervalMs / 1000,
+    staleAfterSeconds: staleAfter,
+  });
   const boundedView = (now: number): RegistryView => {
     const whole = view(now);
     return whole.facts && lists ? { ...whole, lists } : whole;

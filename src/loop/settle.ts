@@ -141,6 +141,7 @@ export function createSettling(input: {
       // Milliseconds are as fine as anybody reads it.
       state.pollDurationSeconds = Math.round(seconds * 1000) / 1000;
       state.up = failure === undefined;
+      state.failedInARow = state.up ? 0 : state.failedInARow + 1;
       state.failing = failingNow(state.failing, failing, now);
       if (failure === undefined) {
         troubles.over('the poll');

@@ -26,6 +26,8 @@ export interface RegistryState {
   lastSuccessAt: number | undefined;
   pollDurationSeconds: number | undefined;
   polls: number;
+  /** Polls that failed since the last that did not. */
+  failedInARow: number;
   readonly failures: Map<FailureReason, number>;
   capabilities: Map<string, boolean>;
   /** Why capabilities fail, and since when. */
@@ -51,6 +53,7 @@ export const initialState = (identity: RegistryIdentity): RegistryState => ({
   lastSuccessAt: undefined,
   pollDurationSeconds: undefined,
   polls: 0,
+  failedInARow: 0,
   failures: new Map(),
   capabilities: new Map(),
   failing: new Map(),
@@ -94,6 +97,7 @@ export function viewOf(
     lastSuccessAt: state.lastSuccessAt,
     lastAttemptAt: state.lastAttemptAt,
     pollDurationSeconds: state.pollDurationSeconds,
+    failedInARow: state.up === undefined ? undefined : state.failedInARow,
     facts,
     lists: facts,
     repositoryCount: fresh.registry ? snapshot?.repositoryCount : undefined,

@@ -59,6 +59,27 @@ export const registryMetrics: readonly RegistryMetric[] = [
     samples: ({ pollDurationSeconds }, emit) => emit(pollDurationSeconds),
   }),
   registryMetric({
+    name: `${prefix}_poll_interval_seconds`,
+    help: 'Time between two polls as configured; of a cron expression the longest.',
+    type: 'gauge',
+    labels: [],
+    samples: ({ pollIntervalSeconds }, emit) => emit(pollIntervalSeconds),
+  }),
+  registryMetric({
+    name: `${prefix}_stale_after_seconds`,
+    help: 'Age at which data of the registry is no longer exported, as configured.',
+    type: 'gauge',
+    labels: [],
+    samples: ({ staleAfterSeconds }, emit) => emit(staleAfterSeconds),
+  }),
+  registryMetric({
+    name: `${prefix}_failed_polls_in_a_row`,
+    help: 'Polls that failed since the last one that succeeded; absent before the first one ended.',
+    type: 'gauge',
+    labels: [],
+    samples: ({ failedInARow }, emit) => emit(failedInARow),
+  }),
+  registryMetric({
     name: `${prefix}_polls_total`,
     help: 'Polls of the registry, failed ones included; goes on over restarts.',
     type: 'counter',

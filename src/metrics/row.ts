@@ -26,6 +26,9 @@ export interface RegistryView {
   readonly lastSuccessAt?: number;
   readonly lastAttemptAt?: number;
   readonly pollDurationSeconds?: number;
+  readonly failedInARow?: number;
+  readonly pollIntervalSeconds?: number;
+  readonly staleAfterSeconds?: number;
   readonly polls: number;
   readonly failures: ReadonlyMap<FailureReason, number>;
   readonly capabilities: ReadonlyMap<string, boolean>;

@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -76,9 +76,9 @@ export function startExporter(options: {
  */
 export function hurriedRules(folder: string): string {
   mkdirSync(folder, { recursive: true });
-  for (const name of ['images', 'registry', 'compat-aws-ecr', 'compat-aws-exporters-ecr']) {
-    const rules = readFileSync(join(root, 'alerts', `${name}.rules.yaml`), 'utf8');
-    writeFileSync(join(folder, `${name}.rules.yaml`), rules.replaceAll(/^(\s+for:) .*$/gm, '$1 1s'));
+  for (const name of readdirSync(join(root, 'alerts')).filter((file) => file.endsWith('.rules.yaml'))) {
+    const rules = readFileSync(join(root, 'alerts', name), 'utf8');
+    writeFileSync(join(folder, name), rules.replaceAll(/^(\s+for:) .*$/gm, '$1 1s'));
   }
   return join(folder, '*.rules.yaml');
 }
