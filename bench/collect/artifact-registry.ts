@@ -78,7 +78,10 @@ async function serve({ repositories, imagesPerRepository }: Amount): Promise<str
 
   // Plain JSON on the port of HTTP/1.1, whose address tells the one of gRPC.
   const rest = createHttpServer((incoming, response) => {
-    const { json = nothing } = pages[Number(/pageToken=page-(\d+)/.exec(incoming.url ?? '')?.[1] ?? 0)] ?? {};
+    const asked = incoming.url ?? '';
+    const page = pages[Number(/pageToken=page-(\d+)/.exec(asked)?.[1] ?? 0)];
+    // Container Analysis knows nothing of any image.
+    const json = (asked.includes('/dockerImages') && page?.json) || Buffer.from('{}');
     response.writeHead(200, { 'content-type': 'application/json', 'content-length': json.length });
     response.end(json);
   });
@@ -98,7 +101,6 @@ async function serve({ repositories, imagesPerRepository }: Amount): Promise<str
           : undefined;
       stream.respond({ ':status': 200, 'content-type': 'application/grpc' }, { waitForTrailers: true });
       stream.once('wantTrailers', () => stream.sendTrailers({ 'grpc-status': '0' }));
-      // Container Analysis knows nothing of any image.
       stream.end(body ?? nothing);
     });
   });
@@ -124,7 +126,7 @@ export const subject: Subject = {
         projects: [place.project],
         locations: [place.location],
         endpoint: grpcOf(url),
-        containerAnalysisEndpoint: grpcOf(url),
+        containerAnalysisEndpoint: jsonOf(url),
       }),
     async bare(url, amount) {
       const dispatcher = new Agent({ connections: concurrency });

@@ -5,7 +5,7 @@ import { type CollectContext, defineProvider, type Place, type PlacesContext } f
 import { isNotFound, readSideBySide } from '../side-by-side.ts';
 import { type Api, type Location, openApi } from './artifact-registry/api.ts';
 import { idOf, readPackages, type Scope } from './artifact-registry/repository.ts';
-import { isCount, type RepositoryRow } from './artifact-registry/rows.ts';
+import type { RepositoryRow } from './artifact-registry/rows.ts';
 
 const options = z.strictObject({
   projects: z
@@ -109,7 +109,7 @@ interface Listed {
 
 /** Whether the images of a repository are to be read; what stands in the way of others is told. */
 function isRead(repository: RepositoryRow, { tell, session, log }: CollectContext): boolean {
-  const { mode, format, immutableTags, cleans, cleansDry, hasKey, scanning, registryUri } = repository;
+  const { mode } = repository;
   if (!isDocker(repository)) return false;
   const id = idOf(repository);
   if (mode === 'VIRTUAL_REPOSITORY') {
@@ -121,20 +121,12 @@ function isRead(repository: RepositoryRow, { tell, session, log }: CollectContex
     });
     return false;
   }
-  if (mode === undefined || /^\d+$/.test(mode))
+  if (mode !== undefined && /^\d+$/.test(mode))
     tell(
       `mode of ${id}`,
       { repository: id, mode },
       'a repository has a mode that is not known here: it is read like others',
     );
-  const settings = { format, immutableTags, cleans, cleansDry, hasKey, scanning, registryUri };
-  for (const [setting, value] of Object.entries(settings))
-    if (value === undefined)
-      tell(
-        `odd ${setting} of ${id}`,
-        { repository: id, setting },
-        'a setting of a repository could not be understood: what depends on it is unknown',
-      );
   sayWhyUnscanned(repository, session, log);
   return true;
 }
@@ -145,9 +137,9 @@ function sayWhyUnscanned(
   session: CollectContext['session'],
   log: CollectContext['log'],
 ): void {
-  const { scanning, scanningReason } = repository;
+  const { enablementState: scanning, enablementStateReason } = repository.vulnerabilityScanningConfig ?? {};
   if (scanning !== 'SCANNING_DISABLED' && scanning !== 'SCANNING_UNSUPPORTED') return;
-  const reason = (scanningReason || 'no reason is given').slice(0, 200);
+  const reason = (enablementStateReason || 'no reason is given').slice(0, 200);
   const said = session.keep('said why unscanned', () => new Set<string>());
   if (said.has(reason) || said.size >= reasonsAtMost) return;
   said.add(reason);
@@ -158,7 +150,7 @@ function sayWhyUnscanned(
 /** Takes a page of repositories. @returns those whose images are to be read */
 function take(page: readonly RepositoryRow[], listed: Listed, context: CollectContext): string[] {
   return page.flatMap((repository) => {
-    const { name, format, sizeBytes } = repository;
+    const { name = '', format, sizeBytes } = repository;
     if (!isName(name) || format === undefined) {
       listed.odd += 1;
       listed.storageBytes = undefined;
@@ -166,17 +158,9 @@ function take(page: readonly RepositoryRow[], listed: Listed, context: CollectCo
     }
     // Listed twice, as where the list changed under way.
     if (listed.toRead.has(idOf(repository))) return [];
-    const isRepository = isRead(repository, context);
-    if (isRepository && !isCount(sizeBytes)) {
-      context.tell(
-        `odd size of ${name}`,
-        { repository: idOf(repository) },
-        'the size of a repository could not be understood: storage_bytes is unknown',
-      );
-      listed.storageBytes = undefined;
-    }
-    if (!isRepository) return [];
-    if (listed.storageBytes !== undefined) listed.storageBytes += sizeBytes;
+    if (!isRead(repository, context)) return [];
+    if (sizeBytes === undefined) listed.storageBytes = undefined;
+    else if (listed.storageBytes !== undefined) listed.storageBytes += sizeBytes;
     listed.toRead.set(idOf(repository), repository);
     return [idOf(repository)];
   });

@@ -73,7 +73,9 @@ test("the SDK's own headers are sent, and a request says what it is about", asyn
   await running.poll();
   const headers = project.simulator.lastHeaders;
   expect(headers['x-goog-api-client']).toMatch(/^gax\/\S+ gapic\/\S+ gl-node\//);
-  expect(decodeURIComponent(String(headers['x-goog-request-params']))).toBe('parent=projects/tests');
+  expect(decodeURIComponent(String(headers['x-goog-request-params']))).toBe(
+    'parent=projects/tests/locations/europe-west3/repositories/a',
+  );
   expect(headers['authorization']).toMatch(/^Bearer ya29\./);
 });
 

@@ -212,9 +212,11 @@ export async function startArtifactRegistry(options: SimulatorOptions): Promise<
   const type = (name: string) => root.lookupType(`google.devtools.artifactregistry.v1.${name}`);
   const methods: Method[] = [
     {
-      path: '/google.cloud.location.Locations/ListLocations',
-      request: locationsRoot.lookupType('google.cloud.location.ListLocationsRequest'),
-      response: locationsRoot.lookupType('google.cloud.location.ListLocationsResponse'),
+      grpc: {
+        path: '/google.cloud.location.Locations/ListLocations',
+        request: locationsRoot.lookupType('google.cloud.location.ListLocationsRequest'),
+        response: locationsRoot.lookupType('google.cloud.location.ListLocationsResponse'),
+      },
       rest: { pattern: /^\/v1\/(projects\/[^/]+)\/locations$/, field: 'name' },
       operation: 'ListLocations',
       handle(request) {
@@ -233,9 +235,11 @@ export async function startArtifactRegistry(options: SimulatorOptions): Promise<
       },
     },
     {
-      path: '/google.devtools.artifactregistry.v1.ArtifactRegistry/ListRepositories',
-      request: type('ListRepositoriesRequest'),
-      response: type('ListRepositoriesResponse'),
+      grpc: {
+        path: '/google.devtools.artifactregistry.v1.ArtifactRegistry/ListRepositories',
+        request: type('ListRepositoriesRequest'),
+        response: type('ListRepositoriesResponse'),
+      },
       rest: { pattern: /^\/v1\/(projects\/[^/]+\/locations\/[^/]+)\/repositories$/, field: 'parent' },
       operation: 'ListRepositories',
       handle(request) {
@@ -259,9 +263,11 @@ export async function startArtifactRegistry(options: SimulatorOptions): Promise<
       },
     },
     {
-      path: '/google.devtools.artifactregistry.v1.ArtifactRegistry/ListDockerImages',
-      request: type('ListDockerImagesRequest'),
-      response: type('ListDockerImagesResponse'),
+      grpc: {
+        path: '/google.devtools.artifactregistry.v1.ArtifactRegistry/ListDockerImages',
+        request: type('ListDockerImagesRequest'),
+        response: type('ListDockerImagesResponse'),
+      },
       rest: {
         pattern: /^\/v1\/(projects\/[^/]+\/locations\/[^/]+\/repositories\/[^/]+)\/dockerImages$/,
         field: 'parent',

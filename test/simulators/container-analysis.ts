@@ -1,18 +1,28 @@
-import { createRequire } from 'node:module';
 import { type Severity, severities } from '../../src/model.ts';
 import type { EstateImage, EstateRepository } from './estate.ts';
-import { type Method, rootOf, StatusError } from './google-wire.ts';
+import { type Method, StatusError } from './google-wire.ts';
 
 /**
- * Container Analysis and Grafeas (https://cloud.google.com/artifact-analysis/docs/reference/rpc): the summary of
+ * Container Analysis (https://cloud.google.com/artifact-analysis/docs/reference/rest), as REST only: the summary of
  * vulnerabilities and the occurrences that a scan leaves.
  */
-const analysis = rootOf(
-  createRequire(import.meta.url)('@google-cloud/containeranalysis/build/protos/protos.json') as object,
-);
-const grafeas = rootOf(
-  createRequire(import.meta.url)('@google-cloud/grafeas/build/protos/protos.json') as object,
-);
+
+/**
+ * A message as proto3's JSON: times and numbers of 64 bits are text, and what has its default value is left out.
+ * https://protobuf.dev/programming-guides/json/
+ */
+function messageOf(value: object): object {
+  const unsaid = ['SEVERITY_UNSPECIFIED', 'ANALYSIS_STATUS_UNSPECIFIED', 0, '', false];
+  return Object.fromEntries(
+    Object.entries(value).flatMap(([name, field]): [string, unknown][] => {
+      if (unsaid.includes(field)) return [];
+      if (typeof field === 'object' && field !== null && 'seconds' in field)
+        return field.seconds === 0 ? [] : [[name, new Date(Number(field.seconds) * 1000).toISOString()]];
+      if (typeof field === 'object' && field !== null) return [[name, messageOf(field)]];
+      return [[name, name.endsWith('Count') ? String(field) : field]];
+    }),
+  );
+}
 
 /** An occurrence as the API has it; one of a vulnerability stands for `count` of them. */
 export interface Occurrence {
@@ -146,24 +156,16 @@ export function containerAnalysisMethods(options: {
     /\/([^/"]+)\/"\)/.exec(String(request['filter']))?.[1];
   return [
     {
-      path: '/google.devtools.containeranalysis.v1.ContainerAnalysis/GetVulnerabilityOccurrencesSummary',
-      request: analysis.lookupType(
-        'google.devtools.containeranalysis.v1.GetVulnerabilityOccurrencesSummaryRequest',
-      ),
-      response: analysis.lookupType('google.devtools.containeranalysis.v1.VulnerabilityOccurrencesSummary'),
       rest: { pattern: /^\/v1\/(projects\/[^/]+)\/occurrences:vulnerabilitySummary$/, field: 'parent' },
       operation: 'GetVulnerabilityOccurrencesSummary',
       repositoryOf,
       handle(request) {
         check(request);
         const all = occurrences().filter(filterOf(String(request['filter'])));
-        return { counts: summarize(all), ...missing(request) };
+        return { counts: summarize(all).map(messageOf), ...missing(request) };
       },
     },
     {
-      path: '/grafeas.v1.Grafeas/ListOccurrences',
-      request: grafeas.lookupType('grafeas.v1.ListOccurrencesRequest'),
-      response: grafeas.lookupType('grafeas.v1.ListOccurrencesResponse'),
       rest: { pattern: /^\/v1\/(projects\/[^/]+)\/occurrences$/, field: 'parent' },
       operation: 'ListOccurrences',
       repositoryOf,
@@ -176,8 +178,10 @@ export function containerAnalysisMethods(options: {
           most: 1000,
         });
         return {
-          occurrences: rows.map((row, at) => ({ ...row, name: `projects/${project}/occurrences/${at}` })),
-          nextPageToken,
+          occurrences: rows.map((row, at) =>
+            messageOf({ ...row, name: `projects/${project}/occurrences/${at}` }),
+          ),
+          ...(nextPageToken && { nextPageToken }),
           ...missing(request),
         };
       },

@@ -65,16 +65,19 @@ const statusOfHttp: Readonly<Record<number, keyof typeof codes>> = {
 
 /** One method of a service. */
 export interface Method {
-  /** `/package.Service/Method` */
-  readonly path: string;
-  readonly request: protobuf.Type;
-  readonly response: protobuf.Type;
+  /** How gRPC calls it; absent where it is served as REST only. */
+  readonly grpc?: {
+    /** `/package.Service/Method` */
+    readonly path: string;
+    readonly request: protobuf.Type;
+    readonly response: protobuf.Type;
+  };
   /** Its address in REST: the first group is the request's field named. */
   readonly rest: { readonly pattern: RegExp; readonly field: string };
   /** What the faults call it, and what they call the repository that it is about. */
   readonly operation: string;
   repositoryOf?(request: Record<string, unknown>): string | undefined;
-  /** @returns the answer as protobufjs's `fromObject` takes it. @throws StatusError */
+  /** @returns the answer as protobufjs's `fromObject` takes it, or as JSON without gRPC. @throws StatusError */
   handle(request: Record<string, unknown>): object;
 }
 
@@ -129,7 +132,7 @@ const retryInfo = (seconds: string): object => ({
  * @returns text where that is to be sent in place of a message
  */
 function rewrittenMessage(
-  method: Method,
+  method: NonNullable<Method['grpc']>,
   headers: IncomingHttpHeaders,
   asked: object,
   answer: object,
@@ -222,7 +225,7 @@ export async function startGoogleServer(options: {
 
   async function serveGrpc(stream: ServerHttp2Stream, given: IncomingHttpHeaders): Promise<void> {
     stream.on('error', () => {});
-    const method = methods.find(({ path }) => path === given[':path']);
+    const method = methods.find(({ grpc }) => grpc?.path === given[':path']);
     const headers = { ':status': 200, 'content-type': 'application/grpc' };
     const refuse = (error: StatusError): void => {
       const [code] = codes[error.status];
@@ -242,8 +245,9 @@ export async function startGoogleServer(options: {
       );
     };
     const bytes = await bodyOf(stream);
-    if (!method) return refuse(new StatusError('UNIMPLEMENTED', 'unknown method'));
-    const asked = method.request.toObject(method.request.decode(bytes.subarray(5)), {
+    if (!method?.grpc) return refuse(new StatusError('UNIMPLEMENTED', 'unknown method'));
+    const { grpc } = method;
+    const asked = grpc.request.toObject(grpc.request.decode(bytes.subarray(5)), {
       longs: Number,
       defaults: true,
     });
@@ -285,7 +289,7 @@ export async function startGoogleServer(options: {
     }
     try {
       const answer = run(method, given, asked);
-      const rewritten = rewrittenMessage(method, given, asked, answer);
+      const rewritten = rewrittenMessage(grpc, given, asked, answer);
       if (rewritten instanceof StatusError) return refuse(rewritten);
       if (stream.destroyed) return;
       if (typeof rewritten === 'string') {
@@ -293,7 +297,7 @@ export async function startGoogleServer(options: {
         stream.end(rewritten);
         return;
       }
-      const message = method.response.encode(rewritten).finish();
+      const message = grpc.response.encode(rewritten).finish();
       stream.respond(headers, { waitForTrailers: true });
       stream.once('wantTrailers', () => stream.sendTrailers({ 'grpc-status': '0' }));
       stream.end(frame(message));
@@ -335,7 +339,8 @@ export async function startGoogleServer(options: {
       [method.rest.field]: method.rest.pattern.exec(path)?.[1],
     };
     if (asked['pageSize'] !== undefined) asked['pageSize'] = Number(asked['pageSize']);
-    for (const field of method.request.fieldsArray) asked[field.name] ??= field.defaultValue;
+    for (const [name, usual] of Object.entries({ filter: '', pageSize: 0, pageToken: '' }))
+      asked[name] ??= usual;
     const fault = takeFault(method, asked);
     if (fault?.type === 'slow') await sleep(fault.ms);
     const refusal = fault && refusalOf(fault);
@@ -374,15 +379,11 @@ export async function startGoogleServer(options: {
     }
     try {
       const answer = run(method, request.headers, asked);
-      const message = method.response.fromObject(answer);
-      const numericEnums = url.searchParams.get('$alt') === 'json;enum-encoding=int';
       const headers = { 'content-type': 'application/json; charset=UTF-8' };
-      // A field of the API that the messages published with the SDKs lack.
-      const { unreachable } = answer as { readonly unreachable?: readonly string[] };
-      const body = JSON.stringify({
-        ...(gax.serializer.toProto3JSON(message as never, { numericEnums }) as object),
-        ...(unreachable && { unreachable }),
-      });
+      const { response: type } = method.grpc ?? {};
+      const body = JSON.stringify(
+        type ? gax.serializer.toProto3JSON(type.fromObject(answer) as never) : answer,
+      );
       const replaced =
         request.httpVersionMajor === 2
           ? replacementOf({

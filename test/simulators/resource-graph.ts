@@ -92,7 +92,7 @@ function filterOf(query: string): (row: DefenderFinding) => boolean {
 /** Counts as the query's own last `summarize` says, so that a severity that it forgets is missed. */
 function summarize(query: string, rows: readonly DefenderFinding[]): Record<string, unknown>[] {
   const columns = [
-    ...query.matchAll(/(\w+) = countif\(open and (fixable and )?(not\()?severity in~ \(([^)]*)\)/g),
+    ...query.matchAll(/\b(\w+) = countif\(open and (fixable and )?(not\()?severity in~ \(([^)]*)\)/g),
   ].map(([, name = '', fixable, not, list = '']) => ({
     name,
     fixable: fixable !== undefined,

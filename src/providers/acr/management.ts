@@ -27,12 +27,12 @@ const resourceId = ({ subscription, resourceGroup, name }: Location): string =>
 export const resourceName = (loginServer: string): string =>
   loginServer.split('.')[0]?.split('-')[0] ?? loginServer;
 
+/** What goes into addresses and other queries is bounded like any name. */
 const registryRow = z.object({
-  id: z.string(),
-  name: z.string(),
-  resourceGroup: z.string(),
-  subscriptionId: z.string(),
-  loginServer: z.string(),
+  name: text,
+  resourceGroup: text,
+  subscriptionId: text,
+  loginServer: z.string().max(255),
 });
 
 const registriesQuery = (loginServer: string | undefined): string => `resources

@@ -1,7 +1,7 @@
 import type { PlacesContext } from '../../provider.ts';
 import { type CredentialOptions, openCredentials } from './credentials.ts';
-import { openGrpc } from './grpc.ts';
-import { openRest } from './rest.ts';
+import { openRegistryByGrpc } from './grpc.ts';
+import { openAnalysis, openRegistryByRest } from './rest.ts';
 import type { DockerImageRow, OccurrenceRow, RepositoryRow, SummaryRow } from './rows.ts';
 import { createTransport, service } from './transport.ts';
 
@@ -11,20 +11,26 @@ export interface Location {
   readonly location: string;
 }
 
-/** The calls that are needed of Artifact Registry and Container Analysis; lists come page by page. */
-export interface Api {
+/** The calls that are needed of Artifact Registry; lists come page by page. */
+export interface RegistryApi {
   /** @param project its id */
   locations(project: string): AsyncGenerator<readonly string[]>;
   /** @param parent `projects/P/locations/L` */
   repositories(parent: string): AsyncGenerator<readonly RepositoryRow[]>;
   /** @param parent `projects/P/locations/L/repositories/R` */
   dockerImages(parent: string): AsyncGenerator<readonly DockerImageRow[]>;
-  /** @throws CollectError where what is known of the location cannot be reached */
-  vulnerabilitySummary(at: Location, filter: string): Promise<Iterable<SummaryRow>>;
-  /** @throws CollectError where what is known of the location cannot be reached */
-  occurrences(at: Location, filter: string): AsyncGenerator<readonly OccurrenceRow[]>;
   close(): void;
 }
+
+/** The calls that are needed of Container Analysis. */
+export interface AnalysisApi {
+  /** @throws CollectError where what is known of the location cannot be reached */
+  vulnerabilitySummary(at: Location, filter: string): Promise<readonly SummaryRow[]>;
+  /** @throws CollectError where what is known of the location cannot be reached */
+  occurrences(at: Location, filter: string): AsyncGenerator<readonly OccurrenceRow[]>;
+}
+
+export type Api = RegistryApi & AnalysisApi;
 
 export interface ApiOptions extends CredentialOptions {
   readonly endpoint?: URL | undefined;
@@ -41,6 +47,15 @@ export async function openApi(given: ApiOptions, context: PlacesContext): Promis
   const analysisAt = service(
     given.containerAnalysisEndpoint ?? new URL('https://containeranalysis.googleapis.com'),
   );
-  const open = given.transport === 'rest' ? openRest : openGrpc;
-  return open({ transport, registryAt, analysisAt });
+  const registry =
+    given.transport === 'rest'
+      ? openRegistryByRest(transport, registryAt)
+      : await openRegistryByGrpc(transport, registryAt, (operation, { at, problem }) =>
+          context.tell(
+            `odd ${operation} ${at}`,
+            { operation, at, problem },
+            'a part of an answer could not be understood and was left out',
+          ),
+        );
+  return { ...registry, ...openAnalysis(transport, analysisAt) };
 }

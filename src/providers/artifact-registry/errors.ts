@@ -1,4 +1,6 @@
+import { z } from 'zod';
 import { CollectError, type FailureReason, reasonOf } from '../../errors.ts';
+import type { HttpResponse } from '../../http.ts';
 
 /** What the SDK throws: a status of gRPC, and what `google.rpc.Status` had in its details. */
 interface ServiceError extends Error {
@@ -101,18 +103,61 @@ const roles: Readonly<Record<string, string>> = {
   containeranalysis: 'roles/containeranalysis.occurrences.viewer',
 };
 
+/** What Google says of a refusal: https://cloud.google.com/apis/design/errors#error_info */
+interface Refusal {
+  readonly message: string;
+  readonly reason?: string | undefined;
+  readonly metadata?: Readonly<Record<string, string>> | undefined;
+}
+
+/** What to do where the account lacks something. */
+function forbiddenHint({ message, reason, metadata = {} }: Refusal): string {
+  if (reason === 'SERVICE_DISABLED') return `: enable ${metadata['service'] ?? 'the API'} in the project`;
+  const permission =
+    metadata['permission'] ?? /[Pp]ermission ['"]?([a-z]+\.[a-zA-Z.]+)['"]?/.exec(message)?.[1];
+  if (permission === undefined) return ': the account lacks a permission, or a service perimeter forbids it';
+  const role = roles[permission.split('.')[0] ?? ''];
+  return `: the account lacks ${permission}${role ? `, which ${role} gives` : ''}`;
+}
+
+const refusalAnswer = z.object({
+  error: z.object({
+    message: z.string(),
+    status: z.string().optional(),
+    details: z
+      .array(
+        z.object({ reason: z.string(), metadata: z.record(z.string(), z.string()).optional() }).partial(),
+      )
+      .catch([]),
+  }),
+});
+
+/** The error that a 403 of REST is. */
+export function forbidden(operation: string, response: HttpResponse): CollectError {
+  let known: z.infer<typeof refusalAnswer> | undefined;
+  try {
+    known = refusalAnswer.safeParse(JSON.parse(response.body.toString('utf8'))).data;
+  } catch {}
+  const { message = 'answered 403', status = '', details = [] } = known?.error ?? {};
+  const { reason, metadata } = details.find((one) => one.reason !== undefined) ?? {};
+  const said = `${status} ${message}`.trim().replace(controls, ' ').slice(0, 300);
+  return new CollectError(
+    'forbidden',
+    `${operation} of ${response.url.host}: ${said}${forbiddenHint({ message, reason, metadata })}`,
+    { status: 403 },
+  );
+}
+
 function hint(reason: FailureReason, error: ServiceError): string {
   if (reason === 'tls')
     return ': give the certificate of its authority as tls.caFile, if it is to be trusted';
   if (reason === 'auth') return ': check the credentials, see docs/providers/artifact-registry.md';
   if (reason !== 'forbidden') return '';
-  const about = error.errorInfoMetadata ?? {};
-  if (error.reason === 'SERVICE_DISABLED') return `: enable ${about['service'] ?? 'the API'} in the project`;
-  const permission =
-    about['permission'] ?? /[Pp]ermission ['"]?([a-z]+\.[a-zA-Z.]+)['"]?/.exec(error.details ?? '')?.[1];
-  if (permission === undefined) return ': the account lacks a permission, or a service perimeter forbids it';
-  const role = roles[permission.split('.')[0] ?? ''];
-  return `: the account lacks ${permission}${role ? `, which ${role} gives` : ''}`;
+  return forbiddenHint({
+    message: error.details ?? '',
+    reason: error.reason,
+    metadata: error.errorInfoMetadata,
+  });
 }
 
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what has to go

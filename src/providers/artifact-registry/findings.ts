@@ -1,11 +1,9 @@
 import { CollectError, reasonOf } from '../../errors.ts';
 import type { Image, Kind, ScanStatus, Severity } from '../../model.ts';
 import type { CollectContext } from '../../provider.ts';
-import { isPastTime } from '../../wire.ts';
 import { createYielder } from '../../yielding.ts';
 import type { Api, Location } from './api.ts';
-import { codeOf } from './errors.ts';
-import { isCount, type OccurrenceRow, type SummaryRow } from './rows.ts';
+import type { OccurrenceRow, SummaryRow } from './rows.ts';
 
 /** What is known of the vulnerabilities of some images. */
 export interface FindingsOf {
@@ -15,61 +13,53 @@ export interface FindingsOf {
   readonly doubtful: boolean;
 }
 
-/** grafeas.v1.Severity by its numbers; 0 is the total in the summary, and "not said" of a single finding. */
-const severityOf: readonly (Severity | undefined)[] = [
-  undefined,
-  'NEGLIGIBLE',
-  'LOW',
-  'MEDIUM',
-  'HIGH',
-  'CRITICAL',
-];
+const severities: Readonly<Record<string, Severity>> = {
+  SEVERITY_UNSPECIFIED: 'UNKNOWN',
+  MINIMAL: 'NEGLIGIBLE',
+  LOW: 'LOW',
+  MEDIUM: 'MEDIUM',
+  HIGH: 'HIGH',
+  CRITICAL: 'CRITICAL',
+};
+/** Of the summary it is the total; of a single finding it says nothing. */
+const unspecified = 'SEVERITY_UNSPECIFIED';
 
-/**
- * grafeas.v1.DiscoveryOccurrence.AnalysisStatus by its numbers; 0 says nothing.
- * https://github.com/googleapis/googleapis/blob/master/grafeas/v1/discovery.proto
- */
-const statusOf: readonly (ScanStatus | undefined)[] = [
-  undefined,
-  'pending',
-  'pending',
-  'complete',
-  'failed',
-  'unsupported',
-];
+/** https://github.com/googleapis/googleapis/blob/master/grafeas/v1/discovery.proto */
+const statuses: Readonly<Record<string, ScanStatus | undefined>> = {
+  ANALYSIS_STATUS_UNSPECIFIED: undefined,
+  PENDING: 'pending',
+  SCANNING: 'pending',
+  COMPLETE: 'complete',
+  FINISHED_SUCCESS: 'complete',
+  FINISHED_FAILED: 'failed',
+  FINISHED_UNSUPPORTED: 'unsupported',
+};
+
+type Counts = Partial<Record<Severity, number>>;
 
 /** What is gathered of one digest. */
 interface Entry {
-  counts: Partial<Record<Severity, number>>;
-  fixable: Partial<Record<Severity, number>>;
+  readonly counts: Counts;
+  readonly fixable: Counts;
   /** Over all severities, those included that the source does not name; absent where it gives no total. */
   total?: number;
   fixableTotal?: number;
   hasRows: boolean;
-  status?: ScanStatus;
-  scannedAt?: number;
-  archived: boolean;
+  discovery?: NonNullable<OccurrenceRow['discovery']> & { readonly updatedAt: number };
   /** A count or the status of it cannot be understood. */
   odd?: boolean;
   /** How much the discovery that was taken is worth; others of the same digest are weighed against it. */
   rank: number;
 }
 
-/** The digest of a resource; gcloud writes it with a dash where a colon was. */
-const digestOf = (resource: string): string | undefined => {
-  const at = /@(sha\d+)[:-]([0-9a-f]{32,})$/.exec(resource);
-  return at ? `${at[1]}:${at[2]}` : undefined;
+const newEntry = (): Entry => ({ counts: {}, fixable: {}, hasRows: false, rank: -1 });
+const sum = (counts: Counts): number => Object.values(counts).reduce((total, count) => total + count, 0);
+const most = (counts: Counts, severity: Severity, count: number): void => {
+  counts[severity] = Math.max(counts[severity] ?? 0, count);
 };
 
-const sum = (counts: Partial<Record<Severity, number>>): number =>
-  Object.values(counts).reduce((total, count) => total + count, 0);
-
 /** Counts of all severities; those that the source does not name are the rest of the total. */
-function complete(
-  counts: Partial<Record<Severity, number>>,
-  total: number | undefined,
-  hasRows: boolean,
-): Partial<Record<Severity, number>> {
+function complete(counts: Counts, total: number | undefined, hasRows: boolean): Counts {
   const named = { CRITICAL: 0, HIGH: 0, MEDIUM: 0, LOW: 0, NEGLIGIBLE: 0, ...counts };
   const known = sum(counts) - (counts.UNKNOWN ?? 0);
   if (total !== undefined) return { ...named, UNKNOWN: Math.max(0, total - known) };
@@ -78,6 +68,103 @@ function complete(
 
 const unsaid: Partial<Image> = {};
 const unscanned: Partial<Image> = { scanStatus: 'none' };
+
+/** What an entry says of its image. */
+function toPart(entry: Entry): Partial<Image> {
+  if (entry.odd) return unsaid;
+  const { discovery, hasRows, counts, fixable, total, fixableTotal } = entry;
+  const findings = {
+    counts: complete(counts, total, hasRows),
+    fixable: complete(fixable, fixableTotal, hasRows),
+  };
+  // Findings without a word of a scan, as somebody else's scanner may leave them.
+  if (!discovery) return { findings };
+  const { lastScanTime, continuousAnalysis, archiveTime, updatedAt, analysisStatus } = discovery;
+  // Its findings were kept up to date until it was left alone, and age from then on.
+  const scannedAt = lastScanTime || (continuousAnalysis === 'INACTIVE' ? updatedAt : 0) || undefined;
+  // Findings that are no longer kept: that none are counted does not make it clean.
+  if (archiveTime) return { scannedAt, scanStatus: 'none' };
+  const scanStatus = statuses[analysisStatus ?? ''];
+  return scanStatus === 'complete' ? { scannedAt, scanStatus, findings } : { scannedAt, scanStatus };
+}
+
+/** Gathers what is found by digest. */
+function createGathering(tell: CollectContext['tell']) {
+  const entries = new Map<string, Entry>();
+  let doubtful = false;
+  const leaveOut = (what: string): undefined => {
+    doubtful = true;
+    tell(
+      `odd findings ${what}`,
+      { what },
+      'Container Analysis answered findings without what they are about: the findings of some images are unknown',
+    );
+  };
+  const entryOf = (digest: string | undefined): Entry | undefined => {
+    if (digest === undefined) return leaveOut('resourceUri');
+    const entry = entries.get(digest) ?? newEntry();
+    entries.set(digest, entry);
+    return entry;
+  };
+  const odd = (entry: Entry): void => {
+    entry.odd = true;
+    doubtful = true;
+  };
+  const unknown = (what: string, word: string): void =>
+    tell(
+      `${what} ${word}`,
+      { [what]: word },
+      'Container Analysis answered with a word that is not known here: it counts as unknown',
+    );
+
+  return {
+    entries,
+    isDoubtful: () => doubtful,
+    addSummary({ resourceUri, severity, fixableCount, totalCount }: SummaryRow): void {
+      const entry = entryOf(resourceUri);
+      if (!entry) return;
+      entry.hasRows = true;
+      if (severity === undefined || fixableCount === undefined || totalCount === undefined) return odd(entry);
+      // The same image under two names has the same findings.
+      if (severity === unspecified) {
+        entry.total = Math.max(entry.total ?? 0, totalCount);
+        entry.fixableTotal = Math.max(entry.fixableTotal ?? 0, fixableCount);
+        return;
+      }
+      const known = severities[severity];
+      if (!known) unknown('severity', severity);
+      most(entry.counts, known ?? 'UNKNOWN', totalCount);
+      most(entry.fixable, known ?? 'UNKNOWN', fixableCount);
+    },
+    addDiscovery({ resourceUri, discovery, noteName, updateTime }: OccurrenceRow): void {
+      if (!discovery) return leaveOut('discovery');
+      const entry = entryOf(resourceUri);
+      if (!entry) return;
+      // Scanners of others discover too: Google's own vulnerability scan comes first, then whoever spoke last.
+      const own = noteName?.endsWith('/PACKAGE_VULNERABILITY') ? 2 ** 40 : 0;
+      const rank = (updateTime ?? 0) + own;
+      if (rank < entry.rank) return;
+      entry.rank = rank;
+      const { analysisStatus, lastScanTime, archiveTime } = discovery;
+      if (analysisStatus === undefined || archiveTime === undefined) return odd(entry);
+      if (!(analysisStatus in statuses)) unknown('analysis status', analysisStatus);
+      if (lastScanTime === undefined) doubtful = true;
+      entry.discovery = { ...discovery, updatedAt: updateTime ?? 0 };
+    },
+    /** @returns the entry to count a finding in, by its resource */
+    addVulnerability({ resourceUri, vulnerability }: OccurrenceRow, counted: Map<string, Entry>): void {
+      if (resourceUri === undefined || !vulnerability) return leaveOut('vulnerability');
+      const entry = counted.get(resourceUri) ?? newEntry();
+      counted.set(resourceUri, entry);
+      const { effectiveSeverity, severity, fixAvailable } = vulnerability;
+      const isSaid = (word: string | undefined) => word !== '' && word !== unspecified;
+      const said = isSaid(effectiveSeverity) ? effectiveSeverity : severity;
+      const word = severities[said ?? ''] ?? 'UNKNOWN';
+      entry.counts[word] = (entry.counts[word] ?? 0) + 1;
+      entry.fixable[word] = (entry.fixable[word] ?? 0) + Number(fixAvailable === true);
+    },
+  };
+}
 
 /**
  * Vulnerabilities and scans of everything below some resource prefixes of a project, in bulk. Filters as of
@@ -89,167 +176,49 @@ export async function readFindings(
   prefixes: readonly string[],
   context: Pick<CollectContext, 'tell'>,
 ): Promise<FindingsOf> {
-  const entries = new Map<string, Entry>();
+  const gathering = createGathering(context.tell);
+  const { entries } = gathering;
   const pause = createYielder();
   const below = prefixes.map((prefix) => `has_prefix(resourceUrl, ${JSON.stringify(prefix)})`).join(' OR ');
   const filter = (kind: string) => `kind="${kind}" AND ${prefixes.length > 1 ? `(${below})` : below}`;
 
-  let doubtful = false;
-  const tellOdd = (field: string): void => {
-    doubtful = true;
-    context.tell(
-      `odd findings ${field}`,
-      { field },
-      'a part of what Container Analysis answered could not be understood: the findings of some images are unknown',
-    );
-  };
-  const entryOf = (resource: string): Entry | undefined => {
-    const digest = digestOf(resource);
-    if (digest === undefined) {
-      tellOdd('resourceUri');
-      return undefined;
-    }
-    let entry = entries.get(digest);
-    if (!entry) {
-      entry = { counts: {}, fixable: {}, hasRows: false, archived: false, rank: -1 };
-      entries.set(digest, entry);
-    }
-    return entry;
-  };
-  const unknown = (what: string, value: number): void =>
-    context.tell(
-      `${what} ${value}`,
-      { [what]: value },
-      `Container Analysis answered with a word that is not known here: it counts as unknown`,
-    );
-
-  function addSummary({ resource, severity, fixable, total }: SummaryRow): void {
-    const entry = entryOf(resource);
-    if (!entry) return;
-    entry.hasRows = true;
-    if (!isCount(total) || !isCount(fixable) || !isCount(severity)) {
-      entry.odd = true;
-      return tellOdd('counts');
-    }
-    // The same image under two names has the same findings.
-    if (severity === 0) {
-      entry.total = Math.max(entry.total ?? 0, total);
-      entry.fixableTotal = Math.max(entry.fixableTotal ?? 0, fixable);
-      return;
-    }
-    const known = severityOf[severity];
-    if (!known) unknown('severity', severity);
-    const word = known ?? 'UNKNOWN';
-    entry.counts[word] = Math.max(entry.counts[word] ?? 0, total);
-    entry.fixable[word] = Math.max(entry.fixable[word] ?? 0, fixable);
-  }
-
-  function addDiscovery(row: OccurrenceRow): void {
-    if (!row.discovery) return tellOdd('discovery');
-    const entry = entryOf(row.resource);
-    if (!entry) return;
-    const { status, scannedAt, archived, inactive } = row.discovery;
-    // Scanners of others discover too: Google's own vulnerability scan comes first, then whoever spoke last.
-    const rank =
-      (Number.isFinite(row.updatedAt) ? row.updatedAt : 0) +
-      (row.note.endsWith('/PACKAGE_VULNERABILITY') ? 2 ** 40 : 0);
-    if (rank < entry.rank) return;
-    entry.rank = rank;
-    const known = statusOf[status];
-    if (!isCount(status)) {
-      entry.odd = true;
-      return tellOdd('analysisStatus');
-    }
-    if (!known && status !== 0) unknown('analysis status', status);
-    if (scannedAt !== 0 && !isPastTime(scannedAt)) tellOdd('lastScanTime');
-    delete entry.status;
-    delete entry.scannedAt;
-    if (known) entry.status = known;
-    if (isPastTime(scannedAt)) entry.scannedAt = scannedAt;
-    // Its findings were kept up to date until it was left alone, and age from then on.
-    else if (inactive && isPastTime(row.updatedAt)) entry.scannedAt = row.updatedAt;
-    entry.archived = archived;
-  }
-
-  async function readSummary(): Promise<void> {
-    const rows = await api.vulnerabilitySummary(at, filter('VULNERABILITY'));
-    try {
-      for (const row of rows) {
-        addSummary(row);
-        await pause();
-      }
-    } catch (error) {
-      if (!(error instanceof RangeError)) throw error;
-      throw new CollectError('invalid_response', 'the vulnerability summary is no message of its kind', {
-        cause: error,
-      });
-    }
-  }
-
   /** The findings one by one, for a summary that is too large for one answer or that the server does not give. */
   async function readOccurrences(): Promise<void> {
-    entries.clear();
     const counted = new Map<string, Entry>();
-    for await (const rows of api.occurrences(at, filter('VULNERABILITY'))) {
-      for (const { resource, vulnerability } of rows) {
-        if (!vulnerability || digestOf(resource) === undefined) {
-          tellOdd('vulnerability');
-          continue;
-        }
-        let entry = counted.get(resource);
-        if (!entry) {
-          entry = { counts: {}, fixable: {}, hasRows: true, archived: false, rank: -1 };
-          counted.set(resource, entry);
-        }
-        const word = severityOf[vulnerability.severity] ?? 'UNKNOWN';
-        entry.counts[word] = (entry.counts[word] ?? 0) + 1;
-        entry.fixable[word] = (entry.fixable[word] ?? 0) + Number(vulnerability.fixable);
-      }
-      await pause();
-    }
-    for (const [resource, { counts, fixable }] of counted) {
-      addSummary({ resource, severity: 0, total: sum(counts), fixable: sum(fixable) });
-      for (const [number, word] of severityOf.entries())
-        if (word && counts[word] !== undefined)
-          addSummary({ resource, severity: number, total: counts[word], fixable: fixable[word] ?? 0 });
-    }
+    for await (const rows of api.occurrences(at, filter('VULNERABILITY')))
+      for (const row of rows) gathering.addVulnerability(row, counted);
+    for (const [digest, { counts, fixable }] of counted)
+      entries.set(digest, {
+        ...newEntry(),
+        counts,
+        fixable,
+        hasRows: true,
+        total: sum(counts),
+        fixableTotal: sum(fixable),
+      });
   }
 
   try {
-    await readSummary();
+    for (const row of await api.vulnerabilitySummary(at, filter('VULNERABILITY'))) {
+      gathering.addSummary(row);
+      await pause();
+    }
   } catch (error) {
-    const lacks =
-      codeOf(error) === 'UNIMPLEMENTED' || (error instanceof CollectError && error.status === 501);
+    const lacks = error instanceof CollectError && error.status === 501;
     if (!lacks && !['too_large', 'not_found'].includes(reasonOf(error))) throw error;
     await readOccurrences();
   }
-  for await (const rows of api.occurrences(at, filter('DISCOVERY'))) {
-    for (const row of rows) addDiscovery(row);
-    await pause();
-  }
+  for await (const rows of api.occurrences(at, filter('DISCOVERY')))
+    for (const row of rows) gathering.addDiscovery(row);
 
-  const of: FindingsOf['of'] = (digest, kind) => {
-    const entry = entries.size > 0 ? entries.get(digest) : undefined;
-    // An index is scanned through its platforms: without a word of its own it has theirs.
-    if (!entry) return kind === 'index' ? unsaid : unscanned;
-    if (entry.odd) return unsaid;
-    const { status, scannedAt, archived, hasRows, counts, fixable, total, fixableTotal, rank } = entry;
-    const time = scannedAt === undefined ? {} : { scannedAt };
-    // Its findings are no longer kept: that none are counted does not make it clean.
-    if (archived) return { ...time, scanStatus: 'none' };
-    const findings = {
-      counts: complete(counts, total, hasRows),
-      fixable: complete(fixable, fixableTotal, hasRows),
-    };
-    // Findings without a word of a scan, as somebody else's scanner may leave them.
-    if (rank < 0) return { findings };
-    if (status !== 'complete') return { ...time, ...(status && { scanStatus: status }) };
-    return { ...time, scanStatus: 'complete', findings };
-  };
   return {
-    of,
+    of(digest, kind) {
+      const entry = entries.get(digest);
+      // An index is scanned through its platforms: without a word of its own it has theirs.
+      return entry ? toPart(entry) : kind === 'index' ? unsaid : unscanned;
+    },
     get doubtful() {
-      return doubtful;
+      return gathering.isDoubtful();
     },
   };
 }

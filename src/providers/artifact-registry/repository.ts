@@ -1,16 +1,17 @@
+import { defined } from '../../defined.ts';
 import type { Image, Observation, RepositoryFacts } from '../../model.ts';
 import type { CollectContext } from '../../provider.ts';
 import { isNotFound } from '../../side-by-side.ts';
 import type { Api, Location } from './api.ts';
 import { type FindingsOf, readFindings } from './findings.ts';
-import { isNamed, listsUnknown, oddFields, toImage } from './images.ts';
+import { type Doubts, doubtsOf, isNamed, type NamedRow, toImage } from './images.ts';
 import type { DockerImageRow, RepositoryRow } from './rows.ts';
 
 /** Repositories that stand in for Container Registry; https://cloud.google.com/artifact-registry/docs/transition/gcr-repositories */
 const containerRegistryHosts = new Set(['gcr.io', 'us.gcr.io', 'eu.gcr.io', 'asia.gcr.io']);
 
 /** Of a repository's resource name. */
-export const idOf = ({ name }: RepositoryRow): string => name.split('/').at(-1) ?? '';
+export const idOf = ({ name = '' }: RepositoryRow): string => name.split('/').at(-1) ?? '';
 
 /** Resource URLs of everything in the repository start so, as Container Analysis has them. */
 function resourcePrefixes({ project, location }: Location, repository: RepositoryRow): string[] {
@@ -25,24 +26,24 @@ function resourcePrefixes({ project, location }: Location, repository: Repositor
 
 /** Practices that the repository's own settings tell; what could not be understood of them is unknown. */
 function factsOf(repository: RepositoryRow): RepositoryFacts {
-  const { immutableTags, cleans, cleansDry, hasKey, mode } = repository;
-  const scan = {
-    SCANNING_ACTIVE: true,
-    SCANNING_DISABLED: false,
-    SCANNING_UNSUPPORTED: false,
-  }[repository.scanning ?? ''];
-  const cleaning = cleans === false ? false : cleans && cleansDry !== undefined ? !cleansDry : undefined;
+  const { dockerConfig, cleanupPolicies, cleanupPolicyDryRun, kmsKeyName, mode } = repository;
+  const { enablementState = '' } = repository.vulnerabilityScanningConfig ?? {};
+  const cleans = cleanupPolicies && Object.keys(cleanupPolicies).length > 0;
+  const isRemote = mode === 'REMOTE_REPOSITORY';
+  const practices = {
+    scan_on_push: { SCANNING_ACTIVE: true, SCANNING_DISABLED: false, SCANNING_UNSUPPORTED: false }[
+      enablementState
+    ],
+    // Tags of a remote repository are those of the registry that it stands for.
+    immutable_tags: isRemote ? undefined : dockerConfig?.immutableTags,
+    retention_policy: cleans && (cleanupPolicyDryRun === undefined ? undefined : !cleanupPolicyDryRun),
+    customer_managed_key: kmsKeyName === undefined ? undefined : kmsKeyName !== '',
+  };
   return {
     listsUntagged: true,
     // A remote repository holds what was pulled through it.
-    ...(mode === 'REMOTE_REPOSITORY' && { partialIndexes: true }),
-    practices: {
-      scan_on_push: scan,
-      // Tags of a remote repository are those of the registry that it stands for.
-      ...(mode !== 'REMOTE_REPOSITORY' && immutableTags !== undefined && { immutable_tags: immutableTags }),
-      retention_policy: cleaning,
-      customer_managed_key: hasKey,
-    },
+    partialIndexes: isRemote || undefined,
+    practices: defined(practices),
   };
 }
 
@@ -74,9 +75,6 @@ async function findingsOf(scope: Scope, repository: RepositoryRow): Promise<Find
   }
 }
 
-/** What is not known of a package because something of an image could not be understood. */
-type Doubts = Pick<RepositoryFacts, 'newestUnknown' | 'unreadTags' | 'unknownKinds' | 'findingsUnknown'>;
-
 /** A package while its repository is listed. */
 interface Package {
   readonly name: string;
@@ -88,25 +86,63 @@ interface Package {
   doubts: Doubts;
 }
 
-/** Takes an image of a page into its package. */
-function take(row: DockerImageRow, into: Package, findings: FindingsOf | undefined, context: CollectContext) {
-  const odd = oddFields(row);
-  for (const field of odd) {
-    context.tell(
-      `odd image ${field}`,
-      { field, repository: into.name },
-      'a part of what Artifact Registry answered could not be understood: what depends on it is unknown',
-    );
-    if (field === 'uploadTime') into.doubts = { ...into.doubts, newestUnknown: true };
-    if (field === 'tags' || field === 'mediaType' || field === 'artifactType')
-      into.doubts = { ...into.doubts, unreadTags: 'all' };
+/** The packages of one repository while it is listed, by their names; undefined for one that is not wanted. */
+class Packages extends Map<string, Package | undefined> {
+  /** Those that are wanted and have been seen. */
+  wanted(): Package[] {
+    return [...this.values()].filter((one) => one !== undefined);
   }
-  // An index has the findings of its platforms: which these are is not known.
-  if (odd.includes('imageManifests') || listsUnknown(row))
-    into.doubts = { ...into.doubts, unknownKinds: ['platform'], findingsUnknown: true };
-  const image = toImage(row, findings, odd);
-  into.page.push(image);
-  if (image.tags?.includes('latest')) into.latest = true;
+}
+
+/** Takes a page of images, each into its package. @returns how many have no name that can be understood */
+function take(
+  rows: readonly DockerImageRow[],
+  packageOf: (name: string) => Package | undefined,
+  findings: FindingsOf | undefined,
+): number {
+  const named: NamedRow[] = rows.filter(isNamed);
+  for (const row of named) {
+    const into = packageOf(row.name.packageName);
+    if (!into) continue;
+    Object.assign(into.doubts, doubtsOf(row));
+    const image = toImage(row, findings);
+    into.page.push(image);
+    if (image.tags?.includes('latest')) into.latest = true;
+  }
+  return rows.length - named.length;
+}
+
+/** What was seen of the packages since the last time. */
+function* observe(packages: Packages, facts: RepositoryFacts): Generator<Observation> {
+  for (const one of packages.wanted()) {
+    if (one.page.length === 0) continue;
+    if (!one.opened) yield { type: 'repository', repository: one.name, facts };
+    one.opened = true;
+    yield { type: 'images', repository: one.name, images: one.page };
+    one.page = [];
+  }
+}
+
+/** The end of a listing. */
+function* completed(
+  packages: Packages,
+  facts: RepositoryFacts,
+  doubts: { readonly nameless: boolean; readonly findings: boolean },
+): Generator<Observation> {
+  for (const { name, latest, doubts: own } of packages.wanted())
+    yield {
+      type: 'repository-complete',
+      repository: name,
+      facts: {
+        practices: {
+          ...facts.practices,
+          ...((latest || own.unreadTags === undefined) && { no_latest_tag: !latest }),
+        },
+        ...own,
+        ...(doubts.nameless && { unreadTags: 'all' as const }),
+        ...(doubts.findings && { findingsUnknown: true }),
+      },
+    };
 }
 
 /**
@@ -118,8 +154,7 @@ export async function* readPackages(scope: Scope, repository: RepositoryRow): As
   const prefix = `${idOf(repository)}/`;
   const facts = factsOf(repository);
   const only = context.only && new Set(context.only);
-  /** By the package's name; undefined for one that is not wanted. */
-  const packages = new Map<string, Package | undefined>();
+  const packages = new Packages();
   let seen = 0;
   let nameless = 0;
   let findings: FindingsOf | undefined;
@@ -135,37 +170,13 @@ export async function* readPackages(scope: Scope, repository: RepositoryRow): As
     return found;
   }
 
-  function* observe(rows: readonly DockerImageRow[]): Generator<Observation> {
-    const touched = new Set<Package>();
-    let last: string | undefined;
-    let into: Package | undefined;
-    for (const row of rows) {
-      if (!isNamed(row)) {
-        nameless += 1;
-        continue;
-      }
-      if (row.packageName !== last) {
-        last = row.packageName;
-        into = packageOf(last);
-        if (into) touched.add(into);
-      }
-      if (into) take(row, into, findings, context);
-    }
-    for (const one of touched) {
-      if (!one.opened) yield { type: 'repository', repository: one.name, facts };
-      one.opened = true;
-      yield { type: 'images', repository: one.name, images: one.page };
-      one.page = [];
-    }
-  }
-  const opened = () => [...packages.values()].filter((one) => one !== undefined);
-
   try {
-    for await (const rows of api.dockerImages(repository.name)) {
+    for await (const rows of api.dockerImages(repository.name ?? '')) {
       // Not asked for an empty repository.
       if (seen === 0 && rows.length > 0) findings = await findingsOf(scope, repository);
       seen += rows.length;
-      yield* observe(rows);
+      nameless += take(rows, packageOf, findings);
+      yield* observe(packages, facts);
     }
   } catch (error) {
     context.signal.throwIfAborted();
@@ -174,7 +185,7 @@ export async function* readPackages(scope: Scope, repository: RepositoryRow): As
       return;
     }
     // Deleted since it was listed, and everything in it.
-    for (const { name } of opened()) yield { type: 'repository-gone', repository: name };
+    for (const { name } of packages.wanted()) yield { type: 'repository-gone', repository: name };
     yield* goneOf(context.only, prefix, (packageName) => packages.has(packageName));
     return;
   }
@@ -184,18 +195,7 @@ export async function* readPackages(scope: Scope, repository: RepositoryRow): As
       { repository: idOf(repository), images: nameless },
       'Artifact Registry listed images whose name cannot be understood: the counts of the repository are unknown',
     );
-  for (const { name, latest, doubts } of opened()) {
-    const practices = {
-      ...facts.practices,
-      ...((latest || doubts.unreadTags === undefined) && { no_latest_tag: !latest }),
-    };
-    const unknown: Doubts = {
-      ...doubts,
-      ...(nameless > 0 && { unreadTags: 'all' }),
-      ...(findings?.doubtful && { findingsUnknown: true }),
-    };
-    yield { type: 'repository-complete', repository: name, facts: { practices, ...unknown } };
-  }
+  yield* completed(packages, facts, { nameless: nameless > 0, findings: findings?.doubtful === true });
   if (seen === 0) yield { type: 'group-empty', prefix };
   else yield* goneOf(context.only, prefix, (packageName) => packages.has(packageName));
 }

@@ -1,11 +1,14 @@
-import { z } from 'zod';
+import type { z } from 'zod';
 import { CollectError } from '../../errors.ts';
+import { walkPages } from '../../http/pages.ts';
 import { json } from '../../http.ts';
-import type { Api } from './api.ts';
-import { dockerImageRow, occurrenceRow, pageOf, repositoryRow, summaryRow } from './json-rows.ts';
-import { pageSize, pages } from './pages.ts';
-import type { Page } from './rows.ts';
+import { readElements } from '../../wire.ts';
+import type { AnalysisApi, Location, RegistryApi } from './api.ts';
+import { dockerImageRow, locationRow, occurrenceRow, pageOf, repositoryRow, summaryRow } from './rows.ts';
 import type { Service, Transport } from './transport.ts';
+
+/** The largest page that all of the lists allow. */
+export const pageSize = 1000;
 
 /**
  * A region that cannot be reached makes its own findings missing, and not the whole answer fail:
@@ -13,89 +16,92 @@ import type { Service, Transport } from './transport.ts';
  */
 const partial = { returnPartialSuccess: 'true' };
 
-/**
- * The APIs as plain JSON: https://cloud.google.com/artifact-registry/docs/reference/rest and
- * https://cloud.google.com/artifact-analysis/docs/reference/rest. Without the SDK, which takes what is of another type
- * for what is left out.
- */
-export function openRest(input: {
-  readonly transport: Transport;
-  readonly registryAt: Service;
-  readonly analysisAt: Service;
-}): Api {
-  const { transport, registryAt, analysisAt } = input;
+interface List<Row extends z.ZodType> {
+  readonly operation: string;
+  /** Below the service's address. */
+  readonly path: string;
+  /** The field of the answer that holds the rows. */
+  readonly name: string;
+  readonly row: Row;
+  readonly query?: Readonly<Record<string, string>>;
+  /** What is missing of other locations does not matter. */
+  readonly location?: string;
+}
 
-  async function ask<T>(
-    operation: string,
-    at: Service,
-    path: string,
-    list: {
-      readonly name: string;
-      row(element: unknown): T;
-      readonly query: Readonly<Record<string, string>>;
-      /** What is missing of other locations does not matter. */
-      readonly location?: string;
-    },
-  ): Promise<Page<T>> {
-    const response = await transport.get(operation, at, path, list.query);
-    const page = pageOf(json(response, z.unknown()), list.name, list.row);
-    if (!page) throw new CollectError('invalid_response', `${operation} answered JSON of another shape`);
-    if (list.location !== undefined && page.unreachable?.some((one) => one.endsWith(`/${list.location}`)))
-      throw new CollectError(
-        'server_error',
-        `${operation}: Google cannot reach the location ${list.location}`,
-      );
-    return page;
-  }
-
-  const listOf = <T>(
-    operation: string,
-    at: Service,
-    path: string,
-    list: {
-      readonly name: string;
-      row(element: unknown): T;
-      readonly query?: Readonly<Record<string, string>>;
-      readonly location?: string;
-    },
-  ): AsyncGenerator<readonly T[]> =>
-    pages(operation, (pageToken) => {
-      const query = {
-        pageSize: String(pageSize),
-        ...(pageToken && { pageToken }),
-        ...list.query,
-      };
-      return ask(operation, at, path, { ...list, query });
+function createAsk(transport: Transport, at: Service) {
+  /** One page. */
+  async function ask<Row extends z.ZodType>(
+    { operation, path, name, row, query, location }: List<Row>,
+    pageToken = '',
+  ): Promise<{ readonly items: readonly z.output<Row>[]; readonly next: string | undefined }> {
+    const response = await transport.get(operation, at, path, {
+      ...(name !== 'counts' && { pageSize: String(pageSize) }),
+      ...(pageToken && { pageToken }),
+      ...query,
     });
-
+    const { rows, next, unreachable } = json(response, pageOf(name));
+    if (location !== undefined && unreachable.some((one) => one.endsWith(`/${location}`)))
+      throw new CollectError('server_error', `${operation}: Google cannot reach the location ${location}`);
+    return { items: (await readElements(name, row, rows, response.onOddity)).items, next };
+  }
   return {
-    locations: (project) =>
-      listOf('ListLocations', registryAt, `/v1/projects/${project}/locations`, {
-        name: 'locations',
-        row: (element) => String((element as { locationId?: unknown } | null)?.locationId ?? ''),
-      }),
+    ask,
+    pages: <Row extends z.ZodType>(list: List<Row>): AsyncGenerator<readonly z.output<Row>[]> =>
+      walkPages({ what: list.operation, first: '', read: (token) => ask(list, token) }),
+  };
+}
+
+/** Artifact Registry: https://cloud.google.com/artifact-registry/docs/reference/rest */
+export function openRegistryByRest(transport: Transport, at: Service): RegistryApi {
+  const { pages } = createAsk(transport, at);
+  return {
+    async *locations(project) {
+      const path = `/v1/projects/${project}/locations`;
+      const list = { operation: 'ListLocations', path, name: 'locations', row: locationRow };
+      for await (const page of pages(list)) yield page.flatMap(({ locationId }) => locationId || []);
+    },
     repositories: (parent) =>
-      listOf('ListRepositories', registryAt, `/v1/${parent}/repositories`, {
+      pages({
+        operation: 'ListRepositories',
+        path: `/v1/${parent}/repositories`,
         name: 'repositories',
         row: repositoryRow,
       }),
     dockerImages: (parent) =>
-      listOf('ListDockerImages', registryAt, `/v1/${parent}/dockerImages`, {
+      pages({
+        operation: 'ListDockerImages',
+        path: `/v1/${parent}/dockerImages`,
         name: 'dockerImages',
         row: dockerImageRow,
       }),
-    async vulnerabilitySummary({ project, location }, filter) {
-      const path = `/v1/projects/${project}/occurrences:vulnerabilitySummary`;
-      const list = { name: 'counts', row: summaryRow, query: { filter, ...partial }, location };
-      return (await ask('GetVulnerabilityOccurrencesSummary', analysisAt, path, list)).rows;
-    },
-    occurrences: ({ project, location }, filter) =>
-      listOf('ListOccurrences', analysisAt, `/v1/projects/${project}/occurrences`, {
+    close() {},
+  };
+}
+
+/** Container Analysis: https://cloud.google.com/artifact-analysis/docs/reference/rest */
+export function openAnalysis(transport: Transport, at: Service): AnalysisApi {
+  const { ask, pages } = createAsk(transport, at);
+  const below = ({ project }: Location): string => `/v1/projects/${project}/occurrences`;
+  return {
+    vulnerabilitySummary: async (place, filter) =>
+      (
+        await ask({
+          operation: 'GetVulnerabilityOccurrencesSummary',
+          path: `${below(place)}:vulnerabilitySummary`,
+          name: 'counts',
+          row: summaryRow,
+          query: { filter, ...partial },
+          location: place.location,
+        })
+      ).items,
+    occurrences: (place, filter) =>
+      pages({
+        operation: 'ListOccurrences',
+        path: below(place),
         name: 'occurrences',
         row: occurrenceRow,
         query: { filter, ...partial },
-        location,
+        location: place.location,
       }),
-    close() {},
   };
 }

@@ -6,7 +6,7 @@ import { certificates, clientCertificate } from '../../http/tls.ts';
 import type { HttpClient, HttpResponse } from '../../http.ts';
 import type { PlacesContext } from '../../provider.ts';
 import type { Credentials } from './credentials.ts';
-import { codeOf, toCollectError } from './errors.ts';
+import { codeOf, forbidden, toCollectError } from './errors.ts';
 
 /** Where one of Google's APIs is. */
 export interface Service {
@@ -162,10 +162,17 @@ export function createTransport(options: {
   return {
     clientOptions,
     get: (operation, target, path, query) =>
-      authorized(target, (headers) => {
+      authorized(target, async (headers) => {
         const url = new URL(`${target.url.href.replace(/\/$/, '')}${path}`);
         for (const [name, value] of Object.entries(query)) url.searchParams.set(name, value);
-        return http.request({ url, operation, headers: { accept: 'application/json', ...headers } });
+        const response = await http.request({
+          url,
+          operation,
+          headers: { accept: 'application/json', ...headers },
+          accept: [403],
+        });
+        if (response.status === 403) throw forbidden(operation, response);
+        return response;
       }),
     call: (operation, target, send) =>
       authorized(target, (headers) => once(operation, target, headers, send)),
