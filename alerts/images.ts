@@ -1,7 +1,5 @@
 import type { AlertGroup } from './alert.ts';
 
-const day = 86_400;
-
 /** What is in the images, whether they arrive, and what they take. */
 export const images: AlertGroup = {
   name: 'container-registry-images',
@@ -85,11 +83,11 @@ and on (cluster, namespace, job, instance, registry) (container_registry_info of
       name: 'RegistryScansOld',
       severity: 'info',
       for: '1h',
-      threshold: { value: 30 * day, of: 'seconds since the newest scan of a repository' },
+      threshold: { value: 30, of: 'days since the newest scan of a repository' },
       why: 'The newest scan of each repository that has images in the bounded set; one alert per registry, with their number.',
       expr: `count by (cluster, namespace, job, instance, registry, provider) (
   time() - max by (cluster, namespace, job, instance, registry, provider, repository) (container_registry_image_scanned_timestamp_seconds)
-  > $threshold
+  > $threshold * 86400
 ) > 0`,
       summary: 'Scans of a container registry are old',
       description:

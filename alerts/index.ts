@@ -1,4 +1,4 @@
-import { Document, isMap, isScalar, isSeq, Scalar, type YAMLMap } from 'yaml';
+import { Document, isMap, isScalar, isSeq, Scalar, stringify, type YAMLMap } from 'yaml';
 import { type Alert, type AlertGroup, filled } from './alert.ts';
 import { capacity } from './capacity.ts';
 import { images } from './images.ts';
@@ -45,6 +45,20 @@ function ruleFile({ name, about, alerts }: AlertGroup): string {
     if (isScalar(description)) description.type = Scalar.BLOCK_FOLDED;
   });
   return document.toString({ lineWidth: 120, blockQuote: true });
+}
+
+/**
+ * The rule files as the chart reads them: thresholds and the exporter's job stand as `$threshold` and `$job`, with the
+ * default threshold beside the rule, so that values can set them.
+ */
+export function renderChartRules(): Map<string, string> {
+  const ruleOf = (alert: Alert) => ({ ...rule(alert), expr: alert.expr, threshold: alert.threshold?.value });
+  return new Map(
+    [...alertGroups].map(([file, { name, alerts }]) => [
+      file,
+      stringify({ groups: [{ name, rules: alerts.map(ruleOf) }] }, { lineWidth: 120, blockQuote: true }),
+    ]),
+  );
 }
 
 /** The rule files as they are checked in: paths relative to the repository, with their content. */

@@ -1,5 +1,6 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { renderChartRules } from '../alerts/index.ts';
 import { type ChartSchema, chartValuesSchema } from './chart-values-schema.ts';
 
 /** Folder of the chart, relative to the repository. */
@@ -44,18 +45,18 @@ export function valuesSchema(configSchema: Readonly<Record<string, unknown>> | u
 }
 
 /**
- * Everything in the chart that is derived: copies of the rule files and dashboards (helm reads only what lies in the
+ * Everything in the chart that is derived: rule files, copies of the dashboards (helm reads only what lies in the
  * chart), and `values.schema.json`.
  * @returns paths relative to the repository, with their content
  */
 export async function generateChartFiles(): Promise<Map<string, string>> {
   const files = new Map<string, string>();
-  const copy = async (from: string, suffix: string, to: string) => {
-    for (const name of await namesIn(from, suffix))
-      files.set(`${chartFolder}/files/${to}/${name}`, await readFile(join(root, from, name), 'utf8'));
-  };
-  await copy('alerts', '.rules.yaml', 'alerts');
-  await copy('grafana', '.json', 'dashboards');
+  for (const [name, content] of renderChartRules()) files.set(`${chartFolder}/files/alerts/${name}`, content);
+  for (const name of await namesIn('alerts', '.rules.yaml'))
+    if (name.startsWith('compat-'))
+      files.set(`${chartFolder}/files/alerts/${name}`, await readFile(join(root, 'alerts', name), 'utf8'));
+  for (const name of await namesIn('grafana', '.json'))
+    files.set(`${chartFolder}/files/dashboards/${name}`, await readFile(join(root, 'grafana', name), 'utf8'));
 
   const [schemaFile] = await namesIn('docs', 'config.schema.json');
   const configSchema = schemaFile && JSON.parse(await readFile(join(root, 'docs', schemaFile), 'utf8'));

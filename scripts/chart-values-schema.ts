@@ -1,3 +1,6 @@
+import type { Alert } from '../alerts/alert.ts';
+import { alertGroups } from '../alerts/index.ts';
+
 /** A JSON schema as the chart needs it. */
 export interface ChartSchema {
   readonly properties: Readonly<Record<string, unknown>>;
@@ -21,6 +24,21 @@ const object = (properties: Readonly<Record<string, unknown>>, required: readonl
   ...(required.length > 0 && { required }),
   properties,
 });
+
+const allAlerts = [...alertGroups.values()].flatMap(({ alerts }) => alerts);
+
+/** What may be set of one alert. A duration of 0s is none. */
+const alertValues = ({ threshold }: Alert) =>
+  object({
+    enabled: flag,
+    severity: { enum: ['critical', 'warning', 'info'] },
+    for: duration,
+    keepFiringFor: duration,
+    labels: stringMap,
+    ...(threshold && {
+      threshold: { type: 'number', description: `${threshold.of}; default ${threshold.value}` },
+    }),
+  });
 
 /** What `values.yaml` may hold. `config` is replaced by the exporter's own schema where that was generated. */
 export const chartValuesSchema: ChartSchema = {
@@ -112,6 +130,10 @@ export const chartValuesSchema: ChartSchema = {
         labels: stringMap,
         alertLabels: stringMap,
         disabledAlerts: { type: 'array', items: text },
+        alerts: object(Object.fromEntries(allAlerts.map((alert) => [alert.name, alertValues(alert)]))),
+        job: text,
+        runbookUrl: text,
+        additionalGroups: kubernetesList,
         compat: {
           anyOf: [
             flag,

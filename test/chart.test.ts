@@ -253,6 +253,47 @@ describe('monitoring objects', () => {
     expect(alertsOf(native)).toEqual(alertsOf(all));
   });
 
+  test('thresholds, times, severities and labels of single alerts, the job and the runbooks can be set', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'chart-'));
+    const file = join(folder, 'values.yaml');
+    const alerts = {
+      RegistryStorageHigh: { threshold: 0, for: '1h', keepFiringFor: '10m', labels: { team: 'storage' } },
+      RegistryPullLimitLow: { threshold: 0.25, severity: 'critical' },
+      RegistryWatchedTwice: { enabled: false },
+    };
+    const additionalGroups = [{ name: 'own', rules: [{ alert: 'Own', expr: 'vector(1)' }] }];
+    const values = {
+      enabled: true,
+      alerts,
+      additionalGroups,
+      runbookUrl: 'https://wiki.example.com/runbooks/',
+    };
+    writeFileSync(file, stringify({ prometheusRule: values, serviceMonitor: { jobName: 'registries' } }));
+    const groups = groupsOf(await render('--values', file));
+    const ruleOf = (name: string) => groups.flatMap(({ rules }) => rules).find(({ alert }) => alert === name);
+    expect(ruleOf('RegistryStorageHigh')).toMatchObject({
+      expr: 'container_registry_repository_size_bytes / 1024 / 1024 / 1024 > 0',
+      for: '1h',
+      keep_firing_for: '10m',
+      labels: { severity: 'warning', team: 'storage' },
+      annotations: { runbook_url: 'https://wiki.example.com/runbooks/RegistryStorageHigh.md' },
+    });
+    expect(ruleOf('RegistryPullLimitLow')).toMatchObject({
+      expr: expect.stringMatching(/ < 0\.25$/),
+      labels: { severity: 'critical' },
+    });
+    expect(ruleOf('RegistryWatchedTwice')).toBeUndefined();
+    expect(ruleOf('RegistryExporterDown')).toMatchObject({
+      expr: expect.stringContaining('absent(up{job=~".*registries.*"})'),
+    });
+    expect(ruleOf('Own')).toEqual({ alert: 'Own', expr: 'vector(1)' });
+    rmSync(folder, { recursive: true });
+    for (const wrong of ['RegistryDown.threshold=3', 'Nope.enabled=false', 'RegistryDown.for=soon'])
+      await expect(
+        render('--set', 'prometheusRule.enabled=true', '--set', `prometheusRule.alerts.${wrong}`),
+      ).rejects.toThrow(/prometheusRule.alerts|prometheusRule\/alerts/);
+  });
+
   test.skipIf(!programs('promtool'))('promtool accepts the rendered rules', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'chart-'));
     try {
