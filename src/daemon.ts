@@ -6,6 +6,7 @@ import { createRegistryLoop, type RegistryLoop } from './loop.ts';
 import { openMemory } from './memory.ts';
 import { createPlaceFinder, type EntryStatus, type PlaceFinder } from './places.ts';
 import type { Provider } from './provider.ts';
+import { createQueue } from './queue.ts';
 import type { Secret } from './secret.ts';
 import type { SelfMetrics } from './self-metrics.ts';
 import { createStorage } from './storage.ts';
@@ -54,8 +55,8 @@ export function createDaemon(input: {
 }): Daemon {
   const { configFile, storagePath, providers, exposition, self, log, userAgent } = input;
   let running = new Map<string, Running>();
-  let turn: Promise<void> = Promise.resolve();
-  let changes = 0;
+  const changes = createQueue();
+  let pendingChanges = 0;
   /** A reload that has not begun yet. */
   let waiting: Promise<void> | undefined;
 
@@ -150,7 +151,7 @@ export function createDaemon(input: {
           if (running.get(config.name) === entry) self.placesUp.set(labels, Number(up));
         },
         found: (registries) =>
-          inTurn(async () => {
+          queueChange(async () => {
             if (running.get(config.name) === entry) await settle(entry, registries);
           }),
       }),
@@ -159,15 +160,11 @@ export function createDaemon(input: {
   }
 
   /** One change at a time. */
-  function inTurn(change: () => Promise<void>): Promise<void> {
-    changes += 1;
-    turn = turn
-      .catch(() => {})
-      .then(change)
-      .finally(() => {
-        changes -= 1;
-      });
-    return turn;
+  function queueChange(change: () => Promise<void>): Promise<void> {
+    pendingChanges += 1;
+    return changes.run(change).finally(() => {
+      pendingChanges -= 1;
+    });
   }
 
   /** Ends an entry. Names of places are found again: one that became another kind must not leave them behind. */
@@ -246,10 +243,10 @@ export function createDaemon(input: {
       return found?.config.eventsToken && { loop: found.loop, token: found.config.eventsToken };
     },
     starting: () =>
-      changes > 0 || [...running.values()].some(({ finder, loops }) => finder && loops.size === 0),
+      pendingChanges > 0 || [...running.values()].some(({ finder, loops }) => finder && loops.size === 0),
     reload() {
       // Whoever comes while one waits shares it: it takes the file as it is when its turn comes.
-      waiting ??= inTurn(async () => {
+      waiting ??= queueChange(async () => {
         waiting = undefined;
         try {
           const config = await loadConfig(configFile, providers);
@@ -265,7 +262,7 @@ export function createDaemon(input: {
     },
     async stop() {
       for (const { finder } of running.values()) finder?.stop();
-      await turn.catch(() => {});
+      await changes.drained();
       await Promise.all(allLoops().map(({ loop }) => loop.stop()));
     },
   };

@@ -28,6 +28,7 @@ import {
   registryMetrics,
   repositoryMetrics,
 } from './metrics.ts';
+import { createQueue, type Queue } from './queue.ts';
 import { createYielder } from './yielding.ts';
 
 export { unpackView } from './exposition/buckets.ts';
@@ -105,7 +106,7 @@ export function createExposition(): Exposition {
     ]),
   );
   const assembled = new Map<Format, Joined>();
-  const turns = new Map<string, Promise<unknown>>();
+  const queues = new Map<string, Queue>();
   let plainAskedAt = Number.NEGATIVE_INFINITY;
   const plainWanted = () => performance.now() - plainAskedAt < plainIdleMs;
 
@@ -190,12 +191,10 @@ export function createExposition(): Exposition {
 
   return {
     publish(registry, publication) {
-      // Publishes of one registry take their turns: the later one wins.
-      const turn = (turns.get(registry) ?? Promise.resolve())
-        .catch(() => {})
-        .then(() => render(registry, publication));
-      turns.set(registry, turn);
-      return turn;
+      // One after the other: the later one wins.
+      const queue = queues.get(registry) ?? createQueue();
+      queues.set(registry, queue);
+      return queue.run(() => render(registry, publication));
     },
     updateView(registry, view) {
       const previous = registries.get(registry);
@@ -204,7 +203,7 @@ export function createExposition(): Exposition {
       assembled.clear();
     },
     remove(registry) {
-      turns.delete(registry);
+      queues.delete(registry);
       registries.delete(registry);
       assembled.clear();
     },

@@ -1,29 +1,27 @@
-import { startDeadline } from './deadline.ts';
-import { CollectError } from './errors.ts';
 import type { ReadEvents } from './events/push-event.ts';
 import type { Exposition } from './exposition.ts';
-import type { CycleResult } from './fold.ts';
-import { createCycleContext, createSession } from './loop/context.ts';
+import { createSession } from './loop/context.ts';
 import { createCounting } from './loop/counting.ts';
-import { cutShort, foldStream } from './loop/cycle.ts';
+import { createCycles } from './loop/cycle.ts';
+import { createCycleOrder } from './loop/cycle-order.ts';
 import { createEventIds } from './loop/event-ids.ts';
 import { createIncoming, type Delivery } from './loop/incoming.ts';
 import { createNotices } from './loop/notices.ts';
+import { createOutcomes } from './loop/outcomes.ts';
 import { createPublisher } from './loop/publish.ts';
 import { createPushJournal } from './loop/push-journal.ts';
 import { createPushes } from './loop/pushes.ts';
-import { createReadingOrders } from './loop/reading-order.ts';
+import { createRecentErrors } from './loop/recent-errors.ts';
 import { createSaving } from './loop/saving.ts';
 import type { RegistrySettings } from './loop/settings.ts';
-import { createSettling, learnedNothing } from './loop/settle.ts';
-import { initialState, savedCounters } from './loop/state.ts';
-import { type Progress, type RegistryStatus, statusOf } from './loop/status.ts';
+import { createSnapshots } from './loop/snapshots.ts';
+import { type RegistryStatus, statusOf } from './loop/status.ts';
 import { createTimes } from './loop/times.ts';
 import { createTroubles } from './loop/troubles.ts';
-import { createTurns } from './loop/turns.ts';
+import { createViews } from './loop/views.ts';
 import type { PersistentMemory } from './memory.ts';
 import type { Capability, Logger, Provider } from './provider.ts';
-import { longestDelayMs, type Schedule, startSchedule } from './schedule.ts';
+import { type Schedule, startSchedule } from './schedule.ts';
 import type { SelfMetrics } from './self-metrics.ts';
 import type { RegistryStorage } from './storage.ts';
 
@@ -49,7 +47,8 @@ export interface RegistryLoop {
   ready(): boolean;
 }
 
-export function createRegistryLoop(input: {
+/** What a loop is made of. */
+export interface LoopOptions {
   readonly settings: RegistrySettings;
   readonly provider: Provider;
   readonly storage: RegistryStorage;
@@ -58,36 +57,38 @@ export function createRegistryLoop(input: {
   readonly self: SelfMetrics;
   readonly log: Logger;
   readonly userAgent: string;
-}): RegistryLoop {
-  const { settings, provider, storage, memory, exposition, self, log, userAgent } = input;
-  const state = initialState(provider.identity(settings.options));
-  const times = createTimes(state, log, () => publisher.refresh(Date.now() / 1000));
-  const { now } = times;
-  const stopping = new AbortController();
-  const session = createSession();
+}
+
+/** The parts of a loop. Each owns what it keeps; what it needs of the others it is given here. */
+function createParts(options: LoopOptions, stopping: AbortSignal) {
+  const { settings, provider, storage, exposition, self, log } = options;
+  const { name: registry, staleAfterMs } = settings;
   const troubles = createTroubles(log);
-  const notices = createNotices(log);
-  const publisher = createPublisher({ provider: provider.label, settings, state, exposition, troubles });
-  const counting = createCounting(state, self, { registry: settings.name, provider: provider.label });
-  const pushes = createPushes(state);
-  const settling = createSettling({
-    state,
-    pushes,
-    troubles,
-    log,
-    staleAfterSeconds: settings.staleAfterMs / 1000,
+  const errors = createRecentErrors();
+  const counting = createCounting(self, { registry, provider: provider.label });
+  const snapshots = createSnapshots({ staleAfterSeconds: staleAfterMs / 1000, log });
+  const pushes = createPushes(snapshots.has);
+  const outcomes = createOutcomes({
     // Events that are not configured neither work nor fail.
     capabilities: (Object.keys(provider.capabilities) as Capability[]).filter(
       (capability) => capability !== 'events' || settings.eventsToken !== undefined,
     ),
+    errors,
+    troubles,
+  });
+  const countersAt = (journalLine: number) => ({
+    ...outcomes.saved(),
+    ...pushes.saved(),
+    ...counting.saved(),
+    journal: journalLine,
   });
   const saving = createSaving({
-    state,
     storage,
+    errors,
     troubles,
-    sealed: () => journal?.seal() ?? 0,
+    counters: () => countersAt(journal?.seal() ?? 0),
     changed() {
-      if (!stopping.signal.aborted) publisher.refresh(now());
+      if (!stopping.aborted) publisher.refresh();
     },
   });
   const ids = createEventIds();
@@ -97,16 +98,68 @@ export function createRegistryLoop(input: {
       ...storage.journal,
       log,
       identities: ids.all,
-      saveCounters: (number) => storage.saveCounters(savedCounters(state, number)),
+      saveCounters: (line) => storage.saveCounters(countersAt(line)),
       written: (error) => saving.ended('the push events', error),
     });
-  const turns = createTurns({
+  const views = createViews({
+    provider: provider.label,
+    settings,
+    identity: provider.identity(settings.options),
+    snapshot: snapshots.current,
+    outcome: outcomes.current,
+    saved: saving.works,
+    seriesDropped: () => publisher.seriesDropped(),
+    pushes,
+  });
+  const publisher = createPublisher({
+    registry,
+    staleAfterMs,
+    views,
+    exposition,
+    troubles,
     log,
-    cycle,
+    now: () => times.now(),
+  });
+  const times = createTimes(
+    [snapshots, outcomes, errors, { moveBack: (seconds) => cycles.moveBack(seconds) }],
+    log,
+    publisher.refresh,
+  );
+  const notices = createNotices(log);
+  const session = createSession();
+  const cycles = createCycles({
+    ...{ ...options, stopping, session, times, troubles, notices },
+    ...{ counting, snapshots, pushes, outcomes, publisher, saving },
+  });
+  return {
+    errors,
+    counting,
+    snapshots,
+    pushes,
+    outcomes,
+    saving,
+    ids,
+    journal,
+    views,
+    publisher,
+    times,
+    notices,
+    cycles,
+  };
+}
+
+export function createRegistryLoop(options: LoopOptions): RegistryLoop {
+  const { settings, provider, storage, memory, log } = options;
+  const stopping = new AbortController();
+  const parts = createParts(options, stopping.signal);
+  const { counting, snapshots, pushes, outcomes, saving, ids, journal, publisher, times, cycles } = parts;
+  const order = createCycleOrder({
+    log,
+    cycle: cycles.run,
     // A few repositories are not the registry: before its first listing there is nothing to put them into.
-    canLook: () => state.snapshot !== undefined,
+    canLook: () => snapshots.current() !== undefined,
     isKnown: pushes.isKnown,
-    cannotLook: publishAside,
+    cannotLook: publisher.publishAside,
   });
   const incoming = createIncoming({
     ids,
@@ -114,128 +167,23 @@ export function createRegistryLoop(input: {
     counting,
     journal,
     wants: settings.wants,
-    look: turns.look,
+    look: order.look,
   });
-  const orders = createReadingOrders();
-  let publishing: Promise<void> | undefined;
-  let saved: Promise<unknown> | undefined;
-  let polling: Progress | undefined;
   let schedule: Schedule | undefined;
-  let series = 0;
-  /** Whether the last publish had data that is not too old. */
-  let fresh = false;
-  let staleTimer: NodeJS.Timeout | undefined;
 
-  async function publish(): Promise<void> {
-    const at = now();
-    const published = await publisher.publish(at);
-    series = published.series;
-    fresh = published.staleAt !== undefined;
-    // `seriesDropped` is settled by the publish itself.
-    publisher.refresh(at);
-    clearTimeout(staleTimer);
-    if (published.staleAt !== undefined && !stopping.signal.aborted)
-      staleTimer = setTimeout(
-        publishAside,
-        // A longer delay would overflow and fire at once: what is due later is looked at again before.
-        Math.min(Math.max(0, published.staleAt - at) * 1000 + 50, longestDelayMs),
-      );
-  }
-
-  /** A publish outside of a cycle; the end waits for it, so that nothing comes after the removal of the registry. */
-  function publishAside(): void {
-    publishing = publish().catch((error) =>
-      log.error({ err: error }, 'publishing broke: this is a fault of the exporter'),
-    );
-  }
-
-  /** Reads the registry, or these repositories of it, and takes over what was learned. */
-  async function read(only: readonly string[] | undefined, startedAt: number) {
-    const begunAt = performance.now();
-    const deadline = startDeadline(stopping.signal, settings.timeoutMs);
-    const poll = notices.begin();
-    const { context, failing, absent, close } = createCycleContext({
-      settings,
-      signal: deadline.signal,
-      only,
-      memory,
-      session,
-      log,
-      troubles,
-      notices: poll,
-      userAgent,
-      order: only ? undefined : orders.begin(state.snapshot, startedAt),
-      observe: counting.request,
-      progress(done, total) {
-        if (polling) polling = { ...polling, done, total };
-      },
-    });
-    let failure: unknown;
-    let learned = false;
-    let result: CycleResult | undefined;
-    try {
-      if (!only) await settings.eventsToken?.read().catch((error) => context.degraded('events', error));
-      result = await foldStream(
-        provider.collect(settings.options, context),
-        {
-          images: settings.images,
-          now: startedAt,
-          retention: settings.retention,
-          previous: (name) => state.snapshot?.repositories.get(name)?.totals,
-          known: () => state.snapshot?.repositories.keys() ?? [],
-          tell: poll.tell,
-        },
-        deadline,
-      );
-      if (result.cut)
-        failure = cutShort(result, { listed: polling?.total ?? 0, seconds: settings.timeoutMs / 1000 });
-      if (!result.cut || !learnedNothing(result)) {
-        // Before the times of this poll are stored: those of earlier ones may have to be moved.
-        now();
-        await settling.merge(result, {
-          only,
-          listsRepositories: !absent.has('repositories'),
-          begunAt,
-        });
-        learned = true;
-      }
-    } catch (error) {
-      failure = error ?? new CollectError('internal', 'the provider failed without an error');
-    } finally {
-      poll.end(only === undefined && failure === undefined);
-      close();
-      deadline.clear();
+  /** Goes on from what an earlier run saved. */
+  async function restore(): Promise<void> {
+    const counters = await storage.loadCounters();
+    if (counters) for (const part of [outcomes, pushes, counting]) part.restore(counters);
+    const snapshot = await storage.loadSnapshot();
+    snapshots.restore(snapshot);
+    if (snapshot) {
+      const { observedAt } = snapshot;
+      outcomes.restored(observedAt);
+      log.info({ observedAt }, 'read the last snapshot back: served with its true age');
     }
-    if (!only) orders.end(result?.cut !== undefined);
-    return { failure, learned, failing, absent };
-  }
-
-  async function cycle(only: readonly string[] | undefined): Promise<void> {
-    const startedAt = now();
-    const begunAt = performance.now();
-    polling = { startedAt, done: 0, total: 0 };
-    const { failure, learned, ...capabilities } = await read(only, startedAt);
-    polling = undefined;
-    if (stopping.signal.aborted) return;
-    if (only) settling.lookEnded(only, failure);
-    else settling.pollEnded((performance.now() - begunAt) / 1000, capabilities, failure);
-    await publish();
-    save(learned);
-    if (!only && failure === undefined)
-      log.info(
-        { seconds: state.pollDurationSeconds, repositories: state.snapshot?.repositories.size, series },
-        'polled',
-      );
-  }
-
-  /** Begins to save what a cycle learned: a disk that is slow, or hangs, does not hold up the next cycle. */
-  function save(learned: boolean): void {
-    const { snapshot } = state;
-    saved = Promise.all([
-      learned && snapshot && saving.keep('the snapshot', () => storage.saveSnapshot(snapshot)),
-      saving.keep('the memory', () => memory.flush()),
-      saving.counters(),
-    ]);
+    // After the snapshot, which tells whose series the counts are.
+    await journal?.restore(counters?.journal ?? 0, incoming.restore);
   }
 
   return {
@@ -243,38 +191,26 @@ export function createRegistryLoop(input: {
     async start(firstPollDelayMs) {
       if (settings.staleAfterMs < settings.intervalMs)
         log.warn({}, 'staleAfter is shorter than the time between two polls: data vanishes in between');
-      const counters = await storage.loadCounters();
-      if (counters) counting.restore(counters);
-      state.snapshot = await storage.loadSnapshot();
-      if (state.snapshot) {
-        state.lastSuccessAt = state.snapshot.observedAt;
-        log.info(
-          { observedAt: state.snapshot.observedAt },
-          'read the last snapshot back: served with its true age',
-        );
-      }
-      // After the snapshot, which tells whose series the counts are.
-      await journal?.restore(counters?.journal ?? 0, incoming.restore);
-      await publish();
-      const { when, intervalMs, name } = settings;
-      schedule = startSchedule(when, name, intervalMs, turns.pollOnSchedule);
-      setTimeout(turns.pollOnSchedule, firstPollDelayMs).unref();
+      await restore();
+      await publisher.publish();
+      schedule = startSchedule(settings.when, settings.name, settings.intervalMs, order.pollOnSchedule);
+      setTimeout(order.pollOnSchedule, firstPollDelayMs).unref();
     },
     async stop() {
       stopping.abort(new Error('the exporter stops'));
       schedule?.stop();
       times.stop();
-      clearTimeout(staleTimer);
-      await turns.stop();
-      await publishing;
-      await saved;
+      const published = publisher.stop();
+      await order.stop();
+      await published;
+      await cycles.saved();
       await saving.keep('the memory', () => memory.flush());
       await saving.counters();
       await journal?.close();
     },
     async poll() {
-      await turns.poll();
-      await saved;
+      await order.poll();
+      await cycles.saved();
     },
     receive(source, events) {
       // The loop that takes its place, or the next start, counts them.
@@ -284,19 +220,20 @@ export function createRegistryLoop(input: {
     },
     refused: (outcome) => counting.event('unknown', outcome),
     look(repository) {
-      if (settings.wants(repository)) turns.look(repository);
+      if (settings.wants(repository)) order.look(repository);
     },
-    ready: () => state.lastAttemptAt !== undefined || state.snapshot !== undefined,
+    ready: () => outcomes.current().lastAttemptAt !== undefined || snapshots.current() !== undefined,
     status: () =>
       statusOf({
         settings,
         provider,
-        state,
-        series,
-        fresh,
-        hasData: publisher.hasData,
-        notices: notices.current(),
-        polling,
+        outcome: outcomes.current(),
+        snapshot: snapshots.current(),
+        publisher,
+        hasData: parts.views.hasData,
+        errors: parts.errors.all(),
+        notices: parts.notices.current(),
+        polling: cycles.progress(),
         nextPollAt: schedule?.next(),
       }),
   };

@@ -1,5 +1,5 @@
 import { createCycleContext, createSession } from '../../src/loop/context.ts';
-import { foldStream } from '../../src/loop/cycle.ts';
+import { foldStream } from '../../src/loop/fold-stream.ts';
 import { createNotices } from '../../src/loop/notices.ts';
 import type { RegistrySettings } from '../../src/loop/settings.ts';
 import { createTroubles } from '../../src/loop/troubles.ts';

@@ -1,88 +1,205 @@
-import { setTimeout as sleep } from 'node:timers/promises';
-import type { Deadline } from '../deadline.ts';
+import { startDeadline } from '../deadline.ts';
 import { CollectError } from '../errors.ts';
-import { type CycleResult, createFold, type FoldOptions } from '../fold.ts';
-import type { Observation } from '../model.ts';
+import type { CycleResult } from '../fold.ts';
+import type { PersistentMemory } from '../memory.ts';
+import type { Logger, Provider, ReadingOrder, Session } from '../provider.ts';
+import type { RegistryStorage } from '../storage.ts';
+import { type CycleContext, createCycleContext } from './context.ts';
+import type { Counting } from './counting.ts';
+import { cutShort, foldStream } from './fold-stream.ts';
+import type { Notices, PollNotices } from './notices.ts';
+import type { Outcomes } from './outcomes.ts';
+import type { Publisher } from './publish.ts';
+import type { Pushes } from './pushes.ts';
+import { createReadingOrders } from './reading-order.ts';
+import type { Saving } from './saving.ts';
+import type { RegistrySettings } from './settings.ts';
+import type { Snapshots } from './snapshots.ts';
+import type { Progress } from './status.ts';
+import type { HoldsTimes, Times } from './times.ts';
+import type { Troubles } from './troubles.ts';
 
-/** Rejects as soon as the signal ends, whatever the provider does with it. */
-function ended(signal: AbortSignal): { readonly promise: Promise<never>; release(): void } {
-  let onAbort = () => {};
-  const promise = new Promise<never>((_, reject) => {
-    onAbort = () => reject(signal.reason);
-    if (signal.aborted) onAbort();
-    else signal.addEventListener('abort', onAbort, { once: true });
-  });
-  promise.catch(() => {});
-  return { promise, release: () => signal.removeEventListener('abort', onAbort) };
+/** What a cycle works with; each part owns what it keeps between cycles. */
+export interface CycleParts {
+  readonly settings: RegistrySettings;
+  readonly provider: Provider;
+  /** Ends when the exporter stops. */
+  readonly stopping: AbortSignal;
+  readonly userAgent: string;
+  readonly log: Logger;
+  readonly session: Session;
+  readonly memory: PersistentMemory;
+  readonly storage: RegistryStorage;
+  readonly times: Pick<Times, 'now'>;
+  readonly troubles: Troubles;
+  readonly notices: Notices;
+  readonly counting: Counting;
+  readonly snapshots: Snapshots;
+  readonly pushes: Pushes;
+  readonly outcomes: Outcomes;
+  readonly publisher: Publisher;
+  readonly saving: Saving;
 }
 
-/** A provider whose deadline passed may know why: that it was throttled all the time, for example. */
-async function lastWord(pending: Promise<unknown> | undefined): Promise<CollectError | undefined> {
-  const waited = new AbortController();
+/** The cycles of one registry. */
+export interface Cycles extends HoldsTimes {
+  /**
+   * One cycle: collect → fold → commit → publish → save.
+   * @param only looks at these repositories; undefined polls the whole registry
+   */
+  run(only: readonly string[] | undefined): Promise<void>;
+  /** How far the cycle in progress is. */
+  progress(): Progress | undefined;
+  /** Resolves when what the last cycle learned is saved. */
+  saved(): Promise<void>;
+}
+
+/** A cycle that has begun. */
+interface Begun {
+  /** The repositories that are looked at; undefined for a poll of the whole registry. */
+  readonly only: readonly string[] | undefined;
+  /** Unix seconds. */
+  readonly startedAt: number;
+  /** Milliseconds of the monotonic clock. */
+  readonly begunAt: number;
+  readonly notices: PollNotices;
+  readonly order: ReadingOrder | undefined;
+  progress: Progress;
+}
+
+/** What was read of the registry, and why reading ended early where it did. */
+interface Reading extends Pick<CycleContext, 'failing' | 'absent'> {
+  readonly result?: CycleResult;
+  readonly failure?: unknown;
+}
+
+export function createCycles(parts: CycleParts): Cycles {
+  const { stopping, times, notices, snapshots, outcomes, publisher, log } = parts;
+  const orders = createReadingOrders();
+  let current: Begun | undefined;
+  let saved: Promise<unknown> = Promise.resolve();
+
+  async function run(only: readonly string[] | undefined): Promise<void> {
+    const startedAt = times.now();
+    const cycle: Begun = {
+      only,
+      startedAt,
+      begunAt: performance.now(),
+      notices: notices.begin(),
+      order: only ? undefined : orders.begin(snapshots.current(), startedAt),
+      progress: { startedAt, done: 0, total: 0 },
+    };
+    current = cycle;
+    const reading = await collectAndFold(parts, cycle);
+    if (!only) orders.end(reading.result?.cut !== undefined);
+    const { failure, learned } = await commit(parts, cycle, reading);
+    cycle.notices.end(only === undefined && failure === undefined);
+    current = undefined;
+    if (stopping.aborted) return;
+    record(parts, cycle, reading, failure);
+    await publisher.publish();
+    saved = save(parts, learned);
+    if (only || failure !== undefined) return;
+    const { pollDurationSeconds: seconds } = outcomes.current();
+    const repositories = snapshots.current()?.repositories.size;
+    log.info({ seconds, repositories, series: publisher.series() }, 'polled');
+  }
+
+  return {
+    run,
+    progress: () => current?.progress,
+    async saved() {
+      await saved;
+    },
+    moveBack: orders.moveBack,
+  };
+}
+
+/** Collects what the registry shows and folds it into totals; ends at the deadline with what is complete. */
+async function collectAndFold(parts: CycleParts, cycle: Begun): Promise<Reading> {
+  const { settings, provider, stopping, counting, snapshots } = parts;
+  const { only, startedAt, notices, order } = cycle;
+  const deadline = startDeadline(stopping, settings.timeoutMs);
+  const { context, failing, absent, close } = createCycleContext({
+    ...parts,
+    ...{ only, notices, order },
+    signal: deadline.signal,
+    observe: counting.request,
+    progress(done, total) {
+      cycle.progress = { startedAt, done, total };
+    },
+  });
+  const foldOptions = {
+    images: settings.images,
+    retention: settings.retention,
+    now: startedAt,
+    previous: (name: string) => snapshots.current()?.repositories.get(name)?.totals,
+    known: () => snapshots.current()?.repositories.keys() ?? [],
+    tell: notices.tell,
+  };
   try {
-    await Promise.race([pending, sleep(100, undefined, { signal: waited.signal })]);
-    return undefined;
+    if (!only) await settings.eventsToken?.read().catch((error) => context.degraded('events', error));
+    const result = await foldStream(provider.collect(settings.options, context), foldOptions, deadline);
+    const failure = result.cut && cutShort(result, cycle.progress.total, settings.timeoutMs / 1000);
+    return { result, failure, failing, absent };
   } catch (error) {
-    return error instanceof CollectError ? error : undefined;
+    const failure = error ?? new CollectError('internal', 'the provider failed without an error');
+    return { failure, failing, absent };
   } finally {
-    waited.abort();
+    close();
+    deadline.clear();
   }
 }
+
+/** Whether a cycle read no repository to its end. */
+const learnedNothing = ({ complete, gone }: CycleResult): boolean => complete.size + gone.size === 0;
 
 /**
- * Folds a provider's whole stream, or what is complete of it at the cycle's deadline, even when the provider does not
- * heed its signal.
- * @throws whatever the provider throws before the deadline, and the signal's reason when the daemon stops
+ * Merges what was read into the last snapshot.
+ * @returns why the cycle failed, where it did, and whether there is something new to save
  */
-export async function foldStream(
-  stream: AsyncIterable<Observation>,
-  options: FoldOptions,
-  deadline: Pick<Deadline, 'signal' | 'passed'>,
-): Promise<CycleResult> {
-  const { signal } = deadline;
-  const fold = createFold(options);
-  const iterator = stream[Symbol.asyncIterator]();
-  const end = ended(signal);
-  let pending: Promise<IteratorResult<Observation>> | undefined;
+async function commit(parts: CycleParts, { only, begunAt }: Begun, { result, failure, absent }: Reading) {
+  const { times, snapshots, pushes, outcomes } = parts;
+  if (!result) return { failure, learned: false };
+  if (learnedNothing(result)) {
+    const [first] = [...result.failed.values(), ...result.failedGroups.values()];
+    if (result.cut || first !== undefined) return { failure: failure ?? first, learned: false };
+  }
+  // Before the times of this cycle are stored: those of earlier ones may have to be moved.
+  times.now();
   try {
-    for (;;) {
-      pending = iterator.next();
-      const next = await Promise.race([pending, end.promise]);
-      if (next.done) return fold.finish();
-      fold.add(next.value);
-    }
+    const listsRepositories = !absent.has('repositories');
+    const { believed } = await snapshots.take(result, { only, listsRepositories });
+    const { failed, failedGroups, cut } = result;
+    const looked = new Set(only);
+    const isComplete = believed && !cut && failedGroups.size === 0;
+    pushes.confirm({
+      // What a listing has shown is there, also when it could not be read.
+      has: (name) => snapshots.has(name) || (!only && failed.has(name)),
+      lacks: (name, since) => isComplete && !failed.has(name) && (only ? looked.has(name) : since <= begunAt),
+    });
+    outcomes.repositoriesRead(result, { isLook: only !== undefined, hasData: snapshots.has });
+    return { failure, learned: true };
   } catch (error) {
-    const atEnd = error === signal.reason;
-    const own = atEnd ? await lastWord(pending) : error instanceof CollectError ? error : undefined;
-    // Not awaited: a provider that hangs would hold the loop for ever.
-    void Promise.resolve(iterator.return?.()).catch(() => {});
-    const isBroken = !atEnd && own === undefined && (error as Error)?.name !== 'AbortError';
-    if (deadline.passed() && !isBroken) return fold.cut(own);
-    throw own ?? error;
-  } finally {
-    end.release();
+    return { failure: error, learned: false };
   }
 }
 
-/** Why a cycle that was cut short counts as failed, how far it came, and what to change. */
-export function cutShort(
-  { complete, cut }: CycleResult,
-  progress: { readonly listed: number; readonly seconds: number },
-): CollectError {
-  const { listed, seconds } = progress;
-  const reason = cut?.reason;
-  if (complete.size === 0 && listed === 0 && !reason)
-    return new CollectError(
-      'timeout',
-      `the poll did not end within its deadline of ${seconds} s, and nothing was listed: the registry does not answer, or too slowly. Check that it can be reached; if it is slow, raise \`timeout\``,
-    );
-  const read =
-    complete.size === 0
-      ? `none of ${listed} repositories that were listed was read`
-      : `${complete.size} of ${Math.max(listed, complete.size)} repositories that were listed were read and are published, the others keep the data that they had`;
-  return new CollectError(
-    reason?.reason ?? 'timeout',
-    `the poll did not end within its deadline of ${seconds} s: ${read}. Raise \`timeout\` and the time between polls in \`schedule\`, ask for fewer repositories with \`repositories.include\`, or raise \`http.maxConcurrent\` where the registry bears it${reason ? ` (${reason.message})` : ''}`,
-    { cause: reason },
-  );
+/** Records how the cycle ended, for metrics, the status page and the log. */
+function record(parts: CycleParts, { only, begunAt }: Begun, reading: Reading, failure: unknown): void {
+  const { outcomes, snapshots } = parts;
+  if (only) return outcomes.lookEnded(only, failure);
+  const { failing, absent } = reading;
+  const seconds = (performance.now() - begunAt) / 1000;
+  outcomes.pollEnded({ seconds, failure, failing, absent, snapshot: snapshots.current() });
+}
+
+/** Begins to save what a cycle learned: a disk that is slow, or hangs, does not hold up the next cycle. */
+function save({ snapshots, storage, memory, saving }: CycleParts, learned: boolean): Promise<unknown> {
+  const snapshot = snapshots.current();
+  return Promise.all([
+    learned && snapshot && saving.keep('the snapshot', () => storage.saveSnapshot(snapshot)),
+    saving.keep('the memory', () => memory.flush()),
+    saving.counters(),
+  ]);
 }

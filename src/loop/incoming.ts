@@ -29,8 +29,8 @@ const incrementOf = (event: PushEvent): PushIncrement | undefined => {
 
 export function createIncoming(input: {
   readonly ids: EventIds;
-  readonly pushes: Pushes;
-  readonly counting: Counting;
+  readonly pushes: Pick<Pushes, 'add'>;
+  readonly counting: Pick<Counting, 'event'>;
   /** Absent without a place to save to. */
   readonly journal: PushJournal | undefined;
   wants(repository: string): boolean;

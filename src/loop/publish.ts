@@ -1,29 +1,28 @@
 import { CollectError } from '../errors.ts';
-import { countSeries, type Exposition, type Refused, refusals, unpackView } from '../exposition.ts';
-import type { PackedView, RegistryLists, RegistryView } from '../metrics.ts';
-import { createYielder } from '../yielding.ts';
-import { type Bounded, boundSeries, type CountedRepository } from './bounds.ts';
-import type { RegistrySettings } from './settings.ts';
-import { type RegistryState, viewOf } from './state.ts';
+import { type Exposition, type Refused, refusals } from '../exposition.ts';
+import type { Logger } from '../provider.ts';
+import { createQueue } from '../queue.ts';
+import { longestDelayMs } from '../schedule.ts';
 import type { Troubles } from './troubles.ts';
+import type { Shown, Views } from './views.ts';
 
-/** What a publish did. */
-export interface Published {
-  readonly series: number;
-  /** When the next repository's data, or the registry's, becomes too old; Unix seconds. */
-  readonly staleAt: number | undefined;
-}
-
-/** Turns a registry's state into what a scrape writes, leaving out what is too old or too much. */
+/** Turns what is known of a registry into what a scrape writes, and again when some of it becomes too old. */
 export interface Publisher {
-  publish(now: number): Promise<Published>;
+  /** Publishes what is known when its turn has come: publishes that overlap keep their order. */
+  publish(): Promise<void>;
+  /** The same outside of a cycle. */
+  publishAside(): void;
   /** Renders the rows of the registry itself again, at once. */
-  refresh(now: number): void;
-  /** Whether the last publish had data of the repository, and not only pushes. */
-  hasData(repository: string): boolean;
+  refresh(): void;
+  /** Series that the last publish left out, by reason. */
+  seriesDropped(): ReadonlyMap<string, number>;
+  /** Series of the last publish. */
+  series(): number;
+  /** Whether the last publish had data that is not too old. */
+  hasFreshData(): boolean;
+  /** Publishes nothing more by itself. @returns when the publishes that were begun have ended */
+  stop(): Promise<void>;
 }
-
-type Dropped = Bounded['dropped'];
 
 /** Why series are missing, and what to do about it. */
 const causes = {
@@ -33,121 +32,85 @@ const causes = {
   invalid_value: 'samples whose value is no number are left out: the registry sent something impossible',
   duplicate: 'series that are there twice are left out: the registry uses one name for two things',
 } as const;
+type Cause = keyof typeof causes;
 
-/** Tells once why series are left out, and when they no longer are. */
-function tellOfDropped(troubles: Troubles, dropped: Dropped, refused: Refused): void {
-  const tell = (reason: keyof typeof causes, count: number, example?: string) => {
-    const what = `the exposition of all series (${reason})`;
-    if (count === 0) return troubles.over(what);
-    const error = new CollectError('invalid_response', example ?? 'more series than maxSeries');
-    troubles.tell('warn', what, error, causes[reason], { dropped: count });
-  };
-  for (const [reason, count] of Object.entries(dropped) as [keyof Dropped, number][]) tell(reason, count);
-  for (const reason of refusals) tell(reason, refused.get(reason)?.count ?? 0, refused.get(reason)?.example);
+/** How many series are missing, and why. */
+function droppedBy(dropped: Shown['dropped'], refused: Refused): [Cause, number][] {
+  const capped = Object.entries(dropped) as [Cause, number][];
+  return [...capped, ...refusals.map((cause): [Cause, number] => [cause, refused.get(cause)?.count ?? 0])];
 }
 
 export function createPublisher(input: {
-  readonly provider: string;
-  readonly settings: RegistrySettings;
-  readonly state: RegistryState;
+  readonly registry: string;
+  readonly staleAfterMs: number;
+  readonly views: Views;
   readonly exposition: Exposition;
   readonly troubles: Troubles;
+  readonly log: Logger;
+  now(): number;
 }): Publisher {
-  const { provider, settings, state, exposition, troubles } = input;
-  const staleAfter = settings.staleAfterMs / 1000;
-  /** Of the last publish; counting again what did not change would cost as much as rendering it. */
-  let counted = new Map<string, CountedRepository & { readonly packed: PackedView }>();
-  /** Of the last publish, what fits of the lists of the registry's facts. */
-  let lists: RegistryLists | undefined;
-  state.seriesDropped = new Map(Object.keys(causes).map((reason) => [reason, 0]));
-  const isFresh = (observedAt: number | undefined, now: number): boolean =>
-    observedAt !== undefined && now - observedAt < staleAfter;
+  const { registry, staleAfterMs, views, exposition, troubles, log, now } = input;
+  const queue = createQueue();
+  let seriesDropped = new Map<string, number>(Object.keys(causes).map((cause) => [cause, 0]));
+  let series = 0;
+  let oldest: number | undefined;
+  let stopped = false;
+  let staleTimer: NodeJS.Timeout | undefined;
 
-  const view = (now: number): RegistryView => ({
-    ...viewOf(settings.name, provider, state, {
-      registry: isFresh(state.snapshot?.observedAt, now),
-      facts: isFresh(state.snapshot?.factsAt ?? state.snapshot?.observedAt, now),
-    }),
-    pollIntervalSeconds: settings.intervalMs / 1000,
-    staleAfterSeconds: staleAfter,
-  });
-  const boundedView = (now: number): RegistryView => {
-    const whole = view(now);
-    return whole.facts && lists ? { ...whole, lists } : whole;
-  };
-
-  function count(name: string, packed: PackedView) {
-    const known = counted.get(name);
-    if (known && known.packed.totals === packed.totals && known.packed.pushCounts === packed.pushCounts)
-      return known;
-    const unpacked = unpackView(packed);
-    const { repository, image } = countSeries(unpacked);
-    return {
-      name,
-      packed,
-      listed: packed.totals !== undefined,
-      lastPushAt: unpacked.totals?.lastPushAt,
-      series: repository,
-      imageSeries: image,
-    };
+  /** Tells once why series are left out, and when they no longer are. */
+  function tellOfDropped(all: readonly [Cause, number][], refused: Refused): void {
+    for (const [cause, count] of all) {
+      const what = `the exposition of all series (${cause})`;
+      const { example } = refused.get(cause as (typeof refusals)[number]) ?? {};
+      const error = new CollectError('invalid_response', example ?? 'more series than maxSeries');
+      if (count === 0) troubles.over(what);
+      else troubles.tell('warn', what, error, causes[cause], { dropped: count });
+    }
   }
 
-  /** Applies `maxSeries`. */
-  async function bound(views: ReadonlyMap<string, PackedView>, now: number) {
-    const pause = createYielder();
-    const next: typeof counted = new Map();
-    for (const [name, packed] of views) {
-      next.set(name, count(name, packed));
-      await pause();
-    }
-    counted = next;
-    const bounded = boundSeries(view(now), [...next.values()], settings.maxSeries);
-    const kept = new Map<string, PackedView>();
-    for (const [name, packed] of views) {
-      if (!bounded.repositories.has(name)) continue;
-      kept.set(name, bounded.withImages.has(name) ? packed : { ...packed, withoutImages: true });
-      await pause();
-    }
-    return { ...bounded, kept };
+  /** Publishes again as soon as the oldest data is too old. */
+  function watchAge(at: number): void {
+    clearTimeout(staleTimer);
+    if (oldest === undefined || stopped) return;
+    const leftMs = (oldest - at) * 1000 + staleAfterMs;
+    // A longer delay would overflow and fire at once: what is due later is looked at again before.
+    staleTimer = setTimeout(publishAside, Math.min(Math.max(0, leftMs) + 50, longestDelayMs));
   }
 
-  /** The repositories that are fresh, with the pushes that were counted; and the oldest time of what is shown. */
-  async function freshViews(now: number) {
-    const pause = createYielder();
-    const views = new Map<string, PackedView>();
-    const times = [state.snapshot?.observedAt, state.snapshot?.factsAt].filter((at) => isFresh(at, now));
-    let oldest = times.reduce((a, b) => (b === undefined || (a !== undefined && a < b) ? a : b), undefined);
-    for (const [name, { totals, observedAt }] of state.snapshot?.repositories ?? []) {
-      if (!isFresh(observedAt, now)) continue;
-      if (oldest === undefined || observedAt < oldest) oldest = observedAt;
-      const pushCounts = state.pushes.get(name);
-      views.set(name, pushCounts ? { totals, pushCounts } : { totals });
-      await pause();
-    }
-    // Pushes are the exporter's own knowledge: they do not age with the registry's data.
-    for (const [name, pushCounts] of state.pushes) if (!views.has(name)) views.set(name, { pushCounts });
-    return { views, oldest };
+  async function render(): Promise<void> {
+    const at = now();
+    const shown = await views.chooseRepositories(at);
+    const { repositories } = shown;
+    const published = await exposition.publish(registry, { view: views.ofRegistry(at), repositories });
+    const dropped = droppedBy(shown.dropped, published.refused);
+    seriesDropped = new Map(dropped);
+    series = published.series;
+    oldest = shown.oldest;
+    tellOfDropped(dropped, published.refused);
+    // How many series are dropped is known only now.
+    refresh(at);
+    watchAge(at);
+  }
+
+  const publish = (): Promise<void> => queue.run(render);
+  const refresh = (at = now()): void => exposition.updateView(registry, views.ofRegistry(at));
+  function publishAside(): void {
+    publish().catch((error) =>
+      log.error({ err: error }, 'publishing broke: this is a fault of the exporter'),
+    );
   }
 
   return {
-    async publish(now) {
-      const { views, oldest } = await freshViews(now);
-      const bounded = await bound(views, now);
-      lists = bounded.lists;
-      const { series, refused } = await exposition.publish(settings.name, {
-        view: boundedView(now),
-        repositories: bounded.kept,
-      });
-      state.seriesDropped = new Map([
-        ...Object.entries(bounded.dropped),
-        ...refusals.map((reason) => [reason, refused.get(reason)?.count ?? 0] as const),
-      ]);
-      tellOfDropped(troubles, bounded.dropped, refused);
-      return { series, staleAt: oldest === undefined ? undefined : oldest + staleAfter };
+    publish,
+    publishAside,
+    refresh: () => refresh(),
+    seriesDropped: () => seriesDropped,
+    series: () => series,
+    hasFreshData: () => oldest !== undefined,
+    stop() {
+      stopped = true;
+      clearTimeout(staleTimer);
+      return queue.drained();
     },
-    refresh(now) {
-      exposition.updateView(settings.name, boundedView(now));
-    },
-    hasData: (repository) => counted.get(repository)?.listed === true,
   };
 }

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import type { Logger } from '../provider.ts';
 import { disk } from '../storage/disk.ts';
 import { isMissing } from '../storage/files.ts';
+import { createLatest } from '../storage/latest.ts';
 import { appendLog, readLog, writeLog } from '../storage/log.ts';
 import { isIdentityHash } from './event-ids.ts';
 import type { PushIncrement } from './pushes.ts';
@@ -83,8 +84,7 @@ export function createPushJournal(input: {
   let bytes = 0;
   /** The file lacks something, or is too long: counters are saved and it is written anew. */
   let rewrite = true;
-  let running: Promise<void> | undefined;
-  let following: Promise<void> | undefined;
+  let flushed: Promise<void> = Promise.resolve();
 
   function newBatch(): Batch {
     last += 1;
@@ -131,12 +131,7 @@ export function createPushJournal(input: {
     }
   }
 
-  const start = (): Promise<void> => {
-    running = write().finally(() => {
-      running = undefined;
-    });
-    return running;
-  };
+  const flush = createLatest<void>(write);
 
   return {
     async restore(saved, take) {
@@ -165,16 +160,10 @@ export function createPushJournal(input: {
     },
     seal,
     flush() {
-      if (!running) return sealed.length === 0 && isEmpty(current) && !rewrite ? Promise.resolve() : start();
-      following ??= running
-        .catch(() => {})
-        .then(() => {
-          following = undefined;
-          return start();
-        });
-      return following;
+      flushed = flush();
+      return flushed;
     },
-    close: () => disk.unlessItHangs(following ?? running ?? Promise.resolve()).catch(() => {}),
+    close: () => disk.unlessItHangs(flushed).catch(() => {}),
   };
 
   async function readBack(take: (line: z.output<typeof batchLine>) => void): Promise<void> {

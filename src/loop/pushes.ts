@@ -1,5 +1,5 @@
 import type { PushCounts } from '../metrics.ts';
-import type { RegistryState, WaitingPushes } from './state.ts';
+import type { SavedCounters } from '../storage.ts';
 
 /** The name under which pushes are counted whose repository no listing has shown. */
 const unlisted = '';
@@ -7,6 +7,12 @@ const unlisted = '';
 /** So many names wait for a listing that confirms them, for so long; others are counted as unlisted. */
 const waitingAtMost = 1_000;
 const waitingMs = 10 * 60_000;
+
+/** Pushes to a repository that no listing has shown yet. */
+interface WaitingPushes extends PushCounts {
+  /** When the first came, milliseconds of the monotonic clock. */
+  readonly since: number;
+}
 
 /** Pushes to count: all of them, and how many of them failed, by reason. */
 export interface PushIncrement {
@@ -28,10 +34,16 @@ export interface Listing {
  * No count is ever taken back: Prometheus would take that for a restart of the counter.
  */
 export interface Pushes {
+  /** Counts by repository; those of names that are not confirmed under the empty one. */
+  counts(): ReadonlyMap<string, PushCounts>;
+  /** Whether a listing has shown the repository, or pushes to it are counted already. */
   isKnown(repository: string): boolean;
   add(repository: string, increment: PushIncrement): void;
-  /** Moves what waits, and drops the counts of repositories that are no more. */
-  settle(listing: Listing): void;
+  /** Counts what waited for the end of a cycle, and drops the counts of repositories that are no more. */
+  confirm(listing: Listing): void;
+  saved(): Pick<SavedCounters, 'pushes' | 'waiting'>;
+  /** Goes on from saved counts. */
+  restore(saved: SavedCounters): void;
 }
 
 const sum = (a: PushCounts, b: PushIncrement): PushCounts => {
@@ -42,42 +54,55 @@ const sum = (a: PushCounts, b: PushIncrement): PushCounts => {
 };
 const none: PushCounts = { pushes: 0, failures: {} };
 
+const plain = (counts: ReadonlyMap<string, PushCounts>) =>
+  Object.fromEntries(
+    [...counts].map(([name, { pushes, failures }]) => [name, { pushes, failures: { ...failures } }]),
+  );
+
+/** @param isListed whether a listing has shown the repository */
 export function createPushes(
-  state: Pick<RegistryState, 'pushes' | 'waiting' | 'snapshot'>,
+  isListed: (repository: string) => boolean,
   now: () => number = () => performance.now(),
 ): Pushes {
+  const counts = new Map<string, PushCounts>();
+  const unconfirmed = new Map<string, WaitingPushes>();
   /** The old counts stay as they were, so that a change is seen. */
   const count = (name: string, increment: PushIncrement) =>
-    void state.pushes.set(name, sum(state.pushes.get(name) ?? none, increment));
+    void counts.set(name, sum(counts.get(name) ?? none, increment));
 
   const giveUp = (name: string, waiting: WaitingPushes) => {
-    state.waiting.delete(name);
+    unconfirmed.delete(name);
     count(unlisted, waiting);
   };
 
   const isKnown = (repository: string): boolean =>
-    state.snapshot?.repositories.has(repository) === true ||
-    (repository !== unlisted && state.pushes.has(repository));
+    isListed(repository) || (repository !== unlisted && counts.has(repository));
 
   return {
+    counts: () => counts,
     isKnown,
     add(repository, increment) {
       if (isKnown(repository)) return count(repository, increment);
-      const before = state.waiting.get(repository);
+      const before = unconfirmed.get(repository);
       // The first ones stay, since they are looked at first.
-      if (!before && state.waiting.size >= waitingAtMost) return count(unlisted, increment);
+      if (!before && unconfirmed.size >= waitingAtMost) return count(unlisted, increment);
       const since = before?.since ?? now();
-      state.waiting.set(repository, { ...sum(before ?? none, increment), since });
+      unconfirmed.set(repository, { ...sum(before ?? none, increment), since });
     },
-    settle({ has, lacks }) {
-      for (const name of state.pushes.keys())
-        if (name !== unlisted && !has(name) && lacks(name, Number.NEGATIVE_INFINITY))
-          state.pushes.delete(name);
-      for (const [name, waiting] of state.waiting)
+    confirm({ has, lacks }) {
+      for (const name of counts.keys())
+        if (name !== unlisted && !has(name) && lacks(name, Number.NEGATIVE_INFINITY)) counts.delete(name);
+      for (const [name, waiting] of unconfirmed)
         if (has(name)) {
-          state.waiting.delete(name);
+          unconfirmed.delete(name);
           count(name, waiting);
         } else if (lacks(name, waiting.since) || now() - waiting.since > waitingMs) giveUp(name, waiting);
+    },
+    saved: () => ({ pushes: plain(counts), waiting: plain(unconfirmed) }),
+    restore(saved) {
+      for (const [name, pushes] of Object.entries(saved.pushes)) counts.set(name, pushes);
+      for (const [name, pushes] of Object.entries(saved.waiting ?? {}))
+        unconfirmed.set(name, { ...pushes, since: now() });
     },
   };
 }

@@ -5,8 +5,9 @@ import type { ReadingOrder } from '../provider.ts';
 export interface ReadingOrders {
   /** The order of one poll of the whole registry. */
   begin(snapshot: RegistrySnapshot | undefined, startedAt: number): ReadingOrder;
-  /** Told at its end, with whether it ran out of time. */
+  /** Called at its end, with whether it ran out of time. */
   end(cut: boolean): void;
+  moveBack(seconds: number): void;
 }
 
 export function createReadingOrders(): ReadingOrders {
@@ -29,6 +30,9 @@ export function createReadingOrders(): ReadingOrders {
     end(cut) {
       lastWasCut = cut;
       if (!cut) begun = new Map();
+    },
+    moveBack(seconds) {
+      for (const [name, at] of begun) begun.set(name, at - seconds);
     },
   };
 }

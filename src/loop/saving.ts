@@ -1,6 +1,6 @@
-import { CollectError, reasonOf } from '../errors.ts';
-import type { RegistryStorage } from '../storage.ts';
-import { type RegistryState, recordError, savedCounters } from './state.ts';
+import { CollectError } from '../errors.ts';
+import type { RegistryStorage, SavedCounters } from '../storage.ts';
+import type { RecentErrors } from './recent-errors.ts';
 import type { Troubles } from './troubles.ts';
 
 /** What the file system refuses (full, read-only, no folder) is for the user to mend, and no fault of the exporter. */
@@ -11,24 +11,27 @@ const explained = (error: unknown): unknown =>
 
 /** Saves what has to survive a restart. A full disk or a folder that cannot be written never stops the polls. */
 export interface Saving {
-  /** Saves something; a failure is told, and seen in `state.saved`. */
+  /** Saves something; a failure is told. */
   keep(what: string, save: () => Promise<void>): Promise<void>;
   /** Tells how a saving ended that was done elsewhere. */
   ended(what: string, error: unknown): void;
   counters(): Promise<void>;
+  /** Whether everything was saved that had to be; undefined without a storage path, and before the first saving. */
+  works(): boolean | undefined;
 }
 
 export function createSaving(input: {
-  readonly state: RegistryState;
   readonly storage: RegistryStorage;
+  readonly errors: RecentErrors;
   readonly troubles: Troubles;
-  /** Up to which line of the push journal the counters go. */
-  sealed(): number;
-  /** Told when `state.saved` changed. */
+  /** The counters as they are now. */
+  counters(): SavedCounters;
+  /** Called when `works()` changed. */
   changed(): void;
 }): Saving {
-  const { state, storage, troubles, sealed, changed } = input;
+  const { storage, errors, troubles, counters, changed } = input;
   const unsaved = new Set<string>();
+  let works: boolean | undefined;
 
   function ended(what: string, failure: unknown): void {
     const error = failure === undefined ? undefined : explained(failure);
@@ -37,7 +40,7 @@ export function createSaving(input: {
       troubles.over(`saving ${what}`);
     } else {
       const message = `${what} cannot be saved: ${error instanceof Error ? error.message : String(error)}`;
-      if (!unsaved.has(what)) recordError(state, { at: Date.now() / 1000, reason: reasonOf(error), message });
+      if (!unsaved.has(what)) errors.add(error, message);
       unsaved.add(what);
       troubles.tell(
         'error',
@@ -46,10 +49,10 @@ export function createSaving(input: {
         `${what} cannot be saved: a restart would know less. Check the folder of --storage.path`,
       );
     }
-    const saved = unsaved.size === 0;
-    // Without a place to save to nothing is saved, and nothing fails.
-    if (storage.memoryPath === undefined || state.saved === saved) return;
-    state.saved = saved;
+    const worksNow = unsaved.size === 0;
+    // Without a storage path nothing is saved, and nothing fails.
+    if (storage.memoryPath === undefined || works === worksNow) return;
+    works = worksNow;
     changed();
   }
   async function keep(what: string, save: () => Promise<void>): Promise<void> {
@@ -64,6 +67,7 @@ export function createSaving(input: {
   return {
     keep,
     ended,
-    counters: () => keep('the counters', () => storage.saveCounters(savedCounters(state, sealed()))),
+    counters: () => keep('the counters', () => storage.saveCounters(counters())),
+    works: () => works,
   };
 }

@@ -1,7 +1,10 @@
+import type { RegistrySnapshot } from '../model.ts';
 import type { Provider } from '../provider.ts';
 import type { Notice } from './notices.ts';
+import type { Outcome } from './outcomes.ts';
+import type { Publisher } from './publish.ts';
+import type { RecordedError } from './recent-errors.ts';
 import type { RegistrySettings } from './settings.ts';
-import type { RecordedError, RegistryState } from './state.ts';
 
 /** How far the poll in progress is. */
 export interface Progress {
@@ -43,42 +46,41 @@ export interface RegistryStatus {
 export function statusOf(input: {
   readonly settings: RegistrySettings;
   readonly provider: Provider;
-  readonly state: RegistryState;
-  readonly series: number;
-  /** Whether there is data that is not too old. */
-  readonly fresh: boolean;
+  readonly outcome: Outcome;
+  readonly snapshot: RegistrySnapshot | undefined;
+  readonly publisher: Pick<Publisher, 'series' | 'seriesDropped' | 'hasFreshData'>;
   /** Whether data of the repository is shown. */
   hasData(repository: string): boolean;
+  readonly errors: readonly RecordedError[];
   readonly notices: readonly Notice[];
   readonly polling: Progress | undefined;
   /** Unix milliseconds. */
   readonly nextPollAt: number | undefined;
 }): RegistryStatus {
-  const { settings, provider, state, series, fresh, hasData, notices, polling, nextPollAt } = input;
-  const stale = state.snapshot !== undefined && !fresh;
-  const { host } = { ...state.identity, ...state.snapshot?.identity };
-  const waiting = state.up === undefined && state.snapshot === undefined;
+  const { settings, provider, outcome, snapshot, publisher, hasData, nextPollAt } = input;
+  const { errors, notices, polling } = input;
+  const { up, capabilities, failing, failedRepositories } = outcome;
+  const stale = snapshot !== undefined && !publisher.hasFreshData();
+  const { host } = { ...provider.identity(settings.options), ...snapshot?.identity };
+  const waiting = up === undefined && snapshot === undefined;
   return {
     name: settings.name,
     type: provider.type,
-    state: waiting ? 'waiting' : stale ? 'stale' : state.up === false ? 'down' : 'up',
-    series,
-    seriesDropped: [...state.seriesDropped.values()].reduce((sum, count) => sum + count, 0),
-    capabilities: Object.fromEntries(state.capabilities),
-    failing: [...state.failing].map(([capability, error]) => ({ capability, ...error })),
-    failedRepositories: state.failedRepositories.size,
-    failedRepositoriesWithData: state.failedRepositories
-      .values()
-      .filter(hasData)
-      .reduce((count) => count + 1, 0),
+    state: waiting ? 'waiting' : stale ? 'stale' : up === false ? 'down' : 'up',
+    series: publisher.series(),
+    seriesDropped: [...publisher.seriesDropped().values()].reduce((sum, count) => sum + count, 0),
+    capabilities: Object.fromEntries(capabilities),
+    failing: [...failing].map(([capability, error]) => ({ capability, ...error })),
+    failedRepositories: failedRepositories.size,
+    failedRepositoriesWithData: [...failedRepositories].filter(hasData).length,
     notices,
-    errors: state.errors,
+    errors,
     host,
-    lastSuccessAt: state.lastSuccessAt,
-    lastAttemptAt: state.lastAttemptAt,
-    pollDurationSeconds: state.pollDurationSeconds,
+    lastSuccessAt: outcome.lastSuccessAt,
+    lastAttemptAt: outcome.lastAttemptAt,
+    pollDurationSeconds: outcome.pollDurationSeconds,
     nextPollAt: nextPollAt && nextPollAt / 1000,
-    repositories: state.snapshot?.repositoryCount,
+    repositories: snapshot?.repositoryCount,
     polling,
   };
 }

@@ -1,3 +1,5 @@
+import { createQueue } from '../queue.ts';
+
 /** Writes a value; of those that come while one is being written, the newest is next and the others are left out. */
 export type Latest<T> = (value: T) => Promise<void>;
 
@@ -6,22 +8,19 @@ export type Latest<T> = (value: T) => Promise<void>;
  * value is fulfilled when it, or a newer one, has been written.
  */
 export function createLatest<T>(write: (value: T) => Promise<void>): Latest<T> {
-  let running: Promise<void> = Promise.resolve();
-  let next: { value: T; readonly written: Promise<void> } | undefined;
+  const queue = createQueue();
+  let waiting: { value: T } | undefined;
+  let written: Promise<void> = Promise.resolve();
   return (value) => {
-    if (next) {
-      next.value = value;
-      return next.written;
-    }
-    const written = running
-      .catch(() => {})
-      .then(() => {
-        const { value: newest } = next as { value: T };
-        next = undefined;
-        return write(newest);
+    if (waiting) waiting.value = value;
+    else {
+      const next = { value };
+      waiting = next;
+      written = queue.run(() => {
+        waiting = undefined;
+        return write(next.value);
       });
-    next = { value, written };
-    running = written;
+    }
     return written;
   };
 }

@@ -31,14 +31,12 @@ function recordingLoop() {
     receive: createIncoming({
       ids: createEventIds(),
       pushes: {
-        isKnown: () => true,
-        settle() {},
         add(repository, { failures }) {
           pushed = true;
           seen.push(['pushed', repository, ...Object.keys(failures)].join(' '));
         },
       },
-      counting: { event, request() {}, restore() {} },
+      counting: { event },
       journal: {
         restore: async () => {},
         push() {},

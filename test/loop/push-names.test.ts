@@ -1,7 +1,6 @@
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { CollectError } from '../../src/errors.ts';
-import { createPushes } from '../../src/loop/pushes.ts';
-import { initialState } from '../../src/loop/state.ts';
+import { createPushes, type Pushes } from '../../src/loop/pushes.ts';
 import { type RunningLoop, runLoop } from '../support/running-loop.ts';
 import { failed, holding, imageOf, listed, type Script, scripted, until } from './scripted.ts';
 
@@ -163,31 +162,30 @@ test('repositories that the configuration leaves out are neither counted nor loo
 });
 
 describe('bounds', () => {
-  const pushesOf = (now: () => number) => {
-    const state = initialState({});
-    return { state, pushes: createPushes(state, now) };
-  };
+  const pushesAt = (now: () => number) => createPushes(() => false, now);
+  const waiting = (pushes: Pushes) => Object.keys(pushes.saved().waiting ?? {});
   const one = { pushes: 1, failures: {} };
   const undecided = { has: () => false, lacks: () => false };
 
   test('no more than a thousand names wait; the others are counted as unlisted at once, and none is lost', () => {
-    const { state, pushes } = pushesOf(() => 0);
+    const pushes = pushesAt(() => 0);
     for (let at = 0; at < 5000; at += 1) pushes.add(`forged-${at}`, one);
-    expect(state.waiting.size).toBe(1000);
-    expect([...state.waiting.keys()][0]).toBe('forged-0');
+    expect(waiting(pushes)).toHaveLength(1000);
+    expect(waiting(pushes)[0]).toBe('forged-0');
     pushes.add('forged-0', one);
-    expect([...state.pushes]).toEqual([['', { pushes: 4000, failures: {} }]]);
+    expect([...pushes.counts()]).toEqual([['', { pushes: 4000, failures: {} }]]);
   });
 
   test('a name waits for ten minutes at most', () => {
     const clock = vi.fn(() => 0);
-    const { state, pushes } = pushesOf(clock);
+    const pushes = pushesAt(clock);
     pushes.add('new', { pushes: 1, failures: { quota: 1 } });
     clock.mockReturnValue(10 * 60_000);
-    pushes.settle(undecided);
-    expect(state.waiting.size).toBe(1);
+    pushes.confirm(undecided);
+    expect(waiting(pushes)).toHaveLength(1);
     clock.mockReturnValue(10 * 60_000 + 1);
-    pushes.settle(undecided);
-    expect([state.waiting.size, state.pushes.get('')]).toEqual([0, { pushes: 1, failures: { quota: 1 } }]);
+    pushes.confirm(undecided);
+    expect(waiting(pushes)).toEqual([]);
+    expect([...pushes.counts()]).toEqual([['', { pushes: 1, failures: { quota: 1 } }]]);
   });
 });

@@ -2,7 +2,7 @@ import type { Logger } from '../provider.ts';
 import { createLooks } from './looks.ts';
 
 /** In which order cycles come: whole polls, and looks at repositories that were pushed to. Never two at once. */
-export interface Turns {
+export interface CycleOrder {
   /** Runs a poll now; does nothing but wait for the cycle that is running when there is one. */
   poll(): Promise<void>;
   /** The schedule's poll: behind a look it comes late, behind another poll it is left out. */
@@ -13,7 +13,7 @@ export interface Turns {
   stop(): Promise<void>;
 }
 
-export function createTurns(input: {
+export function createCycleOrder(input: {
   readonly log: Logger;
   /** A cycle over the whole registry, or over these repositories only. */
   cycle(only: readonly string[] | undefined): Promise<void>;
@@ -23,7 +23,7 @@ export function createTurns(input: {
   isKnown(repository: string): boolean;
   /** Called instead of a look where there is not. */
   cannotLook(): void;
-}): Turns {
+}): CycleOrder {
   const { log, cycle, canLook, isKnown, cannotLook } = input;
   const looks = createLooks(isKnown);
   let running: Promise<void> | undefined;

@@ -1,0 +1,151 @@
+import { countSeries, unpackView } from '../exposition.ts';
+import type { PackedView, RegistryLists, RegistryView } from '../metrics.ts';
+import type { RegistryIdentity, RegistrySnapshot } from '../model.ts';
+import { createYielder } from '../yielding.ts';
+import { type Bounded, boundSeries, type CountedRepository } from './bounds.ts';
+import type { Outcome } from './outcomes.ts';
+import type { Pushes } from './pushes.ts';
+import type { RegistrySettings } from './settings.ts';
+
+/** What is exposed of the repositories of a registry. */
+export interface Shown {
+  readonly repositories: ReadonlyMap<string, PackedView>;
+  readonly dropped: Bounded['dropped'];
+  /** Of all that is shown, the time of the oldest; Unix seconds. */
+  readonly oldest: number | undefined;
+}
+
+/** What of a registry may be shown: without what is too old, and without what exceeds `maxSeries`. */
+export interface Views {
+  /** The rows of the registry itself. Its lists are bounded as they were when the repositories were chosen last. */
+  ofRegistry(now: number): RegistryView;
+  /** Chooses among the repositories. */
+  chooseRepositories(now: number): Promise<Shown>;
+  /** Whether data of the repository was there when they were chosen last, and not only pushes. */
+  hasData(repository: string): boolean;
+}
+
+/** Where the parts of a view come from. */
+export interface ViewSources {
+  readonly provider: string;
+  readonly settings: Pick<RegistrySettings, 'name' | 'intervalMs' | 'staleAfterMs' | 'maxSeries'>;
+  /** As the configuration tells it. */
+  readonly identity: RegistryIdentity;
+  snapshot(): RegistrySnapshot | undefined;
+  outcome(): Outcome;
+  /** Whether the last saving worked; undefined without a storage path. */
+  saved(): boolean | undefined;
+  seriesDropped(): ReadonlyMap<string, number>;
+  readonly pushes: Pick<Pushes, 'counts'>;
+}
+
+/** Whether data of a time may still be shown. */
+type IsFresh = (observedAt: number | undefined, now: number) => observedAt is number;
+
+interface Counted extends CountedRepository {
+  readonly packed: PackedView;
+}
+
+function count(name: string, packed: PackedView, before: Counted | undefined): Counted {
+  // Counting again what did not change would cost as much as rendering it.
+  if (before && before.packed.totals === packed.totals && before.packed.pushCounts === packed.pushCounts)
+    return before;
+  const view = unpackView(packed);
+  const { repository, image } = countSeries(view);
+  return {
+    name,
+    packed,
+    listed: packed.totals !== undefined,
+    lastPushAt: view.totals?.lastPushAt,
+    series: repository,
+    imageSeries: image,
+  };
+}
+
+/** The rows of the registry itself, with its lists whole. */
+function registryView(sources: ViewSources, now: number, isFresh: IsFresh): RegistryView {
+  const { provider, settings, identity } = sources;
+  const snapshot = sources.snapshot();
+  const facts = isFresh(snapshot?.factsAt ?? snapshot?.observedAt, now) ? snapshot?.facts : undefined;
+  const outcome = sources.outcome();
+  return {
+    registry: settings.name,
+    provider,
+    identity: { ...identity, ...snapshot?.identity },
+    up: outcome.up,
+    lastSuccessAt: outcome.lastSuccessAt,
+    lastAttemptAt: outcome.lastAttemptAt,
+    pollDurationSeconds: outcome.pollDurationSeconds,
+    failedInARow: outcome.failedInARow,
+    pollIntervalSeconds: settings.intervalMs / 1000,
+    staleAfterSeconds: settings.staleAfterMs / 1000,
+    polls: outcome.polls,
+    failures: outcome.failures,
+    capabilities: outcome.capabilities,
+    facts,
+    lists: facts,
+    repositoryCount: isFresh(snapshot?.observedAt, now) ? snapshot?.repositoryCount : undefined,
+    seriesDropped: sources.seriesDropped(),
+    saved: sources.saved(),
+  };
+}
+
+/** The repositories that are fresh, with the pushes that were counted. */
+async function freshRepositories({ snapshot, pushes }: ViewSources, now: number, isFresh: IsFresh) {
+  const pause = createYielder();
+  const views = new Map<string, PackedView>();
+  const { observedAt, factsAt, repositories = [] } = snapshot() ?? {};
+  let oldest = Math.min(...[observedAt, factsAt].filter((at) => isFresh(at, now)));
+  const counts = pushes.counts();
+  for (const [name, entry] of repositories) {
+    if (!isFresh(entry.observedAt, now)) continue;
+    oldest = Math.min(oldest, entry.observedAt);
+    views.set(name, { totals: entry.totals, pushCounts: counts.get(name) });
+    await pause();
+  }
+  // Pushes are the exporter's own knowledge: they do not age with the registry's data.
+  for (const [name, pushCounts] of counts) if (!views.has(name)) views.set(name, { pushCounts });
+  return { views, oldest: Number.isFinite(oldest) ? oldest : undefined };
+}
+
+export function createViews(sources: ViewSources): Views {
+  const { settings } = sources;
+  const isFresh: IsFresh = (observedAt, now): observedAt is number =>
+    observedAt !== undefined && now - observedAt < settings.staleAfterMs / 1000;
+  let counted: ReadonlyMap<string, Counted> = new Map();
+  let lists: RegistryLists | undefined;
+
+  /** Counts the series of each, again where it changed. */
+  async function countAll(views: ReadonlyMap<string, PackedView>): Promise<readonly Counted[]> {
+    const pause = createYielder();
+    const next = new Map<string, Counted>();
+    for (const [name, packed] of views) {
+      next.set(name, count(name, packed, counted.get(name)));
+      await pause();
+    }
+    counted = next;
+    return [...next.values()];
+  }
+
+  return {
+    ofRegistry(now) {
+      const view = registryView(sources, now, isFresh);
+      return view.facts && lists ? { ...view, lists } : view;
+    },
+    async chooseRepositories(now) {
+      const { views, oldest } = await freshRepositories(sources, now, isFresh);
+      const all = await countAll(views);
+      const bounded = boundSeries(registryView(sources, now, isFresh), all, settings.maxSeries);
+      lists = bounded.lists;
+      const pause = createYielder();
+      const repositories = new Map<string, PackedView>();
+      for (const [name, packed] of views) {
+        if (!bounded.repositories.has(name)) continue;
+        repositories.set(name, bounded.withImages.has(name) ? packed : { ...packed, withoutImages: true });
+        await pause();
+      }
+      return { repositories, dropped: bounded.dropped, oldest };
+    },
+    hasData: (repository) => counted.get(repository)?.listed === true,
+  };
+}
