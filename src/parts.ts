@@ -44,25 +44,32 @@ export async function readPart<T>(
  * What a word of the vendor's stands for. A word that is not known here is reported once.
  * @param what names what the word is about, such as `the status of a scan`
  * @param meanings by word, in lower case
+ * @param otherwise what follows from an unknown word
  */
 export function meaningOf<T>(
   { tell }: Pick<CollectContext, 'tell'>,
   what: string,
   meanings: Readonly<Record<string, T>>,
   word: unknown,
+  otherwise?: string,
 ): T | undefined {
   const key = typeof word === 'string' ? word.toLowerCase() : '';
   if (Object.hasOwn(meanings, key)) return meanings[key];
-  tellOfWord({ tell }, what, word);
+  tellOfWord({ tell }, what, word, otherwise);
   return undefined;
 }
 
 /** Reports that a word of the vendor's, or what stands in its place, is not known here. */
-export function tellOfWord({ tell }: Pick<CollectContext, 'tell'>, what: string, word: unknown): void {
+export function tellOfWord(
+  { tell }: Pick<CollectContext, 'tell'>,
+  what: string,
+  word: unknown,
+  otherwise = 'it is unknown',
+): void {
   const shown = typeof word === 'string' ? word.slice(0, 100) : typeof word;
   tell(
     `${what} ${shown}`,
     { word: shown },
-    `the registry gives ${what} that is not known here: it is unknown`,
+    `the registry gives ${what} that is not known here: ${otherwise}`,
   );
 }

@@ -15,8 +15,11 @@ const words: Readonly<Record<string, Severity>> = {
   MODERATE: 'MEDIUM',
   LOW: 'LOW',
   NEGLIGIBLE: 'NEGLIGIBLE',
+  INFORMATION: 'NEGLIGIBLE',
   INFORMATIONAL: 'NEGLIGIBLE',
   MINIMAL: 'NEGLIGIBLE',
+  // CVSS's word for a score of 0.
+  NONE: 'NEGLIGIBLE',
   UNKNOWN: 'UNKNOWN',
   UNDEFINED: 'UNKNOWN',
   UNSPECIFIED: 'UNKNOWN',
@@ -34,15 +37,22 @@ export function severityOfScore(score: number): Severity {
   return score > 0 ? 'LOW' : 'UNKNOWN';
 }
 
+/** Counts of all severities: those without a finding are 0. */
+export function severityCounts(
+  found: Iterable<readonly [severity: Severity, count: number]> = [],
+): Record<Severity, number> {
+  const counts = Object.fromEntries(severities.map((severity) => [severity, 0])) as Record<Severity, number>;
+  for (const [severity, count] of found) counts[severity] += count;
+  return counts;
+}
+
 /** Counts by severity. A report counts every severity, hence those without a finding are 0. */
 export async function countFindings(
   findings: Iterable<Finding> | AsyncIterable<Finding>,
   saysFixable: boolean,
 ): Promise<Findings> {
-  const zero = () =>
-    Object.fromEntries(severities.map((severity) => [severity, 0])) as Record<Severity, number>;
-  const counts = zero();
-  const fixable = zero();
+  const counts = severityCounts();
+  const fixable = severityCounts();
   for await (const finding of findings) {
     counts[finding.severity] += 1;
     if (finding.fixable) fixable[finding.severity] += 1;

@@ -7,7 +7,7 @@ import { type Capabilities, type Capability, type CollectContext, defineProvider
 import { isNotFound, readSideBySide } from '../side-by-side.ts';
 import { createHub, type Hub, hubAddress, judgeHub } from './docker-hub/client.ts';
 import { type Bearer, createLogin, hubAuth } from './docker-hub/login.ts';
-import { type Listing, listNamespaces } from './docker-hub/namespaces.ts';
+import { Listing } from './docker-hub/namespaces.ts';
 import { type Limits, pullLimitFacts, readPullLimit } from './docker-hub/pull-limit.ts';
 import { hiddenRepositories } from './docker-hub/scopes.ts';
 import { createTagRules, type TagRules } from './docker-hub/tag-rules.ts';
@@ -44,7 +44,7 @@ type Options = z.infer<typeof options>;
 const address = (url: URL | undefined, standard: string): string =>
   (url?.href ?? standard).replace(/\/+$/, '');
 
-/** What reading a repository needs; lives for one cycle. */
+/** What reading a repository needs; lives for one poll. */
 interface Scope {
   readonly context: CollectContext;
   readonly hub: Hub;
@@ -55,22 +55,21 @@ interface Scope {
 async function* readRepository(scope: Scope, repository: string): AsyncGenerator<Observation> {
   const { context, hub, tagRules, listing } = scope;
   try {
-    const listed = listing.found.get(repository) ?? (await hub.repository(repository));
+    const listed = listing.repositories.get(repository) ?? (await hub.repository(repository));
     const { images, hasLatest, unread } = await readTags(hub, repository, context);
-    if (images.length + unread === 0) listing.foundEmpty(repository);
-    const immutable = await tagRules.immutable(repository, listed);
-    const isPrivate = listed.is_private ?? undefined;
+    if (images.length + unread === 0) listing.empty.add(repository);
     const facts: RepositoryFacts = {
       listsUntagged: false,
-      ...(unread > 0 && { unreadTags: unread }),
-      ...(typeof listed.pull_count === 'number' && { pulls: listed.pull_count }),
-      ...(typeof listed.star_count === 'number' && { stars: listed.star_count }),
+      unreadTags: unread || undefined,
+      pulls: listed.pull_count,
+      stars: listed.star_count,
       practices: {
-        // The tag that could not be read may be that one.
-        ...((hasLatest || unread === 0) && { no_latest_tag: !hasLatest }),
-        // Whoever wants to may pull from a public repository: https://docs.docker.com/docker-hub/repos/manage/access/
-        ...(isPrivate !== undefined && { private: isPrivate, no_anonymous_pull: isPrivate }),
-        immutable_tags: immutable,
+        // A tag that could not be read may be `latest`.
+        no_latest_tag: hasLatest || unread === 0 ? !hasLatest : undefined,
+        // Anybody may pull from a public repository: https://docs.docker.com/docker-hub/repos/manage/access/
+        private: listed.is_private,
+        no_anonymous_pull: listed.is_private,
+        immutable_tags: await tagRules(repository, listed),
       },
     };
     yield { type: 'repository', repository, facts };
@@ -78,7 +77,7 @@ async function* readRepository(scope: Scope, repository: string): AsyncGenerator
     yield { type: 'repository-complete', repository };
   } catch (error) {
     if (!isNotFound(error)) throw error;
-    listing.foundGone(repository);
+    listing.repositories.delete(repository);
     yield { type: 'repository-gone', repository };
   }
 }
@@ -152,33 +151,33 @@ export const dockerHub = defineProvider<typeof options>({
     ...(namespaces?.length === 1 && { account: namespaces[0] as string }),
   }),
   async *collect(given, context) {
-    const { namespaces = [], settingsInterval = 21_600_000 } = given;
     const pullLimit = given.pullLimit === false || context.only ? undefined : startPullLimit(given, context);
-    const facts: { -readonly [Fact in keyof RegistryFacts]: RegistryFacts[Fact] } = {};
-
     if (given.pullLimit === false) context.absent('pull_limit');
-    if (namespaces.length === 0) for (const capability of ofRepositories) context.absent(capability);
-    else {
-      const http = context.http({ judge: judgeHub });
-      const endpoint = address(given.endpoint, hubAddress);
-      const login = createLogin({ http, endpoint, auth: given.auth, session: context.session });
-      const hub = createHub({ http, endpoint, login });
-      const intervalSeconds = settingsInterval / 1000;
-      const listing = listNamespaces(hub, namespaces, context);
-      const scope: Scope = {
-        context,
-        hub,
-        listing,
-        tagRules: createTagRules({ hub, context, intervalSeconds }),
-      };
-      yield* readSideBySide(context, listing.names, (repository) => readRepository(scope, repository));
-      for (const [prefix, error] of listing.failed) yield { type: 'group-failed', prefix, error };
-
-      const hidden = given.privateRepositories === false ? undefined : hiddenFrom(login.current(), listing);
-      if (hidden !== undefined) context.degraded('repositories', new CollectError('forbidden', hidden));
-      else Object.assign(facts, listing.facts());
-    }
-    Object.assign(facts, await pullLimit?.());
-    if (!context.only) yield { type: 'registry', facts };
+    let facts: RegistryFacts = {};
+    if (given.namespaces) facts = yield* readNamespaces(given, given.namespaces, context);
+    else for (const capability of ofRepositories) context.absent(capability);
+    if (!context.only) yield { type: 'registry', facts: { ...facts, ...(await pullLimit?.()) } };
   },
 });
+
+/** Reads all repositories. @returns what is known of the namespaces */
+async function* readNamespaces(
+  given: Options,
+  namespaces: readonly string[],
+  context: CollectContext,
+): AsyncGenerator<Observation, RegistryFacts> {
+  const { settingsInterval = 21_600_000, auth } = given;
+  const http = context.http({ judge: judgeHub });
+  const endpoint = address(given.endpoint, hubAddress);
+  const login = createLogin({ http, endpoint, auth, session: context.session });
+  const hub = createHub({ http, endpoint, login });
+  const listing = new Listing(hub, namespaces, context);
+  const tagRules = createTagRules(hub, context, settingsInterval / 1000);
+  const scope: Scope = { context, hub, listing, tagRules };
+  yield* readSideBySide(context, listing.names(), (repository) => readRepository(scope, repository));
+  for (const [prefix, error] of listing.failed) yield { type: 'group-failed', prefix, error };
+  const hidden = given.privateRepositories === false ? undefined : hiddenFrom(login.current(), listing);
+  if (hidden === undefined) return listing.facts();
+  context.degraded('repositories', new CollectError('forbidden', hidden));
+  return {};
+}

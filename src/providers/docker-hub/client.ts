@@ -1,7 +1,6 @@
 import type { z } from 'zod';
 import { CollectError } from '../../errors.ts';
 import { walkPages } from '../../http/pages.ts';
-import { jsonIn } from '../../http/parse.ts';
 import {
   type HttpClient,
   type HttpRequest,
@@ -13,23 +12,25 @@ import {
 import type { Bearer, Login } from './login.ts';
 import { hubError, listedRepository, listedTag, pageOf, repositoryDetail } from './wire.ts';
 
-/** One walk over the pages of a listing. */
+/** What is noticed while a listing is read. */
 export interface Walk {
-  /** Whether the listing changed under way, so that something may have slipped from one page to another. */
+  /** Whether the listing changed meanwhile, so that something may have slipped from one page to another. */
   moved: boolean;
-  /** Entries that could not be understood: the list is not whole. */
+  /** Entries that could not be understood. */
   odd: number;
 }
 
-/** The requests of the Docker Hub API that are needed here. */
+type Pages<Item extends z.ZodType> = AsyncIterable<readonly z.infer<Item>[]>;
+
+/** The part of Docker Hub's API that is needed here. */
 export interface Hub {
-  /** Pages of what is new in them. */
-  repositories(namespace: string, walk: Walk): AsyncIterable<readonly z.infer<typeof listedRepository>[]>;
-  /** Pages of what is new in them. @throws CollectError `not_found` when there is no such thing */
-  tags(repository: string, walk: Walk): AsyncIterable<readonly z.infer<typeof listedTag>[]>;
+  /** Entries that were not on an earlier page, page by page. */
+  repositories(namespace: string, walk: Walk): Pages<typeof listedRepository>;
+  /** The same of tags. @throws CollectError `not_found` when there is no such repository, or no tag */
+  tags(repository: string, walk: Walk): Pages<typeof listedTag>;
   /** Whether there is a user or organisation of this name; undefined where Docker Hub does not tell. */
   exists(namespace: string): Promise<boolean | undefined>;
-  /** @throws CollectError `not_found` when the repository is definitely not there */
+  /** @throws CollectError `not_found` when there is definitely no such repository */
   repository(repository: string): Promise<z.infer<typeof repositoryDetail>>;
 }
 
@@ -46,9 +47,8 @@ const longestWaitMs = 86_400_000;
 const maxRenewals = 3;
 
 /**
- * How long a 429 asks to wait: `Retry-After` is read elsewhere; Docker Hub also sent, and may still send, the Unix time
- * as `X-Retry-After`, and tells with each answer when its minute ends.
- * https://docs.docker.com/reference/api/hub/latest/#tag/rate-limiting
+ * How long a 429 asks to wait, apart from `Retry-After`: Docker Hub sends, or sent, the Unix time as `X-Retry-After`,
+ * and says with each answer when its minute ends. https://docs.docker.com/reference/api/hub/latest/#tag/rate-limiting
  */
 export function judgeHub(response: HttpResponse): Judgement | undefined {
   if (response.status !== 429 || response.header('retry-after') !== undefined) return undefined;
@@ -72,37 +72,138 @@ const pathOf = (repository: string): string => {
   return `/v2/namespaces/${inPath(repository.slice(0, slash))}/repositories/${inPath(repository.slice(slash + 1))}`;
 };
 
-/** Whether it is Docker Hub that says so: a 404 of a proxy in between says nothing of the repository. */
-function isHubError(response: HttpResponse): boolean {
+/** Whether it is Docker Hub that answered: a 404 of a proxy says nothing of the repository. */
+function isHubError({ body }: HttpResponse): boolean {
   try {
-    return hubError.safeParse(jsonIn(response.body)).success;
+    return hubError.safeParse(JSON.parse(body.toString('utf8'))).success;
   } catch {
     return false;
   }
 }
 
+const noCredentials = 'it wants credentials: give an access token under auth';
+
+const failed = (
+  reason: 'auth' | 'forbidden' | 'not_found' | 'invalid_response',
+  { url, status }: HttpResponse,
+  why: string,
+) => new CollectError(reason, `GET ${shown(url)} answered ${status}: ${why}`, { status });
+
+const notFound = (response: HttpResponse, why: string): CollectError =>
+  isHubError(response)
+    ? failed('not_found', response, why)
+    : failed('invalid_response', response, 'it is not the answer of Docker Hub');
+
 /** What to do about an answer that the credentials are not good enough for. */
 function refused(response: HttpResponse, bearer: Bearer | undefined, needed: string): CollectError {
-  const body = response.body.toString('utf8');
-  const next = /pagination offset/i.test(body)
+  const anonymous = /pagination offset/i.test(response.body.toString('utf8'))
     ? 'without credentials Docker Hub lists the first 1000 only: give an access token under auth'
-    : bearer
-      ? `the access token of ${bearer.account.username} lacks a permission: a personal one needs Read-only and an account that may read it, an organisation's needs ${needed}`
-      : 'it wants credentials: give an access token under auth';
-  return new CollectError('forbidden', `GET ${shown(response.url)} answered ${response.status}: ${next}`, {
-    status: response.status,
-  });
+    : noCredentials;
+  const advice = bearer
+    ? `the access token of ${bearer.account.username} lacks a permission: a personal one needs Read-only and an account that may read it, an organisation's needs ${needed}`
+    : anonymous;
+  return failed('forbidden', response, advice);
 }
 
 /** A listing that is read page by page. */
-interface Listed<Item extends z.ZodType> {
+interface Listing<Item extends z.ZodType> {
   readonly path: string;
-  readonly query: string;
   readonly operation: string;
   readonly item: Item;
+  /** The scope of an organisation's token that allows it. */
   readonly needed: string;
-  /** What a 404 means, for people. */
+  /** What a 404 means. */
   readonly missing: string;
+}
+
+/** Sends requests with the bearer token, which is renewed when Docker Hub refuses it. */
+function createRequest(http: HttpClient, login: Login) {
+  /** @param needed the scope of an organisation's token that allows it */
+  return async (request: HttpRequest, needed: string): Promise<HttpResponse> => {
+    let bearer = await login.bearer();
+    for (let renewals = 0; ; renewals += 1) {
+      const response = await http.request({
+        ...request,
+        accept: [401, 403, 404],
+        headers: { accept: 'application/json', ...(bearer && { authorization: `Bearer ${bearer.value}` }) },
+      });
+      if (response.status === 403) throw refused(response, bearer, needed);
+      if (response.status !== 401) return response;
+      if (!bearer) throw failed('auth', response, noCredentials);
+      if (renewals >= maxRenewals)
+        throw failed('auth', response, `a new token of ${bearer.account.username} is refused too`);
+      bearer = await login.renew(bearer);
+    }
+  };
+}
+
+/**
+ * The next page at the endpoint. Docker Hub names its own address, also behind a proxy that is the endpoint: only its
+ * query is used, so that it never leads elsewhere.
+ */
+function nextPage(next: string, page: URL): URL {
+  if (!URL.canParse(next, page))
+    throw new CollectError('pagination', `${page.origin} sent a next page that is no address`);
+  const url = new URL(page);
+  url.search = new URL(next, page).search;
+  return url;
+}
+
+/** Notices whether a listing changes while it is read. */
+function createWatch(walk: Walk) {
+  const seen = new Set<string>();
+  let total: number | undefined;
+  return {
+    /** @returns how many entries the listing counts, and how many were seen */
+    note(items: readonly { readonly name: string }[], count: number | undefined) {
+      if (items.some(({ name }) => seen.has(name)) || (total !== undefined && (count ?? total) !== total))
+        walk.moved = true;
+      for (const { name } of items) seen.add(name);
+      total = count ?? total;
+      return { total, seen: seen.size };
+    },
+  };
+}
+
+/** Reads the pages of a listing. */
+function createPages(request: ReturnType<typeof createRequest>, endpoint: string) {
+  return <Item extends z.ZodType<{ readonly name: string }>>(
+    { path, operation, item, needed, missing }: Listing<Item>,
+    walk: Walk,
+  ): AsyncGenerator<readonly z.infer<Item>[]> => {
+    // Repositories are ordered by name, which a push does not change; tags know no order by name.
+    const order = operation === 'repositories' ? '&ordering=name' : '';
+    const first = new URL(`${endpoint}${path}?page=1&page_size=${pageSize}${order}`);
+    const watch = createWatch(walk);
+
+    async function read(url: URL) {
+      const response = await request({ url, operation }, needed);
+      if (response.status === 404) {
+        if (url === first || !isHubError(response)) throw notFound(response, missing);
+        // Pages are numbered: the last one is gone when so much was deleted meanwhile.
+        walk.moved = true;
+        return { items: [] };
+      }
+      const { next, count, results } = json(response, pageOf(item));
+      const { items, left } = results;
+      walk.odd += left;
+      const { total, seen } = watch.note(items, count);
+      // More were counted than were shown: it is not the end.
+      if (!next && total !== undefined && total > seen && items.length + left >= pageSize)
+        throw new CollectError(
+          'pagination',
+          `${shown(url)} counts ${total} entries, shows ${seen} and names no next page: the rest is unknown`,
+        );
+      return { items, next: next ? nextPage(next, url) : undefined };
+    }
+    return walkPages<z.infer<Item>, URL>({
+      what: `${first.origin}${first.pathname}`,
+      first,
+      placeOf: ({ href }) => href,
+      keyOf: ({ name }) => name,
+      read,
+    });
+  };
 }
 
 export function createHub(options: {
@@ -111,124 +212,30 @@ export function createHub(options: {
   readonly login: Login;
 }): Hub {
   const { http, endpoint, login } = options;
-
-  /** @param needed the organisation token's scope that allows it, for people */
-  async function request(asked: HttpRequest, needed: string): Promise<HttpResponse> {
-    let bearer = await login.bearer();
-    for (let renewals = 0; ; renewals += 1) {
-      const response = await http.request({
-        ...asked,
-        accept: [401, 403, ...(asked.accept ?? [])],
-        headers: { accept: 'application/json', ...(bearer && { authorization: `Bearer ${bearer.value}` }) },
-      });
-      if (response.status === 403) throw refused(response, bearer, needed);
-      if (response.status !== 401) return response;
-      if (!bearer || renewals >= maxRenewals)
-        throw new CollectError(
-          'auth',
-          `GET ${shown(response.url)} answered 401: ${bearer ? `a new token of ${bearer.account.username} is refused too` : 'it wants credentials: give an access token under auth'}`,
-          { status: 401 },
-        );
-      bearer = await login.renew(bearer);
-    }
-  }
-
-  /**
-   * The next page at the endpoint: Docker Hub names its own address, also behind a proxy that is the endpoint. Only the
-   * query is used, so that it never leads elsewhere.
-   */
-  function nextPage(next: string, asked: URL): URL {
-    if (!URL.canParse(next, asked))
-      throw new CollectError('pagination', `${asked.origin} sent a next page that is no address`);
-    const url = new URL(asked);
-    url.search = new URL(next, asked).search;
-    return url;
-  }
-
-  /** One page; undefined for a numbered page that is not there any more. */
-  async function page<Item extends z.ZodType>(url: URL, first: URL, listing: Listed<Item>) {
-    const { operation, needed, missing } = listing;
-    const response = await request({ url, operation, accept: [404] }, needed);
-    if (response.status !== 404) return json(response, pageOf(listing.item));
-    if (!isHubError(response))
-      throw new CollectError(
-        'invalid_response',
-        `GET ${shown(url)} answered 404, and not as Docker Hub does`,
-        {
-          status: 404,
-        },
-      );
-    if (url !== first) return undefined;
-    throw new CollectError('not_found', `GET ${shown(url)} answered 404: ${missing}`, { status: 404 });
-  }
-
-  function pages<Item extends z.ZodType>(
-    listing: Listed<Item>,
-    nameOf: (item: z.infer<Item>) => string,
-    walk: Walk,
-  ): AsyncGenerator<readonly z.infer<Item>[]> {
-    const first = new URL(`${endpoint}${listing.path}?page=1&page_size=${pageSize}${listing.query}`);
-    const seen = new Set<string>();
-    let total: number | undefined;
-    return walkPages<z.infer<Item>, URL>({
-      what: `${first.origin}${first.pathname}`,
-      first,
-      placeOf: ({ href }) => href,
-      keyOf: nameOf,
-      async read(url) {
-        const read = await page(url, first, listing);
-        // Pages are numbered: the last one is gone when so much was deleted meanwhile.
-        if (!read) {
-          walk.moved = true;
-          return { items: [] };
-        }
-        const { next, count } = read;
-        const { items, left } = read.results;
-        walk.odd += left;
-        const known = count ?? total;
-        if (items.some((item) => seen.has(nameOf(item))) || (total !== undefined && known !== total))
-          walk.moved = true;
-        for (const item of items) seen.add(nameOf(item));
-        total = known;
-        if (next) return { items, next: nextPage(next, url) };
-        // An end that is not the end: more were counted than were shown.
-        if (known !== undefined && known > seen.size && items.length + left >= pageSize)
-          throw new CollectError(
-            'pagination',
-            `${shown(url)} counts ${known} entries, shows ${seen.size} and names no next page: the rest is unknown`,
-          );
-        return { items };
-      },
-    });
-  }
-
+  const request = createRequest(http, login);
+  const pages = createPages(request, endpoint);
   return {
     repositories: (namespace, walk) =>
       pages(
         {
           path: `/v2/namespaces/${inPath(namespace)}/repositories`,
-          // The order of names does not change with a push.
-          query: '&ordering=name',
           operation: 'repositories',
           item: listedRepository,
           needed: 'scope-repository-list',
           missing:
             'there is no such organisation or user, or none that the credentials may see: check namespaces',
         },
-        ({ name }) => name,
         walk,
       ),
     tags: (repository, walk) =>
       pages(
         {
           path: `${pathOf(repository)}/tags`,
-          query: '',
           operation: 'tags',
           item: listedTag,
           needed: 'scope-tag-read for the repository',
           missing: 'there is no such repository, or it has no tags',
         },
-        ({ name }) => name,
         walk,
       ),
     async exists(namespace) {
@@ -236,7 +243,7 @@ export function createHub(options: {
       // https://github.com/docker/hub-feedback/issues/2357
       let missing = 0;
       for (const kind of ['users', 'orgs']) {
-        const url = new URL(`${endpoint}/v2/${kind}/${inPath(namespace)}`);
+        const url = `${endpoint}/v2/${kind}/${inPath(namespace)}`;
         const response = await http.request({ url, operation: 'namespace', accept: [400, 401, 403, 404] });
         if (response.status < 300) return true;
         if (response.status === 404 && isHubError(response)) missing += 1;
@@ -244,12 +251,13 @@ export function createHub(options: {
       return missing === 2 ? false : undefined;
     },
     async repository(repository) {
-      const url = new URL(`${endpoint}${pathOf(repository)}`);
-      const needed = 'scope-repository-read for the repository';
-      const response = await request({ url, operation: 'repository', accept: [404] }, needed);
+      const url = `${endpoint}${pathOf(repository)}`;
+      const response = await request(
+        { url, operation: 'repository' },
+        'scope-repository-read for the repository',
+      );
       if (response.status !== 404) return json(response, repositoryDetail);
-      const reason = isHubError(response) ? 'not_found' : 'invalid_response';
-      throw new CollectError(reason, `GET ${shown(url)} answered 404`, { status: 404 });
+      throw notFound(response, 'there is no such repository');
     },
   };
 }

@@ -75,22 +75,22 @@ export interface Bearer {
   readonly validUntil: number;
 }
 
-/** The bearer token of one cycle and the next: kept until shortly before it expires. */
+/** Keeps the bearer token across polls, until shortly before it expires. */
 export interface Login {
   /** Undefined: anonymous. */
   bearer(): Promise<Bearer | undefined>;
-  /** The one that was used last. */
+  /** The token that was used last. */
   current(): Bearer | undefined;
-  /** A new one in place of one that was refused; one login however many ask at once. */
+  /** A new token in place of one that was refused; one login however many ask at once. */
   renew(refused: Bearer): Promise<Bearer>;
 }
 
 /** https://docs.docker.com/reference/api/hub/latest/#tag/authentication-api/operation/AuthCreateAccessToken */
 const statedLifetimeSeconds = 600;
 const accessToken = z.object({ access_token: z.string().min(1) });
-const legacyToken = z.object({ token: z.string().min(1) });
+const oldToken = z.object({ token: z.string().min(1) });
 
-/** What a JWT says; nothing when it is none. It is not verified: it is Docker Hub's to trust, and read for hints only. */
+/** What a JWT says; nothing when it is none. It is not verified, since it is read for hints only. */
 function claimsOf(jwt: string): Record<string, unknown> {
   try {
     const claims: unknown = JSON.parse(Buffer.from(jwt.split('.')[1] ?? '', 'base64url').toString('utf8'));
@@ -104,8 +104,38 @@ function claimsOf(jwt: string): Record<string, unknown> {
 function lifetimeSeconds({ exp, iat }: Record<string, unknown>): number {
   if (typeof exp !== 'number') return statedLifetimeSeconds;
   const seconds = exp - (typeof iat === 'number' ? iat : Date.now() / 1000);
-  // One that was never good says nothing of the one that was just given.
+  // A token that was just given is not expired already: then its times are wrong.
   return seconds > 0 ? seconds : statedLifetimeSeconds;
+}
+
+/** Sends the account's secret for a token. @throws CollectError `auth` when Docker Hub refuses it */
+async function logIn(http: HttpClient, endpoint: string, account: Account): Promise<Bearer> {
+  const { username, secret } = account;
+  const post = (path: string, body: object) =>
+    http.request({
+      method: 'POST',
+      url: `${endpoint}${path}`,
+      operation: 'login',
+      idempotent: true,
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(body),
+      accept: [401, 404],
+    });
+  let response = await post('/v2/auth/token', { identifier: username, secret });
+  // The older route, for what stands in for Docker Hub and does not know the new one.
+  const isOld = response.status === 404;
+  if (isOld) response = await post('/v2/users/login', { username, password: secret });
+  if (response.status !== 200)
+    throw new CollectError(
+      'auth',
+      `${shown(response.url)} answered ${response.status}: Docker Hub refuses the credentials of ${username}. Check that the access token exists, is active and has not expired; an organisation's token goes with the organisation as username`,
+      { status: response.status },
+    );
+  const value = isOld ? json(response, oldToken).token : json(response, accessToken).access_token;
+  const claims = claimsOf(value);
+  const lifetimeMs = lifetimeSeconds(claims) * 1000;
+  const validUntil = Date.now() + lifetimeMs - Math.min(30_000, lifetimeMs / 2);
+  return { value, claims, account, validUntil };
 }
 
 export function createLogin(options: {
@@ -118,45 +148,12 @@ export function createLogin(options: {
   const held = session.keep<{ bearer?: Bearer }>('docker-hub bearer', () => ({}));
   let pending: Promise<Bearer> | undefined;
 
-  async function login(account: Account): Promise<Bearer> {
-    const { username, secret } = account;
-    const post = (path: string, body: object) =>
-      http.request({
-        method: 'POST',
-        url: `${endpoint}${path}`,
-        operation: 'login',
-        idempotent: true,
-        headers: { 'content-type': 'application/json' },
-        body: JSON.stringify(body),
-        accept: [401, 404],
-      });
-    let response = await post('/v2/auth/token', { identifier: username, secret });
-    // The route of before, for what stands in for Docker Hub and does not know the new one.
-    const legacy = response.status === 404;
-    if (legacy) response = await post('/v2/users/login', { username, password: secret });
-    if (response.status !== 200)
-      throw new CollectError(
-        'auth',
-        `${shown(response.url)} answered ${response.status}: Docker Hub refuses the credentials of ${username}. Check that the access token exists, is active and has not expired; an organisation's token goes with the organisation as username`,
-        { status: response.status },
-      );
-    const value = legacy ? json(response, legacyToken).token : json(response, accessToken).access_token;
-    const claims = claimsOf(value);
-    const lifetimeMs = lifetimeSeconds(claims) * 1000;
-    const validUntil = Date.now() + lifetimeMs - Math.min(30_000, lifetimeMs / 2);
-    return { value, claims, account, validUntil };
-  }
-
-  function start(account: Account): Promise<Bearer> {
-    pending ??= login(account)
-      .then((bearer) => {
-        held.bearer = bearer;
-        return bearer;
-      })
-      .finally(() => {
-        pending = undefined;
-      });
-    return pending;
+  async function start(account: Account): Promise<Bearer> {
+    pending ??= logIn(http, endpoint, account).finally(() => {
+      pending = undefined;
+    });
+    held.bearer = await pending;
+    return held.bearer;
   }
 
   return {
@@ -164,15 +161,15 @@ export function createLogin(options: {
       if (!auth) return undefined;
       const account = await auth.read();
       const { bearer } = held;
-      const same = bearer?.account.username === account.username && bearer.account.secret === account.secret;
-      return bearer && same && bearer.validUntil > Date.now() ? bearer : start(account);
+      const isSame =
+        bearer?.account.username === account.username && bearer.account.secret === account.secret;
+      return bearer && isSame && bearer.validUntil > Date.now() ? bearer : start(account);
     },
     current: () => held.bearer,
     async renew(refused) {
       const { bearer } = held;
-      // Somebody else asked meanwhile.
-      if (bearer && bearer.value !== refused.value) return bearer;
-      return start(refused.account);
+      // Another request renewed it meanwhile.
+      return bearer && bearer.value !== refused.value ? bearer : start(refused.account);
     },
   };
 }

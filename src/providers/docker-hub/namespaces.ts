@@ -4,121 +4,113 @@ import type { CollectContext } from '../../provider.ts';
 import { type Hub, maxWalks, type Walk } from './client.ts';
 import type { ListedRepository } from './wire.ts';
 
-/** The repositories of all namespaces, and what their listings say; filled while {@link Listing.names} is read. */
-export interface Listing {
-  /** Wanted ones, as `namespace/name`. @throws CollectError when no namespace can be listed */
-  readonly names: AsyncIterable<string>;
-  /** All, wanted or not. */
-  readonly found: ReadonlyMap<string, ListedRepository>;
-  /** Namespaces that were listed to their end. */
-  readonly complete: ReadonlySet<string>;
-  /** Why it is not known what lies below a prefix. */
-  readonly failed: ReadonlyMap<string, unknown>;
-  /** Told by whoever reads the repository: it has no tag, or was deleted since it was listed. */
-  foundEmpty(repository: string): void;
-  foundGone(repository: string): void;
-  hasPrivate(namespace: string): boolean;
-  /** Sums, as far as they are known. */
-  facts(): RegistryFacts;
-}
+const advice = 'check `namespaces`, and that the credentials may see it';
 
-export function listNamespaces(
-  hub: Hub,
-  namespaces: readonly string[],
-  context: Pick<CollectContext, 'only' | 'wants' | 'signal' | 'tell'>,
-): Listing {
-  const found = new Map<string, ListedRepository>();
-  const complete = new Set<string>();
-  const failed = new Map<string, unknown>();
-  let unlisted = 0;
-  const empty = new Set<string>();
+/** The repositories of all namespaces, and what their listings say; filled while {@link names} is read. */
+export class Listing {
+  readonly #hub: Hub;
+  readonly #namespaces: readonly string[];
+  readonly #context: Pick<CollectContext, 'only' | 'wants' | 'signal' | 'tell'>;
+  /** All repositories that were listed, wanted or not, by `namespace/name`. */
+  readonly repositories = new Map<string, ListedRepository>();
+  /** Namespaces that were listed to their end. */
+  readonly complete = new Set<string>();
+  /** Why it is unknown what lies below a prefix. */
+  readonly failed = new Map<string, unknown>();
+  /** Repositories without a tag; filled by whoever reads them. */
+  readonly empty = new Set<string>();
+
+  constructor(
+    hub: Hub,
+    namespaces: readonly string[],
+    context: Pick<CollectContext, 'only' | 'wants' | 'signal' | 'tell'>,
+  ) {
+    this.#hub = hub;
+    this.#namespaces = [...new Set(namespaces)];
+    this.#context = context;
+  }
+
+  /** Wanted repositories, as `namespace/name`. @throws CollectError when no namespace can be listed */
+  async *names(): AsyncGenerator<string> {
+    const { only, wants, signal } = this.#context;
+    const isOurs = (name: string) => this.#namespaces.some((namespace) => name.startsWith(`${namespace}/`));
+    if (only) return yield* only.filter((name) => wants(name) && isOurs(name));
+    let unlisted = 0;
+    for (const namespace of this.#namespaces)
+      try {
+        yield* this.#namesOf(namespace);
+      } catch (error) {
+        this.failed.set(`${namespace}/`, error);
+        unlisted += 1;
+        // The others may be fine; where all fail there is nothing to read.
+        if (signal.aborted || unlisted === this.#namespaces.length) throw error;
+      }
+  }
+
+  async *#namesOf(namespace: string): AsyncGenerator<string> {
+    for (let walks = 1; ; walks += 1) {
+      const walk: Walk = { moved: false, odd: 0 };
+      const listed = yield* this.#walk(namespace, walk);
+      if (listed.size + walk.odd === 0) await this.#doubtNothing(namespace);
+      if (walk.moved && walks < maxWalks) continue;
+      for (const name of this.#below(namespace)) if (!listed.has(name)) this.repositories.delete(name);
+      if (walk.odd === 0) this.complete.add(namespace);
+      // Repositories whose entry has a name were read: the others are below none.
+      else this.failed.set(`${namespace}//`, oddEntries(namespace, walk.odd));
+      return;
+    }
+  }
+
+  /** Yields names that are wanted and new. @returns all names */
+  async *#walk(namespace: string, walk: Walk): AsyncGenerator<string, ReadonlySet<string>> {
+    const listed = new Set<string>();
+    for await (const page of this.#hub.repositories(namespace, walk))
+      for (const entry of page) {
+        const name = `${namespace}/${entry.name}`;
+        const isNew = !this.repositories.has(name);
+        this.repositories.set(name, entry);
+        listed.add(name);
+        if (isNew && this.#context.wants(name)) yield name;
+      }
+    return listed;
+  }
 
   /** @throws CollectError `not_found` for a namespace that does not exist: it is no 0 */
-  async function doubtNothing(namespace: string): Promise<void> {
-    const exists = await hub.exists(namespace);
-    const advice = 'check `namespaces`, and that the credentials may see it';
+  async #doubtNothing(namespace: string): Promise<void> {
+    const exists = await this.#hub.exists(namespace);
     if (exists === false)
       throw new CollectError('not_found', `Docker Hub has no user or organisation ${namespace}: ${advice}`);
     if (exists === undefined)
-      context.tell(
+      this.#context.tell(
         `namespace ${namespace}`,
         { namespace },
         `Docker Hub lists no repository of the namespace and does not tell whether it exists: ${advice}`,
       );
   }
 
-  async function* namesOf(namespace: string): AsyncGenerator<string> {
-    for (let walks = 1; ; walks += 1) {
-      const walk: Walk = { moved: false, odd: 0 };
-      const listed = new Set<string>();
-      for await (const page of hub.repositories(namespace, walk))
-        for (const entry of page) {
-          const name = `${namespace}/${entry.name}`;
-          const known = found.has(name);
-          found.set(name, entry);
-          listed.add(name);
-          if (!known && context.wants(name)) yield name;
-        }
-      if (listed.size + walk.odd === 0) await doubtNothing(namespace);
-      if (walk.moved && walks < maxWalks) continue;
-      for (const name of found.keys())
-        if (name.startsWith(`${namespace}/`) && !listed.has(name)) found.delete(name);
-      if (walk.odd > 0) {
-        // What has a name was read: what else there is lies below none.
-        failed.set(
-          `${namespace}//`,
-          new CollectError(
-            'invalid_response',
-            `Docker Hub listed ${walk.odd} repositories of ${namespace} whose entry cannot be understood`,
-          ),
-        );
-        return;
-      }
-      break;
-    }
-    complete.add(namespace);
-  }
+  #below = (namespace: string): string[] =>
+    [...this.repositories.keys()].filter((name) => name.startsWith(`${namespace}/`));
 
-  async function* names(): AsyncGenerator<string> {
-    if (context.only) {
-      for (const name of context.only)
-        if (context.wants(name) && namespaces.some((namespace) => name.startsWith(`${namespace}/`)))
-          yield name;
-      return;
-    }
-    for (const namespace of namespaces)
-      try {
-        yield* namesOf(namespace);
-      } catch (error) {
-        failed.set(`${namespace}/`, error);
-        unlisted += 1;
-        // The others may be fine; there is nothing to be read where all fail.
-        if (context.signal.aborted || unlisted === namespaces.length) throw error;
-      }
-  }
+  hasPrivate = (namespace: string): boolean =>
+    this.#below(namespace).some((name) => this.repositories.get(name)?.is_private === true);
 
-  return {
-    names: names(),
-    found,
-    complete,
-    failed,
-    foundEmpty: (repository) => void empty.add(repository),
-    foundGone: (repository) => void found.delete(repository),
-    hasPrivate: (namespace) =>
-      [...found].some(([name, entry]) => name.startsWith(`${namespace}/`) && entry.is_private === true),
-    facts() {
-      if (complete.size < namespaces.length) return {};
-      let storageBytes: number | undefined = 0;
-      const counts = new Map(namespaces.map((namespace) => [namespace, 0]));
-      for (const [name, { storage_size: size }] of found) {
-        const namespace = name.slice(0, name.indexOf('/'));
-        counts.set(namespace, (counts.get(namespace) ?? 0) + 1);
-        // A repository that nothing was pushed to has no size.
-        const known: number | undefined = size ?? (empty.has(name) ? 0 : undefined);
-        storageBytes = storageBytes === undefined || known === undefined ? undefined : storageBytes + known;
-      }
-      const projects = [...counts].map(([project, repositories]) => ({ project, repositories }));
-      return { projects, storageBytes };
-    },
-  };
+  /** Sums over all namespaces, as far as they are known. */
+  facts(): RegistryFacts {
+    if (this.complete.size < this.#namespaces.length) return {};
+    // A repository that nothing was pushed to has no size.
+    const sizes = [...this.repositories].map(
+      ([name, { storage_size: size }]) => size ?? (this.empty.has(name) ? 0 : undefined),
+    );
+    const isKnown = (size: number | undefined) => size !== undefined;
+    return {
+      projects: this.#namespaces.map((project) => ({ project, repositories: this.#below(project).length })),
+      storageBytes: sizes.every(isKnown) ? sizes.reduce((sum, size) => sum + size, 0) : undefined,
+    };
+  }
 }
+
+const oddEntries = (namespace: string, count: number): CollectError =>
+  new CollectError(
+    'invalid_response',
+    `Docker Hub listed ${count} repositories of ${namespace} whose entry cannot be understood`,
+  );

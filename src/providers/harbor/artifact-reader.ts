@@ -103,9 +103,9 @@ export class ArtifactReader {
   }
 
   #noteTimes(pushed: unknown, pulled: unknown, isTagged: boolean): void {
-    if (secondsOf(pushed) === undefined) {
-      if (!isNever(pushed)) this.#odd.add('push_time');
-      if (!isNever(pushed) || isTagged) this.#newestUnknown = true;
+    if (secondsOf(pushed) === undefined && (isTagged || !isNever(pushed))) {
+      this.#newestUnknown = true;
+      this.#odd.add('push_time');
     }
     if (secondsOf(pulled) === undefined && !isNever(pulled)) {
       this.#lastPullUnknown = true;

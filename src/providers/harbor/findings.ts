@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { severityCounts, severityOf } from '../../images/severities.ts';
+import { severityCounts, severityOfWord } from '../../images/severity.ts';
 import { secondsOf } from '../../images/times.ts';
 import type { Findings, Image, ScanStatus } from '../../model.ts';
 import { meaningOf, tellOfWord } from '../../parts.ts';
@@ -81,7 +81,7 @@ function findingsOf(context: Context, summary: z.infer<typeof report>['summary']
   return {
     counts: severityCounts(
       rows.map(([name, one]) => {
-        const severity = severityOf(name);
+        const severity = severityOfWord(name);
         if (!severity) tellOfWord(context, 'a severity', name);
         return [severity ?? 'UNKNOWN', one];
       }),
