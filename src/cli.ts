@@ -5,6 +5,8 @@ import { type LogLevel, logLevels } from './log.ts';
 export interface Flags {
   readonly configFile: string;
   readonly checkOnly: boolean;
+  /** Whether the configuration is read again when its file changes. */
+  readonly watchConfig: boolean;
   readonly listenAddresses: readonly { readonly host: string | undefined; readonly port: number }[];
   readonly telemetryPath: string;
   readonly maxRequests: number;
@@ -23,6 +25,7 @@ export const usage = `Usage: container-registry-exporter [flags]
 
   --config.file=exporter.yaml       Configuration file.
   --config.check                    Check the configuration, the files that it names, and --web.config.file, and leave.
+  --no-config.watch                 Do not read the configuration again when its file changes.
   --web.listen-address=:10056       Address to listen on; may be given several times.
   --web.telemetry-path=/metrics     Path of the metrics.
   --web.max-requests=40             Scrapes at once at most; 0 for no limit.
@@ -52,9 +55,11 @@ export function parseFlags(args: readonly string[]): Flags | 'version' | 'help' 
   try {
     ({ values } = parseArgs({
       args: [...args],
+      allowNegative: true,
       options: {
         'config.file': { type: 'string', default: 'exporter.yaml' },
         'config.check': { type: 'boolean', default: false },
+        'config.watch': { type: 'boolean', default: true },
         'web.listen-address': { type: 'string', multiple: true, default: [':10056'] },
         'web.telemetry-path': { type: 'string', default: '/metrics' },
         'web.max-requests': { type: 'string', default: '40' },
@@ -93,6 +98,7 @@ export function parseFlags(args: readonly string[]): Flags | 'version' | 'help' 
   return {
     configFile: String(values['config.file']),
     checkOnly: values['config.check'] === true,
+    watchConfig: values['config.watch'] === true,
     listenAddresses: (values['web.listen-address'] as string[]).map(listenAddress),
     telemetryPath,
     maxRequests,

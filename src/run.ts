@@ -1,5 +1,6 @@
 import { build } from './build.ts';
 import { type Flags, parseFlags, UsageError, usage } from './cli.ts';
+import { watchContent } from './config/watch.ts';
 import { ConfigError, checkConfig } from './config.ts';
 import { createDaemon } from './daemon.ts';
 import { createExposition } from './exposition.ts';
@@ -17,6 +18,8 @@ import { lockStorage, StorageInUseError } from './storage/lock.ts';
 
 /** Scrapes in flight may end, and state is saved, within this time. */
 const graceMs = 3_500;
+/** The configuration's file is looked at this often; a change counts at the second look. */
+const configLookMs = 5_000;
 
 /** The logger, and how it ends. */
 function openLog({ logLevel, logFormat }: Flags) {
@@ -89,6 +92,7 @@ async function startDaemon(
       );
       void end(1);
     });
+  if (flags.watchConfig) await watchContent(flags.configFile, configLookMs, () => signals.reload());
   let configured = false;
   listeners = await listen({
     addresses: flags.listenAddresses,

@@ -102,13 +102,21 @@ describe('the chart', () => {
     }
   });
 
-  test('another configuration makes another pod', async () => {
-    const checksum = (objects: readonly KubernetesObject[]) =>
-      only(objects, 'Deployment')['spec'].template.metadata.annotations['checksum/config'];
-    const before = checksum(await render());
-    expect(before).toMatch(/^[0-9a-f]{64}$/);
-    expect(checksum(await render('--set', 'config.defaults.schedule=1h'))).not.toBe(before);
-    expect(checksum(await render('--set', 'log.level=debug'))).toBe(before);
+  test('another configuration, and another version of the chart, leave the pod: the exporter reads it again by itself', async () => {
+    const template = (objects: readonly KubernetesObject[]) => only(objects, 'Deployment')['spec'].template;
+    const before = template(await render());
+    expect(template(await render('--set', 'config.defaults.schedule=1h'))).toEqual(before);
+    expect(Object.keys(before.metadata.labels)).not.toContain('helm.sh/chart');
+    expect(containerOf(await render()).args).not.toContain('--no-config.watch');
+    // A file that is mounted by itself (subPath) would never change.
+    const mount = containerOf(await render()).volumeMounts.find(
+      ({ name }: { name: string }) => name === 'config',
+    );
+    expect(mount).toEqual({
+      name: 'config',
+      mountPath: '/etc/container-registry-exporter',
+      readOnly: true,
+    });
   });
 
   test('the exporter accepts the rendered configuration, and it is that of the values', async () => {

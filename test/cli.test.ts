@@ -11,6 +11,7 @@ describe('flags', () => {
     expect(parseFlags([])).toEqual({
       configFile: 'exporter.yaml',
       checkOnly: false,
+      watchConfig: true,
       listenAddresses: [{ host: undefined, port: 10056 }],
       telemetryPath: '/metrics',
       maxRequests: 40,
@@ -26,6 +27,7 @@ describe('flags', () => {
       parseFlags([
         '--config.file=a.yaml',
         '--config.check',
+        '--no-config.watch',
         '--web.listen-address=127.0.0.1:1',
         '--web.listen-address=[::1]:2',
         '--web.telemetry-path=/m',
@@ -38,6 +40,7 @@ describe('flags', () => {
     ).toEqual({
       configFile: 'a.yaml',
       checkOnly: true,
+      watchConfig: false,
       listenAddresses: [
         { host: '127.0.0.1', port: 1 },
         { host: '::1', port: 2 },

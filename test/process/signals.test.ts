@@ -50,7 +50,7 @@ test('many SIGHUPs at once are a few reloads', async () => {
 });
 
 test('SIGHUP with a file that is wrong leaves the old configuration running, and says why once', async () => {
-  const exporter = at.start();
+  const exporter = at.start(['--no-config.watch']);
   await exporter.url();
   at.writeConfig('registries: [{ name: edge, type: nothing }]');
   exporter.child.kill('SIGHUP');
@@ -62,6 +62,18 @@ test('SIGHUP with a file that is wrong leaves the old configuration running, and
   await at.polled();
   at.writeConfig();
   exporter.child.kill('SIGHUP');
+  await until(
+    async () => (await exporter.metric('container_registry_exporter_config_last_reload_successful')) === 1,
+  );
+});
+
+test('a file that changes is read again without a signal, and one that is wrong is refused', async () => {
+  const exporter = at.start();
+  await exporter.url();
+  at.writeConfig('registries: [{ name: edge, type: nothing }]');
+  await until(() => exporter.told().includes('was refused'));
+  expect(await exporter.metric('container_registry_exporter_config_last_reload_successful')).toBe(0);
+  at.writeConfig();
   await until(
     async () => (await exporter.metric('container_registry_exporter_config_last_reload_successful')) === 1,
   );
