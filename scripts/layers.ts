@@ -64,8 +64,17 @@ export const rooms: Readonly<Record<string, Room>> = {
   },
   provider: {
     holds:
-      'the contract of a provider, and what every provider stands on: options, the registry protocol’s authentication, many repositories read at once, what the configuration names',
-    files: ['provider', 'options', 'named', 'parts', 'registry-answers', 'registry-auth', 'side-by-side'],
+      'the contract of a provider, and what every provider stands on: options, the registry protocol’s authentication, many repositories read at once, things that fail alone, what the configuration names',
+    files: [
+      'provider',
+      'failing',
+      'options',
+      'named',
+      'parts',
+      'registry-answers',
+      'registry-auth',
+      'side-by-side',
+    ],
     rooms: ['model', 'basics', 'wire', 'http'],
     packages: ['lru-cache', 'p-map', 'tldts', 'zod'],
   },

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { CollectError } from '../errors.ts';
+import { createFailing } from '../failing.ts';
 import { endpointUrl, secretOf } from '../options.ts';
 import { type CollectContext, defineProvider, type Place, type PlacesContext } from '../provider.ts';
 import { fileSecret, plainSecret } from '../secret.ts';
@@ -197,13 +198,20 @@ export const acr = defineProvider<typeof options>({
         context.absent(capability);
     // Its failure is thrown where it is waited for, which a failing poll never comes to.
     surroundings?.catch(() => {});
+    const failing = createFailing(context);
     const registry = await createRegistry({ ...access, signal: context.signal });
     yield* readSideBySide(
       context,
       repositories(given, access, registry, context),
       async function* (repository) {
         const known = await surroundings;
-        const scope = { context, registry, practices: known?.practices ?? {}, findings: known?.findings };
+        const scope = {
+          context,
+          registry,
+          failing,
+          practices: known?.practices ?? {},
+          findings: known?.findings,
+        };
         yield* readRepository(scope, repository);
       },
     );

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { createFailing } from '../failing.ts';
 import { namedByInclude, sayMissing } from '../named.ts';
 import { auth, duration, endpointUrl } from '../options.ts';
 import { type CollectContext, defineProvider } from '../provider.ts';
@@ -12,7 +13,6 @@ import {
 import { readSideBySide } from '../side-by-side.ts';
 import { createDistribution, type Distribution } from './oci/client.ts';
 import { createDigests } from './oci/digests.ts';
-import { createFailing } from './oci/failing.ts';
 import { createReferrers } from './oci/referrers.ts';
 import { readCache, repositories } from './oci/repositories.ts';
 import { readRepository, type Scope } from './oci/repository.ts';

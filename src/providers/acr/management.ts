@@ -4,7 +4,7 @@ import { walkPages } from '../../http/pages.ts';
 import { json } from '../../http.ts';
 import type { Practice, Quota, RegistryFacts, Replication } from '../../model.ts';
 import type { CollectContext } from '../../provider.ts';
-import { count, expected, list, optional, text } from '../../wire.ts';
+import { count, countedList, expected, list, optional, text } from '../../wire.ts';
 import type { Azure } from './azure.ts';
 import { quoted, type ResourceGraph } from './resource-graph.ts';
 
@@ -68,8 +68,11 @@ export interface Management {
     readonly practices: Readonly<Partial<Record<Practice, boolean>>>;
   }>;
   usages(): Promise<Pick<RegistryFacts, 'storageBytes' | 'quotas'>>;
-  /** Copies in other regions. */
-  replications(region: string | undefined): Promise<readonly Replication[]>;
+  /** Copies in other regions; `left` are those that cannot be understood. */
+  replications(region: string | undefined): Promise<{
+    readonly copies: readonly Replication[];
+    readonly left: number;
+  }>;
 }
 
 /** Quotas by the names of the service; https://learn.microsoft.com/en-us/rest/api/containerregistry/registries/list-usages */
@@ -123,20 +126,23 @@ const unlimited = z.literal(-1).transform(() => undefined);
 const usagesAnswer = z.object({
   value: list(
     'value',
-    z.object({ name: text, currentValue: count, limit: optional('limit', z.union([unlimited, count])) }),
+    z.object({ name: text, currentValue: count, limit: expected('limit', z.union([unlimited, count])) }),
   ),
 });
 
 const replicationsAnswer = z.object({
-  value: list(
+  value: countedList(
     'value',
     z.object({
       location: text,
-      properties: z.object({
-        provisioningState: optional('provisioningState', text),
-        // Absent while the copy is being created.
-        status: optional('status', z.object({ displayStatus: optional('displayStatus', text) })),
-      }),
+      properties: expected(
+        'properties',
+        z.object({
+          provisioningState: optional('provisioningState', text),
+          // Absent while the copy is being created.
+          status: optional('status', z.object({ displayStatus: optional('displayStatus', text) })),
+        }),
+      ),
     }),
   ),
   nextLink: optional('nextLink', text),
@@ -219,6 +225,7 @@ export function createManagement(azure: Azure, location: Location, tell: Collect
     },
     async replications(region) {
       const copies: Replication[] = [];
+      let left = 0;
       const same = (place: string) => place.replaceAll(' ', '').toLowerCase();
       const pages = walkPages({
         what: `${azure.origin}${path}/replications`,
@@ -230,8 +237,9 @@ export function createManagement(azure: Azure, location: Location, tell: Collect
             replicationsAnswer,
             query,
           );
+          left += page.value.left;
           return {
-            items: page.value,
+            items: page.value.items,
             next: page.nextLink === undefined ? undefined : queryOf(page.nextLink),
           };
         },
@@ -240,10 +248,10 @@ export function createManagement(azure: Azure, location: Location, tell: Collect
         for (const { location: place, properties } of page) {
           // The home region is listed too.
           if (region !== undefined && same(place) === same(region)) continue;
-          const up = isUp(properties.provisioningState, properties.status?.displayStatus, tell);
+          const up = isUp(properties?.provisioningState, properties?.status?.displayStatus, tell);
           copies.push({ destination: place, up });
         }
-      return copies;
+      return { copies, left };
     },
   };
 }

@@ -80,9 +80,6 @@ const withSubject = z.object({
   subject: z.object({ digest: z.string().refine(isDigest, 'no digest') }).nullish(),
 });
 
-/** A manifest, verified by its digest, that cannot be understood: it never will be. */
-export class OddManifest extends CollectError {}
-
 /** Documents of other forms than those of images have none of these. */
 const isManifest = (json: unknown): boolean =>
   typeof json === 'object' &&
@@ -91,7 +88,7 @@ const isManifest = (json: unknown): boolean =>
 
 /**
  * What a manifest is; `other` for a document of another form.
- * @throws OddManifest for a manifest of which a part cannot be understood
+ * @throws CollectError `invalid_response` for a manifest of which a part cannot be understood
  */
 export function detailOfManifest(body: Buffer): Detail {
   let manifest: ReturnType<typeof parseManifest>;
@@ -102,10 +99,10 @@ export function detailOfManifest(body: Buffer): Detail {
     manifest = parseManifest({ body, parsed: { value: json } });
     subject = withSubject.parse(json).subject?.digest;
   } catch (cause) {
-    throw new OddManifest('invalid_response', 'a manifest is not what its media type says', { cause });
+    throw new CollectError('invalid_response', 'a manifest is not what its media type says', { cause });
   }
   const { kind, children, incomplete } = manifest;
-  if (incomplete) throw new OddManifest('invalid_response', 'an index lists something without a digest');
+  if (incomplete) throw new CollectError('invalid_response', 'an index lists something without a digest');
   const attestations =
     children?.filter((child) => child.kind === 'attestation').map(({ digest }) => digest) ?? [];
   return {

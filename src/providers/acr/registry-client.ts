@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { CollectError } from '../../errors.ts';
+import { CollectError, reasonOf } from '../../errors.ts';
 import { type HttpClient, type HttpRequest, type HttpResponse, json, largestAnswer } from '../../http.ts';
 import type { Session } from '../../provider.ts';
 import {
@@ -151,8 +151,8 @@ export function createAcrClient(options: {
     try {
       return await client.request({ ...request, scope: batch });
     } catch (error) {
-      const { status = 0 } = error instanceof CollectError ? error : {};
-      if (batch === scope || status < 400 || status >= 500 || status === 404 || status === 429) throw error;
+      if (batch === scope || !['auth', 'forbidden', 'invalid_response'].includes(reasonOf(error)))
+        throw error;
       kept.batching = false;
       return client.request(request);
     }

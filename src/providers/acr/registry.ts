@@ -37,7 +37,7 @@ export type Reference = z.infer<typeof reference>;
 const manifestEntry = z.object({
   digest,
   createdTime: expected('createdTime', pastTime),
-  imageSize: optional('imageSize', count),
+  imageSize: expected('imageSize', count),
   architecture: word('architecture'),
   os: word('os'),
   mediaType: word('mediaType'),

@@ -1,41 +1,26 @@
 import pMap from 'p-map';
-import { CollectError, reasonOf } from '../../errors.ts';
+import { CollectError } from '../../errors.ts';
+import type { Failing } from '../../failing.ts';
 import type { Image, Kind, Observation, Practice, RepositoryFacts } from '../../model.ts';
 import type { CollectContext } from '../../provider.ts';
 import { isNotFound } from '../../side-by-side.ts';
 import type { FindingsByDigest } from './findings.ts';
-import {
-  type Detail,
-  detailOfManifest,
-  detailOfReferences,
-  type Listed,
-  listed,
-  OddManifest,
-} from './manifests.ts';
+import { type Detail, detailOfManifest, detailOfReferences, type Listed, listed } from './manifests.ts';
 import type { ManifestEntry, Registry } from './registry.ts';
 
 /** What reading one repository needs; lives for one cycle. */
 export interface Scope {
   readonly context: CollectContext;
   readonly registry: Registry;
+  readonly failing: Failing;
   readonly practices: Readonly<Partial<Record<Practice, boolean>>>;
   readonly findings: FindingsByDigest | undefined;
 }
 
 /** What a manifest may be that could not be read. */
 const attachedKinds: readonly Kind[] = ['signature', 'sbom', 'attestation', 'chart', 'other'];
-/** How soon a manifest that could not be read is tried again: one that is odd never changes, an answer may. */
-const day = 86_400;
-const quarterHour = 900;
-/** Failures that are those of one manifest, and say nothing of the registry. */
-const ofOneManifest = new Set(['invalid_response', 'too_large', 'server_error']);
-
-/** Why a manifest could not be read, as it is remembered. */
-interface Unreadable {
-  readonly why: string;
-  readonly seconds: number;
-}
-
+/** What an index may list that could not be read. */
+const ofIndexes: readonly Kind[] = ['platform', 'attestation'];
 type Draft = { -readonly [Field in keyof Image]: Image[Field] };
 
 /** A manifest that the list does not tell all about. */
@@ -72,22 +57,18 @@ function toDraft(
   };
 }
 
-/** Adds what the list does not tell. @returns whether the manifest is still there */
+/** Adds what the list does not tell. */
 async function finish(
   { draft, references }: Unfinished,
   details: ReturnType<typeof createDetails>,
   { unknownKinds }: Reading,
-): Promise<boolean> {
-  if (draft.kind === 'index') {
-    const detail = references?.length ? detailOfReferences(references) : await details.ofIndex(draft.digest);
-    if (detail === 'unreadable') unknownKinds.add('platform');
-    else if (detail) Object.assign(draft, detail);
-    return detail !== undefined;
-  }
-  const detail = await details.ofArtifact(draft.digest);
-  if (detail === 'unreadable') for (const kind of attachedKinds) unknownKinds.add(kind);
-  else Object.assign(draft, detail);
-  return true;
+): Promise<void> {
+  const isIndex = draft.kind === 'index';
+  const detail = references?.length
+    ? detailOfReferences(references)
+    : await (isIndex ? details.ofIndex(draft.digest) : details.ofArtifact(draft.digest));
+  if (detail) Object.assign(draft, detail);
+  else for (const kind of isIndex ? ofIndexes : attachedKinds) unknownKinds.add(kind);
 }
 
 function factsOf({ practices, findings }: Scope, { latest, unread, unknownKinds }: Reading): RepositoryFacts {
@@ -95,7 +76,8 @@ function factsOf({ practices, findings }: Scope, { latest, unread, unknownKinds 
     practices: { ...practices, ...((latest || unread === 0) && { no_latest_tag: !latest }) },
     // Nor are their tags known.
     unreadTags: unread > 0 ? 'all' : undefined,
-    findingsUnknown: findings?.incomplete || undefined,
+    // Of an index that was not read, it is unknown which platforms' findings are its own.
+    findingsUnknown: findings?.incomplete || unknownKinds.has('platform') || undefined,
     listsSignatures: !unknownKinds.has('signature') || undefined,
     unknownKinds: unknownKinds.size > 0 ? [...unknownKinds] : undefined,
   };
@@ -124,15 +106,8 @@ export async function* readRepository(scope: Scope, repository: string): AsyncGe
           unfinished.push({ draft, references: entry.references });
         return draft;
       });
-      const gone = new Set<Image>();
-      await pMap(
-        unfinished,
-        async (one) => {
-          if (!(await finish(one, details, reading))) gone.add(one.draft);
-        },
-        { concurrency: context.concurrency },
-      );
-      yield { type: 'images', repository, images: images.filter((image) => !gone.has(image)) };
+      await pMap(unfinished, (one) => finish(one, details, reading), { concurrency: context.concurrency });
+      yield { type: 'images', repository, images };
     }
   } catch (error) {
     if (!isNotFound(error)) throw error;
@@ -143,63 +118,47 @@ export async function* readRepository(scope: Scope, repository: string): AsyncGe
 }
 
 /** What manifests are that the list does not tell all about; each is read once. */
-function createDetails({ context, registry }: Scope, repository: string) {
+function createDetails({ context, registry, failing }: Scope, repository: string) {
   const { memory, signal } = context;
+  const attempts = failing.of(repository);
 
-  const leftOut = (digest: string, why: string): 'unreadable' => {
-    context.tell(
-      `manifest ${repository} ${digest}`,
-      { repository, digest, why },
-      'a manifest cannot be read: what it is stays unknown, and it is tried again later',
-    );
-    return 'unreadable';
-  };
-
-  /** @param read tells nothing of what is not there */
-  async function once(
-    digest: string,
-    read: () => Promise<Detail | undefined>,
-  ): Promise<Detail | undefined | 'unreadable'> {
+  /** @returns undefined for what cannot be read, which is told */
+  async function once(digest: string, read: () => Promise<Detail>): Promise<Detail | undefined> {
     const known = memory.get<Detail>(`manifest ${digest}`);
     if (known) return known.value;
-    const key = `unreadable manifest ${repository} ${digest}`;
-    const before = memory.get<Unreadable>(key);
-    if (before && context.now() - before.storedAt < before.value.seconds)
-      return leftOut(digest, before.value.why);
-    try {
-      const detail = await read();
-      if (detail) memory.set(`manifest ${digest}`, detail);
-      return detail;
-    } catch (error) {
-      signal.throwIfAborted();
-      if (isNotFound(error)) return undefined;
-      if (!ofOneManifest.has(reasonOf(error))) throw error;
-      const why = (error as Error).message.slice(0, 300);
-      memory.set(key, { why, seconds: error instanceof OddManifest ? day : quarterHour });
-      return leftOut(digest, why);
-    }
+    const thing = { kind: 'manifest', name: digest, effect: 'what it is stays unknown', quiet: true };
+    const attempt = await attempts.attempt(thing, async () => {
+      try {
+        const detail = await read();
+        memory.set(`manifest ${digest}`, detail);
+        return detail;
+      } catch (error) {
+        // That one is not there does not make its repository gone.
+        throw isNotFound(error) ? new CollectError('invalid_response', 'listed, and not there') : error;
+      }
+    });
+    if ('value' in attempt) return attempt.value;
+    if (attempt.error.reason === 'forbidden') throw attempt.error;
+    attempts.tell(thing, attempt.error);
+    return undefined;
   }
 
   const document = async (digest: string): Promise<Detail> =>
     detailOfManifest(await registry.manifest(repository, digest));
 
   return {
-    /** @returns undefined when it is gone */
     ofIndex: (digest: string) =>
       once(digest, async () => {
         const references = await registry.references(repository, digest);
         // The registry's own record is no pull, and needs no permission to pull; the manifest is read where it fails.
         return references ? detailOfReferences(references) : document(digest);
       }),
-    async ofArtifact(digest: string): Promise<Detail | 'unreadable'> {
-      try {
-        return (await once(digest, () => document(digest))) ?? leftOut(digest, 'listed, and not there');
-      } catch (error) {
+    ofArtifact: (digest: string) =>
+      once(digest, () => document(digest)).catch((error: unknown) => {
         signal.throwIfAborted();
         context.degraded('signatures', explained(error, repository));
-        return 'unreadable';
-      }
-    },
+        return undefined;
+      }),
   };
 }
 

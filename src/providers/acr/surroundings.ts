@@ -103,9 +103,9 @@ export async function readSurroundings(
           'invalid_response',
           'Azure Resource Manager answered a registry without its location: its copies cannot be told from itself',
         );
-      const replications = await management.replications(region);
-      facts = { ...facts, replications };
-      practices = { ...practices, replicated: replications.length > 0 };
+      const { copies, left } = await management.replications(region);
+      facts = { ...facts, replications: copies };
+      if (copies.length > 0 || left === 0) practices = { ...practices, replicated: copies.length > 0 };
     });
     await Promise.all([usages, settings]);
   };

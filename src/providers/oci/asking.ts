@@ -1,6 +1,6 @@
 import { CollectError } from '../../errors.ts';
+import type { Attempts, Thing, Unread } from '../../failing.ts';
 import type { CollectContext } from '../../provider.ts';
-import type { Attempts, Thing, Unread } from './failing.ts';
 import type { Answer, Referrers, Target } from './referrers.ts';
 
 /** So many failures and not a single answer: nothing more is asked in this poll. */

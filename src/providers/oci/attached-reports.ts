@@ -1,9 +1,9 @@
 import pMap from 'p-map';
+import type { Attempts } from '../../failing.ts';
 import type { ManifestRecord } from '../../images/manifest.ts';
 import type { Report } from '../../images/report.ts';
 import type { CollectContext } from '../../provider.ts';
 import type { Digests } from './digests.ts';
-import type { Attempts } from './failing.ts';
 import type { Referrers } from './referrers.ts';
 
 interface Scope {

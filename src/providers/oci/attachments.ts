@@ -1,4 +1,5 @@
 import pMap from 'p-map';
+import type { Attempts } from '../../failing.ts';
 import type { AttachedTag } from '../../images/attached-tags.ts';
 import { type ManifestRecord, sizeOf } from '../../images/manifest.ts';
 import type { Image, Kind } from '../../model.ts';
@@ -6,7 +7,6 @@ import type { CollectContext } from '../../provider.ts';
 import { createAsking } from './asking.ts';
 import { readReports } from './attached-reports.ts';
 import type { Digests } from './digests.ts';
-import type { Attempts } from './failing.ts';
 import type { Referrers, Target } from './referrers.ts';
 
 /** An image that things may be attached to, and what it consists of. */

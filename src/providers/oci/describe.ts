@@ -1,9 +1,9 @@
+import type { Attempts, Unread } from '../../failing.ts';
 import type { ConfigRecord } from '../../images/config.ts';
 import type { Child, Document, ManifestRecord } from '../../images/manifest.ts';
 import type { Kind } from '../../model.ts';
 import type { CollectContext } from '../../provider.ts';
 import type { Digests } from './digests.ts';
-import type { Attempts, Unread } from './failing.ts';
 
 /** A manifest of the repository and what is known of it. */
 export interface Described {

@@ -1,3 +1,4 @@
+import type { Attempt, Attempts } from '../../failing.ts';
 import { largestAnswer } from '../../http.ts';
 import { type ConfigRecord, parseConfig } from '../../images/config.ts';
 import { blobId } from '../../images/digest.ts';
@@ -5,7 +6,6 @@ import { type Document, type ManifestRecord, parseManifest, type ReportForm } fr
 import { parseReport, type Report } from '../../images/report.ts';
 import type { CollectContext } from '../../provider.ts';
 import type { Distribution } from './client.ts';
-import type { Attempt, Attempts } from './failing.ts';
 
 const day = 86_400;
 /** Raised when records of an older form would be wrong. */

@@ -1,6 +1,7 @@
 import pMap from 'p-map';
 import { byAge } from '../../bounded.ts';
 import { CollectError } from '../../errors.ts';
+import type { Attempts, Failing, Unread } from '../../failing.ts';
 import { type AttachedTag, splitTags } from '../../images/attached-tags.ts';
 import { sizeOf } from '../../images/manifest.ts';
 import type { Image, Kind, Observation, RepositoryFacts } from '../../model.ts';
@@ -9,7 +10,6 @@ import { type Attached, readAttachments, type TaggedRecord } from './attachments
 import type { Distribution, Tagged } from './client.ts';
 import { type Described, describe, hasNoSecret } from './describe.ts';
 import type { Digests } from './digests.ts';
-import type { Attempts, Failing, Unread } from './failing.ts';
 import type { Referrers } from './referrers.ts';
 import {
   createStillListed,

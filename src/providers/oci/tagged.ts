@@ -1,8 +1,8 @@
 import pMap from 'p-map';
 import { CollectError } from '../../errors.ts';
+import type { Attempts, Thing, Unread } from '../../failing.ts';
 import type { CollectContext } from '../../provider.ts';
 import type { Distribution, Tagged } from './client.ts';
-import type { Attempts, Thing, Unread } from './failing.ts';
 import { isTag } from './names.ts';
 import type { TagResolver } from './tags.ts';
 

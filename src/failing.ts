@@ -1,5 +1,5 @@
-import { CollectError, type FailureReason } from '../../errors.ts';
-import type { CollectContext } from '../../provider.ts';
+import { CollectError, type FailureReason } from './errors.ts';
+import type { CollectContext } from './provider.ts';
 
 /** Why something could not be read. */
 export interface Unread {
@@ -82,7 +82,7 @@ const isLeftAlone = ({ times, at, poll }: Failure, now: number, current: number)
 
 /** Remembers what failed for as long as the registry's loop runs. Made anew for each poll. */
 export function createFailing(context: CollectContext): Failing {
-  const kept = context.session.keep('oci: what failed', () => ({
+  const kept = context.session.keep('what failed', () => ({
     polls: 0,
     failures: new Map<string, Failure>(),
   }));
