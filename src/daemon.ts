@@ -1,16 +1,10 @@
-import { type Config, loadConfig, type Providers, type RegistryConfig } from './config.ts';
-import { CollectError } from './errors.ts';
-import type { Exposition } from './exposition.ts';
-import type { RootLogger } from './log.ts';
-import { createRegistryLoop, type RegistryLoop } from './loop.ts';
-import { openMemory } from './memory.ts';
-import { createPlaceFinder, type EntryStatus, type PlaceFinder } from './places.ts';
-import type { Provider } from './provider.ts';
+import { type Config, loadConfig } from './config.ts';
+import { createEntries, type Entry } from './daemon/entries.ts';
+import { type LoopEnvironment, targetOfConfig } from './daemon/loops.ts';
+import type { RegistryLoop } from './loop.ts';
+import type { EntryStatus } from './places.ts';
 import { createQueue } from './queue.ts';
 import type { Secret } from './secret.ts';
-import type { SelfMetrics } from './self-metrics.ts';
-import { createStorage } from './storage.ts';
-import { targetOf } from './target.ts';
 
 /** A registry that accepts events, and the token of those who may send them. */
 export interface EventTarget {
@@ -34,130 +28,13 @@ export interface Daemon {
   stop(): Promise<void>;
 }
 
-/** An entry of the configuration and the loops that it became: one, or one for each of its places. */
-interface Running {
-  readonly config: RegistryConfig;
-  readonly loops: Map<string, { readonly config: RegistryConfig; readonly loop: RegistryLoop }>;
-  readonly finder?: PlaceFinder;
-}
-
-/** Loops start so far apart, so that a restart with many registries is no thundering herd. */
-const startGapMs = 200;
-
-export function createDaemon(input: {
-  readonly configFile: string;
-  readonly storagePath: string | undefined;
-  readonly providers: Providers;
-  readonly exposition: Exposition;
-  readonly self: SelfMetrics;
-  readonly log: RootLogger;
-  readonly userAgent: string;
-}): Daemon {
-  const { configFile, storagePath, providers, exposition, self, log, userAgent } = input;
-  let running = new Map<string, Running>();
+export function createDaemon(options: LoopEnvironment & { readonly configFile: string }): Daemon {
+  const { configFile, providers, self, log } = options;
   const changes = createQueue();
   let pendingChanges = 0;
   /** A reload that has not begun yet. */
   let waiting: Promise<void> | undefined;
-
-  const providerOf = ({ type }: RegistryConfig): Provider => {
-    const provider = providers[type];
-    if (!provider) throw new Error(`no provider for ${type}`);
-    return provider;
-  };
-
-  const targetOfConfig = (config: RegistryConfig): string => {
-    const { type, options } = config;
-    return targetOf({ type, options, identity: providerOf(config).identity(options) });
-  };
-
-  async function startLoop(config: RegistryConfig, delayMs: number): Promise<RegistryLoop> {
-    const provider = providerOf(config);
-    const bound = log.child({ registry: config.name });
-    const target = targetOfConfig(config);
-    const storage = createStorage({ path: storagePath, registry: config.name, target, log: bound });
-    const memory = await openMemory({ path: storage.memoryPath, target, log: bound });
-    const loop = createRegistryLoop({
-      settings: config,
-      provider,
-      storage,
-      memory,
-      exposition,
-      self,
-      log: bound,
-      userAgent,
-    });
-    try {
-      await loop.start(delayMs);
-    } catch (error) {
-      await stopLoop(config.name, loop, true);
-      throw error;
-    }
-    return loop;
-  }
-
-  /** What is saved carries a changed registry over; one that is gone leaves no series. */
-  async function stopLoop(name: string, loop: RegistryLoop, gone: boolean): Promise<void> {
-    await loop.stop();
-    if (gone) exposition.remove(name);
-    await self.forget(name);
-  }
-
-  /** Starts, stops and leaves the loops of an entry's places. */
-  async function settle(entry: Running, registries: ReadonlyMap<string, RegistryConfig>): Promise<void> {
-    for (const [name, { config, loop }] of entry.loops) {
-      const now = registries.get(name);
-      if (now?.source === config.source) continue;
-      entry.loops.delete(name);
-      await stopLoop(name, loop, !now);
-    }
-    const taken = new Set(
-      [...running].flatMap(([name, other]) => (other === entry ? [] : [name, ...other.loops.keys()])),
-    );
-    let started = 0;
-    let conflict: string | undefined;
-    for (const [name, config] of registries) {
-      if (entry.loops.has(name)) continue;
-      if (taken.has(name)) {
-        conflict = name;
-        continue;
-      }
-      entry.loops.set(name, { config, loop: await startLoop(config, started * startGapMs) });
-      started += 1;
-    }
-    if (conflict !== undefined)
-      throw new CollectError(
-        'configuration',
-        `a place of ${entry.config.name} would be named ${JSON.stringify(conflict)}, which another registry is: change nameTemplate`,
-      );
-  }
-
-  function startFinder(config: RegistryConfig): Running {
-    const provider = providerOf(config);
-    const labels = { registry: config.name, provider: provider.label };
-    const entry: Running = {
-      config,
-      loops: new Map(),
-      finder: createPlaceFinder({
-        config,
-        provider,
-        log: log.child({ registry: config.name }),
-        userAgent,
-        observe(operation, code, seconds) {
-          self.apiRequests.inc({ ...labels, operation, code });
-          self.apiRequestDuration.observe({ ...labels, operation }, seconds);
-        },
-        searched: (up) => {
-          if (running.get(config.name) === entry) self.placesUp.set(labels, Number(up));
-        },
-        found: (registries) =>
-          queueChange(async () => {
-            if (running.get(config.name) === entry) await settle(entry, registries);
-          }),
-      }),
-    };
-    return entry;
-  }
+  const entries = createEntries(options, queueChange);
 
   /** One change at a time. */
   function queueChange(change: () => Promise<void>): Promise<void> {
@@ -167,103 +44,73 @@ export function createDaemon(input: {
     });
   }
 
-  /** Ends an entry. Names of places are found again: one that became another kind must not leave them behind. */
-  async function stopEntry({ config, loops, finder }: Running, gone: boolean): Promise<void> {
-    finder?.stop();
-    for (const [name, { loop }] of loops) await stopLoop(name, loop, gone || finder !== undefined);
-    await self.forget(config.name);
-  }
-
-  async function startEntry(config: RegistryConfig, delayMs: number): Promise<void> {
-    if (config.places) {
-      const entry = startFinder(config);
-      running.set(config.name, entry);
-      entry.finder?.start();
-      return;
-    }
-    // What the configuration names outright goes before a place that happens to have the name.
-    for (const { loops } of running.values()) {
-      const place = loops.get(config.name);
-      if (place && loops.delete(config.name)) await stopLoop(config.name, place.loop, true);
-    }
-    const loop = await startLoop(config, delayMs);
-    running.set(config.name, { config, loops: new Map([[config.name, { config, loop }]]) });
-  }
-
-  /** Starts what the configuration has and does not run yet, in its order. */
-  async function startMissing(registries: readonly RegistryConfig[]): Promise<void> {
-    let started = 0;
-    for (const config of registries) {
-      const kept = running.get(config.name);
-      // To the end, as the configuration has it.
-      if (kept && running.delete(config.name)) running.set(config.name, kept);
-      else await startEntry(config, config.places ? 0 : startGapMs * started++);
-    }
-  }
-
   /** Goes over to a configuration. When one of its registries cannot be started, all is as it was before. */
   async function apply({ registries }: Config): Promise<void> {
-    for (const config of registries) if (!config.places) targetOfConfig(config);
+    for (const config of registries) if (!config.places) targetOfConfig(providers, config);
     const wanted = new Map(registries.map((config) => [config.name, config]));
-    const before = running;
-    const isKept = ({ config }: Running) => wanted.get(config.name)?.source === config.source;
-    const others = [...before.values()].filter((entry) => !isKept(entry));
-    for (const entry of others) await stopEntry(entry, !wanted.has(entry.config.name));
-    // From here on what was stopped is not shown any more.
-    running = new Map([...before].filter(([, entry]) => isKept(entry)));
+    const before = [...entries.all().values()];
+    const isWanted = ({ config }: Entry) => wanted.get(config.name)?.source === config.source;
+    const kept = new Set(before.filter(isWanted));
+    await entries.stop(
+      before.filter((entry) => !kept.has(entry)),
+      ({ config }) => !wanted.has(config.name),
+    );
     try {
-      await startMissing(registries);
+      await entries.start(registries);
     } catch (error) {
-      for (const [name, entry] of running) {
-        if (before.get(name) === entry) continue;
-        await stopEntry(entry, true);
-        running.delete(name);
-      }
-      for (const { config } of before.values())
-        await startMissing([config]).catch((err) =>
-          log.error(
-            { err, registry: config.name },
-            'a registry of the old configuration cannot be started again',
-          ),
-        );
+      const started = [...entries.all().values()].filter((entry) => !kept.has(entry));
+      await entries.stop(started, () => true);
+      for (const { config } of before) await startAgain(config);
       throw error;
     }
   }
 
-  const allLoops = () => [...running.values()].flatMap(({ loops }) => [...loops.values()]);
+  async function startAgain(config: Entry['config']): Promise<void> {
+    try {
+      await entries.start([config]);
+    } catch (err) {
+      log.error(
+        { err, registry: config.name },
+        'a registry of the old configuration cannot be started again',
+      );
+    }
+  }
+
+  async function load(): Promise<void> {
+    waiting = undefined;
+    try {
+      const config = await loadConfig(configFile, providers);
+      await apply(config);
+      log.info({ registries: config.registries.length }, 'the configuration was read');
+    } catch (error) {
+      self.reloaded(false);
+      throw error;
+    }
+    self.reloaded(true);
+  }
 
   return {
-    loops: () => allLoops().map(({ loop }) => loop),
+    loops: () => entries.loops().map(({ loop }) => loop),
     entries: () =>
-      [...running.values()].flatMap(({ finder, loops }) =>
+      [...entries.all().values()].flatMap(({ finder, loops }) =>
         finder ? [{ ...finder.status(), registries: loops.size }] : [],
       ),
     eventTarget(registry) {
-      const found = allLoops().find(({ config }) => config.name === registry);
-      return found?.config.eventsToken && { loop: found.loop, token: found.config.eventsToken };
+      const target = entries.loops().find(({ config }) => config.name === registry);
+      return target?.config.eventsToken && { loop: target.loop, token: target.config.eventsToken };
     },
     starting: () =>
-      pendingChanges > 0 || [...running.values()].some(({ finder, loops }) => finder && loops.size === 0),
+      pendingChanges > 0 ||
+      [...entries.all().values()].some(({ finder, loops }) => finder && loops.size === 0),
     reload() {
-      // Whoever comes while one waits shares it: it takes the file as it is when its turn comes.
-      waiting ??= queueChange(async () => {
-        waiting = undefined;
-        try {
-          const config = await loadConfig(configFile, providers);
-          await apply(config);
-          log.info({ registries: config.registries.length }, 'the configuration was read');
-        } catch (error) {
-          self.reloaded(false);
-          throw error;
-        }
-        self.reloaded(true);
-      });
+      // Reloads that come while one waits share it: it reads the file as it is then.
+      waiting ??= queueChange(load);
       return waiting;
     },
     async stop() {
-      for (const { finder } of running.values()) finder?.stop();
+      for (const { finder } of entries.all().values()) finder?.stop();
       await changes.drained();
-      await Promise.all(allLoops().map(({ loop }) => loop.stop()));
+      await Promise.all(entries.loops().map(({ loop }) => loop.stop()));
     },
   };
 }

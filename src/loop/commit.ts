@@ -43,39 +43,62 @@ export function isEmpty(packed: PackedTotals): boolean {
   return tagged === 0 && untagged === 0 && archived === 0 && Object.keys(artifacts).length === 0;
 }
 
+/** Whether there may be more than the cycle could read. */
+const isPartial = ({ cut, failed, failedGroups }: CycleResult): boolean =>
+  cut !== undefined || failed.size > 0 || failedGroups.size > 0;
+
 /** Whether a repository that had something has nothing now. */
 const becameEmpty = (before: PackedTotals, now: PackedTotals): boolean =>
   now !== before && isEmpty(now) && !isEmpty(before);
 
 /** Merges what a cycle learned into the last good snapshot. The previous snapshot is left as it was. */
 export async function commit(input: CommitInput): Promise<CommitOutput> {
-  const { previous, result, empty, now, scoped, listsRepositories } = input;
-  const { complete, failed, failedGroups, emptyGroups, gone } = result;
-  const cut = result.cut !== undefined;
-  const partial = cut || failed.size > 0 || failedGroups.size > 0;
-  const pause = createYielder();
+  const { previous, result, empty, scoped } = input;
+  const early = commitNothing(input);
+  if (early) return early;
+  const isWhole = !scoped && result.cut === undefined;
+  if (isWhole) empty.registry = false;
+
   const doubted: string[] = [];
+  const repositories = await mergeRepositories(input, doubted);
+  const heldBack = isWhole ? holdEmptyGroups(input, repositories, doubted) : 0;
+  const snapshot =
+    scoped && previous ? withLook(input, previous, repositories) : afterPoll(input, repositories, heldBack);
+  return { snapshot, doubted };
+}
 
+/** Of a poll that showed no repository at all: doubted the first time. */
+function commitNothing({
+  previous,
+  result,
+  empty,
+  now,
+  scoped,
+  listsRepositories,
+}: CommitInput): CommitOutput | undefined {
+  const { complete, gone, emptyGroups, identity, facts } = result;
   // A definite "not found" is no empty listing: it is believed at once.
-  const nothing = listsRepositories && !scoped && complete.size + gone.size === 0 && !partial;
-  const suddenlyNothing = nothing && (previous?.repositories.size ?? 0) > 0;
-  if (suddenlyNothing && previous && !empty.registry) {
-    empty.registry = true;
-    for (const prefix of emptyGroups) empty.groups.add(prefix);
-    return { snapshot: { ...previous, observedAt: now }, doubted: ['the list of repositories'] };
-  }
+  if (!listsRepositories || scoped || complete.size + gone.size > 0 || isPartial(result)) return undefined;
   // A registry of which nothing is known yet: so does one look whose credentials may list nothing.
-  if (nothing && !previous) {
-    const { identity, facts } = result;
+  if (!previous) {
     const { projects: _, ...others } = facts;
-    return {
-      snapshot: { identity, facts: others, factsAt: now, repositories: new Map(), observedAt: now },
-      doubted: [],
-      emptyAtFirst: true,
-    };
+    const snapshot = { identity, facts: others, factsAt: now, repositories: new Map(), observedAt: now };
+    return { snapshot, doubted: [], emptyAtFirst: true };
   }
-  if (!scoped && !cut) empty.registry = false;
+  if (previous.repositories.size === 0 || empty.registry) return undefined;
+  empty.registry = true;
+  for (const prefix of emptyGroups) empty.groups.add(prefix);
+  return { snapshot: { ...previous, observedAt: now }, doubted: ['the list of repositories'] };
+}
 
+/** The repositories after the cycle, without those below prefixes that listed none. */
+async function mergeRepositories(
+  input: CommitInput,
+  doubted: string[],
+): Promise<Map<string, RepositoryEntry>> {
+  const { previous, result, empty, now, scoped } = input;
+  const { complete, failed, gone, cut } = result;
+  const pause = createYielder();
   // What was not looked at, or not before the time was up, stays as it was.
   const repositories = new Map<string, RepositoryEntry>(scoped || cut ? previous?.repositories : undefined);
   for (const name of gone) repositories.delete(name);
@@ -97,56 +120,77 @@ export async function commit(input: CommitInput): Promise<CommitOutput> {
     if (before) repositories.set(name, before);
   }
   for (const name of empty.repositories) if (!repositories.has(name)) empty.repositories.delete(name);
-  let heldBack = 0;
+  return repositories;
+}
+
+/**
+ * Keeps what lies below prefixes whose listings were suddenly empty, for one poll.
+ * @returns how many repositories
+ */
+function holdEmptyGroups(
+  { previous, result, empty }: CommitInput,
+  repositories: Map<string, RepositoryEntry>,
+  doubted: string[],
+): number {
+  const { emptyGroups, gone } = result;
+  let held = 0;
   for (const prefix of emptyGroups) {
-    if (scoped || cut || empty.groups.delete(prefix)) continue;
+    if (empty.groups.delete(prefix)) continue;
     for (const [name, before] of previous?.repositories ?? []) {
       if (!name.startsWith(prefix) || gone.has(name) || repositories.has(name)) continue;
       repositories.set(name, before);
       empty.groups.add(prefix);
-      heldBack += 1;
+      held += 1;
     }
     if (empty.groups.has(prefix)) doubted.push(`everything below ${JSON.stringify(prefix)}`);
   }
-  if (!scoped && !cut)
-    for (const prefix of empty.groups) if (!emptyGroups.has(prefix)) empty.groups.delete(prefix);
+  for (const prefix of empty.groups) if (!emptyGroups.has(prefix)) empty.groups.delete(prefix);
+  return held;
+}
 
-  if (scoped && previous) {
-    const count = previous.repositoryCount;
-    const delta = [...complete.keys()].filter((name) => !previous.repositories.has(name)).length;
-    const left = [...gone].filter((name) => previous.repositories.has(name)).length;
-    return {
-      snapshot: {
-        ...previous,
-        repositories,
-        repositoryCount: count === undefined ? undefined : count + delta - left,
-      },
-      doubted,
-    };
-  }
-
-  // Sums over the registry come from complete sets only: after a partial cycle the last complete ones are held.
-  const heldSince = partial ? (previous?.factsAt ?? previous?.observedAt) : undefined;
-  const holds = heldSince !== undefined && now - heldSince <= input.staleAfterSeconds;
-  const held = holds ? previous?.facts : {};
-  // When nothing is held any more, all that is known is of this cycle.
-  const factsAt = holds ? heldSince : now;
-  // After the time was up, and below a prefix that failed, there may be repositories that nobody knows of yet.
-  const countOf = () => {
-    if (!listsRepositories) return {};
-    if (!cut && failedGroups.size === 0) return { repositoryCount: complete.size + failed.size + heldBack };
-    const known = previous?.repositoryCount;
-    return holds && known !== undefined ? { repositoryCount: known } : {};
-  };
+/** The snapshot after a look at some repositories: nothing else changes. */
+function withLook(
+  { result: { complete, gone } }: CommitInput,
+  previous: RegistrySnapshot,
+  repositories: RegistrySnapshot['repositories'],
+): RegistrySnapshot {
+  const wasThere = (name: string) => previous.repositories.has(name);
+  const added = [...complete.keys()].filter((name) => !wasThere(name)).length;
+  const removed = [...gone].filter(wasThere).length;
+  const count = previous.repositoryCount;
   return {
-    snapshot: {
-      identity: { ...previous?.identity, ...result.identity },
-      facts: { ...held, ...result.facts },
-      factsAt,
-      ...countOf(),
-      repositories,
-      ...(!cut ? { observedAt: now } : { cut, observedAt: previous?.observedAt }),
-    },
-    doubted,
+    ...previous,
+    repositories,
+    repositoryCount: count === undefined ? undefined : count + added - removed,
+  };
+}
+
+/** The snapshot after a poll of the whole registry. */
+function afterPoll(
+  input: CommitInput,
+  repositories: RegistrySnapshot['repositories'],
+  heldBack: number,
+): RegistrySnapshot {
+  const { previous, result, now, staleAfterSeconds, listsRepositories } = input;
+  const { complete, failed, failedGroups, cut } = result;
+  // Sums over the registry come from complete sets only: after a partial cycle the last complete ones are held.
+  const heldSince = isPartial(result) ? (previous?.factsAt ?? previous?.observedAt) : undefined;
+  const holds = heldSince !== undefined && now - heldSince <= staleAfterSeconds;
+  // After the time was up, and below a prefix that failed, there may be repositories that nobody knows of yet.
+  const listedAll = !cut && failedGroups.size === 0;
+  const count = listedAll
+    ? complete.size + failed.size + heldBack
+    : holds
+      ? previous?.repositoryCount
+      : undefined;
+  return {
+    identity: { ...previous?.identity, ...result.identity },
+    facts: { ...(holds ? previous?.facts : {}), ...result.facts },
+    // When nothing is held any more, all that is known is of this cycle.
+    factsAt: holds ? heldSince : now,
+    repositoryCount: listsRepositories ? count : undefined,
+    repositories,
+    observedAt: cut ? previous?.observedAt : now,
+    cut: cut && true,
   };
 }

@@ -1,10 +1,11 @@
-import type { RegistrySnapshot } from '../model.ts';
 import type { Provider } from '../provider.ts';
-import type { Notice } from './notices.ts';
-import type { Outcome } from './outcomes.ts';
+import type { Notice, Notices } from './notices.ts';
+import type { Outcomes } from './outcomes.ts';
 import type { Publisher } from './publish.ts';
-import type { RecordedError } from './recent-errors.ts';
+import type { RecentErrors, RecordedError } from './recent-errors.ts';
 import type { RegistrySettings } from './settings.ts';
+import type { Snapshots } from './snapshots.ts';
+import type { Views } from './views.ts';
 
 /** How far the poll in progress is. */
 export interface Progress {
@@ -46,19 +47,19 @@ export interface RegistryStatus {
 export function statusOf(input: {
   readonly settings: RegistrySettings;
   readonly provider: Provider;
-  readonly outcome: Outcome;
-  readonly snapshot: RegistrySnapshot | undefined;
+  readonly outcomes: Pick<Outcomes, 'current'>;
+  readonly snapshots: Pick<Snapshots, 'current'>;
   readonly publisher: Pick<Publisher, 'series' | 'seriesDropped' | 'hasFreshData'>;
-  /** Whether data of the repository is shown. */
-  hasData(repository: string): boolean;
-  readonly errors: readonly RecordedError[];
-  readonly notices: readonly Notice[];
-  readonly polling: Progress | undefined;
+  readonly views: Pick<Views, 'hasData'>;
+  readonly errors: Pick<RecentErrors, 'all'>;
+  readonly notices: Pick<Notices, 'current'>;
+  readonly cycles: { progress(): Progress | undefined };
   /** Unix milliseconds. */
   readonly nextPollAt: number | undefined;
 }): RegistryStatus {
-  const { settings, provider, outcome, snapshot, publisher, hasData, nextPollAt } = input;
-  const { errors, notices, polling } = input;
+  const { settings, provider, publisher, nextPollAt } = input;
+  const outcome = input.outcomes.current();
+  const snapshot = input.snapshots.current();
   const { up, capabilities, failing, failedRepositories } = outcome;
   const stale = snapshot !== undefined && !publisher.hasFreshData();
   const { host } = { ...provider.identity(settings.options), ...snapshot?.identity };
@@ -72,15 +73,15 @@ export function statusOf(input: {
     capabilities: Object.fromEntries(capabilities),
     failing: [...failing].map(([capability, error]) => ({ capability, ...error })),
     failedRepositories: failedRepositories.size,
-    failedRepositoriesWithData: [...failedRepositories].filter(hasData).length,
-    notices,
-    errors,
+    failedRepositoriesWithData: [...failedRepositories].filter(input.views.hasData).length,
+    notices: input.notices.current(),
+    errors: input.errors.all(),
     host,
     lastSuccessAt: outcome.lastSuccessAt,
     lastAttemptAt: outcome.lastAttemptAt,
     pollDurationSeconds: outcome.pollDurationSeconds,
     nextPollAt: nextPollAt && nextPollAt / 1000,
     repositories: snapshot?.repositoryCount,
-    polling,
+    polling: input.cycles.progress(),
   };
 }

@@ -43,22 +43,28 @@ export function createTroubles(log: Logger): Troubles {
 /** So many broken repositories are named in the log; the others are counted there. */
 const namedAtMost = 20;
 
-/**
- * Tells which repositories could not be read, one by one and once each.
- * @returns what to call with each cycle's result, with whether it came to all repositories, and with which of them are
- * still known
- */
-export function createRepositoryTroubles(
-  troubles: Troubles,
-): (result: CycleResult, of: { readonly whole: boolean; isKnown(repository: string): boolean }) => void {
+/** What the log is told of the repositories of a cycle. */
+export type TellOfRepositories = (
+  result: CycleResult,
+  of: {
+    /** Whether the cycle came to all repositories. */
+    readonly whole: boolean;
+    /** Whether there is data of the repository. */
+    isKnown(repository: string): boolean;
+  },
+) => void;
+
+/** Tells which repositories could not be read, one by one and once each. */
+export function createRepositoryTroubles(troubles: Troubles): TellOfRepositories {
   const broken = new Set<string>();
   const brokenGroups = new Set<string>();
+  const rest = 'the rest of the repositories';
   const groupName = (prefix: string) => `the repositories below ${JSON.stringify(prefix)}`;
   const nameOf = (repository: string) => `the repository ${JSON.stringify(repository)}`;
-  return ({ complete, failed, failedGroups, gone }, { whole, isKnown }) => {
+
+  const tellOfGroups: TellOfRepositories = ({ failedGroups }, { whole }) => {
+    const message = 'repositories could not be listed: the last data of all below the prefix stays and ages';
     for (const [prefix, error] of failedGroups) {
-      const message =
-        'repositories could not be listed: the last data of all below the prefix stays and ages';
       troubles.tell('warn', groupName(prefix), error, message, { prefix });
       brokenGroups.add(prefix);
     }
@@ -67,24 +73,28 @@ export function createRepositoryTroubles(
       troubles.over(groupName(prefix), { prefix });
       brokenGroups.delete(prefix);
     }
-    let told = 0;
-    for (const [repository, error] of failed) {
-      // Told with its group.
-      if ([...failedGroups.keys()].some((prefix) => repository.startsWith(prefix))) continue;
-      const message = isKnown(repository)
-        ? 'the repository could not be read: its last data stays and ages'
-        : 'the repository could not be read: there is no data of it yet';
-      const level = told < namedAtMost ? 'warn' : 'debug';
-      troubles.tell(level, nameOf(repository), error, message, { repository });
-      broken.add(repository);
-      told += 1;
-    }
-    const [, last] = [...failed].at(-1) ?? [];
-    if (told > namedAtMost)
-      troubles.tell('warn', 'the rest of the repositories', last, 'more repositories could not be read', {
-        more: told - namedAtMost,
+  };
+
+  const tellOfFailed: TellOfRepositories = ({ failed, failedGroups }, { whole, isKnown }) => {
+    const prefixes = [...failedGroups.keys()];
+    const alone = [...failed].filter(
+      ([repository]) => !prefixes.some((prefix) => repository.startsWith(prefix)),
+    );
+    for (const [index, [repository, error]] of alone.entries()) {
+      const consequence = isKnown(repository) ? 'its last data stays and ages' : 'there is no data of it yet';
+      const message = `the repository could not be read: ${consequence}`;
+      troubles.tell(index < namedAtMost ? 'warn' : 'debug', nameOf(repository), error, message, {
+        repository,
       });
-    else if (whole) troubles.over('the rest of the repositories');
+      broken.add(repository);
+    }
+    const [, last] = alone.at(-1) ?? [];
+    const more = alone.length - namedAtMost;
+    if (more > 0) troubles.tell('warn', rest, last, 'more repositories could not be read', { more });
+    else if (whole) troubles.over(rest);
+  };
+
+  const tellOfMended: TellOfRepositories = ({ failed, complete, gone }, { isKnown }) => {
     for (const repository of broken) {
       if (failed.has(repository)) continue;
       if (complete.has(repository)) troubles.over(nameOf(repository), { repository });
@@ -92,5 +102,9 @@ export function createRepositoryTroubles(
       else continue;
       broken.delete(repository);
     }
+  };
+
+  return (result, of) => {
+    for (const tell of [tellOfGroups, tellOfFailed, tellOfMended]) tell(result, of);
   };
 }
