@@ -1,142 +1,184 @@
-import type { Builder, Dataquery } from '@grafana/grafana-foundation-sdk/cog';
-import {
-  DashboardBuilder,
-  DashboardCursorSync,
-  DatasourceVariableBuilder,
-  FieldColorBuilder,
-  FieldColorModeId,
-  type Panel,
-  QueryVariableBuilder,
-  ThresholdsConfigBuilder,
-  ThresholdsMode,
-  VariableHide,
-  VariableRefresh,
-  VariableSort,
-} from '@grafana/grafana-foundation-sdk/dashboard';
-import { DataqueryBuilder, PromQueryFormat } from '@grafana/grafana-foundation-sdk/prometheus';
-import { PanelBuilder as StatBuilder } from '@grafana/grafana-foundation-sdk/stat';
-import { PanelBuilder as TableBuilder } from '@grafana/grafana-foundation-sdk/table';
-import { PanelBuilder as TimeseriesBuilder } from '@grafana/grafana-foundation-sdk/timeseries';
+import { type Mapping, namedColours, noData, type StateName, states, steps } from './look.ts';
+import type { ThresholdName } from './thresholds.ts';
 
 // biome-ignore lint/suspicious/noTemplateCurlyInString: Grafana's own syntax of a variable
-const datasource = { type: 'prometheus', uid: '${datasource}' };
-/** Matchers of the dashboard's variables. */
-export const registry = 'registry=~"$registry"';
-export const both = `${registry},repository=~"$repository"`;
+export const datasource = { type: 'prometheus', uid: '${datasource}' } as const;
 
-/** A query over time. */
-export const series = (expr: string, legend: string): Builder<Dataquery> =>
-  new DataqueryBuilder().expr(expr).legendFormat(legend).datasource(datasource);
+/** A panel as Grafana reads it, but for its place and id, which the frame gives. */
+export type Json = { readonly [key: string]: unknown };
+export interface Panel {
+  /** Columns of 24, and rows of Grafana's grid. */
+  readonly w: number;
+  readonly h: number;
+  readonly json: Json;
+}
 
-/** A query of now, as rows of a table. */
-const rows = (expr: string): Builder<Dataquery> =>
-  new DataqueryBuilder().expr(expr).instant().format(PromQueryFormat.Table).datasource(datasource);
-
-/** Steps from a value on; null is minus infinity. */
-export const thresholds = (...steps: readonly (readonly [number | null, string])[]) =>
-  new ThresholdsConfigBuilder()
-    .mode(ThresholdsMode.Absolute)
-    .steps(steps.map(([value, color]) => ({ value, color })));
-
-/** What every panel has. Spans are columns of 24, heights rows of Grafana's grid. */
+/** What every panel has. */
 export interface Common {
   readonly title: string;
-  readonly description: string;
-  readonly unit: string;
-  readonly span?: number;
-  readonly height?: number;
+  /** What is shown, and what to do about it; behind the "i" in the panel's corner. */
+  readonly about: string;
+  readonly w: number;
+  readonly h?: number;
+  /** https://grafana.com/docs/grafana/latest/panels-visualizations/configure-standard-options/#unit */
+  readonly unit?: string;
+  readonly threshold?: ThresholdName;
+  readonly state?: StateName;
 }
 
-/** A graph over time. */
-export function timeseries(common: Common, ...targets: Builder<Dataquery>[]): Builder<Panel> {
-  return new TimeseriesBuilder()
-    .title(common.title)
-    .description(common.description)
-    .unit(common.unit)
-    .datasource(datasource)
-    .span(common.span ?? 12)
-    .height(common.height ?? 8)
-    .min(0)
-    .fillOpacity(10)
-    .targets(targets);
+export interface Link {
+  readonly title: string;
+  readonly url: string;
 }
 
-/** A number of now, coloured by its thresholds. */
+/**
+ * A link to another board, with the time range, the data source and the exporter that are chosen. `set` gives
+ * variables the value of a column of the same row.
+ */
+export function toBoard(title: string, uid: string, set: Readonly<Record<string, string>> = {}): Link {
+  const chosen = Object.entries(set).map(
+    ([name, column]) => `var-${name}=\${__data.fields.${column}:percentencode}`,
+  );
+  const kept = ['datasource', 'cluster', 'job'].map((name) => `\${${name}:queryparam}`);
+  return { title, url: `/d/${uid}?${[...chosen, ...kept, `\${__url_time_range}`].join('&')}` };
+}
+
+const mappings = (state?: StateName): Mapping[] => [noData, ...(state ? [states[state]] : [])];
+
+export const letter = (index: number): string => String.fromCharCode(65 + index);
+
+/** A query of now: a state is never reduced from a range, where the last value of what is gone looks like now. */
+export const instant = (expr: string, index: number, format: 'table' | 'time_series', legend = '') => ({
+  refId: letter(index),
+  datasource,
+  editorMode: 'code',
+  expr,
+  format,
+  instant: true,
+  range: false,
+  exemplar: false,
+  ...(legend && { legendFormat: legend }),
+});
+
+/** A query over time. */
+const ranged = (expr: string, index: number, legend: string) => ({
+  refId: letter(index),
+  datasource,
+  editorMode: 'code',
+  expr,
+  format: 'time_series',
+  instant: false,
+  range: true,
+  exemplar: false,
+  legendFormat: legend,
+});
+
+/** Queries by what they are called in the legend; `{{label}}` is replaced. */
+export type Queries = Readonly<Record<string, string>>;
+
+/** Numbers of now, each coloured by its state or threshold; one that is unknown says "No data". */
 export function stat(
-  common: Common,
-  colors: ReturnType<typeof thresholds>,
-  ...targets: Builder<Dataquery>[]
-): Builder<Panel> {
-  return new StatBuilder()
-    .title(common.title)
-    .description(common.description)
-    .unit(common.unit)
-    .datasource(datasource)
-    .span(common.span ?? 6)
-    .height(common.height ?? 4)
-    .thresholds(colors)
-    .colorScheme(new FieldColorBuilder().mode(FieldColorModeId.Thresholds))
-    .targets(targets);
-}
-
-/** Rows of now, without the columns that every row shares. */
-export function table(common: Omit<Common, 'unit'> & { unit?: string }, expr: string): Builder<Panel> {
-  return new TableBuilder()
-    .title(common.title)
-    .description(common.description)
-    .unit(common.unit ?? 'short')
-    .datasource(datasource)
-    .span(common.span ?? 12)
-    .height(common.height ?? 9)
-    .withTransformation({
-      id: 'organize',
-      options: {
-        excludeByName: Object.fromEntries(
-          ['Time', '__name__', 'instance', 'job', 'namespace', 'pod', 'service', 'container', 'endpoint'].map(
-            (name) => [name, true],
-          ),
-        ),
+  common: Common & { readonly queries: Queries; readonly links?: readonly Link[] },
+): Panel {
+  const { title, about, w, h = 4, unit = 'locale', threshold, state, queries, links } = common;
+  const all = Object.entries(queries);
+  const named = all.length > 1 || all.some(([legend]) => legend.includes('{{'));
+  return {
+    w,
+    h,
+    json: {
+      type: 'stat',
+      title,
+      description: about,
+      datasource,
+      targets: all.map(([legend, expr], index) => instant(expr, index, 'time_series', legend)),
+      fieldConfig: {
+        defaults: {
+          unit,
+          color: { mode: 'thresholds' },
+          thresholds: steps(threshold),
+          mappings: mappings(state),
+          ...(links && { links }),
+        },
+        overrides: [],
       },
-    })
-    .targets([rows(expr)]);
+      options: {
+        reduceOptions: { calcs: ['lastNotNull'], fields: '', values: false },
+        colorMode: state || threshold ? 'background' : 'value',
+        graphMode: 'none',
+        justifyMode: 'auto',
+        orientation: 'auto',
+        textMode: named ? 'value_and_name' : 'value',
+        wideLayout: true,
+        showPercentChange: false,
+        percentChangeColorMode: 'standard',
+      },
+    },
+  };
 }
 
-/** An empty dashboard with its variables: data source, registry, repository. */
-export function dashboard(title: string, uid: string, description: string): DashboardBuilder {
-  return new DashboardBuilder(title)
-    .uid(uid)
-    .description(description)
-    .tags(['container-registry'])
-    .readonly()
-    .tooltip(DashboardCursorSync.Crosshair)
-    .time({ from: 'now-24h', to: 'now' })
-    .refresh('1m')
-    .withVariable(
-      new DatasourceVariableBuilder('datasource')
-        .label('Data source')
-        .type('prometheus')
-        .hide(VariableHide.DontHide),
-    )
-    .withVariable(
-      new QueryVariableBuilder('registry')
-        .label('Registry')
-        .datasource(datasource)
-        .query('label_values(container_registry_info, registry)')
-        .refresh(VariableRefresh.OnTimeRangeChanged)
-        .sort(VariableSort.AlphabeticalAsc)
-        .multi(true)
-        .includeAll(true)
-        .allValue('.*'),
-    )
-    .withVariable(
-      new QueryVariableBuilder('repository')
-        .label('Repository')
-        .datasource(datasource)
-        .query(`label_values(container_registry_repository_tags{${registry}}, repository)`)
-        .refresh(VariableRefresh.OnTimeRangeChanged)
-        .sort(VariableSort.AlphabeticalAsc)
-        .multi(true)
-        .includeAll(true)
-        .allValue('.*'),
-    );
+/** Colours of the names that mean something on every board. */
+const colourOverrides = Object.entries(namedColours).map(([name, fixedColor]) => ({
+  matcher: { id: 'byName', options: name },
+  properties: [{ id: 'color', value: { mode: 'fixed', fixedColor } }],
+}));
+
+/** Lines over time, with a legend that shows the last and the highest value of each, highest first. */
+export function lines(
+  common: Common & {
+    readonly queries: Queries;
+    /** Least time between two points, for what is costly to read. */
+    readonly interval?: string;
+    readonly stacked?: boolean;
+    readonly max?: number;
+  },
+): Panel {
+  const { title, about, w, h = 8, unit = 'short', queries, interval, stacked = false } = common;
+  return {
+    w,
+    h,
+    json: {
+      type: 'timeseries',
+      title,
+      description: about,
+      datasource,
+      ...(interval && { interval }),
+      targets: Object.entries(queries).map(([legend, expr], index) => ranged(expr, index, legend)),
+      fieldConfig: {
+        defaults: {
+          unit,
+          min: 0,
+          ...(common.max !== undefined && { max: common.max }),
+          color: { mode: 'palette-classic-by-name' },
+          thresholds: steps(common.threshold),
+          mappings: [],
+          custom: {
+            drawStyle: 'line',
+            lineInterpolation: 'linear',
+            lineWidth: 1,
+            fillOpacity: stacked ? 30 : 10,
+            showPoints: 'auto',
+            pointSize: 4,
+            // A gap is a time of which nothing is known: it stays a gap.
+            spanNulls: false,
+            stacking: { mode: stacked ? 'normal' : 'none', group: 'A' },
+            thresholdsStyle: { mode: common.threshold ? 'dashed' : 'off' },
+            axisPlacement: 'auto',
+          },
+        },
+        overrides: colourOverrides,
+      },
+      options: {
+        legend: {
+          showLegend: true,
+          displayMode: 'table',
+          placement: 'bottom',
+          calcs: ['lastNotNull', 'max'],
+          sortBy: 'Last *',
+          sortDesc: true,
+        },
+        tooltip: { mode: 'multi', sort: 'desc' },
+      },
+    },
+  };
 }

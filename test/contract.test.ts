@@ -6,7 +6,7 @@ import { parse } from 'yaml';
 import { dashboards } from '../grafana/index.ts';
 import { allLabels, metrics } from '../src/metrics.ts';
 import { providers } from '../src/providers/index.ts';
-import { dashboardPanels } from './support/dashboards.ts';
+import { dashboardQueries } from './support/dashboards.ts';
 import { programs } from './support/programs.ts';
 import { queryMetrics } from './support/promql.ts';
 
@@ -67,7 +67,7 @@ test('each metric is shown by a dashboard or used by a rule', () => {
       };
       return groups.flatMap((group) => group.rules.map(({ expr }) => expr));
     }),
-    ...[...dashboards.values()].flatMap((board) => dashboardPanels(board).flatMap(({ queries }) => queries)),
+    ...[...dashboards.values()].flatMap(dashboardQueries),
   ];
   const used = new Set(
     expressions.flatMap((expr) =>

@@ -1,27 +1,79 @@
-import type { Dashboard } from '@grafana/grafana-foundation-sdk/dashboard';
+import type { Json } from '../../grafana/panels.ts';
 
-/** A panel as tests look at it. */
-export interface DashboardPanel {
-  readonly title: string;
-  readonly description: string;
-  readonly id: number;
-  readonly position: { readonly x: number; readonly y: number; readonly w: number; readonly h: number };
-  /** PromQL, with Grafana's variables replaced by something that selects everything. */
-  readonly queries: readonly string[];
+/** A query of a panel. */
+export interface Target {
+  readonly refId: string;
+  readonly expr: string;
+  readonly format: 'table' | 'time_series';
+  readonly instant: boolean;
+  readonly range: boolean;
+  readonly legendFormat?: string;
+  readonly datasource: unknown;
 }
 
-interface PanelJson {
+/** A panel as Grafana reads it, as far as tests look at it. */
+export interface PanelJson {
   readonly id: number;
   readonly type: string;
   readonly title: string;
   readonly description?: string;
-  readonly gridPos: DashboardPanel['position'];
-  readonly targets?: readonly { readonly expr?: string }[];
+  readonly collapsed?: boolean;
+  readonly interval?: string;
+  readonly gridPos: { readonly x: number; readonly y: number; readonly w: number; readonly h: number };
+  readonly datasource?: unknown;
+  readonly targets?: readonly Target[];
+  readonly transformations?: readonly { readonly id: string; readonly options: unknown }[];
+  readonly fieldConfig?: {
+    readonly defaults: { readonly unit?: string; readonly noValue?: string; readonly mappings?: unknown };
+  };
+  readonly options?: {
+    readonly sortBy?: readonly { readonly displayName: string; readonly desc: boolean }[];
+    readonly reduceOptions?: unknown;
+    readonly legend?: { readonly showLegend: boolean };
+    readonly colorMode?: string;
+    readonly textMode?: string;
+  };
   readonly panels?: readonly PanelJson[];
 }
 
-/** What Grafana puts in place of its variables when all values are chosen. */
-const expandQuery = (expr: string): string =>
+/** A variable of a dashboard. */
+export interface VariableJson {
+  readonly name: string;
+  readonly label?: string;
+  readonly type: 'datasource' | 'query' | 'textbox' | 'custom';
+  readonly query: string | { readonly query: string };
+  readonly regex?: string;
+  readonly refresh?: number;
+  readonly hide?: number;
+  readonly datasource?: unknown;
+  readonly multi?: boolean;
+  readonly includeAll?: boolean;
+  readonly allValue?: string | null;
+  readonly current?: { readonly value?: string | readonly string[] };
+}
+
+/** A dashboard as Grafana reads it. */
+export interface DashboardJson {
+  readonly uid: string;
+  readonly title: string;
+  readonly editable: boolean;
+  readonly panels: readonly PanelJson[];
+  readonly templating: { readonly list: readonly VariableJson[] };
+  readonly annotations: {
+    readonly list: readonly { readonly name: string; readonly target: { readonly expr: string } }[];
+  };
+}
+
+/** The dashboard as it is in its file. */
+export const asRead = (dashboard: Json): DashboardJson =>
+  JSON.parse(JSON.stringify(dashboard)) as DashboardJson;
+
+/** All panels that draw something, those in collapsed rows included. */
+export const drawnPanels = ({ panels }: DashboardJson): PanelJson[] =>
+  panels.flatMap((panel) => (panel.type === 'row' ? (panel.panels ?? []) : [panel]));
+
+/** PromQL in which Grafana's variables are replaced by something that selects everything. */
+export const withEverything = (expr: string): string =>
   expr
     .replaceAll('$__rate_interval', '1m')
     .replaceAll('$__range', '1h')
@@ -29,21 +81,8 @@ const expandQuery = (expr: string): string =>
     .replaceAll(/=~"\$\w+"/g, '=~".*"')
     .replaceAll(/\$\{?\w+\}?/g, '1');
 
-/** All panels that draw something, those in collapsed rows included. */
-export function dashboardPanels(dashboard: Dashboard): DashboardPanel[] {
-  const walk = (panels: readonly PanelJson[]): PanelJson[] =>
-    panels.flatMap((panel) => (panel.type === 'row' ? walk(panel.panels ?? []) : [panel]));
-  const { panels } = JSON.parse(JSON.stringify(dashboard)) as { panels: PanelJson[] };
-  return walk(panels).map(({ id, title, description, gridPos, targets }) => ({
-    id,
-    title,
-    description: description ?? '',
-    position: gridPos,
-    queries: (targets ?? []).flatMap(({ expr }) => (expr ? [expandQuery(expr)] : [])),
-  }));
-}
-
-/** Names of the variables, in the order in which they are offered. */
-export function dashboardVariables(dashboard: Dashboard): string[] {
-  return (dashboard.templating?.list ?? []).map(({ name }) => name);
-}
+/** The queries of all panels of a dashboard, with everything selected. */
+export const dashboardQueries = (dashboard: Json): string[] =>
+  drawnPanels(asRead(dashboard)).flatMap(({ targets = [] }) =>
+    targets.map(({ expr }) => withEverything(expr)),
+  );

@@ -1,0 +1,200 @@
+import type { Board } from '../frame.ts';
+import { type Panel, stat, toBoard } from '../panels.ts';
+import { byRegistry, max, registryState, selectors, since, sum, until } from '../queries.ts';
+import { exporterUp, firing, uids } from '../shared.ts';
+import { table } from '../table.ts';
+
+const m = selectors();
+
+const critical = m('repository_findings', 'severity="CRITICAL"');
+
+const health: readonly Panel[] = [
+  exporterUp(4),
+  stat({
+    title: 'Registries up',
+    about: 'Registries whose last poll succeeded.',
+    w: 3,
+    queries: { up: `sum(${m('up')})` },
+  }),
+  stat({
+    title: 'Registries down',
+    about: 'Registries whose last poll failed; the table below says which, since when and why.',
+    w: 3,
+    threshold: 'none',
+    queries: { down: `sum(1 - ${m('up')})` },
+  }),
+  stat({
+    title: 'Never polled',
+    about:
+      'Registries of which no poll has ended since the exporter started: it has just started, or polls hang.',
+    w: 3,
+    threshold: 'none',
+    queries: { 'never polled': `count(${m('info')}) - (count(${m('up')}) or 0 * count(${m('info')}))` },
+  }),
+  stat({
+    title: 'Oldest data',
+    about: 'Since the last successful poll, of the registry for which that is longest.',
+    w: 3,
+    unit: 's',
+    threshold: 'dataAge',
+    queries: { age: `max(${since(m('last_success_timestamp_seconds'))})` },
+  }),
+  stat({
+    title: 'Failing capabilities',
+    about:
+      'Parts of registries that could not be read in the last poll: their numbers are missing, which is not zero.',
+    w: 4,
+    threshold: 'none',
+    // A sum over 0 and 1, not a count of those at 0: where nothing is known there is no number.
+    queries: { failing: `sum(1 - ${m('capability_up')})` },
+  }),
+  stat({
+    title: 'Dropped series',
+    about:
+      'Series that were left out, by `maxSeries` or because Prometheus could not read them: boards do not see all.',
+    w: 4,
+    threshold: 'some',
+    queries: { dropped: `sum(${m('series_dropped')}) or 0 * count(${m('info')})` },
+  }),
+];
+
+const contents: readonly Panel[] = [
+  stat({
+    title: 'Critical findings',
+    about:
+      'Of the newest tagged image of each repository, and how many of them a newer version of a package mends.',
+    w: 4,
+    threshold: 'none',
+    queries: {
+      all: `sum(${critical})`,
+      fixable: `sum(${m('repository_fixable_findings', 'severity="CRITICAL"')})`,
+    },
+    links: [toBoard('Vulnerabilities', uids.vulnerabilities)],
+  }),
+  stat({
+    title: 'Images not scanned',
+    about: 'Images whose scan failed, waits, or never was: they are not clean, nothing is known of them.',
+    w: 3,
+    threshold: 'some',
+    queries: { images: `sum(${m('repository_image_scans', 'status=~"failed|pending|none"')})` },
+    links: [toBoard('Vulnerabilities', uids.vulnerabilities)],
+  }),
+  stat({
+    title: 'Failed pushes, last day',
+    about: 'As registries tell in push events; the board Registry says which repositories, and why.',
+    w: 3,
+    threshold: 'none',
+    queries: {
+      failed: `round(sum(increase(${m('push_failures_total', '', '[1d]')})) or 0 * sum(${m('pushes_total')}))`,
+    },
+    links: [toBoard('Registry', uids.registry)],
+  }),
+  stat({
+    title: 'Fullest quota',
+    about:
+      'Of all registries and projects, as a share of its limit; Capacity says which, and when it is full.',
+    w: 3,
+    unit: 'percentunit',
+    threshold: 'quota',
+    queries: { used: `max(${m('quota_used')} / (${m('quota_limit')} > 0))` },
+    links: [toBoard('Capacity', uids.capacity)],
+  }),
+  stat({
+    title: 'Next credential to expire',
+    about: 'Time left of the credential, token or certificate that expires first.',
+    w: 3,
+    unit: 's',
+    threshold: 'credential',
+    queries: { left: `min(${until(m('credential_expiry_timestamp_seconds'))})` },
+    links: [toBoard('Registry', uids.registry)],
+  }),
+  stat({
+    title: 'Replications that fail',
+    about: 'Destinations whose last replication did not work.',
+    w: 4,
+    threshold: 'none',
+    queries: { failing: `sum(1 - ${m('replication_up')})` },
+    links: [toBoard('Registry', uids.registry)],
+  }),
+  stat({
+    title: 'Components and tasks that fail',
+    about:
+      'Parts of registries that say they are not healthy, and jobs such as garbage collection whose last run failed.',
+    w: 4,
+    threshold: 'none',
+    queries: { failing: `sum(1 - ${m('component_up')} or 1 - ${m('task_up')})` },
+    links: [toBoard('Registry', uids.registry)],
+  }),
+];
+
+const registries = table({
+  title: 'Registries',
+  about:
+    'Every registry of the configuration, also those that were never reached; the worst first. The reason is that of most failed polls within the last hour: `partial` means single repositories. A failing capability has no numbers.',
+  w: 24,
+  h: 9,
+  columns: {
+    Registry: { label: 'registry', links: [toBoard('Registry', uids.registry, { registry: 'Registry' })] },
+    Provider: { label: 'provider' },
+    State: { expr: registryState(m), state: 'registry', width: 110 },
+    'Since last success': {
+      expr: since(max(byRegistry, m('last_success_timestamp_seconds'))),
+      unit: 's',
+      threshold: 'dataAge',
+      width: 140,
+    },
+    Reason: {
+      expr: `topk by (${byRegistry}) (1, sum by (${byRegistry}, reason) (increase(${m('poll_failures_total', '', '[1h]')})) > 0)`,
+      label: 'reason',
+      width: 120,
+    },
+    'Failing capabilities': {
+      expr: sum(byRegistry, `1 - ${m('capability_up')}`),
+      threshold: 'none',
+      width: 140,
+    },
+    Repositories: { expr: max(byRegistry, m('repositories')), unit: 'locale', width: 110 },
+    'Critical findings': { expr: sum(byRegistry, critical), threshold: 'none', unit: 'locale', width: 130 },
+    'Poll takes': { expr: max(byRegistry, m('poll_duration_seconds')), unit: 's', width: 100 },
+    Host: { expr: `max by (${byRegistry}, host) (${m('info')})`, label: 'host' },
+    Job: { label: 'job' },
+  },
+  order: { State: 'up', 'Since last success': 'down' },
+});
+
+/** Totals that are compared with those of a day ago, by what they are called. */
+const totals: Readonly<Record<string, (at: string) => string>> = {
+  Registries: (at) => `count(${m('up')}${at})`,
+  Repositories: (at) => `sum(${m('repositories')}${at})`,
+  'Tagged images': (at) => `sum(${m('repository_images', 'state="tagged"')}${at})`,
+  'Critical findings': (at) => `sum(${critical}${at})`,
+  'Image storage, GiB': (at) => `sum(${m('repository_size_bytes')}${at}) / 2^30`,
+};
+const compared = (at: string): string =>
+  Object.entries(totals)
+    .map(([name, expr]) => `label_replace(${expr(at)}, "total", "${name}", "", "")`)
+    .join('\nor\n');
+
+const changes = table({
+  title: 'Since yesterday',
+  about:
+    'Totals of now against those of this time yesterday. A registry whose data vanished is missing from its total: see Registries.',
+  w: 12,
+  h: 7,
+  columns: {
+    Total: { label: 'total' },
+    Now: { expr: compared(''), unit: 'locale', decimals: 0, width: 110 },
+    Yesterday: { expr: compared(' offset 1d'), unit: 'locale', decimals: 0, width: 110 },
+  },
+  difference: { name: 'Change', of: 'Now', and: 'Yesterday', unit: 'locale' },
+  order: {},
+});
+
+/** One screen: is everything watched, and if not, what and why; where to look next. */
+export const fleet: Board = {
+  uid: uids.fleet,
+  title: 'Fleet',
+  about: 'One screen: whether everything is watched, and if not, what and why; and where to look next.',
+  variables: ['provider', 'registry'],
+  first: [...health, ...contents, registries, firing(12, 7), changes],
+};

@@ -1,0 +1,239 @@
+import { severities } from '../../src/model.ts';
+import type { Board } from '../frame.ts';
+import { lines, type Panel, stat, toBoard } from '../panels.ts';
+import { byImage, byRegistry, byRepository, max, selectors, since, sum, top } from '../queries.ts';
+import { exporterUp, firing, uids } from '../shared.ts';
+import { table } from '../table.ts';
+
+const m = selectors({ repository: true });
+const selected = 'severity=~"$severity"';
+/** A severity, where it is one of those selected. */
+const of = (severity: string, more = ''): string => `severity="${severity}",${selected}${more}`;
+
+/** How many rows each severity may fill: those with critical findings are there whatever the others have. */
+const each = 25;
+const worst = (metric: string): string =>
+  ['CRITICAL', 'HIGH'].map((severity) => top(each, `${m(metric, of(severity))} > 0`)).join(' or ');
+
+const ofWorstImages = 'digest=~"$worst_digest"';
+const ofWorstRepositories = 'repository=~"$worst_repository"';
+const imageRows = `(
+  ${['CRITICAL', 'HIGH'].map((severity) => top(2 * each, `${max(byImage, m('image_findings', of(severity, `,${ofWorstImages}`)))} > 0`)).join('\n  or\n  ')}
+)`;
+const repositoryRows = `(
+  ${['CRITICAL', 'HIGH'].map((severity) => top(2 * each, `${max(byRepository, m('repository_findings', of(severity, `,${ofWorstRepositories}`)))} > 0`)).join('\n  or\n  ')}
+)`;
+const image = (metric: string, more = ''): string => max(byImage, m(metric, `${ofWorstImages}${more}`));
+const repository = (metric: string, more = ''): string =>
+  max(byRepository, m(metric, `${ofWorstRepositories}${more}`));
+
+const toRepository = toBoard('Repository', uids.repository, {
+  registry: 'Registry',
+  repository: 'Repository',
+});
+const names = {
+  Registry: { label: 'registry' },
+  Repository: { label: 'repository', links: [toRepository] },
+} as const;
+const count = { threshold: 'none', unit: 'locale' } as const;
+
+const summary: readonly Panel[] = [
+  exporterUp(3),
+  ...(['CRITICAL', 'HIGH'] as const).map((severity) =>
+    stat({
+      title: severity === 'CRITICAL' ? 'Critical findings' : 'High findings',
+      about:
+        'Of the newest tagged image of each repository; fixable ones have a fixed version, where the registry tells.',
+      w: 4,
+      threshold: severity === 'CRITICAL' ? 'none' : 'some',
+      queries: {
+        all: `sum(${m('repository_findings', `severity="${severity}"`)})`,
+        fixable: `sum(${m('repository_fixable_findings', `severity="${severity}"`)})`,
+      },
+    }),
+  ),
+  stat({
+    title: 'Repositories with critical findings',
+    about: 'Repositories whose newest tagged image has at least one critical finding.',
+    w: 4,
+    threshold: 'none',
+    queries: { repositories: `sum(${m('repository_findings', 'severity="CRITICAL"')} > bool 0)` },
+  }),
+  stat({
+    title: 'Running images with critical findings',
+    about:
+      'Images that tasks or pods run and that have critical findings, where the scanner of the registry knows what runs.',
+    w: 3,
+    threshold: 'none',
+    queries: {
+      images: `count(max by (${byImage}) (${m('image_in_use')} > 0) and on (${byImage}) (${m('image_findings', 'severity="CRITICAL"')} > 0)) or 0 * count(${m('image_in_use')})`,
+    },
+  }),
+  stat({
+    title: 'Images not scanned',
+    about: 'Images whose scan failed, waits, or never was: they are not clean, nothing is known of them.',
+    w: 3,
+    threshold: 'some',
+    queries: { images: `sum(${m('repository_image_scans', 'status=~"failed|pending|none"')})` },
+  }),
+  stat({
+    title: 'Signed images',
+    about: 'Of the repositories of which it is known.',
+    w: 3,
+    unit: 'percentunit',
+    threshold: 'signed',
+    queries: {
+      signed: `sum(${m('repository_signed_images')}) / sum(sum by (${byRepository}) (${m('repository_images')}) and on (${byRepository}) ${m('repository_signed_images')})`,
+    },
+  }),
+];
+
+const images = table({
+  title: 'Images with findings',
+  about:
+    'Single images that the exporter shows one by one (the newest few of each repository, and tags of `images.tags`), those with critical findings first, then those with high ones. Fixable: a newer version of the package mends it; "–" where the registry does not tell. In use: tasks and pods that run the image, where the scanner knows.',
+  w: 24,
+  h: 11,
+  empty: 'No image with findings of the selected severities, or no data: see Scan status',
+  columns: {
+    ...names,
+    Tag: { label: 'tag' },
+    Digest: { label: 'digest', width: 150 },
+    Critical: { expr: image('image_findings', `,severity="CRITICAL"`), ...count, width: 80 },
+    'Critical fixable': {
+      expr: image('image_fixable_findings', `,severity="CRITICAL"`),
+      unit: 'locale',
+      width: 115,
+    },
+    High: { expr: image('image_findings', `,severity="HIGH"`), threshold: 'some', unit: 'locale', width: 70 },
+    'High fixable': { expr: image('image_fixable_findings', `,severity="HIGH"`), unit: 'locale', width: 100 },
+    'In use': { expr: image('image_in_use'), unit: 'locale', width: 70 },
+    'Scan age': {
+      expr: since(image('image_scanned_timestamp_seconds')),
+      unit: 's',
+      threshold: 'scanAge',
+      width: 100,
+    },
+    Pushed: { expr: since(image('image_pushed_timestamp_seconds')), unit: 's', width: 100 },
+  },
+  rows: { by: byImage, expr: imageRows },
+  order: { Critical: 'down', High: 'down' },
+});
+
+const repositories = table({
+  title: 'Repositories with findings',
+  about:
+    'By the newest tagged image, the one that is deployed next. Where the registry gives one number of fixable findings for all severities, it is in the last column.',
+  w: 14,
+  h: 9,
+  empty: 'No repository with findings of the selected severities, or no data: see Scan status',
+  columns: {
+    ...names,
+    Critical: { expr: repository('repository_findings', ',severity="CRITICAL"'), ...count, width: 80 },
+    High: {
+      expr: repository('repository_findings', ',severity="HIGH"'),
+      threshold: 'some',
+      unit: 'locale',
+      width: 70,
+    },
+    'Critical fixable': {
+      expr: repository('repository_fixable_findings', ',severity="CRITICAL"'),
+      unit: 'locale',
+      width: 115,
+    },
+    'Vulnerable images': {
+      expr: repository('repository_vulnerable_images', ',severity="CRITICAL"'),
+      unit: 'locale',
+      width: 130,
+    },
+    'All fixable': {
+      expr: repository('repository_fixable_findings', ',severity=""'),
+      unit: 'locale',
+      width: 90,
+    },
+  },
+  rows: { by: byRepository, expr: repositoryRows },
+  order: { Critical: 'down', High: 'down' },
+});
+
+const scans = table({
+  title: 'Scan status',
+  about:
+    'Images by registry and by what became of their scan. What is not complete has no findings, and is not clean.',
+  w: 10,
+  h: 9,
+  columns: {
+    Registry: { label: 'registry', links: [toBoard('Registry', uids.registry, { registry: 'Registry' })] },
+    ...Object.fromEntries(
+      (
+        [
+          ['Complete', 'complete'],
+          ['Pending', 'pending', 'some'],
+          ['Failed', 'failed', 'none'],
+          ['Unsupported', 'unsupported'],
+          ['Never', 'none', 'some'],
+        ] as const
+      ).map(([title, status, threshold]) => [
+        title,
+        {
+          expr: sum(byRegistry, m('repository_image_scans', `status="${status}"`)),
+          unit: 'locale',
+          ...(threshold && { threshold }),
+        },
+      ]),
+    ),
+  },
+  order: { Failed: 'down', Never: 'down' },
+});
+
+const details: readonly Panel[] = [
+  lines({
+    title: 'Images with Vulnerabilities',
+    about: 'Images with at least one finding of the severity, one point an hour.',
+    w: 12,
+    interval: '1h',
+    queries: { '{{severity}}': sum('severity', m('repository_vulnerable_images', selected)) },
+  }),
+  lines({
+    title: 'Policy violations',
+    about: 'Open violations by watch and severity, the ten largest.',
+    w: 12,
+    queries: {
+      '{{watch}} {{severity}}': top(10, `${sum('watch, severity', m('policy_violations', selected))} > 0`),
+    },
+  }),
+];
+
+const unsigned = table({
+  title: 'Images without a signature',
+  about: 'Single images that the exporter shows one by one; those pushed last first.',
+  w: 24,
+  empty: 'No image without a signature, or no data',
+  columns: {
+    ...names,
+    Tag: { label: 'tag' },
+    Digest: { label: 'digest' },
+    Pushed: {
+      expr: `-1 * topk(30, -1 * (${since(max(byImage, m('image_pushed_timestamp_seconds')))} and on (${byImage}) (${m('image_signed')} == 0)))`,
+      unit: 's',
+    },
+  },
+  order: { Pushed: 'up' },
+});
+
+/** Which image has critical findings, is there a fix, does it run. */
+export const vulnerabilities: Board = {
+  uid: uids.vulnerabilities,
+  title: 'Vulnerabilities',
+  about: `Which image has findings, is there a fix, does it run, and how old is the scan. Severities: ${severities.join(', ')}.`,
+  variables: ['provider', 'registry', 'repository', 'severity'],
+  chosen: {
+    worst_digest: { expr: worst('image_findings'), label: 'digest' },
+    worst_repository: { expr: worst('repository_findings'), label: 'repository' },
+  },
+  first: [...summary, images, repositories, scans, firing(24, 6)],
+  rows: [
+    { title: 'Over time', collapsed: true, panels: details },
+    { title: 'Signatures', collapsed: true, panels: [unsigned] },
+  ],
+};

@@ -1,0 +1,64 @@
+import { prefix } from '../src/metrics/row.ts';
+import { metrics } from '../src/metrics.ts';
+
+/** Labels that name a registry, also where two exporters or clusters have one of the same name. */
+export const byRegistry = 'cluster, job, registry, provider';
+export const byRepository = `${byRegistry}, repository`;
+export const byImage = `${byRepository}, tag, digest`;
+
+const exporterVariables = 'cluster=~"$cluster",job=~"$job"';
+const registryVariables = `${exporterVariables},registry=~"$registry",provider=~"$provider"`;
+
+/** Matchers of the variables that a metric without a row in the table of metrics can have. */
+export const ofExporter = exporterVariables;
+
+/**
+ * A selector of one metric of the exporter by its name without the prefix, with the matchers of the board's variables
+ * that fit to it. A name that the table does not have is an error.
+ */
+export type Select = (name: string, more?: string, range?: string) => string;
+
+/** Selectors for a board; with `repository` those of repositories follow the variable of that name. */
+export function selectors({ repository = false } = {}): Select {
+  return (name, more, range = '') => {
+    const base = name.replace(/_(bucket|sum|count)$/, '');
+    const row = metrics.find((one) => one.name === `${prefix}_${base}` || one.name === `${prefix}_${name}`);
+    if (!row) throw new Error(`no metric ${prefix}_${name} in src/metrics.ts`);
+    const matchers = [
+      row.scope === 'process' && !row.labels.includes('registry') ? exporterVariables : registryVariables,
+      ...(repository && row.scope === 'repository' ? ['repository=~"$repository"'] : []),
+      ...(more ? [more] : []),
+    ];
+    return `${prefix}_${name}{${matchers.join(',')}}${range}`;
+  };
+}
+
+/** `sum by (labels) (…)` and the like. */
+export const sum = (by: string, expr: string): string => (by ? `sum by (${by}) (${expr})` : `sum(${expr})`);
+export const max = (by: string, expr: string): string => (by ? `max by (${by}) (${expr})` : `max(${expr})`);
+export const min = (by: string, expr: string): string => (by ? `min by (${by}) (${expr})` : `min(${expr})`);
+export const top = (count: number, expr: string): string => `topk(${count}, ${expr})`;
+/** Of a counter, per minute; what does not happen is left out, so that legends stay short. */
+export const perMinute = (by: string, counter: string): string =>
+  `60 * ${sum(by, `rate(${counter}[$__rate_interval])`)} > 0`;
+/** Seconds since a time. */
+export const since = (expr: string): string => `time() - ${expr}`;
+/** Seconds until a time. */
+export const until = (expr: string): string => `${expr} - time()`;
+
+/**
+ * The exporter as Prometheus sees it: 1 it answers, 0 it does not, -1 Prometheus no longer has the target, although
+ * there was an exporter within the last day. By job and cluster, so that no dead one hides behind another.
+ */
+export const exporterState = (): string => {
+  const seen = `last_over_time(${prefix}_exporter_build_info{${exporterVariables}}[1d])`;
+  return `${min('cluster, job', `up{${exporterVariables}} and on (cluster, job) ${seen}`)}
+or
+-1 * ${max('cluster, job', seen)}`;
+};
+
+/** A registry: 1 its last poll succeeded, 0 it failed, -1 it was never polled. */
+export const registryState = (m: Select): string =>
+  `${min(byRegistry, m('up'))}
+or
+-1 * ${max(byRegistry, m('info'))}`;

@@ -1,0 +1,108 @@
+import { prefix } from '../src/metrics/row.ts';
+import { severities } from '../src/model.ts';
+import { datasource, type Json } from './panels.ts';
+import { ofExporter } from './queries.ts';
+
+/** Variables that a board may have besides data source, cluster and job, which every board has. */
+export type VariableName = 'registry' | 'provider' | 'repository' | 'one repository' | 'severity';
+
+/** Names by which panels are bounded: a label of what a query finds. Nobody sees such a variable. */
+export type Chosen = Readonly<Record<string, { readonly expr: string; readonly label: string }>>;
+
+const labelValues = (metric: string, label: string, matchers: string): string =>
+  `label_values(${prefix}_${metric}{${matchers}}, ${label})`;
+
+const query = (name: string, label: string, text: string, more: Json = {}): Json => ({
+  name,
+  label,
+  type: 'query',
+  datasource,
+  query: { query: text, refId: name },
+  refresh: 2,
+  sort: 1,
+  regex: '',
+  hide: 0,
+  multi: true,
+  includeAll: true,
+  allValue: '.*',
+  current: { selected: true, text: ['All'], value: ['$__all'] },
+  options: [],
+  ...more,
+});
+
+/** Grafana then chooses the first. */
+const nothing = { selected: false, text: '', value: '' };
+
+const ofRegistry = `${ofExporter},provider=~"$provider"`;
+
+const optional: Readonly<Record<VariableName, Json>> = {
+  provider: query('provider', 'Provider', labelValues('info', 'provider', ofExporter)),
+  registry: query('registry', 'Registry', labelValues('info', 'registry', ofRegistry)),
+  // Not a list: 100,000 names are more than a list is good for.
+  repository: {
+    name: 'repository',
+    label: 'Repository (regular expression)',
+    type: 'textbox',
+    query: '.*',
+    hide: 0,
+    current: { selected: true, text: '.*', value: '.*' },
+    options: [{ selected: true, text: '.*', value: '.*' }],
+  },
+  'one repository': query(
+    'repository',
+    'Repository',
+    labelValues('repository_images', 'repository', `${ofRegistry},registry=~"$registry",state="tagged"`),
+    { multi: false, includeAll: false, allValue: undefined, current: nothing },
+  ),
+  severity: {
+    name: 'severity',
+    label: 'Severity',
+    type: 'custom',
+    query: severities.join(','),
+    hide: 0,
+    multi: true,
+    includeAll: true,
+    allValue: '.*',
+    current: { selected: true, text: ['CRITICAL', 'HIGH'], value: ['CRITICAL', 'HIGH'] },
+    options: severities.map((value) => ({
+      text: value,
+      value,
+      selected: value === 'CRITICAL' || value === 'HIGH',
+    })),
+  },
+};
+
+/** The list of a board with one repository needs one registry, since names are the registry's own. */
+const oneRegistry: Json = { multi: false, includeAll: false, allValue: undefined, current: nothing };
+
+/** The variables of a board, as Grafana reads them: data source, cluster and job, and those that it names. */
+export function variables(names: readonly VariableName[], chosen: Chosen = {}): Json[] {
+  const one = names.includes('one repository');
+  return [
+    {
+      name: 'datasource',
+      label: 'Data source',
+      type: 'datasource',
+      query: 'prometheus',
+      regex: '',
+      refresh: 1,
+      hide: 0,
+      multi: false,
+      includeAll: false,
+      current: { selected: false, text: 'default', value: 'default' },
+      options: [],
+    },
+    query('cluster', 'Cluster', labelValues('exporter_build_info', 'cluster', '')),
+    query('job', 'Job', labelValues('exporter_build_info', 'job', 'cluster=~"$cluster"'), {
+      allValue: '.+',
+    }),
+    ...names.map((name) => ({ ...optional[name], ...(one && name === 'registry' && oneRegistry) })),
+    ...Object.entries(chosen).map(([name, { expr, label }]) =>
+      query(name, name, `query_result(${expr})`, {
+        hide: 2,
+        regex: `/[{,]${label}="((?:[^"\\\\]|\\\\.)*)"/`,
+        allValue: undefined,
+      }),
+    ),
+  ];
+}

@@ -1,0 +1,457 @@
+import { failureReasons } from '../../src/errors.ts';
+import type { PushCounts, RegistryView, RepositoryView } from '../../src/metrics/row.ts';
+import { metrics, processMetrics, registryMetrics, repositoryMetrics } from '../../src/metrics.ts';
+import type { ImageTotals, RegistryFacts, RepositoryTotals } from '../../src/model.ts';
+
+/**
+ * A fleet of made-up registries, over 26 hours in which all is well, one in which one registry is down, and one in
+ * which the exporter is. Its series are rendered by the exporter's own table of metrics.
+ */
+const hour = 3600;
+const day = 24 * hour;
+const GiB = 2 ** 30;
+
+/** When each situation is looked at. A whole hour, on which every series has a sample. */
+const healthy = Math.floor(1_795_000_000 / day) * day + 9 * hour;
+export const situations = {
+  healthy,
+  registryDown: healthy + hour,
+  exporterDead: healthy + 2 * hour,
+} as const;
+export type Situation = keyof typeof situations;
+const begin = healthy - 26 * hour;
+/** Between two samples of what is looked at over time. */
+export const scrapeInterval = 240;
+
+type Labels = Readonly<Record<string, string>>;
+export interface Sample {
+  readonly name: string;
+  readonly labels: Labels;
+  readonly value: number;
+}
+
+const down = 'harbor-eu';
+const registries = [
+  { registry: 'ecr-us-east-1', provider: 'ecr', host: '123456789012.dkr.ecr.us-east-1.amazonaws.com' },
+  { registry: 'ecr-eu-west-1', provider: 'ecr', host: '123456789012.dkr.ecr.eu-west-1.amazonaws.com' },
+  { registry: down, provider: 'harbor', host: 'harbor.example.com' },
+  { registry: 'hub', provider: 'docker_hub', host: 'registry-1.docker.io' },
+  { registry: 'gar-europe', provider: 'artifact_registry', host: 'europe-docker.pkg.dev' },
+  { registry: 'edge', provider: 'oci', host: 'registry.edge.example.com' },
+] as const;
+/** Configured an hour ago, and not yet polled. */
+const added = { registry: 'acr-new', provider: 'acr', host: 'new.azurecr.io' } as const;
+const repositoriesOf = 20;
+
+const teams = ['checkout', 'search', 'platform', 'billing', 'mobile'];
+const services = ['api', 'worker', 'web', 'proxy', 'batch', 'admin'];
+const repositoryName = (index: number): string =>
+  `${teams[index % teams.length]}/${services[Math.floor(index / teams.length) % services.length]}`;
+const digestOf = (text: string): string => {
+  let hash = 7;
+  for (const character of text) hash = (hash * 31 + character.charCodeAt(0)) % 2_147_483_647;
+  return `sha256:${hash.toString(16).padStart(8, '0').repeat(8)}`;
+};
+
+/** Findings: many repositories have many high ones, few have critical ones, so that a wrong order hides the latter. */
+function findingsOf(at: number, index: number): NonNullable<ImageTotals['findings']> | undefined {
+  if (registries[at]?.provider === 'docker_hub') return undefined;
+  const critical = index === 4 ? at + 1 : index === 11 && at === 0 ? 12 : 0;
+  const high = 40 + ((index * 7 + at * 3) % 90);
+  const counts = { CRITICAL: critical, HIGH: high, MEDIUM: 2 * high, LOW: high, NEGLIGIBLE: 3, UNKNOWN: 0 };
+  if (registries[at]?.provider === 'artifact_registry') return { counts };
+  if (registries[at]?.provider === 'harbor') return { counts, fixableTotal: high };
+  return {
+    counts,
+    fixable: {
+      CRITICAL: Math.ceil(critical / 2),
+      HIGH: Math.floor(high / 3),
+      MEDIUM: high,
+      LOW: 0,
+      NEGLIGIBLE: 0,
+      UNKNOWN: 0,
+    },
+  };
+}
+
+function imagesOf(at: number, index: number, time: number): ImageTotals[] {
+  const found = findingsOf(at, index);
+  const { registry = '', provider = '' } = registries[at] ?? {};
+  return [0, 1].map((age) => {
+    const tag = `v1.${index}.${9 - age}`;
+    return {
+      tag,
+      digest: digestOf(`${registry} ${index} ${tag}`),
+      sizeBytes: (60 + index) * 2 ** 20,
+      pushedAt: time - (1 + age) * day - index * hour,
+      ...(found && { findings: found, scannedAt: time - (1 + index) * day }),
+      ...(provider === 'ecr' && { inUse: index % 4 }),
+      ...(provider !== 'docker_hub' && { signed: index % 5 !== 0 }),
+    };
+  });
+}
+
+function totalsOf(at: number, index: number, time: number): RepositoryTotals {
+  const provider = registries[at]?.provider;
+  const grown = Math.floor((time - begin) / hour);
+  const found = findingsOf(at, index);
+  const images = imagesOf(at, index, time);
+  const sizeBytes = (5 + ((index * 13) % 40)) * GiB + grown * index * 20 * 2 ** 20;
+  return {
+    repository: repositoryName(index),
+    tagged: 40 + index + grown,
+    untagged: index,
+    tags: 55 + index + grown,
+    artifacts: { signature: 20, sbom: 10, attestation: index % 3 },
+    sizeBytes: index === 7 ? 4 * sizeBytes : sizeBytes,
+    ...(provider === 'ecr' && { archived: 3, archivedBytes: GiB }),
+    reclaimableBytes: Math.round(sizeBytes / 4),
+    staleImages: 10 + index,
+    lastPushAt: time - index * hour,
+    ...(provider !== 'oci' && {
+      lastPullAt: time - index * 4 * hour,
+      pulls: 1000 + grown * 60 * (index + 1),
+    }),
+    ...(provider === 'docker_hub' && { stars: index }),
+    ...(found && {
+      findings: found,
+      vulnerableImages: {
+        CRITICAL: (found.counts.CRITICAL ?? 0) > 0 ? 3 : 0,
+        HIGH: 12,
+        MEDIUM: 20,
+        LOW: 22,
+        NEGLIGIBLE: 1,
+        UNKNOWN: 0,
+      },
+      scans: {
+        complete: 38,
+        pending: index % 2,
+        failed: index === 9 ? 2 : 0,
+        unsupported: 1,
+        none: index % 3,
+      },
+    }),
+    signedImages: 30 + index,
+    practices: {
+      scan_on_push: index % 3 !== 0,
+      immutable_tags: index % 2 === 0,
+      retention_policy: true,
+      private: true,
+    },
+    images,
+  };
+}
+
+const harborFacts = (time: number, grown: number): RegistryFacts => ({
+  version: 'v2.13.1',
+  settings: [
+    { setting: 'read_only', on: false },
+    { setting: 'robot_tokens_expire', on: true },
+  ],
+  quotas: [
+    { quota: 'storage', project: 'checkout', used: 370 * GiB + grown * GiB * 0.4, limit: 400 * GiB },
+    { quota: 'storage', project: 'search', used: 120 * GiB, limit: 400 * GiB },
+    { quota: 'volume', used: 900 * GiB + grown * GiB, limit: 2048 * GiB },
+  ],
+  credentials: [
+    { credential: 'robot$ci', expiresAt: healthy + 5 * day },
+    { credential: 'robot$deploy', expiresAt: healthy + 200 * day },
+  ],
+  replications: [
+    {
+      destination: 'dr-site',
+      up: false,
+      pendingImages: 12,
+      failedImages: 4,
+      succeededImages: 210,
+      stoppedImages: 0,
+      lastSuccessAt: time - 3 * day,
+    },
+    {
+      destination: 'edge',
+      up: true,
+      pendingImages: 0,
+      failedImages: 0,
+      succeededImages: 80,
+      stoppedImages: 1,
+      lastSuccessAt: time - 2 * hour,
+    },
+  ],
+  components: ['core', 'database', 'jobservice', 'registry', 'trivy'].map((component) => ({
+    component,
+    up: true,
+  })),
+  projects: teams.map((team, index) => ({
+    project: team,
+    public: index === 2,
+    repositories: 6,
+    members: 4 + index,
+  })),
+  tasks: [
+    {
+      task: 'garbage_collection',
+      up: true,
+      lastSuccessAt: time - 20 * hour,
+      items: { succeeded: 3120, failed: 0 },
+    },
+    { task: 'scan_all', up: false, lastSuccessAt: time - 9 * day, items: { succeeded: 2020, failed: 14 } },
+  ],
+  jobQueues: [
+    { queue: 'IMAGE_SCAN', size: 48, latencySeconds: 900, running: 4, paused: false },
+    { queue: 'REPLICATION', size: 12, latencySeconds: 8 * hour, running: 0, paused: true },
+  ],
+  violations: [
+    { watch: 'production', severity: 'CRITICAL', count: 6 },
+    { watch: 'production', severity: 'HIGH', count: 40 },
+  ],
+});
+
+function factsOf(provider: string, time: number, grown: number): RegistryFacts {
+  if (provider === 'harbor') return { storageBytes: 640 * GiB + grown * GiB, ...harborFacts(time, grown) };
+  if (provider === 'docker_hub')
+    return {
+      storageBytes: 80 * GiB,
+      pullLimit: 200,
+      pullRemaining: 180 - (grown % 24) * 6,
+      pullLimitWindowSeconds: 6 * hour,
+      pullLimitSource: '198.51.100.7',
+    };
+  if (provider === 'ecr')
+    return {
+      quotas: [
+        { quota: 'repositories', used: repositoriesOf, limit: 100_000 },
+        { quota: 'images_per_repository', used: 17_200 + grown * 20, limit: 20_000 },
+      ],
+    };
+  return { storageBytes: 300 * GiB + grown * 2 ** 28 };
+}
+
+const capabilitiesOf = (provider: string): ReadonlyMap<string, boolean> =>
+  new Map([
+    ['sizes', true],
+    ...(provider === 'docker_hub' ? [] : [['findings', true] as const]),
+    // Something fails also on a good day: the board has to show it.
+    ['signatures', provider !== 'artifact_registry'],
+  ]);
+
+function registryView(at: number, time: number): RegistryView {
+  const { registry, provider, host } = registries[at] ?? added;
+  const isDown = registry === down && time > healthy;
+  const grown = Math.floor((time - begin) / hour);
+  const polls = 1000 + Math.floor((time - begin) / 300);
+  const failed = isDown ? Math.floor((time - healthy) / 300) : 0;
+  const facts = factsOf(provider, isDown ? healthy : time, grown);
+  return {
+    registry,
+    provider,
+    identity: { host, ...(provider === 'ecr' && { account: '123456789012', region: registry.slice(4) }) },
+    up: !isDown,
+    lastSuccessAt: isDown ? healthy - 60 : time - 60 - at * 20,
+    lastAttemptAt: time - 45,
+    pollDurationSeconds: 4 + at * 7,
+    polls,
+    failures: new Map(
+      failureReasons.map((reason) => [
+        reason,
+        reason === 'auth' ? failed : reason === 'partial' && at === 1 ? Math.floor(polls / 12) : 0,
+      ]),
+    ),
+    capabilities: capabilitiesOf(provider),
+    facts,
+    lists: facts,
+    repositoryCount: repositoriesOf,
+    seriesDropped: new Map(at === 0 ? [['image_cap', 1200]] : []),
+    saved: true,
+  };
+}
+
+/** What Prometheus adds to each series of the exporter. */
+const target = { job: 'container-registry-exporter', instance: '10.4.0.17:10056' } as const;
+
+type Row = {
+  readonly name: string;
+  readonly labels: readonly string[];
+  readonly samples: (view: never, emit: (value: number | undefined, ...labels: string[]) => void) => void;
+};
+
+function* rendered(
+  rows: readonly Row[],
+  view: RegistryView | RepositoryView,
+  labels: Labels,
+): Generator<Sample> {
+  for (const row of rows) {
+    const found: Sample[] = [];
+    row.samples(view as never, (value, ...values) => {
+      if (value === undefined) return;
+      const own = Object.fromEntries(row.labels.map((label, index) => [label, values[index] ?? '']));
+      found.push({ name: row.name, labels: { ...target, ...labels, ...own }, value });
+    });
+    yield* found;
+  }
+}
+
+/** Rows that prom-client keeps, and what it tells of the process. */
+function* processSamples(time: number): Generator<Sample> {
+  const elapsed = time - begin;
+  const one = (name: string, value: number, labels: Labels = {}): Sample => ({
+    name,
+    labels: { ...target, ...labels },
+    value,
+  });
+  yield one(processMetrics.buildInfo.name, 1, {
+    version: time < healthy - 3 * hour ? '0.9.4' : '0.10.0',
+    revision: 'a1b2c3d',
+    nodeversion: 'v26.10.0',
+  });
+  yield one(processMetrics.reloadSuccessful.name, 1);
+  yield one(processMetrics.reloadTimestamp.name, healthy - 3 * hour);
+  yield one(processMetrics.placesUp.name, 1, { registry: 'ecr', provider: 'ecr' });
+  for (const [at, { registry, provider }] of registries.entries()) {
+    const labels = { registry, provider };
+    yield one(processMetrics.apiRequests.name, elapsed * (at + 1), {
+      ...labels,
+      operation: 'list',
+      code: '200',
+    });
+    if (at === 2)
+      yield one(processMetrics.apiRequests.name, Math.max(0, time - healthy), {
+        ...labels,
+        operation: 'list',
+        code: '401',
+      });
+    for (const [le, share] of [
+      ['0.1', 0.5],
+      ['0.5', 0.9],
+      ['2', 0.99],
+      ['+Inf', 1],
+    ] as const)
+      yield one(`${processMetrics.apiRequestDuration.name}_bucket`, elapsed * (at + 1) * share, {
+        ...labels,
+        operation: 'list',
+        le,
+      });
+    if (provider === 'harbor' || provider === 'oci')
+      yield one(processMetrics.events.name, Math.floor(elapsed / 60), {
+        ...labels,
+        source: provider === 'oci' ? 'distribution' : 'harbor',
+        outcome: 'accepted',
+      });
+  }
+  const started = healthy - 3 * hour;
+  yield one('process_start_time_seconds', time < started ? begin : started);
+  yield one('process_resident_memory_bytes', (180 + (elapsed % 7200) / 200) * 2 ** 20);
+  yield one('process_cpu_seconds_total', elapsed * 0.04);
+  yield one('nodejs_eventloop_lag_p99_seconds', 0.012 + (elapsed % 3600) / 3600 / 100);
+  yield one('scrape_duration_seconds', 0.08);
+  yield one('scrape_samples_scraped', 12_345);
+}
+
+const firing: Readonly<Record<Situation, readonly Labels[]>> = {
+  healthy: registries
+    .filter(({ provider }) => provider !== 'docker_hub')
+    .flatMap(({ registry, provider }) => [
+      {
+        alertname: 'ImageWithCriticalVulnerabilities',
+        severity: 'critical',
+        registry,
+        provider,
+        repository: repositoryName(4),
+        ...target,
+      },
+    ]),
+  registryDown: [
+    { alertname: 'RegistryDown', severity: 'critical', registry: down, provider: 'harbor', ...target },
+    {
+      alertname: 'RegistryDataStale',
+      severity: 'warning',
+      registry: added.registry,
+      provider: added.provider,
+      ...target,
+    },
+    {
+      alertname: 'RegistryCapabilityFailing',
+      severity: 'warning',
+      registry: 'gar-europe',
+      provider: 'artifact_registry',
+      capability: 'signatures',
+      ...target,
+    },
+  ],
+  exporterDead: [{ alertname: 'RegistryExporterDown', severity: 'critical', ...target }],
+};
+
+/** Pushes of one repository: some fail. */
+const pushesOf = (at: number, index: number, time: number): PushCounts | undefined => {
+  const { provider } = registries[at] ?? added;
+  if (provider !== 'harbor' && provider !== 'oci') return undefined;
+  const hours = Math.floor((time - begin) / hour);
+  return {
+    pushes: hours * (index + 1),
+    failures: index === 3 ? { quota_exceeded: Math.floor(hours / 3) } : {},
+  };
+};
+
+/** Everything that Prometheus has of one moment. */
+function* samplesAt(time: number): Generator<Sample> {
+  const situation =
+    time <= situations.healthy
+      ? 'healthy'
+      : time <= situations.registryDown
+        ? 'registryDown'
+        : 'exporterDead';
+  for (const labels of firing[situation])
+    yield { name: 'ALERTS', labels: { ...labels, alertstate: 'firing' }, value: 1 };
+  yield { name: 'up', labels: target, value: situation === 'exporterDead' ? 0 : 1 };
+  // Another target of the same Prometheus, which no board may take for an exporter.
+  yield { name: 'up', labels: { job: 'node', instance: '10.4.0.9:9100' }, value: 0 };
+  if (situation === 'exporterDead') return;
+  yield* processSamples(time);
+  if (situation === 'registryDown')
+    yield* rendered(
+      registryMetrics as readonly Row[],
+      {
+        registry: added.registry,
+        provider: added.provider,
+        identity: { host: added.host },
+        polls: 0,
+        failures: new Map(),
+        capabilities: new Map(),
+        seriesDropped: new Map(),
+      },
+      { registry: added.registry, provider: added.provider },
+    );
+  for (const [at, { registry, provider }] of registries.entries()) {
+    yield* rendered(registryMetrics as readonly Row[], registryView(at, time), { registry, provider });
+    for (let index = 0; index < repositoriesOf; index++) {
+      // One repository has samples of every scrape, the others of every hour: enough for what is asked of many.
+      if (!(index === 4 && at === 2) && time % hour !== 0) continue;
+      const pushCounts = pushesOf(at, index, time);
+      yield* rendered(
+        repositoryMetrics as readonly Row[],
+        { totals: totalsOf(at, index, time), ...(pushCounts && { pushCounts }) },
+        { registry, provider, repository: repositoryName(index) },
+      );
+    }
+  }
+}
+
+/** The whole history in OpenMetrics, for `promtool tsdb create-blocks-from openmetrics`. */
+export function openMetrics(): string {
+  const families = new Map<string, string[]>();
+  for (let time = begin; time <= situations.exporterDead; time += scrapeInterval)
+    for (const { name, labels, value } of samplesAt(time)) {
+      let text = '';
+      // No value here needs an escape.
+      for (const label in labels) if (labels[label]) text += `${text && ','}${label}="${labels[label]}"`;
+      const family = families.get(name) ?? [];
+      families.set(name, family);
+      family.push(`${name}{${text}} ${value} ${time}`);
+    }
+  return `${[...families].map(([name, all]) => `# TYPE ${name} unknown\n${all.join('\n')}\n`).join('')}# EOF\n`;
+}
+
+/** Metrics of the table of which the history has no series: a panel of one of them would never be looked at. */
+export function seriesWithout(history: string): string[] {
+  const names = new Set([...history.matchAll(/^# TYPE (\S+)/gm)].map(([, name]) => name));
+  return metrics.map(({ name }) => name).filter((name) => !names.has(name) && !names.has(`${name}_bucket`));
+}
