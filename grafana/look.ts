@@ -66,7 +66,12 @@ export const states = {
   /** Of the exporter, as Prometheus sees it. */
   exporter: words([1, 'Up', 'good'], [0, 'Down', 'bad'], [-1, 'No target', 'bad']),
   /** Of a registry. */
-  registry: words([1, 'Up', 'good'], [0, 'Down', 'bad'], [-1, 'Never polled', 'unknown']),
+  registry: words(
+    [1, 'Up', 'good'],
+    [0.5, 'Late', 'warn'],
+    [0, 'Down', 'bad'],
+    [-1, 'Never polled', 'unknown'],
+  ),
   /** Of anything that works or fails. */
   works: words([1, 'Works', 'good'], [0, 'Fails', 'bad']),
   /** Of a practice. */

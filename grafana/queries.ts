@@ -1,8 +1,10 @@
 import { prefix } from '../src/metrics/row.ts';
 import { metrics } from '../src/metrics.ts';
 
+/** Labels that name an exporter, whichever pod it is. */
+const byExporter = 'cluster, namespace, job';
 /** Labels that name a registry, also where two exporters or clusters have one of the same name. */
-export const byRegistry = 'cluster, job, registry, provider';
+export const byRegistry = 'cluster, namespace, job, registry, provider';
 export const byRepository = `${byRegistry}, repository`;
 export const byImage = `${byRepository}, tag, digest`;
 
@@ -48,17 +50,23 @@ export const until = (expr: string): string => `${expr} - time()`;
 
 /**
  * The exporter as Prometheus sees it: 1 it answers, 0 it does not, -1 Prometheus no longer has the target, although
- * there was an exporter within the last day. By job and cluster, so that no dead one hides behind another.
+ * there was an exporter within the last day. By cluster, namespace and job, so that no dead one hides behind another.
  */
 export const exporterState = (): string => {
   const seen = `last_over_time(${prefix}_exporter_build_info{${exporterVariables}}[1d])`;
-  return `${min('cluster, job', `up{${exporterVariables}} and on (cluster, job) ${seen}`)}
+  return `${min(byExporter, `up{${exporterVariables}} and on (${byExporter}) ${seen}`)}
 or
--1 * ${max('cluster, job', seen)}`;
+-1 * ${max(byExporter, seen)}`;
 };
 
-/** A registry: 1 its last poll succeeded, 0 it failed, -1 it was never polled. */
+/** Registries whose last success is older than two polls: a poll hangs, whatever the last one was. */
+export const late = (m: Select): string =>
+  `(${since(max(byRegistry, m('last_success_timestamp_seconds')))} > 2 * ${max(byRegistry, m('poll_interval_seconds'))})`;
+
+/** A registry: 1 its last poll succeeded, 0.5 it did and is long ago, 0 it failed, -1 it was never polled. */
 export const registryState = (m: Select): string =>
-  `${min(byRegistry, m('up'))}
+  `(0.5 * ${min(byRegistry, m('up', '', ' == 1'))} and on (${byRegistry}) ${late(m)})
+or
+${min(byRegistry, m('up'))}
 or
 -1 * ${max(byRegistry, m('info'))}`;

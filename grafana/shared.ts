@@ -1,4 +1,3 @@
-import { alertGroups } from '../alerts/index.ts';
 import { colours } from './look.ts';
 import { type Panel, stat, toBoard } from './panels.ts';
 import { exporterState } from './queries.ts';
@@ -22,7 +21,7 @@ export const exporterUp = (w: number): Panel =>
       'Whether Prometheus can scrape the exporter; "No target": it has none any more. While the exporter is down, everything else here says "No data": nothing is known.',
     w,
     state: 'exporter',
-    queries: { '{{cluster}} {{job}}': exporterState() },
+    queries: { '{{cluster}} {{namespace}} {{job}}': exporterState() },
     links: [toBoard('Exporter', uids.exporter)],
   });
 
@@ -31,9 +30,8 @@ const runbooks =
 
 /** Alerts of this bundle that fire now, the critical ones first. */
 export function firing(w: number, h: number): Panel {
-  const names = [...alertGroups.values()].flatMap(({ alerts }) => alerts.map(({ name }) => name));
-  const by = 'alertname, cluster, job, registry';
-  const of = (severity: string) => `alertstate="firing",alertname=~"${names.join('|')}",${severity}`;
+  const by = 'alertname, cluster, namespace, job, registry';
+  const of = (severity: string) => `alertstate="firing",alertname=~"$alerts",${severity}`;
   const ranked = (series: string, aggregate: string): string =>
     ['critical', 'warning', 'info']
       .map((severity, rank) => {

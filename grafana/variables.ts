@@ -1,3 +1,4 @@
+import { alertGroups } from '../alerts/index.ts';
 import { prefix } from '../src/metrics/row.ts';
 import { severities } from '../src/model.ts';
 import { datasource, type Json } from './panels.ts';
@@ -29,6 +30,18 @@ const query = (name: string, label: string, text: string, more: Json = {}): Json
   options: [],
   ...more,
 });
+
+/** Names of the alerts of this bundle, for the list of those that fire. */
+const alertNames = [...alertGroups.values()]
+  .flatMap(({ alerts }) => alerts.map(({ name }) => name))
+  .join('|');
+const alerts: Json = {
+  name: 'alerts',
+  type: 'constant',
+  query: alertNames,
+  hide: 2,
+  current: { selected: true, text: alertNames, value: alertNames },
+};
 
 /** Grafana then chooses the first. */
 const nothing = { selected: false, text: '', value: '' };
@@ -96,6 +109,7 @@ export function variables(names: readonly VariableName[], chosen: Chosen = {}): 
     query('job', 'Job', labelValues('exporter_build_info', 'job', 'cluster=~"$cluster"'), {
       allValue: '.+',
     }),
+    alerts,
     ...names.map((name) => ({ ...optional[name], ...(one && name === 'registry' && oneRegistry) })),
     ...Object.entries(chosen).map(([name, { expr, label }]) =>
       query(name, name, `query_result(${expr})`, {

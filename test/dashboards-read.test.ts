@@ -95,7 +95,7 @@ describe.skipIf(!programs('prometheus', 'promtool'))('what a person reads', () =
       ['Registries up', '6 (text)'],
       ['Registries down', '0 (green)'],
       ['Never polled', '0 (green)'],
-      ['Oldest data', '2.67 mins (green)'],
+      ['Late data', '0 (green)'],
       ['Failing capabilities', '1 (red)'],
       ['Dropped series', '1,200 (yellow)'],
       ['Critical findings', 'all 29 (red), fixable 11 (red)'],
@@ -120,28 +120,30 @@ describe.skipIf(!programs('prometheus', 'promtool'))('what a person reads', () =
     });
   });
 
-  describe('Fleet, one registry is down and one was never polled', () => {
-    test('both stand first, with their age and the reason; what is not known has no zero', async () => {
+  describe('Fleet, one registry is down, one was never polled, and the poll of one hangs', () => {
+    test('they stand first, with their age and the reason; what is not known has no zero', async () => {
       const columns = [
         'Registry',
         'State',
         'Since last success',
+        'Failed in a row',
         'Reason',
         'Failing capabilities',
         'Repositories',
         'Critical findings',
       ];
       expect(await rows('fleet', 'registryDown', 'Registries', columns)).toEqual([
-        'acr-new | Never polled (purple) | – (purple) | – | – (purple) | – | – (purple)',
-        'harbor-eu | Down (red) | 1.02 hours (red) | auth | 0 (green) | 20 | 3 (red)',
-        'edge | Up (green) | 2.67 mins (green) | – | 0 (green) | 20 | 6 (red)',
-        'gar-europe | Up (green) | 2.33 mins (green) | – | 1 (red) | 20 | 5 (red)',
-        'hub | Up (green) | 2 mins (green) | – | 0 (green) | 20 | – (purple)',
-        'ecr-eu-west-1 | Up (green) | 1.33 mins (green) | partial | 0 (green) | 20 | 2 (red)',
-        'ecr-us-east-1 | Up (green) | 1 min (green) | – | 0 (green) | 20 | 13 (red)',
+        'acr-new | Never polled (purple) | – | – (purple) | – | – (purple) | – | – (purple)',
+        'harbor-eu | Down (red) | 1.02 hours | 12 (red) | auth | 0 (green) | 20 | 3 (red)',
+        'hub | Late (yellow) | 1.02 hours | 0 (green) | – | 0 (green) | 20 | – (purple)',
+        'edge | Up (green) | 2.67 mins | 0 (green) | – | 0 (green) | 20 | 6 (red)',
+        'gar-europe | Up (green) | 2.33 mins | 0 (green) | – | 1 (red) | 20 | 5 (red)',
+        'ecr-eu-west-1 | Up (green) | 1.33 mins | 0 (green) | partial | 0 (green) | 20 | 2 (red)',
+        'ecr-us-east-1 | Up (green) | 1 min | 0 (green) | – | 0 (green) | 20 | 13 (red)',
       ]);
       expect(await stat('fleet', 'registryDown', 'Registries down')).toBe('1 (red)');
       expect(await stat('fleet', 'registryDown', 'Never polled')).toBe('1 (red)');
+      expect(await stat('fleet', 'registryDown', 'Late data')).toBe('2 (yellow)');
     });
 
     test('alerts that need a person stand before the others', async () => {
@@ -260,7 +262,7 @@ describe.skipIf(!programs('prometheus', 'promtool'))('what a person reads', () =
   describe('Capacity', () => {
     test('what fills, how much of it is used, and when it is full', async () => {
       expect(await rows('capacity', 'healthy', 'Storage quotas')).toEqual([
-        'harbor-eu | checkout | storage | 95.1% (red) | 380 GiB | 400 GiB | 2.04 days (yellow)',
+        'harbor-eu | checkout | storage | 95.1% (red) | 380 GiB | 400 GiB | 2.04 days (red)',
         'harbor-eu | – | volume | 45.2% (green) | 926 GiB | 2 TiB | 6.69 weeks (green)',
         'harbor-eu | search | storage | 30% (green) | 120 GiB | 400 GiB | not growing',
       ]);

@@ -15,7 +15,7 @@ import { parses, queryMetrics } from './support/promql.ts';
 const root = join(import.meta.dirname, '..');
 
 /** What Prometheus and its operator add to each series. */
-const targetLabels = ['cluster', 'job', 'instance'];
+const targetLabels = ['cluster', 'namespace', 'job', 'instance'];
 const labelsOf = new Map<string, readonly string[]>([
   ...metrics.flatMap((row) =>
     row.type === 'histogram'
@@ -41,7 +41,7 @@ describe.each([...dashboards].map(([name, json]) => [name, asRead(json)] as cons
 
     test('begins with the exporter itself, and lists the alerts of this bundle that fire', () => {
       expect(panels[0]?.title).toBe('Exporter');
-      expect(panels[0]?.targets?.[0]?.expr).toMatch(/^min by \(cluster, job\) \(up\{/);
+      expect(panels[0]?.targets?.[0]?.expr).toMatch(/^min by \(cluster, namespace, job\) \(up\{/);
       expect(panels.find(({ title }) => title === 'Firing alerts')).toBeDefined();
     });
 

@@ -1,6 +1,6 @@
 import type { Board } from '../frame.ts';
 import { type Panel, stat, toBoard } from '../panels.ts';
-import { byRegistry, max, registryState, selectors, since, sum, until } from '../queries.ts';
+import { byRegistry, late, max, registryState, selectors, since, sum, until } from '../queries.ts';
 import { exporterUp, firing, uids } from '../shared.ts';
 import { table } from '../table.ts';
 
@@ -32,12 +32,12 @@ const health: readonly Panel[] = [
     queries: { 'never polled': `count(${m('info')}) - (count(${m('up')}) or 0 * count(${m('info')}))` },
   }),
   stat({
-    title: 'Oldest data',
-    about: 'Since the last successful poll, of the registry for which that is longest.',
+    title: 'Late data',
+    about:
+      'Registries whose last success is older than two polls: polls fail or hang, or take longer than their interval.',
     w: 3,
-    unit: 's',
-    threshold: 'dataAge',
-    queries: { age: `max(${since(m('last_success_timestamp_seconds'))})` },
+    threshold: 'some',
+    queries: { late: `count(${late(m)}) or 0 * count(${m('info')})` },
   }),
   stat({
     title: 'Failing capabilities',
@@ -140,8 +140,12 @@ const registries = table({
     'Since last success': {
       expr: since(max(byRegistry, m('last_success_timestamp_seconds'))),
       unit: 's',
-      threshold: 'dataAge',
       width: 140,
+    },
+    'Failed in a row': {
+      expr: max(byRegistry, m('failed_polls_in_a_row')),
+      threshold: 'failedPolls',
+      width: 110,
     },
     Reason: {
       expr: `topk by (${byRegistry}) (1, sum by (${byRegistry}, reason) (increase(${m('poll_failures_total', '', '[1h]')})) > 0)`,
@@ -157,6 +161,7 @@ const registries = table({
     'Critical findings': { expr: sum(byRegistry, critical), threshold: 'none', unit: 'locale', width: 130 },
     'Poll takes': { expr: max(byRegistry, m('poll_duration_seconds')), unit: 's', width: 100 },
     Host: { expr: `max by (${byRegistry}, host) (${m('info')})`, label: 'host' },
+    Namespace: { label: 'namespace' },
     Job: { label: 'job' },
   },
   order: { State: 'up', 'Since last success': 'down' },

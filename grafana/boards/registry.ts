@@ -33,7 +33,6 @@ const now: readonly Panel[] = [
     about: 'Everything else on this board is this old. Of several registries the longest.',
     w: 3,
     unit: 's',
-    threshold: 'dataAge',
     queries: { age: `max(${since(m('last_success_timestamp_seconds'))})` },
   }),
   stat({
@@ -146,13 +145,15 @@ const parts: readonly Panel[] = [
   table({
     title: 'About the registry',
     about:
-      'Where it is, the version of its software where it tells, and settings of the whole registry that are on.',
+      'Where it is, how often it is polled and when its data is too old, the version of its software, and settings of the whole registry that are on.',
     w: 8,
     columns: {
       ...registryColumn,
       Host: { expr: `max by (${byRegistry}, host, account, region) (${m('info')})`, label: 'host' },
       Account: { label: 'account' },
       Region: { label: 'region' },
+      'Polled every': { expr: max(byRegistry, m('poll_interval_seconds')), unit: 's' },
+      'Data kept for': { expr: max(byRegistry, m('stale_after_seconds')), unit: 's' },
       Version: { expr: `max by (${byRegistry}, version) (${m('version_info')})`, label: 'version' },
       'Setting that is on': {
         expr: `max by (${byRegistry}, setting) (${m('setting')} == 1)`,

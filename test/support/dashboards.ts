@@ -40,7 +40,7 @@ export interface PanelJson {
 export interface VariableJson {
   readonly name: string;
   readonly label?: string;
-  readonly type: 'datasource' | 'query' | 'textbox' | 'custom';
+  readonly type: 'datasource' | 'query' | 'textbox' | 'custom' | 'constant';
   readonly query: string | { readonly query: string };
   readonly regex?: string;
   readonly refresh?: number;

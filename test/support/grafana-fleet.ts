@@ -237,6 +237,8 @@ const capabilitiesOf = (provider: string): ReadonlyMap<string, boolean> =>
 function registryView(at: number, time: number): RegistryView {
   const { registry, provider, host } = registries[at] ?? added;
   const isDown = registry === down && time > healthy;
+  /** Its poll hangs. */
+  const isLate = provider === 'docker_hub' && time > healthy;
   const grown = Math.floor((time - begin) / hour);
   const polls = 1000 + Math.floor((time - begin) / 300);
   const failed = isDown ? Math.floor((time - healthy) / 300) : 0;
@@ -246,9 +248,12 @@ function registryView(at: number, time: number): RegistryView {
     provider,
     identity: { host, ...(provider === 'ecr' && { account: '123456789012', region: registry.slice(4) }) },
     up: !isDown,
-    lastSuccessAt: isDown ? healthy - 60 : time - 60 - at * 20,
+    lastSuccessAt: isDown || isLate ? healthy - 60 : time - 60 - at * 20,
     lastAttemptAt: time - 45,
     pollDurationSeconds: 4 + at * 7,
+    pollIntervalSeconds: 300,
+    staleAfterSeconds: 4 * hour,
+    failedInARow: failed,
     polls,
     failures: new Map(
       failureReasons.map((reason) => [
