@@ -167,7 +167,9 @@ function indexKind(artifactType: string | undefined, listed: number, manifests: 
 function parseArtifact(artifact: z.infer<typeof artifactManifest>, bytes: number): ManifestRecord {
   const blobs = flatBlobs(artifact.blobs);
   return {
-    kind: kindOfType(artifact.artifactType) ?? 'other',
+    kind: isSigningBundle(artifact.annotations)
+      ? 'signature'
+      : (kindOfType(artifact.artifactType) ?? 'other'),
     bytes,
     ...(blobs ? { blobs } : { odd: unsized }),
   };

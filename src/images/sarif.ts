@@ -60,9 +60,9 @@ const otherTags = new Set(['misconfiguration', 'secret', 'license']);
 const otherTools =
   /^(dockle|hadolint|gitleaks|trufflehog|detect-secrets|checkov|kics|terrascan|tfsec|semgrep|codeql|jfrog (secrets|infrastructure|static))/i;
 
-const isVulnerability = (found: Rule | undefined): boolean =>
-  !otherTags.has((found?.name ?? '').toLowerCase()) &&
-  !(found?.properties?.tags ?? []).some((tag) => otherTags.has(tag.toLowerCase()));
+const isVulnerability = (broken: Rule | undefined): boolean =>
+  !otherTags.has((broken?.name ?? '').toLowerCase()) &&
+  !(broken?.properties?.tags ?? []).some((tag) => otherTags.has(tag.toLowerCase()));
 
 /**
  * Where scanners write their own severity, other than in a rule's tags:
@@ -77,14 +77,14 @@ const wordLine = /^severity:[ \t]*(\w+)[ \t]*$/im;
 const wordFirst = /^(\w+) severity\b/i;
 const wordInBrackets = /^\[.* - (\w+)\]/;
 
-function scannersWord(finding: Result, found: Rule | undefined): Severity | undefined {
+function scannersWord(finding: Result, broken: Rule | undefined): Severity | undefined {
   const text = finding.message?.text ?? '';
   const candidates = [
     wordLine.exec(text)?.[1],
     wordInBrackets.exec(text)?.[1],
-    ...(found?.properties?.tags ?? []),
-    wordLine.exec(found?.help?.text ?? '')?.[1],
-    wordFirst.exec(found?.shortDescription?.text ?? '')?.[1],
+    ...(broken?.properties?.tags ?? []),
+    wordLine.exec(broken?.help?.text ?? '')?.[1],
+    wordFirst.exec(broken?.shortDescription?.text ?? '')?.[1],
   ];
   for (const candidate of candidates) {
     const severity = severityOfWord(candidate ?? '');
@@ -97,19 +97,46 @@ function scannersWord(finding: Result, found: Rule | undefined): Severity | unde
 const levels: Readonly<Record<string, Severity>> = { error: 'HIGH', warning: 'MEDIUM', note: 'LOW' };
 
 /** The scanner's own word first: it knows the distribution's rating, while a score is somebody's of the CVE alone. */
-function severityOf(finding: Result, found: Rule | undefined): Severity {
-  const own = scannersWord(finding, found);
+function severityOf(finding: Result, broken: Rule | undefined): Severity {
+  const own = scannersWord(finding, broken);
   if (own) return own;
-  const score = found?.properties?.['security-severity'] ?? '';
+  const score = broken?.properties?.['security-severity'] ?? '';
   const value = score === '' ? Number.NaN : Number(score);
   if (Number.isFinite(value)) return severityOfScore(value);
-  return levels[finding.level ?? found?.defaultConfiguration?.level ?? 'warning'] ?? 'UNKNOWN';
+  return levels[finding.level ?? broken?.defaultConfiguration?.level ?? 'warning'] ?? 'UNKNOWN';
 }
 
 /** What a report in SARIF tells of an image. */
 export interface SarifReport {
   readonly findings: readonly Finding[];
   readonly scannedAt?: number;
+}
+
+type Run = z.infer<typeof run>;
+
+/** The rules of a run: those of its driver by their place, all by their name. */
+async function rulesOf({ tool }: Run) {
+  const byPlace: Rule[] = [];
+  const byId = new Map<string | undefined, Rule>();
+  for await (const parsed of eachElement(rule, tool.driver.rules ?? [])) {
+    byPlace.push(parsed);
+    byId.set(parsed.id, parsed);
+  }
+  for (const { rules } of tool.extensions ?? [])
+    for await (const parsed of eachElement(rule, rules ?? [])) byId.set(parsed.id, parsed);
+  return { byPlace, byId };
+}
+
+/** The vulnerabilities that a run found. */
+async function* findingsOf(from: Run): AsyncGenerator<Finding> {
+  const { byPlace, byId } = await rulesOf(from);
+  for await (const finding of eachElement(result, from.results ?? [])) {
+    if ((finding.kind ?? 'fail') !== 'fail' || (finding.suppressions ?? []).length > 0) continue;
+    const id = finding.ruleId ?? finding.rule?.id;
+    const place = finding.ruleIndex ?? finding.rule?.index ?? -1;
+    const broken = (id === undefined ? undefined : byId.get(id)) ?? byPlace[place];
+    if (isVulnerability(broken)) yield { severity: severityOf(finding, broken) };
+  }
 }
 
 /**
@@ -119,27 +146,11 @@ export interface SarifReport {
  * @throws ZodError when it is no SARIF
  */
 export async function parseSarif(json: unknown): Promise<SarifReport | undefined> {
-  const runs = document.parse(json).runs;
+  const { runs } = document.parse(json);
   const about = runs.filter(({ tool }) => !otherTools.test(tool.driver.name ?? ''));
   if (runs.length > 0 && about.length === 0) return undefined;
   const findings: Finding[] = [];
-  let scannedAt: number | undefined;
-  for (const { tool, results, invocations } of about) {
-    const rules: Rule[] = [];
-    const rulesById = new Map<string | undefined, Rule>();
-    for (const { rules: some } of [tool.driver, ...(tool.extensions ?? [])])
-      for await (const parsed of eachElement(rule, some ?? [])) {
-        if (some === tool.driver.rules) rules.push(parsed);
-        rulesById.set(parsed.id, parsed);
-      }
-    for await (const finding of eachElement(result, results ?? [])) {
-      if ((finding.kind ?? 'fail') !== 'fail' || (finding.suppressions ?? []).length > 0) continue;
-      const id = finding.ruleId ?? finding.rule?.id;
-      const index = finding.ruleIndex ?? finding.rule?.index ?? -1;
-      const broken = (id === undefined ? undefined : rulesById.get(id)) ?? rules[index];
-      if (isVulnerability(broken)) findings.push({ severity: severityOf(finding, broken) });
-    }
-    for (const { endTimeUtc } of invocations ?? []) scannedAt = endTimeUtc ?? scannedAt;
-  }
-  return { findings, scannedAt };
+  for (const one of about) for await (const finding of findingsOf(one)) findings.push(finding);
+  const times = about.flatMap(({ invocations = [] }) => invocations.map(({ endTimeUtc }) => endTimeUtc));
+  return { findings, scannedAt: times.findLast((time) => time !== undefined) };
 }

@@ -7,6 +7,7 @@ export interface Finding {
   readonly fixable?: boolean;
 }
 
+/** The words of scanners and registries; some say the same in others. */
 const words: Readonly<Record<string, Severity>> = {
   CRITICAL: 'CRITICAL',
   HIGH: 'HIGH',
@@ -23,6 +24,7 @@ const words: Readonly<Record<string, Severity>> = {
   UNKNOWN: 'UNKNOWN',
   UNDEFINED: 'UNKNOWN',
   UNSPECIFIED: 'UNKNOWN',
+  UNTRIAGED: 'UNKNOWN',
 };
 
 /** The severity that a scanner's word stands for, case aside; undefined where it is no such word. */

@@ -8,51 +8,66 @@ import { createImageFindings } from './ecr/findings.ts';
 import { inspect } from './ecr/inspector.ts';
 import { createManifests } from './ecr/manifests.ts';
 import { accountOf, type EcrOptions, mistakesOf, options, placesOf } from './ecr/options.ts';
-import { readLimits } from './ecr/quotas.ts';
-import { createFullest, findRepositories, listRepositories, type Repository } from './ecr/repositories.ts';
+import { createFullest, type Limits, readLimits } from './ecr/quotas.ts';
+import { type Listing, openListing } from './ecr/repositories.ts';
 import { readRepository, type Scope } from './ecr/repository.ts';
-import { readScanning } from './ecr/scanning.ts';
+import { readScanning, type Scanning } from './ecr/scanning.ts';
 import { createWords } from './ecr/words.ts';
 
 const defaultFindingsMs = 6 * 3_600_000;
 
+/**
+ * What reading repositories needs.
+ * @param registry what everything that is remembered belongs to: names of repositories and digests repeat elsewhere
+ */
 async function scopeOf(
   given: EcrOptions,
   aws: Aws,
   context: CollectContext,
-  {
-    registry,
-    account,
-    scanning,
-  }: Pick<Scope, 'scanning'> & { registry: string; account: string | undefined },
+  { registry, account, scanning }: { registry: string; account: string | undefined; scanning: Scanning },
 ): Promise<Scope> {
   const words = createWords(context);
-  const { paginateDescribeImages } = await import('@aws-sdk/client-ecr');
+  const intervalSeconds = (given.findingsInterval ?? defaultFindingsMs) / 1000;
   return {
     context,
     aws,
     words,
     scanning,
     inspection: scanning.type === 'ENHANCED' ? await inspect({ aws, context, account, words }) : undefined,
-    manifests: given.readIndexes === false ? undefined : await createManifests(aws, context, registry),
-    findings: await createImageFindings(aws, context, {
-      registry,
-      words,
-      intervalSeconds: (given.findingsInterval ?? defaultFindingsMs) / 1000,
-    }),
+    manifests: given.readIndexes === false ? undefined : createManifests(aws, context, registry),
+    findings: createImageFindings(aws, context, { registry, words, intervalSeconds }),
     fullest: createFullest(context),
-    describeImages: (repositoryName) =>
-      paginateDescribeImages(
-        // Pages are of 100 unless asked for more, and archived images are left out unless asked for.
-        { client: aws.ecr, pageSize: 1000 },
-        { repositoryName, filter: { imageStatus: 'ANY' } },
-      ),
   };
 }
 
-/** What everything that is remembered belongs to: the names of repositories and digests are the same elsewhere. */
-async function registryOf(given: EcrOptions, aws: Aws, account: string | undefined): Promise<string> {
-  return [given.endpoint?.host ?? 'aws', await aws.region(), account ?? '?'].join('/');
+/** What the poll of a whole registry says at its end. */
+async function* endOf(
+  { odd, listed }: Listing['counts'],
+  limits: Promise<Limits> | undefined,
+  { fullest }: Scope,
+): AsyncGenerator<Observation> {
+  // Which repositories they are is unknown: those that were there before are not gone.
+  if (odd > 0)
+    yield {
+      type: 'group-failed',
+      prefix: '',
+      error: new CollectError(
+        'invalid_response',
+        `DescribeRepositories listed ${odd} that could not be understood: how many repositories there are is unknown`,
+      ),
+    };
+  if (!limits) return;
+  const { repositories, imagesPerRepository } = await limits;
+  const isWhole = odd === 0;
+  const quotas = [
+    { quota: 'repositories', used: isWhole ? listed : undefined, limit: repositories },
+    {
+      quota: 'images_per_repository',
+      used: isWhole ? fullest.images() : undefined,
+      limit: imagesPerRepository,
+    },
+  ];
+  yield { type: 'registry', facts: { quotas } };
 }
 
 /** Amazon Elastic Container Registry: https://docs.aws.amazon.com/AmazonECR/latest/APIReference/Welcome.html */
@@ -82,100 +97,30 @@ export const ecr = defineProvider<typeof options>({
     const places = placesOf(given);
     return places && (async () => places);
   },
-  identity: ({ region, assumeRoleArn }) => {
-    const account = accountOf(assumeRoleArn);
-    return { region, account };
-  },
+  identity: ({ region, assumeRoleArn }) => ({ region, account: accountOf(assumeRoleArn) }),
   async *collect(given, context): AsyncGenerator<Observation> {
-    const { only } = context;
     const aws = await awsOf(given, context);
-    const found =
-      only &&
-      (await findRepositories(
-        aws,
-        context,
-        only.filter((name) => context.wants(name)),
-      ));
-    let odd = 0;
-    const listing = found
-      ? found.found[Symbol.iterator]()
-      : listRepositories(aws, context, (entries) => {
-          odd += entries;
-        });
-    // Nothing else is asked of a registry that does not list its repositories.
-    const first = await listing.next();
-    const repository = first.done ? undefined : first.value;
+    const listing = await openListing(aws, context);
+    const { first, gone, counts } = listing;
     const scanning = await readScanning(aws, context);
-    const account = repository?.registryId ?? scanning.account;
-    const registry = await registryOf(given, aws, account);
-    const limits = only ? undefined : readLimits(aws, context, registry);
-    // It ends with the poll, whoever waits for it then.
+    const account = first?.registryId ?? scanning.account;
+    const region = await aws.region();
+    const registry = [given.endpoint?.host ?? 'aws', region, account ?? '?'].join('/');
+    const limits = context.only ? undefined : readLimits(aws, context, registry);
+    // A poll that fails before it awaits them reports its own failure.
     limits?.catch(() => {});
     const scope = await scopeOf(given, aws, context, { registry, account, scanning });
-    yield await identityOf(aws, repository, account);
-
-    let listed = 0;
-    const waiting = new Map<string, Repository>();
-    async function* names(): AsyncGenerator<string> {
-      for (let next = first; !next.done; next = await listing.next()) {
-        const { repositoryName } = next.value;
-        listed += 1;
-        if (!context.wants(repositoryName)) continue;
-        waiting.set(repositoryName, next.value);
-        yield repositoryName;
-      }
-    }
-    const read = (repositoryName: string) => {
-      const repository = waiting.get(repositoryName) as Repository;
-      waiting.delete(repositoryName);
-      return readRepository(scope, repository);
-    };
-    for (const repository of found?.gone ?? []) yield { type: 'repository-gone', repository };
-    const observations = readSideBySide(context, names(), read);
+    const host = first?.repositoryUri?.split('/')[0];
+    yield { type: 'identity', identity: { region, account, host } };
+    for (const repository of gone) yield { type: 'repository-gone', repository };
+    const observations = readSideBySide(context, listing.names(), (name) =>
+      readRepository(scope, listing.take(name)),
+    );
     for await (const observation of sayMissing(context, namedByInclude(context), observations)) {
       if (observation.type === 'repository-failed') scope.fullest.failed(observation.repository);
-      if (observation.type === 'repository-gone') listed -= 1;
+      if (observation.type === 'repository-gone') counts.listed -= 1;
       yield observation;
     }
-    // Which repositories they are is unknown: those that were there before are not gone.
-    if (odd > 0)
-      yield {
-        type: 'group-failed',
-        prefix: '',
-        error: new CollectError(
-          'invalid_response',
-          `DescribeRepositories listed ${odd} that could not be understood: how many repositories there are is unknown`,
-        ),
-      };
-    if (!limits) return;
-    const { repositories, imagesPerRepository } = await limits;
-    const images = odd === 0 ? scope.fullest.images() : undefined;
-    yield {
-      type: 'registry',
-      facts: {
-        quotas: [
-          {
-            quota: 'repositories',
-            ...(odd === 0 && { used: listed }),
-            limit: repositories,
-          },
-          {
-            quota: 'images_per_repository',
-            used: images,
-            limit: imagesPerRepository,
-          },
-        ],
-      },
-    };
+    yield* endOf(counts, limits, scope);
   },
 });
-
-/** Where the registry is; its host is in the address of any of its repositories. */
-async function identityOf(
-  aws: Aws,
-  repository: Repository | undefined,
-  account: string | undefined,
-): Promise<Observation> {
-  const host = repository?.repositoryUri?.split('/')[0];
-  return { type: 'identity', identity: { region: await aws.region(), account, host } };
-}

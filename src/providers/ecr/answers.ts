@@ -1,13 +1,16 @@
 import type { z } from 'zod';
 import { CollectError, reasonOf } from '../../errors.ts';
+import { walkPages } from '../../http/pages.ts';
 import { shaped } from '../../http.ts';
 import type { CollectContext } from '../../provider.ts';
 import { readElements } from '../../wire.ts';
 import { createYielder } from '../../yielding.ts';
 
-/** Tells once of a part of an answer that could not be understood. */
+type Telling = Pick<CollectContext, 'tell'>;
+
+/** Reports a part of an answer that could not be understood; once while it lasts. */
 export const tellOdd =
-  ({ tell }: Pick<CollectContext, 'tell'>, operation: string) =>
+  ({ tell }: Telling, operation: string) =>
   (at: string, problem: string): void =>
     tell(
       `odd ${operation} ${at}`,
@@ -16,77 +19,73 @@ export const tellOdd =
     );
 
 /**
- * The answer in its form; what is odd in it is left out and told.
+ * An answer checked by a schema; odd parts are left out and reported.
  * @throws CollectError `invalid_response`: an answer without its list is an error, not an empty list
  */
 export function parsed<Schema extends z.ZodType>(
   answer: unknown,
   schema: Schema,
   operation: string,
-  context: Pick<CollectContext, 'tell'>,
+  context: Telling,
 ): z.infer<Schema> {
   const odd = tellOdd(context, operation);
   return shaped(answer, schema, operation, ({ at, problem }) => odd(at, problem));
 }
 
-/** AWS' tokens are some hundred characters long; the listing of the largest quota has a hundred pages. */
+/** Tokens of AWS are some hundred characters long. */
 const longestToken = 65_536;
-const mostPages = 100_000;
+
+/** How a paged list is asked for. */
+export interface PagedList<Page extends object> {
+  readonly operation: string;
+  ask(nextToken: string | undefined): Promise<Page>;
+  /** The field with the token of the next page; default `nextToken`. */
+  readonly tokenField?: string;
+}
 
 /**
- * The pages that one of the SDK's paginators asks for.
- * @throws CollectError `pagination` for a token that was given before: such a listing has no end
+ * The pages of a list, in order.
+ * @throws CollectError `pagination` for a token that is none or came before: such a list never ends
  */
-export async function* pagesOf<Page extends object>(
-  operation: string,
-  pages: AsyncIterable<Page>,
-  tokenField = 'nextToken',
-): AsyncGenerator<Page> {
-  const seen = new Set<unknown>();
-  for await (const page of pages) {
+export async function* pagesOf<Page extends object>(list: PagedList<Page>): AsyncGenerator<Page> {
+  const { operation, ask, tokenField = 'nextToken' } = list;
+  const read = async (asked: string | undefined) => {
+    const page = await ask(asked);
     const token = (page as Readonly<Record<string, unknown>>)[tokenField] ?? undefined;
     if (token !== undefined && (typeof token !== 'string' || token === '' || token.length > longestToken))
       throw new CollectError('pagination', `${operation} gave something for the next page that is no token`);
-    if (token !== undefined && (seen.has(token) || seen.size >= mostPages))
-      throw new CollectError(
-        'pagination',
-        `${operation} gave a token for the next page that it gave before: its listing never ends`,
-      );
-    seen.add(token);
-    yield page;
-  }
+    return { items: [page], next: token };
+  };
+  for await (const pages of walkPages({ what: operation, first: undefined, read })) yield* pages;
 }
 
-/** Which rows are read from pages. */
-interface Rows<Schema extends z.ZodType> {
-  readonly operation: string;
-  /** Where a page has them. */
+/** How the rows of a paged list are read. */
+interface Rows<Schema extends z.ZodType> extends PagedList<object> {
+  /** The field with a page's rows. */
   readonly field: string;
   readonly row: Schema;
-  readonly context: Pick<CollectContext, 'tell'>;
-  /** Where a page has the token of the next one; default `nextToken`. */
-  readonly tokenField?: string;
-  /** Told how many rows of a page could not be understood. */
+  readonly context: Telling;
+  /** Called with the number of rows of a page that could not be understood. */
   leftOut?(rows: number): void;
 }
 
 /**
- * All rows of pages; those that cannot be understood are left out and told. What is no object is no row.
+ * The rows of a paged list. Those that cannot be understood are left out and reported; what is no object is no row.
  * @throws CollectError `invalid_response` for a page without its rows, or with hardly one that can be understood
  */
 export async function* rowsOf<Schema extends z.ZodType>(
-  pages: AsyncIterable<object>,
-  { operation, field, row, context, tokenField, leftOut }: Rows<Schema>,
+  list: Rows<Schema>,
 ): AsyncGenerator<z.output<Schema>> {
+  const { operation, field, row, context, leftOut } = list;
   const odd = tellOdd(context, operation);
   const pause = createYielder();
-  for await (const page of pagesOf(operation, pages, tokenField)) {
-    const list: unknown = (page as Readonly<Record<string, unknown>>)[field];
-    if (!Array.isArray(list))
+  for await (const page of pagesOf(list)) {
+    const elements: unknown = (page as Readonly<Record<string, unknown>>)[field];
+    if (!Array.isArray(elements))
       throw new CollectError('invalid_response', `${operation} was answered without a list of ${field}`);
-    const objects = list.filter((element) => typeof element === 'object' && element !== null);
-    if (objects.length < list.length) odd(field, 'elements that are no objects');
-    if (objects.length === 0 && list.length > 0)
+    const objects = elements.filter((element) => typeof element === 'object' && element !== null);
+    if (objects.length < elements.length) odd(field, 'elements that are no objects');
+    if (objects.length === 0 && elements.length > 0)
       throw new CollectError('invalid_response', `${operation} was answered with ${field} that are none`);
     const { items, left } = await readElements(field, row, objects, ({ at, problem }) => odd(at, problem));
     if (left > 0) leftOut?.(left);
@@ -97,16 +96,18 @@ export async function* rowsOf<Schema extends z.ZodType>(
   }
 }
 
+const refusalsAtMost = 5;
+
 /**
- * Gives up asking what the role may not do at all: a thousand repositories would be a thousand refusals. One that is
- * refused by the policy of a single repository goes on for the others.
+ * Stops asking for what the role may not do at all: a thousand repositories would be a thousand refusals. A refusal by
+ * the policy of a single repository does not stop the others.
  */
 export function createGate(): <T>(ask: () => Promise<T>) => Promise<T> {
   let refusals = 0;
   let works = false;
-  let refusal: unknown;
+  let lastRefusal: unknown;
   return async (ask) => {
-    if (!works && refusals >= 5) throw refusal;
+    if (!works && refusals >= refusalsAtMost) throw lastRefusal;
     try {
       const answer = await ask();
       works = true;
@@ -114,7 +115,7 @@ export function createGate(): <T>(ask: () => Promise<T>) => Promise<T> {
     } catch (error) {
       if (reasonOf(error) === 'forbidden') {
         refusals += 1;
-        refusal = error;
+        lastRefusal = error;
       }
       throw error;
     }

@@ -1,17 +1,18 @@
-import type { ECRClient } from '@aws-sdk/client-ecr';
-import type { Inspector2Client } from '@aws-sdk/client-inspector2';
-import type { ServiceQuotasClient } from '@aws-sdk/client-service-quotas';
+import type { ECR } from '@aws-sdk/client-ecr';
+import type { Inspector2 } from '@aws-sdk/client-inspector2';
+import type { ServiceQuotas } from '@aws-sdk/client-service-quotas';
+import { defined } from '../../defined.ts';
 import type { CollectContext } from '../../provider.ts';
 import { explained } from './errors.ts';
 import type { EcrOptions } from './options.ts';
-import { type Client, keepAnswersWhole, watchErrors } from './sdk.ts';
+import { type Client, keepAnswersWhole, type Watch, watchErrors } from './sdk.ts';
 import { createTransport, judge, type Transport } from './transport.ts';
 
 /** What asks AWS. Lives as long as the registry's loop, so that credentials are made anew only when they have to be. */
 export interface Aws {
-  readonly ecr: ECRClient;
-  readonly inspector: Inspector2Client;
-  readonly quotas: ServiceQuotasClient;
+  readonly ecr: ECR;
+  readonly inspector: Inspector2;
+  readonly quotas: ServiceQuotas;
   region(): Promise<string>;
   /** Lends the HTTP client of a cycle. */
   use(context: Pick<CollectContext, 'http' | 'signal'>): void;
@@ -28,78 +29,82 @@ function addressOf(given: EcrOptions, service: 'inspector2' | 'serviceQuotas' | 
   return endpoint && !isAws.test(endpoint.hostname) ? endpoint.href : undefined;
 }
 
-const quiet = { trace() {}, debug() {}, warn() {}, error() {} };
+const quiet = { trace() {}, debug() {}, warn() {}, error() {} } as never;
 
-async function connect(given: EcrOptions, transport: Transport): Promise<Aws> {
-  const [{ ECRClient }, { Inspector2Client }, { ServiceQuotasClient }, credentialProviders] =
-    await Promise.all([
-      import('@aws-sdk/client-ecr'),
-      import('@aws-sdk/client-inspector2'),
-      import('@aws-sdk/client-service-quotas'),
-      import('@aws-sdk/credential-providers'),
-    ]);
-  const { fromNodeProviderChain, fromTemporaryCredentials } = credentialProviders;
-  const common = {
-    ...(given.region !== undefined && { region: given.region }),
-    ...(given.profile !== undefined && { profile: given.profile }),
+/** Settings of all clients. */
+const settingsOf = (given: EcrOptions, transport: Transport) =>
+  defined({
+    region: given.region,
+    profile: given.profile,
     requestHandler: transport.requestHandler,
     // The same steps for each command of a kind, put together once.
     cacheMiddleware: true,
     // Limits and retries are the exporter's own.
     maxAttempts: 1,
     // Without `info` the SDK spares a copy of each answer for the log.
-    logger: quiet as never,
-    ...(given.useFips && { useFipsEndpoint: true }),
-    ...(given.useDualStack && { useDualstackEndpoint: true }),
-  };
-  const at = (address: string | undefined) => (address === undefined ? {} : { endpoint: address });
-  const clientConfig = { ...common, ...at(addressOf(given, 'sts')) };
-  const own = fromNodeProviderChain({
-    clientConfig,
-    logger: quiet as never,
-    ...(given.profile !== undefined && { profile: given.profile }),
+    logger: quiet,
+    useFipsEndpoint: given.useFips,
+    useDualstackEndpoint: given.useDualStack,
   });
-  const { assumeRoleArn, externalId } = given;
-  const credentials =
-    assumeRoleArn === undefined
-      ? own
-      : fromTemporaryCredentials({
-          masterCredentials: own,
-          clientConfig,
-          params: {
-            RoleArn: assumeRoleArn,
-            RoleSessionName: 'container-registry-exporter',
-            ...(externalId !== undefined && { ExternalId: externalId }),
-          },
-        });
-  const ecr = new ECRClient({ ...common, ...at(given.endpoint?.href), credentials });
-  // The same credentials for all, kept once.
-  const shared = { ...common, credentials: ecr.config.credentials };
-  const inspector = new Inspector2Client({ ...shared, ...at(addressOf(given, 'inspector2')) });
-  const quotas = new ServiceQuotasClient({ ...shared, ...at(addressOf(given, 'serviceQuotas')) });
 
+/** The environment's credentials, or those of the role that they may assume. */
+async function credentialsOf(given: EcrOptions, transport: Transport) {
+  const { fromNodeProviderChain, fromTemporaryCredentials } = await import('@aws-sdk/credential-providers');
+  const clientConfig = defined({ ...settingsOf(given, transport), endpoint: addressOf(given, 'sts') });
+  const own = fromNodeProviderChain(defined({ clientConfig, logger: quiet, profile: given.profile }));
+  if (given.assumeRoleArn === undefined) return own;
+  return fromTemporaryCredentials({
+    masterCredentials: own,
+    clientConfig,
+    params: defined({
+      RoleArn: given.assumeRoleArn,
+      RoleSessionName: 'container-registry-exporter',
+      ExternalId: given.externalId,
+    }),
+  });
+}
+
+/** Renews credentials, once for all requests that were refused with the same ones. */
+function createRenewal({ config }: ECR): Pick<Watch, 'generation' | 'renew'> {
   let generation = 0;
   let renewing: Promise<unknown> | undefined;
-  /** Makes new credentials, once for all who were refused with the same ones. */
-  async function renew(seen: number): Promise<void> {
-    if (seen !== generation) return;
-    renewing ??= ecr.config.credentials({ forceRefresh: true }).finally(() => {
-      generation += 1;
-      renewing = undefined;
-    });
-    await renewing;
-  }
+  return {
+    generation: () => generation,
+    async renew(refused) {
+      if (refused !== generation) return;
+      renewing ??= config.credentials({ forceRefresh: true }).finally(() => {
+        generation += 1;
+        renewing = undefined;
+      });
+      await renewing;
+    },
+  };
+}
+
+async function connect(given: EcrOptions, transport: Transport): Promise<Aws> {
+  const [{ ECR }, { Inspector2 }, { ServiceQuotas }] = await Promise.all([
+    import('@aws-sdk/client-ecr'),
+    import('@aws-sdk/client-inspector2'),
+    import('@aws-sdk/client-service-quotas'),
+  ]);
+  const settings = settingsOf(given, transport);
+  const credentials = await credentialsOf(given, transport);
+  const ecr = new ECR(defined({ ...settings, endpoint: given.endpoint?.href, credentials }));
+  // The same credentials for all, kept once.
+  const shared = { ...settings, credentials: ecr.config.credentials };
+  const inspector = new Inspector2(defined({ ...shared, endpoint: addressOf(given, 'inspector2') }));
+  const quotas = new ServiceQuotas(defined({ ...shared, endpoint: addressOf(given, 'serviceQuotas') }));
 
   let signal: AbortSignal | undefined;
+  const watch: Watch = {
+    signal: () => signal,
+    explain: (error, operation) => explained(error, operation, given),
+    ...createRenewal(ecr),
+  };
   for (const client of [ecr, inspector, quotas] as unknown as Client[]) {
     transport.signLate(client);
     keepAnswersWhole(client);
-    watchErrors(client, {
-      signal: () => signal,
-      generation: () => generation,
-      renew,
-      explain: (error, operation) => explained(error, operation, given),
-    });
+    watchErrors(client, watch);
   }
   return {
     ecr,

@@ -1,15 +1,15 @@
 import { z } from 'zod';
 import { CollectError } from '../../errors.ts';
+import { severityCounts } from '../../images/severity.ts';
 import type { Image, ScanStatus, Severity, SeverityCounts } from '../../model.ts';
 import type { CollectContext } from '../../provider.ts';
 import { optional, text } from '../../wire.ts';
 import { createGate, pagesOf, parsed, tellOdd } from './answers.ts';
 import type { Aws } from './client.ts';
 import { nameOf } from './errors.ts';
-import { secondsOf } from './images.ts';
-import { countsOf, severityOf, statusOf, type Words } from './words.ts';
+import { countsOf, secondsOf, severityOf, statusOf, type TellOdd, type Words } from './words.ts';
 
-/** What a scan of one image found. */
+/** The result of a scan of one image. */
 export type ScanResult = Pick<Image, 'scanStatus' | 'scannedAt' | 'findings'>;
 
 /**
@@ -26,128 +26,116 @@ export interface PushedImage {
 /** Findings of single images: a call each, hence for the bounded set only, and remembered. */
 export interface ImageFindings {
   /**
-   * Of basic scanning; undefined where there is no such image, `failed` where it could not be read, which is reported.
+   * The result of basic scanning; undefined where there is no such image, `failed` where it could not be read, which is
+   * reported.
    * @param expectsScan whether images of the repository are scanned when they are pushed
    */
   basic(image: PushedImage, expectsScan: boolean): Promise<ScanResult | 'failed' | undefined>;
-  /** Of enhanced scanning as of its last scan: all severities, and what is fixable. */
+  /** The result of the last enhanced scan: all severities, and what is fixable. */
   enhanced(image: PushedImage, scannedAt: number): Promise<ScanResult | undefined>;
 }
 
-const response = z.object({
-  imageScanStatus: optional('imageScanStatus', z.object({ status: optional('status', text) })),
-  imageScanFindings: optional(
-    'imageScanFindings',
-    z.object({
-      imageScanCompletedAt: z.unknown().optional(),
-      findingSeverityCounts: z.unknown().optional(),
-      // As a whole: without one of them it is unknown how many have a fix.
-      enhancedFindings: optional(
-        'enhancedFindings',
-        z
-          .array(
-            z.object({ severity: optional('severity', text), fixAvailable: optional('fixAvailable', text) }),
-          )
-          .max(10_000),
-      ),
-    }),
+const scanFindings = z.object({
+  imageScanCompletedAt: z.unknown().optional(),
+  findingSeverityCounts: z.unknown().optional(),
+  // As a whole: without one of them it is unknown how many have a fix.
+  enhancedFindings: optional(
+    'enhancedFindings',
+    z
+      .array(z.object({ severity: optional('severity', text), fixAvailable: optional('fixAvailable', text) }))
+      .max(10_000),
   ),
 });
-type Finding = { readonly severity?: string | undefined; readonly fixAvailable?: string | undefined };
+type ScanFindings = z.infer<typeof scanFindings>;
+const response = z.object({
+  imageScanStatus: optional('imageScanStatus', z.object({ status: optional('status', text) })),
+  imageScanFindings: optional('imageScanFindings', scanFindings),
+});
 
-/** Of the enhanced findings of a page those that have a fix, by severity; undefined as soon as one does not say. */
+/** @returns false as soon as one finding does not say whether it has a fix */
 function addFixable(
-  sum: Partial<Record<Severity, number>>,
-  findings: readonly Finding[],
+  sum: Record<Severity, number>,
+  findings: ScanFindings['enhancedFindings'],
   words: Words,
-): Partial<Record<Severity, number>> | undefined {
-  for (const { severity, fixAvailable } of findings) {
-    if (!severity || !fixAvailable) return undefined;
+): boolean {
+  for (const { severity, fixAvailable } of findings ?? []) {
+    if (!severity || !fixAvailable) return false;
     // A fix that is PARTIAL leaves some of the packages as they are.
-    if (fixAvailable !== 'YES') continue;
-    const known = severityOf(severity, words);
-    sum[known] = (sum[known] ?? 0) + 1;
+    if (fixAvailable === 'YES') sum[severityOf(severity, words)] += 1;
   }
-  return sum;
+  return findings !== undefined;
 }
 
-/** What was read, and whether all of it could be understood. */
-interface Read {
+function summaryOf(scan: ScanFindings | undefined, words: Words, odd: TellOdd): ScanResult {
+  const scannedAt = secondsOf(scan?.imageScanCompletedAt, 'imageScanCompletedAt', odd);
+  const isThere = scannedAt !== undefined || scan?.findingSeverityCounts;
+  const counts = isThere ? countsOf(scan?.findingSeverityCounts, words, odd) : undefined;
+  return { scannedAt, findings: counts && { counts } };
+}
+
+const withFixable = (result: ScanResult | undefined, fixable: SeverityCounts): ScanResult | undefined =>
+  result?.findings ? { ...result, findings: { ...result.findings, fixable } } : result;
+
+/** The result of a scan, and whether all of the answer could be understood. */
+interface Reading {
   readonly result: ScanResult | undefined;
   readonly whole: boolean;
 }
 
-const isFinished = (status: ScanStatus | undefined): boolean => status === undefined || status === 'complete';
+const lacksFindings = ({ scanStatus = 'complete', findings }: ScanResult = {}): boolean =>
+  scanStatus === 'complete' && !findings;
 
 /** A scan on push begins within minutes: so long after it, "no scan" may still become one at any time. */
 const scanBeginsSeconds = 3600;
 
-export async function createImageFindings(
-  aws: Aws,
-  context: CollectContext,
-  options: {
-    /** Where the images are. */
-    readonly registry: string;
-    readonly words: Words;
-    readonly intervalSeconds: number;
-  },
-): Promise<ImageFindings> {
-  const { registry, words, intervalSeconds } = options;
-  const { memory } = context;
-  const { paginateDescribeImageScanFindings } = await import('@aws-sdk/client-ecr');
+interface Options {
+  /** Identifies the registry that holds the images. */
+  readonly registry: string;
+  readonly words: Words;
+  readonly intervalSeconds: number;
+}
+
+/** Calls `DescribeImageScanFindings`. */
+function createReader(aws: Aws, context: CollectContext, words: Words) {
   const operation = 'DescribeImageScanFindings';
   const tell = tellOdd(context, operation);
   const gate = createGate();
 
-  async function read(
-    { repository: repositoryName, digest: imageDigest }: PushedImage,
-    wantsFixable: boolean,
-  ): Promise<Read> {
+  async function read({ repository, digest }: PushedImage, wantsFixable: boolean): Promise<Reading> {
     let whole = true;
-    const odd = (at: string, problem: string): void => {
+    const odd: TellOdd = (at, problem) => {
       whole = false;
       tell(at, problem);
     };
     let result: ScanResult | undefined;
-    let fixable: Partial<Record<Severity, number>> | undefined = wantsFixable
-      ? { CRITICAL: 0, HIGH: 0, MEDIUM: 0, LOW: 0, NEGLIGIBLE: 0, UNKNOWN: 0 }
-      : undefined;
-    const pages = paginateDescribeImageScanFindings(
-      // The counts are on every page; which are fixable, only the findings themselves tell.
-      { client: aws.ecr, pageSize: wantsFixable ? 1000 : 1 },
-      { repositoryName, imageId: { imageDigest } },
-    );
-    for await (const page of pagesOf(operation, pages)) {
-      const { imageScanFindings: found, imageScanStatus } = parsed(page, response, operation, context);
-      const status = imageScanStatus?.status ? statusOf(imageScanStatus.status, words) : undefined;
-      if (!status) whole = false;
-      if (!result) {
-        const scannedAt = secondsOf(found?.imageScanCompletedAt, 'imageScanCompletedAt', odd);
-        const isThere = found && (scannedAt !== undefined || found.findingSeverityCounts);
-        const counts = isThere ? countsOf(found.findingSeverityCounts, words, odd) : undefined;
-        result = {
-          ...(status && { scanStatus: status }),
-          ...(scannedAt !== undefined && { scannedAt }),
-          ...(counts && { findings: { counts } }),
-        };
-      }
-      if (fixable) {
-        fixable = found?.enhancedFindings && addFixable(fixable, found.enhancedFindings, words);
-        if (!fixable) odd('enhancedFindings', 'no list that tells of each finding whether it has a fix');
-      }
-      if (!fixable) break;
+    const fixable = severityCounts();
+    let tellsFixable = wantsFixable;
+    const ask = (nextToken: string | undefined) =>
+      aws.ecr.describeImageScanFindings({
+        repositoryName: repository,
+        imageId: { imageDigest: digest },
+        // The counts are on every page; which are fixable, only the findings themselves tell.
+        maxResults: wantsFixable ? 1000 : 1,
+        nextToken,
+      });
+    for await (const page of pagesOf({ operation, ask })) {
+      const { imageScanFindings: scan, imageScanStatus } = parsed(page, response, operation, context);
+      const word = imageScanStatus?.status;
+      const scanStatus = word === undefined ? undefined : statusOf(word, words);
+      whole &&= scanStatus !== undefined;
+      result ??= { scanStatus, ...summaryOf(scan, words, odd) };
+      tellsFixable &&= addFixable(fixable, scan?.enhancedFindings, words);
+      if (!tellsFixable) break;
     }
-    if (isFinished(result?.scanStatus) && !result?.findings)
-      odd('imageScanFindings', 'a scan that is complete, without its findings');
-    if (!result?.findings || !fixable) return { result, whole };
-    const findings = { ...result.findings, fixable: fixable satisfies SeverityCounts };
-    return { result: { ...result, findings }, whole };
+    if (wantsFixable && !tellsFixable)
+      odd('enhancedFindings', 'no list that tells of each finding whether it has a fix');
+    if (lacksFindings(result)) odd('imageScanFindings', 'a scan that is complete, without its findings');
+    return { result: tellsFixable ? withFixable(result, fixable) : result, whole };
   }
 
-  /** `failed` where it could not be read, which is reported; undefined where there is no such image. */
-  async function attempt(read: () => Promise<Read>): Promise<Read | 'failed'> {
+  return async (image: PushedImage, wantsFixable: boolean): Promise<Reading | 'failed'> => {
     try {
-      return await gate(read);
+      return await gate(() => read(image, wantsFixable));
     } catch (error) {
       context.signal.throwIfAborted();
       const name = nameOf(error);
@@ -158,33 +146,38 @@ export async function createImageFindings(
       context.degraded('findings', error);
       return 'failed';
     }
-  }
+  };
+}
 
+export function createImageFindings(aws: Aws, context: CollectContext, options: Options): ImageFindings {
+  const { registry, words, intervalSeconds } = options;
+  const { memory, now } = context;
+  const read = createReader(aws, context, words);
+  const mayChangeSoon = ({ pushedAt }: PushedImage, status: ScanStatus | undefined, expectsScan: boolean) =>
+    status === 'pending' ||
+    (status === 'none' && expectsScan && (pushedAt === undefined || now() - pushedAt < scanBeginsSeconds));
   const keyOf = (what: string, { repository, digest, pushedAt }: PushedImage) =>
     `${what} ${registry} ${repository} ${digest} ${pushedAt ?? '?'}`;
 
   return {
     async basic(image, expectsScan) {
       const key = keyOf('scan', image);
-      const known = memory.get<{ result?: ScanResult }>(key);
-      if (known && context.now() - known.storedAt < intervalSeconds) return known.value.result;
-      const answer = await attempt(() => read(image, false));
-      if (answer === 'failed') return 'failed';
-      const { result, whole } = answer;
-      const isFresh = image.pushedAt === undefined || context.now() - image.pushedAt < scanBeginsSeconds;
-      const mayChangeSoon =
-        result?.scanStatus === 'pending' || (result?.scanStatus === 'none' && expectsScan && isFresh);
+      const remembered = memory.get<{ result?: ScanResult }>(key);
+      if (remembered && now() - remembered.storedAt < intervalSeconds) return remembered.value.result;
+      const reading = await read(image, false);
+      if (reading === 'failed') return 'failed';
+      const { result, whole } = reading;
       // What could not be understood is asked for again: the next answer may be right.
-      if (!mayChangeSoon && whole) memory.set(key, result ? { result } : {});
+      if (whole && !mayChangeSoon(image, result?.scanStatus, expectsScan)) memory.set(key, { result });
       return result && result.scanStatus === undefined && !result.findings ? 'failed' : result;
     },
     async enhanced(image, scannedAt) {
       const key = keyOf('inspected', image);
-      const known = memory.get<{ at: number; result?: ScanResult }>(key);
-      if (known?.value.at === scannedAt) return known.value.result;
-      const answer = await attempt(() => read(image, true));
-      if (answer === 'failed') return undefined;
-      const { result, whole } = answer;
+      const remembered = memory.get<{ at: number; result?: ScanResult }>(key);
+      if (remembered?.value.at === scannedAt) return remembered.value.result;
+      const reading = await read(image, true);
+      if (reading === 'failed') return undefined;
+      const { result, whole } = reading;
       if (whole && result?.findings) memory.set(key, { at: scannedAt, result });
       return result;
     },

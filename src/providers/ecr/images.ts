@@ -1,8 +1,9 @@
 import { CollectError } from '../../errors.ts';
+import { splitTags } from '../../images/attached-tags.ts';
+import { isDigest } from '../../images/digest.ts';
 import { imageConfigs, indexTypes, kindOfType } from '../../media-types.ts';
 import type { Image, Kind, ScanStatus } from '../../model.ts';
-import { isPastTime } from '../../wire.ts';
-import { countsOf, statusOf, type Words } from './words.ts';
+import { countsOf, secondsOf, statusOf, type TellOdd, type Words } from './words.ts';
 
 /**
  * `ImageDetail` as far as it is used. Checked by hand, field by field: there are millions of them.
@@ -37,30 +38,11 @@ export interface ListedImage {
 }
 
 const noTags: readonly string[] = [];
-const cosignKinds: Readonly<Record<string, Kind>> = { sig: 'signature', att: 'attestation', sbom: 'sbom' };
-const attached = /^sha256-([0-9a-f]{64})(?:\.(sig|att|sbom))?$/;
-const digestForm = /^[\w+.-]{1,32}:[\w=-]{1,256}$/;
 /** https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pulling-manifests; ECR allows 300 characters. */
 const tagForm = /^\w[\w.-]{0,299}$/;
 
 const textOf = (value: unknown): string | undefined =>
   typeof value === 'string' && value !== '' ? value : undefined;
-
-/** What is told of a part of an answer that could not be understood. */
-export type TellOdd = (at: string, problem: string) => void;
-
-/**
- * A moment that has passed, in Unix seconds. Times of the JSON protocol are Unix seconds with a fraction; ISO 8601 is
- * allowed too.
- */
-export function secondsOf(value: unknown, at: string, odd: TellOdd, now?: number): number | undefined {
-  if (value === undefined || value === null) return undefined;
-  const seconds =
-    typeof value === 'number' ? value : typeof value === 'string' ? Date.parse(value) / 1000 : Number.NaN;
-  if (isPastTime(seconds, now)) return Math.floor(seconds);
-  odd(at, seconds > 0 ? 'a time that lies in the future or cannot be' : 'no time');
-  return undefined;
-}
 
 /** moto leaves out the size of an index, which nobody needs. */
 function bytesOf(value: unknown, kind: Kind, odd: TellOdd): number | undefined {
@@ -83,36 +65,18 @@ function tagsOf(value: unknown, odd: TellOdd): readonly string[] | undefined {
   return tags.length > 0 ? tags : undefined;
 }
 
-/** Most rows have one of two types: comparing is quicker than looking up a string that was parsed a moment ago. */
-function createTypes<T>(meaning: (type: string) => T): (type: string) => T {
-  const known: { readonly type: string; readonly means: T }[] = [];
-  return (type) => {
-    for (const one of known) if (one.type === type) return one.means;
-    const means = meaning(type);
-    if (known.length < 4) known.push({ type, means });
-    return means;
-  };
-}
-const isIndex = createTypes((type) => indexTypes.has(type));
-const kindOfArtifact = createTypes(
-  (type): Kind => (imageConfigs.has(type) ? 'image' : (kindOfType(type) ?? 'other')),
-);
-
 function kindOf({ imageManifestMediaType, artifactMediaType }: ImageDetail): Kind {
-  if (typeof imageManifestMediaType === 'string' && isIndex(imageManifestMediaType)) return 'index';
+  if (indexTypes.has(String(imageManifestMediaType))) return 'index';
   const type = textOf(artifactMediaType);
-  return type === undefined ? 'image' : kindOfArtifact(type);
+  return type === undefined || imageConfigs.has(type) ? 'image' : (kindOfType(type) ?? 'other');
 }
 
-/**
- * Tags by which something is attached to an image: cosign's, and the specification's own for registries without
- * referrers. https://github.com/sigstore/cosign/blob/main/specs/SIGNATURE_SPEC.md
- */
+/** An image whose tags say what it is attached to. */
 function attach(image: Image, tags: readonly string[]): Image {
-  const own = tags.filter((tag) => !attached.test(tag));
-  if (own.length > 0) return { ...image, tags: own };
-  const [, hex, suffix] = attached.exec(tags[0] ?? '') ?? [];
-  return { ...image, tags: own, kind: cosignKinds[suffix ?? ''] ?? 'other', subject: `sha256:${hex}` };
+  const { imageTags, attachedTags } = splitTags(tags);
+  const [first] = attachedTags;
+  if (!first || imageTags.length > 0) return { ...image, tags: imageTags };
+  return { ...image, tags: imageTags, kind: first.kind ?? 'other', subject: first.subject };
 }
 
 /** One that is being restored cannot be pulled yet. */
@@ -166,7 +130,7 @@ export interface ReadingImages {
 function toListed(detail: ImageDetail, reading: ReadingImages): ListedImage | undefined {
   const { words, odd, now } = reading;
   const digest = detail.imageDigest;
-  if (typeof digest !== 'string' || !digestForm.test(digest)) {
+  if (typeof digest !== 'string' || !isDigest(digest)) {
     odd('imageDigest', 'an image without a digest');
     return undefined;
   }
@@ -191,7 +155,7 @@ function toListed(detail: ImageDetail, reading: ReadingImages): ListedImage | un
     findings,
   } as Image;
   const bundle = kind === 'attestation' && String(detail.artifactMediaType).includes('sigstore.bundle');
-  const isAttached = tags.some((tag) => tag.startsWith('sha256-') && attached.test(tag));
+  const isAttached = tags.some((tag) => tag.startsWith('sha256-'));
   return {
     image: isAttached ? attach(image, tags) : image,
     bundle,

@@ -1,33 +1,55 @@
 import { z } from 'zod';
-import type { ScanStatus, SeverityCounts } from '../../model.ts';
+import { severityCounts } from '../../images/severity.ts';
+import type { ScanStatus, Severity, SeverityCounts } from '../../model.ts';
 import type { CollectContext } from '../../provider.ts';
 import { count, optional, text } from '../../wire.ts';
 import { rowsOf, tellOdd } from './answers.ts';
 import type { Aws } from './client.ts';
-import { secondsOf } from './images.ts';
-import { countsOfRow, most, severityCounts, worst } from './inspector-counts.ts';
-import { coverageOf, type Words } from './words.ts';
+import { coverageOf, secondsOf, type Words } from './words.ts';
 
 /** What Inspector says of one image. */
 export interface Inspected {
-  readonly scanStatus?: ScanStatus;
-  readonly scannedAt?: number;
-  readonly inUse?: number;
+  readonly scanStatus?: ScanStatus | undefined;
+  readonly scannedAt?: number | undefined;
+  readonly inUse?: number | undefined;
   /** Severities that the aggregation does not count by themselves are absent. */
-  readonly counts?: SeverityCounts;
+  readonly counts?: SeverityCounts | undefined;
   /** All findings, whatever their severity. */
-  readonly all?: number;
+  readonly all?: number | undefined;
 }
 
 /** Everything that Inspector says, read in bulk. */
 export interface Inspection {
   /** Undefined: it says nothing of the image. */
   of(repository: string, digest: string): Inspected | undefined;
-  /** Whether states of scans of the repository could not be read or understood: how many there are is unknown. */
+  /** Whether scan statuses of the repository could not be read or understood: how many there are is unknown. */
   lacks(repository: string): boolean;
-  /** What is said of a repository is not needed any more. */
+  /** Drops what is said of a repository. */
   done(repository: string): void;
 }
+
+/**
+ * The fields of Inspector's counts. Those of low, informational and untriaged findings came later than the others, and
+ * are not in every region or SDK: https://docs.aws.amazon.com/inspector/v2/APIReference/API_SeverityCounts.html
+ */
+const countFields = [
+  ['CRITICAL', 'critical'],
+  ['HIGH', 'high'],
+  ['MEDIUM', 'medium'],
+  ['LOW', 'low'],
+  ['NEGLIGIBLE', 'informational'],
+  ['UNKNOWN', 'untriaged'],
+] as const satisfies readonly (readonly [Severity, string])[];
+
+const rowCounts = z.object({
+  all: optional('all', count),
+  critical: optional('critical', count),
+  high: optional('high', count),
+  medium: optional('medium', count),
+  low: optional('low', count),
+  informational: optional('informational', count),
+  untriaged: optional('untriaged', count),
+});
 
 /** Rows that name no image of ECR are of no use; those that name one count, whatever else they hold. */
 const aggregation = z.object({
@@ -36,7 +58,7 @@ const aggregation = z.object({
     imageSha: optional('imageSha', text),
     repository: optional('repository', text),
     inUseCount: optional('inUseCount', count),
-    severityCounts: optional('severityCounts', severityCounts),
+    severityCounts: optional('severityCounts', rowCounts),
   }),
 });
 
@@ -53,183 +75,203 @@ const coverage = z.object({
   ),
 });
 
+/**
+ * Counts of one row. A severity that is absent has no findings where the others make up all of them, and is unknown
+ * otherwise.
+ */
+function countsOfRow(row: z.infer<typeof rowCounts>): SeverityCounts {
+  const counts: Partial<Record<Severity, number>> = {};
+  for (const [severity, field] of countFields) if (row[field] !== undefined) counts[severity] = row[field];
+  const sum = Object.values(counts).reduce((a, b) => a + b, 0);
+  return row.all === sum ? { ...severityCounts(), ...counts } : counts;
+}
+
+/** An image has a row for each architecture where it has several: as for an index, the worst one counts. */
+function worst(a: SeverityCounts, b: SeverityCounts | undefined): SeverityCounts {
+  if (!b) return a;
+  const counts: Partial<Record<Severity, number>> = {};
+  for (const [severity] of countFields) {
+    const [left, right] = [a[severity], b[severity]];
+    if (left !== undefined && right !== undefined) counts[severity] = Math.max(left, right);
+  }
+  return counts;
+}
+
+const larger = (a: number | undefined, b: number | undefined): number | undefined =>
+  a === undefined ? b : Math.max(a, b ?? 0);
+
 /** `arn:aws:ecr:REGION:ACCOUNT:repository/NAME/sha256:HEX` */
-function placeOf(arn = ''): { repository?: string; digest?: string } {
+function imageOf(arn = ''): { repository?: string | undefined; digest?: string | undefined } {
   const [, repository, digest] = /:repository\/(.+)\/(sha256:[0-9a-f]{64})$/.exec(arn) ?? [];
-  return { ...(repository !== undefined && { repository }), ...(digest !== undefined && { digest }) };
+  return { repository, digest };
 }
 
-/** What was found of images, by repository. */
-interface Found {
-  readonly images: Map<string, Map<string, Inspected>>;
-  /** Repositories of which there are rows that could not be understood: what has no row there is unknown. */
-  readonly lacking: Set<string>;
-  /** Whether there are such rows of which the repository is unknown too, or the listing broke. */
-  broken: boolean;
+/** The rows of one of Inspector's lists. */
+class Rows {
+  readonly #images = new Map<string, Map<string, Inspected>>();
+  /** Repositories of which there are rows that could not be understood: an image without a row is unknown there. */
+  readonly #lacking = new Set<string>();
+  /** Whether there are such rows of an unknown repository, or the listing broke. */
+  #broken = false;
+
+  of(repository: string, digest: string): Inspected | undefined {
+    return this.#images.get(repository)?.get(digest);
+  }
+
+  put(repository: string, digest: string, inspected: Inspected): void {
+    const images = this.#images.get(repository) ?? new Map<string, Inspected>();
+    this.#images.set(repository, images.set(digest, inspected));
+  }
+
+  /** Notes a row that could not be understood. */
+  lack(repository?: string): void {
+    if (repository) this.#lacking.add(repository);
+    else this.#broken = true;
+  }
+
+  isWhole(repository: string): boolean {
+    return !this.#broken && !this.#lacking.has(repository);
+  }
+
+  drop(repository: string): void {
+    this.#images.delete(repository);
+  }
 }
-
-const createFound = (): Found => ({ images: new Map(), lacking: new Set(), broken: false });
-
-function put({ images }: Found, repository: string, digest: string, inspected: Inspected): void {
-  const own = images.get(repository) ?? new Map<string, Inspected>();
-  images.set(repository, own.set(digest, inspected));
-}
-
-/** Notes a row that names no image. */
-function lack(found: Found, repository: string | undefined): void {
-  if (repository) found.lacking.add(repository);
-  else found.broken = true;
-}
-
-const isWhole = ({ broken, lacking }: Found, repository: string): boolean =>
-  !broken && !lacking.has(repository);
 
 /** Inspector's filters take ten values each. */
 const namesPerFilter = 10;
 const equals = (value: string) => ({ comparison: 'EQUALS' as const, value });
 
-/** What reading Inspector needs. */
-interface Reading {
+interface Scope {
   readonly aws: Aws;
   readonly context: CollectContext;
-  /** An administrator's account is told of its members' repositories too. */
+  /** An administrator's account is shown its members' repositories too. */
   readonly account: string | undefined;
   readonly words: Words;
 }
 
 /** https://docs.aws.amazon.com/inspector/v2/APIReference/API_ListFindingAggregations.html */
-async function readFindings(reading: Reading, names: readonly string[] | undefined, found: Found) {
-  const { aws, context, account } = reading;
-  const { paginateListFindingAggregations } = await import('@aws-sdk/client-inspector2');
+async function readFindings(scope: Scope, names: readonly string[] | undefined, rows: Rows): Promise<void> {
+  const { aws, context, account } = scope;
   const operation = 'ListFindingAggregations';
   const odd = tellOdd(context, operation);
-  const pages = paginateListFindingAggregations(
-    { client: aws.inspector, pageSize: 100 },
-    {
-      aggregationType: 'AWS_ECR_CONTAINER',
-      ...(account !== undefined && { accountIds: [equals(account)] }),
-      aggregationRequest: { awsEcrContainerAggregation: names ? { repositories: names.map(equals) } : {} },
-    },
-  );
-  const leftOut = () => {
-    found.broken = true;
-  };
-  const rows = { operation, field: 'responses', row: aggregation, context, leftOut };
-  for await (const { awsEcrContainerAggregation: row } of rowsOf(pages, rows)) {
-    const { repository = row.repository, digest = row.imageSha } = placeOf(row.resourceId);
+  for await (const { awsEcrContainerAggregation: row } of rowsOf({
+    operation,
+    field: 'responses',
+    row: aggregation,
+    context,
+    leftOut: () => rows.lack(),
+    ask: (nextToken) =>
+      aws.inspector.listFindingAggregations({
+        aggregationType: 'AWS_ECR_CONTAINER',
+        accountIds: account === undefined ? undefined : [equals(account)],
+        aggregationRequest: { awsEcrContainerAggregation: { repositories: names?.map(equals) } },
+        maxResults: 100,
+        nextToken,
+      }),
+  })) {
+    const image = imageOf(row.resourceId);
+    const { repository = row.repository, digest = row.imageSha } = image;
     if (!repository || !digest) {
       odd('resourceId', 'findings that name no image');
-      lack(found, repository);
+      rows.lack(repository);
       continue;
     }
-    const before = found.images.get(repository)?.get(digest);
-    const { severityCounts } = row;
-    const all = most(severityCounts?.all, before?.all);
-    const inUse = most(row.inUseCount, before?.inUse);
-    // A row without its counts leaves those of the image unknown.
-    const counts = severityCounts ? worst(countsOfRow(severityCounts), before?.counts) : {};
-    put(found, repository, digest, {
-      counts,
-      ...(all !== undefined && { all }),
-      ...(inUse !== undefined && { inUse }),
+    const before = rows.of(repository, digest);
+    const { severityCounts: counts } = row;
+    rows.put(repository, digest, {
+      // A row without its counts leaves those of the image unknown.
+      counts: counts ? worst(countsOfRow(counts), before?.counts) : {},
+      all: larger(counts?.all, before?.all),
+      inUse: larger(row.inUseCount, before?.inUse),
     });
   }
 }
 
 /** https://docs.aws.amazon.com/inspector/v2/APIReference/API_ListCoverage.html */
-async function readCoverage(reading: Reading, names: readonly string[] | undefined, covered: Found) {
-  const { aws, context, account, words } = reading;
-  const { paginateListCoverage } = await import('@aws-sdk/client-inspector2');
+async function readCoverage(scope: Scope, names: readonly string[] | undefined, rows: Rows): Promise<void> {
+  const { aws, context, account, words } = scope;
   const operation = 'ListCoverage';
   const odd = tellOdd(context, operation);
-  const pages = paginateListCoverage(
-    { client: aws.inspector, pageSize: 200 },
-    {
-      filterCriteria: {
-        resourceType: [equals('AWS_ECR_CONTAINER_IMAGE')],
-        ...(account !== undefined && { accountId: [equals(account)] }),
-        ...(names && { ecrRepositoryName: names.map(equals) }),
-      },
-    },
-  );
-  const leftOut = () => {
-    covered.broken = true;
-  };
-  const rows = { operation, field: 'coveredResources', row: coverage, context, leftOut };
-  for await (const row of rowsOf(pages, rows)) {
-    const { scanStatus, lastScannedAt, resourceMetadata } = row;
-    const { repository = resourceMetadata?.ecrRepository?.name, digest } = placeOf(row.resourceId);
+  for await (const { resourceId, scanStatus, lastScannedAt, resourceMetadata } of rowsOf({
+    operation,
+    field: 'coveredResources',
+    row: coverage,
+    context,
+    leftOut: () => rows.lack(),
+    ask: (nextToken) =>
+      aws.inspector.listCoverage({
+        filterCriteria: {
+          resourceType: [equals('AWS_ECR_CONTAINER_IMAGE')],
+          accountId: account === undefined ? undefined : [equals(account)],
+          ecrRepositoryName: names?.map(equals),
+        },
+        maxResults: 200,
+        nextToken,
+      }),
+  })) {
+    const { repository = resourceMetadata?.ecrRepository?.name, digest } = imageOf(resourceId);
     if (!repository || !digest) {
       odd('resourceId', 'a scan that names no image');
-      lack(covered, repository);
+      rows.lack(repository);
       continue;
     }
     const scannedAt = secondsOf(lastScannedAt, 'lastScannedAt', odd);
-    const isOddTime = scannedAt === undefined && lastScannedAt !== undefined && lastScannedAt !== null;
-    const status =
-      scanStatus?.reason && !isOddTime ? coverageOf(scanStatus.reason, scannedAt, words) : undefined;
-    if (!scanStatus?.reason) odd('scanStatus', 'no reason');
-    if (!status) covered.lacking.add(repository);
+    const isOddTime = scannedAt === undefined && (lastScannedAt ?? undefined) !== undefined;
+    const reason = scanStatus?.reason;
+    if (!reason) odd('scanStatus', 'no reason');
+    const status = reason && !isOddTime ? coverageOf(reason, scannedAt, words) : undefined;
+    if (!status) rows.lack(repository);
     const inUse = resourceMetadata?.ecrImage?.inUseCount;
-    put(covered, repository, digest, {
-      ...(status && { scanStatus: status }),
-      ...(scannedAt !== undefined && { scannedAt }),
-      ...(inUse !== undefined && { inUse }),
-    });
+    rows.put(repository, digest, { scanStatus: status, scannedAt, inUse });
   }
 }
 
-const none: SeverityCounts = { CRITICAL: 0, HIGH: 0, MEDIUM: 0, LOW: 0, NEGLIGIBLE: 0, UNKNOWN: 0 };
-
 /**
- * Reads findings and scan states of all images, or of those of some repositories; the number of calls follows the
+ * Reads findings and scan statuses of all images, or of those of some repositories; the number of calls follows the
  * number of images by the page: 100 and 200.
  */
-export async function inspect(reading: Reading): Promise<Inspection> {
-  const { context } = reading;
+export async function inspect(scope: Scope): Promise<Inspection> {
+  const { context } = scope;
   const { only } = context;
-  const found = createFound();
-  const covered = createFound();
+  const findings = new Rows();
+  const scans = new Rows();
   const groups: (readonly string[] | undefined)[] = only
     ? Array.from({ length: Math.ceil(only.length / namesPerFilter) }, (_, at) =>
         only.slice(at * namesPerFilter, (at + 1) * namesPerFilter),
       )
     : [undefined];
 
-  async function attempt(read: typeof readFindings, into: Found): Promise<void> {
+  async function attempt(read: typeof readFindings, rows: Rows): Promise<void> {
     try {
-      await Promise.all(groups.map((names) => read(reading, names, into)));
+      await Promise.all(groups.map((names) => read(scope, names, rows)));
     } catch (error) {
       context.signal.throwIfAborted();
       context.degraded('findings', error);
-      into.broken = true;
+      rows.lack();
     }
   }
-  await Promise.all([attempt(readFindings, found), attempt(readCoverage, covered)]);
+  await Promise.all([attempt(readFindings, findings), attempt(readCoverage, scans)]);
 
-  const countsFor = (repository: string, findings: Inspected | undefined): Inspected => {
-    // What was scanned and has no row has no findings.
-    if (!findings) return isWhole(found, repository) ? { counts: none, all: 0 } : {};
-    const { counts, all } = findings;
-    return { ...(counts && { counts }), ...(all !== undefined && { all }) };
+  /** Counts of an image that was scanned: without a row it has no findings. */
+  const countsOf = (repository: string, row: Inspected | undefined): Inspected => {
+    if (row) return { counts: row.counts, all: row.all };
+    return findings.isWhole(repository) ? { counts: severityCounts(), all: 0 } : {};
   };
   return {
     of(repository, digest) {
-      const findings = found.images.get(repository)?.get(digest);
-      const scan = covered.images.get(repository)?.get(digest);
+      const row = findings.of(repository, digest);
+      const scan = scans.of(repository, digest);
       // What the coverage does not list, Inspector does not scan.
-      if (!scan) return isWhole(covered, repository) ? { ...findings, scanStatus: 'none' } : findings;
-      return {
-        ...scan,
-        ...(findings?.inUse !== undefined && scan.inUse === undefined && { inUse: findings.inUse }),
-        // One that was not scanned has no findings that are known.
-        ...(scan.scanStatus === 'complete' && countsFor(repository, findings)),
-      };
+      if (!scan) return scans.isWhole(repository) ? { ...row, scanStatus: 'none' } : row;
+      const inUse = scan.inUse ?? row?.inUse;
+      // Findings of an image that was not scanned are unknown.
+      return { ...scan, inUse, ...(scan.scanStatus === 'complete' ? countsOf(repository, row) : {}) };
     },
-    lacks: (repository) => !isWhole(covered, repository),
+    lacks: (repository) => !scans.isWhole(repository),
     done(repository) {
-      found.images.delete(repository);
-      covered.images.delete(repository);
+      findings.drop(repository);
+      scans.drop(repository);
     },
   };
 }

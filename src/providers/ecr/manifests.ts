@@ -1,23 +1,23 @@
 import { z } from 'zod';
 import { largestAnswer } from '../../http.ts';
-import { indexTypes, isSigningBundle } from '../../media-types.ts';
+import { parseManifest } from '../../images/manifest.ts';
+import { indexTypes } from '../../media-types.ts';
 import type { CollectContext } from '../../provider.ts';
-import { list, optional, text } from '../../wire.ts';
+import { list, text } from '../../wire.ts';
 import { createGate, parsed } from './answers.ts';
 import type { Aws } from './client.ts';
 
-/** What a manifest says that `DescribeImages` does not. Immutable, hence remembered by digest. */
+/** What a manifest says that `DescribeImages` does not. It never changes, hence it is remembered by digest. */
 export interface ManifestRecord {
-  /** Of an index: digests of what it lists. */
-  readonly platforms?: readonly string[];
-  readonly attestations?: readonly string[];
-  /** Of a Sigstore bundle: whether it is a signature. */
-  readonly signature?: boolean;
+  /** Digests that an index lists. */
+  readonly platforms?: readonly string[] | undefined;
+  readonly attestations?: readonly string[] | undefined;
+  /** Whether a Sigstore bundle is a signature. */
+  readonly signature?: boolean | undefined;
 }
 
 export interface Manifests {
-  /** What is remembered. */
-  known(digest: string): ManifestRecord | undefined;
+  remembered(digest: string): ManifestRecord | undefined;
   /**
    * Reads manifests of one repository, those that can be had.
    * @throws CollectError
@@ -38,36 +38,18 @@ const response = z.object({
   ),
 });
 
-// Values are compared only: those of other types are as good as others.
-const annotations = optional('annotations', z.record(z.string(), z.unknown()));
-const document = z.object({
-  // As a whole: with one odd entry it is unknown what the index lists.
-  manifests: z
-    .array(z.object({ digest: text, annotations }))
-    .max(10_000)
-    .nullish(),
-  annotations,
-});
-
-function recordOf(text: string): ManifestRecord | undefined {
-  let json: unknown;
+/** Undefined for what is no manifest, and for an index of which one entry is odd: it is unknown what it lists. */
+function recordOf(manifest: string): ManifestRecord | undefined {
   try {
-    json = JSON.parse(text);
+    const { kind, children, incomplete } = parseManifest({ body: Buffer.from(manifest) });
+    if (!children) return { signature: kind === 'signature' };
+    if (incomplete) return undefined;
+    const digestsOf = (attestations: boolean) =>
+      children.filter((child) => (child.kind === 'attestation') === attestations).map(({ digest }) => digest);
+    return { platforms: digestsOf(false), attestations: digestsOf(true) };
   } catch {
     return undefined;
   }
-  const manifest = document.safeParse(json);
-  if (!manifest.success) return undefined;
-  const { manifests, annotations: notes } = manifest.data;
-  if (!manifests) return { signature: isSigningBundle(notes as Record<string, string> | undefined) };
-  // https://docs.docker.com/build/metadata/attestations/attestation-storage/
-  const isAttestation = (child: (typeof manifests)[number]) =>
-    child.annotations?.['vnd.docker.reference.type'] === 'attestation-manifest';
-  const attestations = manifests.filter(isAttestation).map(({ digest }) => digest);
-  return {
-    platforms: manifests.filter((child) => !isAttestation(child)).map(({ digest }) => digest),
-    ...(attestations.length > 0 && { attestations }),
-  };
 }
 
 const acceptedMediaTypes = [
@@ -76,37 +58,31 @@ const acceptedMediaTypes = [
   'application/vnd.docker.distribution.manifest.v2+json',
 ];
 
-/** @param registry where the manifests are */
-export async function createManifests(
-  aws: Aws,
-  context: CollectContext,
-  registry: string,
-): Promise<Manifests> {
-  const { memory } = context;
-  const { BatchGetImageCommand } = await import('@aws-sdk/client-ecr');
+/** @param registry identifies the registry that holds the manifests */
+export function createManifests(aws: Aws, context: CollectContext, registry: string): Manifests {
+  const { memory, tell } = context;
   const gate = createGate();
-  // A digest is what a manifest holds: it is the same in each repository.
+  // A digest names the same manifest in each repository.
   const keyOf = (digest: string) => `manifest ${registry} ${digest}`;
   return {
-    known: (digest) => memory.get<ManifestRecord>(keyOf(digest))?.value,
+    remembered: (digest) => memory.get<ManifestRecord>(keyOf(digest))?.value,
     async *read(repositoryName, digests) {
       for (let at = 0; at < digests.length; at += batch) {
         const imageIds = digests.slice(at, at + batch).map((imageDigest) => ({ imageDigest }));
-        const answer = await gate(() =>
-          aws.ecr.send(new BatchGetImageCommand({ repositoryName, imageIds, acceptedMediaTypes })),
-        );
-        for (const { imageId, imageManifest } of parsed(answer, response, 'BatchGetImage', context).images) {
+        const ask = () => aws.ecr.batchGetImage({ repositoryName, imageIds, acceptedMediaTypes });
+        const { images } = parsed(await gate(ask), response, 'BatchGetImage', context);
+        for (const { imageId, imageManifest } of images) {
+          const digest = imageId.imageDigest;
           const record = recordOf(imageManifest);
-          if (!record) {
-            context.tell(
-              `odd manifest ${imageId.imageDigest}`,
-              { repository: repositoryName, digest: imageId.imageDigest },
-              'a manifest could not be understood: what it lists or is, is unknown',
+          if (record) {
+            memory.set(keyOf(digest), record);
+            yield [digest, record];
+          } else
+            tell(
+              `odd manifest ${digest}`,
+              { repository: repositoryName, digest },
+              'a manifest could not be understood: whether it is a signature, and which platforms it lists, is unknown',
             );
-            continue;
-          }
-          memory.set(keyOf(imageId.imageDigest), record);
-          yield [imageId.imageDigest, record];
         }
       }
     },

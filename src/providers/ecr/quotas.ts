@@ -4,9 +4,10 @@ import { count, optional, text } from '../../wire.ts';
 import { rowsOf } from './answers.ts';
 import type { Aws } from './client.ts';
 
+/** The account's limits. */
 export interface Limits {
-  readonly repositories?: number;
-  readonly imagesPerRepository?: number;
+  readonly repositories?: number | undefined;
+  readonly imagesPerRepository?: number | undefined;
 }
 
 /** https://docs.aws.amazon.com/AmazonECR/latest/userguide/service-quotas.html */
@@ -14,44 +15,73 @@ const codes = { repositories: 'L-CFEB8E8D', imagesPerRepository: 'L-03A36CE1' } 
 
 const quota = z.object({ QuotaCode: optional('QuotaCode', text), Value: optional('Value', count) });
 
-/** An account's own limits change when somebody asks AWS for it: looking once an hour is enough. */
+/** An account's limits change when somebody asks AWS for it: reading them once an hour is enough. */
 const rememberedSeconds = 3600;
 
 /**
- * The account's limits. What AWS gives everybody is no answer: nobody but the account knows whether it was raised.
- * @param registry whose limits they are
+ * Reads the account's limits from Service Quotas. AWS's published defaults do not take their place: only the account
+ * knows whether its limits were raised.
+ * @param registry identifies the registry whose limits they are
  */
 export async function readLimits(aws: Aws, context: CollectContext, registry: string): Promise<Limits> {
   const key = `limits ${registry}`;
-  const known = context.memory.get<Limits>(key);
-  if (known && context.now() - known.storedAt < rememberedSeconds) return known.value;
-  const { paginateListServiceQuotas } = await import('@aws-sdk/client-service-quotas');
+  const remembered = context.memory.get<Limits>(key);
+  if (remembered && context.now() - remembered.storedAt < rememberedSeconds) return remembered.value;
   const operation = 'ListServiceQuotas';
   try {
     const values = new Map<string, number>();
-    const pages = paginateListServiceQuotas({ client: aws.quotas, pageSize: 100 }, { ServiceCode: 'ecr' });
-    const rows = { operation, field: 'Quotas', row: quota, context, tokenField: 'NextToken' };
-    for await (const { QuotaCode, Value } of rowsOf(pages, rows))
+    for await (const { QuotaCode, Value } of rowsOf({
+      operation,
+      field: 'Quotas',
+      row: quota,
+      context,
+      tokenField: 'NextToken',
+      ask: (NextToken) => aws.quotas.listServiceQuotas({ ServiceCode: 'ecr', MaxResults: 100, NextToken }),
+    }))
       if (QuotaCode && Value) values.set(QuotaCode, Value);
-    const [repositories, imagesPerRepository] = [
-      values.get(codes.repositories),
-      values.get(codes.imagesPerRepository),
-    ];
     const limits: Limits = {
-      repositories,
-      imagesPerRepository,
+      repositories: values.get(codes.repositories),
+      imagesPerRepository: values.get(codes.imagesPerRepository),
     };
-    if (repositories !== undefined && imagesPerRepository !== undefined) context.memory.set(key, limits);
+    if (limits.repositories && limits.imagesPerRepository) context.memory.set(key, limits);
     else
       context.tell(
         'limits that are not listed',
         { operation, found: values.size },
-        'Service Quotas did not tell all limits of ECR: those that lack are unknown',
+        'Service Quotas does not list all limits of ECR: the missing ones are unknown',
       );
     return limits;
   } catch (error) {
     context.signal.throwIfAborted();
     context.degraded('quotas', error);
-    return known?.value ?? {};
+    return remembered?.value ?? {};
   }
+}
+
+/** How many manifests the fullest repository holds, of whatever kind: there is a quota for that. */
+export interface Fullest {
+  count(repository: string, images: number): void;
+  /** Takes the count of when the repository was last read. */
+  failed(repository: string): void;
+  /** Undefined where one of them was never read. */
+  images(): number | undefined;
+}
+
+export function createFullest({ session }: Pick<CollectContext, 'session'>): Fullest {
+  const last = session.keep('images of repositories', () => ({ counts: new Map<string, number>() }));
+  const counts = new Map<string, number>();
+  let isKnown = true;
+  return {
+    count: (repository, images) => void counts.set(repository, images),
+    failed(repository) {
+      const before = last.counts.get(repository);
+      if (before === undefined) isKnown = false;
+      else counts.set(repository, before);
+    },
+    images() {
+      last.counts = counts;
+      const fullest = counts.values().reduce((most, images) => Math.max(most, images), 0);
+      return isKnown ? fullest : undefined;
+    },
+  };
 }

@@ -28,60 +28,96 @@ export type Repository = z.infer<typeof repository>;
 const operation = 'DescribeRepositories';
 const field = 'repositories';
 
-/**
- * All repositories; each once.
- * @param leftOut told of entries that are no repositories that can be read, since they lack a name for example
- */
-export async function* listRepositories(
-  aws: Aws,
-  context: CollectContext,
-  leftOut: (entries: number) => void,
-): AsyncGenerator<Repository> {
-  const { paginateDescribeRepositories } = await import('@aws-sdk/client-ecr');
-  const names = new Set<string>();
-  const pages = paginateDescribeRepositories({ client: aws.ecr, pageSize: 1000 }, {});
-  for await (const row of rowsOf(pages, { operation, field, row: repository, context, leftOut })) {
-    if (names.has(row.repositoryName)) continue;
-    names.add(row.repositoryName);
-    yield row;
-  }
+/** The repositories to read, as they are found. */
+export interface Listing {
+  /** Where all repositories are listed: the first of them. Nothing else is asked of a registry that does not list them. */
+  readonly first: Repository | undefined;
+  /** Names that were asked for and do not exist. */
+  readonly gone: readonly string[];
+  /** Repositories so far, whether the configuration asks for them or not, and entries that could not be understood. */
+  readonly counts: { listed: number; odd: number };
+  /** The names of those that the configuration asks for. */
+  names(): AsyncGenerator<string>;
+  /** What the listing says of a repository; it is handed over once. */
+  take(name: string): Repository;
 }
 
-/** Repositories by their names; of those that do not exist, the names. */
-export async function findRepositories(
-  aws: Aws,
-  context: CollectContext,
-  names: readonly string[],
-): Promise<{ readonly found: readonly Repository[]; readonly gone: readonly string[] }> {
-  const { DescribeRepositoriesCommand } = await import('@aws-sdk/client-ecr');
+/**
+ * Lists all repositories, or finds those that `context.only` names.
+ * @throws CollectError where the first page cannot be read
+ */
+export async function openListing(aws: Aws, context: CollectContext): Promise<Listing> {
+  const counts = { listed: 0, odd: 0 };
+  const leftOut = (entries: number) => {
+    counts.odd += entries;
+  };
+  const wanted = context.only?.filter((name) => context.wants(name));
+  const named = wanted && (await findRepositories(aws, context, wanted));
+  const rows = named
+    ? named.found[Symbol.iterator]()
+    : rowsOf({
+        operation,
+        field,
+        row: repository,
+        context,
+        leftOut,
+        ask: (nextToken) => aws.ecr.describeRepositories({ maxResults: 1000, nextToken }),
+      });
+  const first = await rows.next();
+  const waiting = new Map<string, Repository>();
+  return {
+    first: first.done ? undefined : first.value,
+    gone: named?.gone ?? [],
+    counts,
+    async *names() {
+      const seen = new Set<string>();
+      for (let next = first; !next.done; next = await rows.next()) {
+        const { repositoryName } = next.value;
+        if (seen.has(repositoryName)) continue;
+        seen.add(repositoryName);
+        counts.listed += 1;
+        if (!context.wants(repositoryName)) continue;
+        waiting.set(repositoryName, next.value);
+        yield repositoryName;
+      }
+    },
+    take(name) {
+      const row = waiting.get(name) as Repository;
+      waiting.delete(name);
+      return row;
+    },
+  };
+}
+
+/** As many names as one call takes. */
+const namesAtOnce = 100;
+
+/** Finds repositories by their names. */
+async function findRepositories(aws: Aws, context: CollectContext, names: readonly string[]) {
   const found: Repository[] = [];
   const gone: string[] = [];
-  async function ask(repositoryNames: string[]): Promise<void> {
+  async function find(repositoryNames: string[]): Promise<void> {
     try {
-      const answer = await aws.ecr.send(new DescribeRepositoriesCommand({ repositoryNames }));
-      const page = (async function* () {
-        yield answer;
-      })();
-      for await (const row of rowsOf(page, { operation, field, row: repository, context })) found.push(row);
+      const ask = () => aws.ecr.describeRepositories({ repositoryNames });
+      for await (const row of rowsOf({ operation, field, row: repository, context, ask })) found.push(row);
     } catch (error) {
       if (nameOf(error) !== 'RepositoryNotFoundException') throw error;
-      // One that does not exist refuses all of them.
-      if (repositoryNames.length > 1) for (const name of repositoryNames) await ask([name]);
+      // One that does not exist makes the call fail for all of them.
+      if (repositoryNames.length > 1) for (const name of repositoryNames) await find([name]);
       else gone.push(...repositoryNames);
     }
   }
-  // A hundred at once.
-  for (let at = 0; at < names.length; at += 100) await ask(names.slice(at, at + 100));
+  for (let at = 0; at < names.length; at += namesAtOnce) await find(names.slice(at, at + namesAtOnce));
   return { found, gone };
 }
 
-/** Settings that the listing tells; others would be a call each. */
+/** Settings that the listing shows; others would be a call each. */
 export function practicesOf(
-  given: Repository,
+  row: Repository,
   scanning: Scanning,
   words: Words,
 ): Partial<Record<Practice, boolean>> {
-  const { imageTagMutability, imageScanningConfiguration, encryptionConfiguration } = given;
+  const { imageTagMutability, imageScanningConfiguration, encryptionConfiguration } = row;
   const practices: Partial<Record<Practice, boolean>> = {};
   // As long as some tags may move, a tag does not say what one gets.
   if (imageTagMutability === 'IMMUTABLE') practices.immutable_tags = true;
@@ -96,37 +132,8 @@ export function practicesOf(
 
   // Enhanced scanning goes by the registry's rules alone.
   const own = scanning.type === 'ENHANCED' ? undefined : imageScanningConfiguration?.scanOnPush;
-  const byRule = scanning.scansOnPush(given.repositoryName);
+  const byRule = scanning.scansOnPush(row.repositoryName);
   const scans = own === true || byRule === true ? true : byRule;
   if (scans !== undefined) practices.scan_on_push = scans;
   return practices;
-}
-
-/** How many manifests the fullest repository holds, whatever they are: there is a quota for that. */
-export interface Fullest {
-  count(repository: string, images: number): void;
-  /** It counts as it was when it was last read. */
-  failed(repository: string): void;
-  /** Undefined: one of them was never read. */
-  images(): number | undefined;
-}
-
-export function createFullest({ session }: Pick<CollectContext, 'session'>): Fullest {
-  const last = session.keep('images of repositories', () => ({ counts: new Map<string, number>() }));
-  const counts = new Map<string, number>();
-  let isKnown = true;
-  return {
-    count: (repository, images) => void counts.set(repository, images),
-    failed(repository) {
-      const before = last.counts.get(repository);
-      if (before === undefined) isKnown = false;
-      else counts.set(repository, before);
-    },
-    images() {
-      last.counts = counts;
-      let most = 0;
-      for (const images of counts.values()) most = Math.max(most, images);
-      return isKnown ? most : undefined;
-    },
-  };
 }

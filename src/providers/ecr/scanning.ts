@@ -14,7 +14,7 @@ export interface Scanning {
    * Of basic scanning: whether results are in `DescribeImages` (the classic scanner) or have to be asked for image by
    * image (AWS's own). Undefined where that could not be read.
    */
-  readonly native?: boolean;
+  readonly native?: boolean | undefined;
   /** Whether images of a repository are scanned when they are pushed, by the registry's rules; undefined: unknown. */
   scansOnPush(repository: string): boolean | undefined;
 }
@@ -71,9 +71,8 @@ async function isNative(
   const key = `unknown basic scanner ${await aws.region()} ${account ?? '?'}`;
   const failed = memory.get(key);
   if (failed && now() - failed.storedAt < askAgainSeconds) return undefined;
-  const { GetAccountSettingCommand } = await import('@aws-sdk/client-ecr');
   try {
-    const answer = await aws.ecr.send(new GetAccountSettingCommand({ name: 'BASIC_SCAN_TYPE_VERSION' }));
+    const answer = await aws.ecr.getAccountSetting({ name: 'BASIC_SCAN_TYPE_VERSION' });
     return parsed(answer, setting, 'GetAccountSetting', context).value !== 'CLAIR';
   } catch (error) {
     signal.throwIfAborted();
@@ -85,9 +84,8 @@ async function isNative(
 
 /** https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_GetRegistryScanningConfiguration.html */
 export async function readScanning(aws: Aws, context: CollectContext): Promise<Scanning> {
-  const { GetRegistryScanningConfigurationCommand } = await import('@aws-sdk/client-ecr');
   try {
-    const answer = await aws.ecr.send(new GetRegistryScanningConfigurationCommand({}));
+    const answer = await aws.ecr.getRegistryScanningConfiguration({});
     const operation = 'GetRegistryScanningConfiguration';
     const { registryId, scanningConfiguration } = parsed(answer, configuration, operation, context);
     const { scanType, rules } = scanningConfiguration;

@@ -56,27 +56,36 @@ export interface Watch {
 /** At most so many times a command is sent again after credentials were renewed or the clock was corrected. */
 const repeats = 2;
 
+async function renew(watch: Watch, generation: number, operation: string): Promise<void> {
+  try {
+    await watch.renew(generation);
+  } catch (error) {
+    throw watch.explain(error, operation);
+  }
+}
+
+type Send = (args: object) => Promise<object>;
+
+async function sendWatched(send: Send, args: object, operation: string, watch: Watch): Promise<object> {
+  for (let repeatsLeft = repeats; ; repeatsLeft -= 1) {
+    const generation = watch.generation();
+    try {
+      return await send(args);
+    } catch (error) {
+      // What ends with the cycle may know why: that it was throttled all the time, for example.
+      if (!(error instanceof CollectError)) watch.signal()?.throwIfAborted();
+      const isOver = repeatsLeft === 0 || !(isExpired(error) || isSkewed(error));
+      if (isOver) throw watch.explain(error, operation);
+      if (isExpired(error)) await renew(watch, generation, operation);
+    }
+  }
+}
+
 /** Renews credentials that expired before their time, and gives each error its reason and the name of the operation. */
 export function watchErrors(client: Client, watch: Watch): void {
-  const middleware =
-    (next: (args: object) => Promise<object>, { commandName = '' }: { readonly commandName?: string }) =>
-    async (args: object): Promise<object> => {
-      const operation = commandName.replace(/Command$/, '');
-      for (let tried = 0; ; tried += 1) {
-        const generation = watch.generation();
-        try {
-          return await next(args);
-        } catch (error) {
-          // What ends with the cycle may know why: that it was throttled all the time, for example.
-          if (!(error instanceof CollectError)) watch.signal()?.throwIfAborted();
-          const again = tried < repeats && (isExpired(error) || isSkewed(error));
-          if (!again) throw watch.explain(error, operation);
-          if (isExpired(error))
-            await watch.renew(generation).catch((cause) => {
-              throw watch.explain(cause, operation);
-            });
-        }
-      }
-    };
+  const middleware = (next: Send, { commandName = '' }: { readonly commandName?: string }) => {
+    const operation = commandName.replace(/Command$/, '');
+    return (args: object) => sendWatched(next, args, operation, watch);
+  };
   client.middlewareStack.add(middleware as never, { step: 'initialize', name: 'watchErrors' });
 }

@@ -103,6 +103,14 @@ function urlOf({ protocol, hostname, port, path, query }: SdkRequest): URL {
   return url;
 }
 
+/** Headers as the SDK takes them: each once. */
+function headersOf(response: HttpResponse): Record<string, string> {
+  const headers: Record<string, string> = {};
+  for (const [name, value] of Object.entries(response.headers))
+    if (value !== undefined) headers[name] = Array.isArray(value) ? value.join(', ') : value;
+  return headers;
+}
+
 /** Answers from this size on are read one in a turn of the event loop, however many came at once. */
 const largeBytes = 65_536;
 let lastTurn: Promise<void> = Promise.resolve();
@@ -125,10 +133,8 @@ export function createTransport(given: Pick<EcrOptions, 'profile' | 'endpoint'>)
       // Everything that is asked only reads, or makes credentials.
       idempotent: true,
     });
-    const headers: Record<string, string> = {};
-    for (const [name, value] of Object.entries(response.headers))
-      if (value !== undefined) headers[name] = Array.isArray(value) ? value.join(', ') : value;
     const { status: statusCode, body } = response;
+    const headers = headersOf(response);
     if (body.length >= largeBytes) await ownTurn();
     const isJson = statusCode < 300 && request.headers['content-type'] !== formType;
     return { operation, statusCode, headers, body, ...(isJson && { json: json(response, z.unknown()) }) };

@@ -30,7 +30,7 @@ export const lacksPush = ({ kind, pushedAt }: Image): boolean =>
   pushedAt === undefined && (kind === 'image' || kind === 'index');
 
 /** What is unknown of the repository because of it. */
-export function lackingOf({ images, archivedBundle, rows, pushes, pulls, scans }: Unread): RepositoryFacts {
+export function factsOf({ images, archivedBundle, rows, pushes, pulls, scans }: Unread): RepositoryFacts {
   const all = [...images.values()];
   const unknownKinds: Kind[] = [];
   const indexes = all.some(({ kind }) => kind === 'index');
@@ -39,11 +39,11 @@ export function lackingOf({ images, archivedBundle, rows, pushes, pulls, scans }
   if (bundles) unknownKinds.push('signature', 'attestation');
   return {
     listsSignatures: !bundles && !archivedBundle,
-    ...(unknownKinds.length > 0 && { unknownKinds }),
-    ...(rows && { unreadTags: 'all' }),
-    ...(pushes && { newestUnknown: true }),
-    ...(pulls && { lastPullUnknown: true }),
+    unknownKinds,
+    unreadTags: rows ? 'all' : undefined,
+    newestUnknown: pushes,
+    lastPullUnknown: pulls,
     // Of an index that was not read, it is unknown which platforms' findings are its own.
-    ...((scans || indexes) && { findingsUnknown: true }),
+    findingsUnknown: scans || indexes,
   };
 }

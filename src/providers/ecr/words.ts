@@ -1,10 +1,15 @@
-import { type ScanStatus, type Severity, type SeverityCounts, severities } from '../../model.ts';
+import { severityCounts, severityOfWord } from '../../images/severity.ts';
+import type { ScanStatus, Severity, SeverityCounts } from '../../model.ts';
 import type { CollectContext } from '../../provider.ts';
-import type { TellOdd } from './images.ts';
+import { isPastTime } from '../../wire.ts';
 
-/** AWS's words in the exporter's. */
+/** Values of AWS's answers in the exporter's terms. */
+
+/** Reports a part of an answer that could not be understood. */
+export type TellOdd = (at: string, problem: string) => void;
+
+/** Reports words that this version does not know; once while they last. */
 export interface Words {
-  /** Tells once of a word that is not known. */
   unknown(what: string, word: unknown): void;
 }
 
@@ -23,118 +28,116 @@ export function createWords({ tell }: Pick<CollectContext, 'tell'>): Words {
   };
 }
 
-/** ECR's and Inspector's: https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_ImageScanFindings.html */
-const severityWords: Readonly<Record<string, Severity>> = {
-  CRITICAL: 'CRITICAL',
-  HIGH: 'HIGH',
-  MEDIUM: 'MEDIUM',
-  LOW: 'LOW',
-  INFORMATIONAL: 'NEGLIGIBLE',
-  UNDEFINED: 'UNKNOWN',
-  UNTRIAGED: 'UNKNOWN',
-};
-
-export function severityOf(word: string, words: Words): Severity {
-  const known = severityWords[word];
-  if (known === undefined) words.unknown('a severity', word);
-  return known ?? 'UNKNOWN';
+/**
+ * A moment that has passed, in Unix seconds. Times of the JSON protocol are Unix seconds with a fraction; ISO 8601 is
+ * allowed too.
+ */
+export function secondsOf(value: unknown, at: string, odd: TellOdd, now?: number): number | undefined {
+  if (value === undefined || value === null) return undefined;
+  const seconds =
+    typeof value === 'number' ? value : typeof value === 'string' ? Date.parse(value) / 1000 : Number.NaN;
+  if (isPastTime(seconds, now)) return Math.floor(seconds);
+  odd(at, seconds > 0 ? 'a time that lies in the future or cannot be' : 'no time');
+  return undefined;
 }
 
-const countOf = (value: unknown): number | undefined =>
-  Number.isSafeInteger(value) && (value as number) >= 0 ? (value as number) : undefined;
+/** ECR's and Inspector's: https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_ImageScanFindings.html */
+export function severityOf(word: string, words: Words): Severity {
+  const severity = severityOfWord(word);
+  if (severity === undefined) words.unknown('a severity', word);
+  return severity ?? 'UNKNOWN';
+}
 
 /**
- * `findingSeverityCounts`: a severity without findings is left out of it. One whose count is no number of findings is
- * unknown, and told.
+ * `findingSeverityCounts`: severities without findings are left out of it. A severity whose count is no number of
+ * findings is unknown, and reported.
  */
-export function countsOf(given: unknown, words: Words, odd: TellOdd): SeverityCounts | undefined {
-  const counts: Partial<Record<Severity, number>> = {};
-  for (const severity of severities) counts[severity] = 0;
-  if (given === undefined || given === null) return counts;
-  if (typeof given !== 'object' || Array.isArray(given)) {
+export function countsOf(value: unknown, words: Words, odd: TellOdd): SeverityCounts | undefined {
+  if (typeof (value ?? {}) !== 'object' || Array.isArray(value)) {
     odd('findingSeverityCounts', 'no counts by severity');
     return undefined;
   }
+  const counts: Partial<Record<Severity, number>> = severityCounts();
   const unknown = new Set<Severity>();
-  const known = given as Readonly<Record<string, unknown>>;
-  for (const word in known) {
-    const value = known[word];
+  for (const [word, count] of Object.entries(value ?? {})) {
     const severity = severityOf(word, words);
-    const count = countOf(value);
-    if (count === undefined) {
+    if (Number.isSafeInteger(count) && count >= 0) counts[severity] = (counts[severity] ?? 0) + count;
+    else {
       odd('findingSeverityCounts', 'a number of findings that is none');
       unknown.add(severity);
-    } else counts[severity] = (counts[severity] ?? 0) + count;
+    }
   }
   for (const severity of unknown) delete counts[severity];
   return counts;
 }
 
+/** A table of words by their meaning, as a table of meanings by their word. */
+const meanings = (words: Partial<Record<ScanStatus, readonly string[]>>): ReadonlyMap<string, ScanStatus> =>
+  new Map(Object.entries(words).flatMap(([status, all]) => all.map((word) => [word, status as ScanStatus])));
+
 /**
  * https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_ImageScanStatus.html. `ACTIVE` is continuous scanning at
  * work. An expired eligibility, findings that cannot be had any more and an archived image leave no result that stands.
  */
-const scanWords: Readonly<Record<string, ScanStatus>> = {
-  ACTIVE: 'complete',
-  COMPLETE: 'complete',
-  IN_PROGRESS: 'pending',
-  PENDING: 'pending',
-  FAILED: 'failed',
-  LIMIT_EXCEEDED: 'failed',
-  IMAGE_SIZE_EXCEEDED: 'unsupported',
-  UNSUPPORTED_IMAGE: 'unsupported',
-  SCAN_ELIGIBILITY_EXPIRED: 'none',
-  FINDINGS_UNAVAILABLE: 'none',
-  IMAGE_ARCHIVED: 'none',
-};
+const scanWords = meanings({
+  complete: ['ACTIVE', 'COMPLETE'],
+  pending: ['IN_PROGRESS', 'PENDING'],
+  failed: ['FAILED', 'LIMIT_EXCEEDED'],
+  unsupported: ['IMAGE_SIZE_EXCEEDED', 'UNSUPPORTED_IMAGE'],
+  none: ['SCAN_ELIGIBILITY_EXPIRED', 'FINDINGS_UNAVAILABLE', 'IMAGE_ARCHIVED'],
+});
 
 export function statusOf(word: string, words: Words): ScanStatus | undefined {
-  const known = scanWords[word];
-  if (known === undefined) words.unknown('a scan status', word);
-  return known;
+  const status = scanWords.get(word);
+  if (status === undefined) words.unknown('a scan status', word);
+  return status;
 }
 
 /**
- * Why Inspector has or has no result:
- * https://docs.aws.amazon.com/inspector/v2/APIReference/API_ScanStatus.html. Reasons that only hosts, functions and code
- * have are not here. A scan on push is made once: whether it was is told by its time.
+ * Why Inspector has or has no result: https://docs.aws.amazon.com/inspector/v2/APIReference/API_ScanStatus.html.
+ * Reasons that only hosts, functions and code have are not here.
  */
-const coverageWords: Readonly<Record<string, ScanStatus>> = {
-  SUCCESSFUL: 'complete',
-  PENDING_INITIAL_SCAN: 'pending',
-  PENDING_REVIVAL_SCAN: 'pending',
-  SCAN_IN_PROGRESS: 'pending',
-  ACCESS_DENIED: 'failed',
-  ACCESS_DENIED_TO_ENCRYPTION_KEY: 'failed',
-  EXTRACTION_COLLECTION_TIME_LIMIT_EXCEEDED: 'failed',
-  INTEGRATION_CONNECTION_LOST: 'failed',
-  INTERNAL_ERROR: 'failed',
-  STORAGE_LIMIT_EXCEEDED: 'failed',
-  IMAGE_SIZE_EXCEEDED: 'unsupported',
-  INVALID_ARTIFACT: 'unsupported',
-  UNSUPPORTED_CODE_ARTIFACTS: 'unsupported',
-  UNSUPPORTED_CONFIG_FILE: 'unsupported',
-  UNSUPPORTED_LANGUAGE: 'unsupported',
-  UNSUPPORTED_MEDIA_TYPE: 'unsupported',
-  UNSUPPORTED_OS: 'unsupported',
-  UNSUPPORTED_RUNTIME: 'unsupported',
-  EXCLUDED_BY_TAG: 'none',
-  IMAGE_ARCHIVED: 'none',
-  NO_RESOURCES_FOUND: 'none',
-  NO_SCAN_CONFIGURATION_ASSOCIATED: 'none',
-  PENDING_DISABLE: 'none',
-  RESOURCE_TERMINATED: 'none',
-  SCAN_ELIGIBILITY_EXPIRED: 'none',
-  SCAN_FREQUENCY_MANUAL: 'none',
-};
+const coverageWords = meanings({
+  complete: ['SUCCESSFUL'],
+  pending: ['PENDING_INITIAL_SCAN', 'PENDING_REVIVAL_SCAN', 'SCAN_IN_PROGRESS'],
+  failed: [
+    'ACCESS_DENIED',
+    'ACCESS_DENIED_TO_ENCRYPTION_KEY',
+    'EXTRACTION_COLLECTION_TIME_LIMIT_EXCEEDED',
+    'INTEGRATION_CONNECTION_LOST',
+    'INTERNAL_ERROR',
+    'STORAGE_LIMIT_EXCEEDED',
+  ],
+  unsupported: [
+    'IMAGE_SIZE_EXCEEDED',
+    'INVALID_ARTIFACT',
+    'UNSUPPORTED_CODE_ARTIFACTS',
+    'UNSUPPORTED_CONFIG_FILE',
+    'UNSUPPORTED_LANGUAGE',
+    'UNSUPPORTED_MEDIA_TYPE',
+    'UNSUPPORTED_OS',
+    'UNSUPPORTED_RUNTIME',
+  ],
+  none: [
+    'EXCLUDED_BY_TAG',
+    'IMAGE_ARCHIVED',
+    'NO_RESOURCES_FOUND',
+    'NO_SCAN_CONFIGURATION_ASSOCIATED',
+    'PENDING_DISABLE',
+    'RESOURCE_TERMINATED',
+    'SCAN_ELIGIBILITY_EXPIRED',
+    'SCAN_FREQUENCY_MANUAL',
+  ],
+});
 
 export function coverageOf(
   reason: string,
   scannedAt: number | undefined,
   words: Words,
 ): ScanStatus | undefined {
+  // A scan on push is made once; whether it was, its time tells.
   if (reason === 'SCAN_FREQUENCY_SCAN_ON_PUSH') return scannedAt === undefined ? 'pending' : 'complete';
-  const known = coverageWords[reason];
-  if (known === undefined) words.unknown("a reason of Inspector's coverage", reason);
-  return known;
+  const status = coverageWords.get(reason);
+  if (status === undefined) words.unknown("a reason of Inspector's coverage", reason);
+  return status;
 }
