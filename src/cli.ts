@@ -8,6 +8,8 @@ export interface Flags {
   /** Whether the configuration is read again when its file changes. */
   readonly watchConfig: boolean;
   readonly listenAddresses: readonly { readonly host: string | undefined; readonly port: number }[];
+  /** Where probes are answered without TLS and users, besides the other addresses. */
+  readonly healthAddresses: readonly { readonly host: string | undefined; readonly port: number }[];
   readonly telemetryPath: string;
   readonly maxRequests: number;
   readonly webConfigFile: string | undefined;
@@ -27,6 +29,7 @@ export const usage = `Usage: container-registry-exporter [flags]
   --config.check                    Check the configuration, the files that it names, and --web.config.file, and leave.
   --no-config.watch                 Do not read the configuration again when its file changes.
   --web.listen-address=:10056       Address to listen on; may be given several times.
+  --web.health-listen-address=ADDR  Address that answers /-/healthy and /-/ready only, without TLS and users.
   --web.telemetry-path=/metrics     Path of the metrics.
   --web.max-requests=40             Scrapes at once at most; 0 for no limit.
   --web.config.file=FILE            TLS and users, in the format of Prometheus' exporter-toolkit.
@@ -37,11 +40,11 @@ export const usage = `Usage: container-registry-exporter [flags]
   -h, --help                        Show this and leave.
 `;
 
-function listenAddress(text: string): { host: string | undefined; port: number } {
+function listenAddress(flag: string, text: string): { host: string | undefined; port: number } {
   const match = /^(?:\[([^\]]+)\]|([^:[\]]*)):(\d{1,5})$/.exec(text);
   const port = Number(match?.[3]);
   if (!match || port > 65_535)
-    throw new UsageError(`--web.listen-address=${text}: write :10056, 127.0.0.1:10056 or [::1]:10056`);
+    throw new UsageError(`--${flag}=${text}: write :10056, 127.0.0.1:10056 or [::1]:10056`);
   return { host: match[1] ?? (match[2] || undefined), port };
 }
 
@@ -61,6 +64,7 @@ export function parseFlags(args: readonly string[]): Flags | 'version' | 'help' 
         'config.check': { type: 'boolean', default: false },
         'config.watch': { type: 'boolean', default: true },
         'web.listen-address': { type: 'string', multiple: true, default: [':10056'] },
+        'web.health-listen-address': { type: 'string', multiple: true, default: [] },
         'web.telemetry-path': { type: 'string', default: '/metrics' },
         'web.max-requests': { type: 'string', default: '40' },
         'web.config.file': { type: 'string' },
@@ -94,12 +98,14 @@ export function parseFlags(args: readonly string[]): Flags | 'version' | 'help' 
   if (!logLevel) throw new UsageError(`--log.level is one of ${logLevels.join(', ')}`);
   const logFormat = (['logfmt', 'json'] as const).find((format) => format === values['log.format']);
   if (!logFormat) throw new UsageError('--log.format is logfmt or json');
+  const addresses = (name: string) => (values[name] as string[]).map((text) => listenAddress(name, text));
   const path = (name: string) => (typeof values[name] === 'string' ? values[name] : undefined);
   return {
     configFile: String(values['config.file']),
     checkOnly: values['config.check'] === true,
     watchConfig: values['config.watch'] === true,
-    listenAddresses: (values['web.listen-address'] as string[]).map(listenAddress),
+    listenAddresses: addresses('web.listen-address'),
+    healthAddresses: addresses('web.health-listen-address'),
     telemetryPath,
     maxRequests,
     webConfigFile: path('web.config.file'),

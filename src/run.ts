@@ -2,7 +2,7 @@ import { build } from './build.ts';
 import { type Flags, parseFlags, UsageError, usage } from './cli.ts';
 import { watchContent } from './config/watch.ts';
 import { ConfigError, checkConfig } from './config.ts';
-import { createDaemon } from './daemon.ts';
+import { createDaemon, type Daemon } from './daemon.ts';
 import { createExposition } from './exposition.ts';
 import { watchFaults } from './faults.ts';
 import { leave } from './leave.ts';
@@ -11,6 +11,7 @@ import { createLogOutput } from './log-output.ts';
 import { providers } from './providers/index.ts';
 import { createSelfMetrics } from './self-metrics.ts';
 import { createEventReceiver } from './server/events.ts';
+import { createHealthApp } from './server/health.ts';
 import { ListenError, type Listeners, listen } from './server/listen.ts';
 import { loadWebConfig } from './server/web-config.ts';
 import { createApp } from './server.ts';
@@ -60,13 +61,13 @@ async function startDaemon(
     log,
     userAgent: `container-registry-exporter/${build.version}`,
   });
-  let listeners: Listeners | undefined;
+  let listeners: readonly Listeners[] = [];
   let isEnding = false;
   const end = async (code: number): Promise<void> => {
     if (isEnding) return;
     isEnding = true;
     setTimeout(() => leave(code), graceMs);
-    await Promise.all([listeners?.close(), daemon.stop()]);
+    await Promise.all([...listeners.map((each) => each.close()), daemon.stop()]);
     await flush();
     leave(code);
   };
@@ -94,31 +95,45 @@ async function startDaemon(
     });
   if (flags.watchConfig) await watchContent(flags.configFile, configLookMs, () => signals.reload());
   let configured = false;
-  listeners = await listen({
+  listeners = await openAddresses(flags, { daemon, exposition, self, log, isConfigured: () => configured });
+  await daemon.reload();
+  configured = true;
+  for (const address of listeners.flatMap(({ addresses }) => addresses))
+    log.info({ address, version: build.version }, 'listening');
+}
+
+/** Listens on the addresses of the metrics, and on those of the probes where there are any. */
+async function openAddresses(
+  flags: Flags,
+  parts: Pick<Parameters<typeof createApp>[0], 'exposition' | 'self' | 'log'> & {
+    readonly daemon: Daemon;
+    isConfigured(): boolean;
+  },
+): Promise<Listeners[]> {
+  const { daemon, log, isConfigured } = parts;
+  const health = {
+    loops: () => (isConfigured() ? daemon.loops() : undefined),
+    entries: daemon.entries,
+  };
+  const events = createEventReceiver({
+    log,
+    target: daemon.eventTarget,
+    starting: () => !isConfigured() || daemon.starting(),
+  });
+  const main = await listen({
     addresses: flags.listenAddresses,
     webConfigFile: flags.webConfigFile,
     log,
-    app: (web) =>
-      createApp({
-        ...flags,
-        exposition,
-        self,
-        log,
-        build,
-        web,
-        loops: () => (configured ? daemon.loops() : undefined),
-        entries: daemon.entries,
-        reload: daemon.reload,
-        events: createEventReceiver({
-          log,
-          target: daemon.eventTarget,
-          starting: () => !configured || daemon.starting(),
-        }),
-      }),
+    app: (web) => createApp({ ...flags, ...parts, ...health, build, web, reload: daemon.reload, events }),
   });
-  await daemon.reload();
-  configured = true;
-  for (const address of listeners.addresses) log.info({ address, version: build.version }, 'listening');
+  const probes = await listen({
+    flag: 'web.health-listen-address',
+    addresses: flags.healthAddresses,
+    webConfigFile: undefined,
+    log,
+    app: () => createHealthApp(health),
+  });
+  return [main, probes];
 }
 
 /** What signals do. */

@@ -6,6 +6,7 @@ import type { EntryStatus } from './places.ts';
 import type { Logger } from './provider.ts';
 import type { SelfMetrics } from './self-metrics.ts';
 import { createPipelineGate, createScrapeSlots } from './server/connections.ts';
+import { healthRoutes } from './server/health.ts';
 import { statusPage, style } from './server/status-page.ts';
 
 export interface AppOptions {
@@ -112,26 +113,7 @@ export function createApp(options: AppOptions): Express {
   app.get('/api/v1/status', (_request, response) => {
     response.set('Cache-Control', 'no-store').json(status());
   });
-  app.get('/-/healthy', (_request, response) => {
-    response.type('text').send('healthy\n');
-  });
-  app.get('/-/ready', (_request, response) => {
-    const loops = options.loops();
-    if (!loops) {
-      response.status(503).type('text').send('the configuration is being read\n');
-      return;
-    }
-    const waiting = [
-      ...options.entries().filter(({ up }) => up === undefined),
-      ...loops.filter((loop) => !loop.ready()),
-    ].map(({ name }) => name);
-    if (waiting.length === 0) response.type('text').send('ready\n');
-    else
-      response
-        .status(503)
-        .type('text')
-        .send(`waiting for the first poll of: ${waiting.join(', ')}\n`);
-  });
+  app.use(healthRoutes(options));
   app.all('/-/reload', async (request, response) => {
     if (request.method !== 'POST' && request.method !== 'PUT') {
       response.status(405).set('Allow', 'POST, PUT').type('text').send('reload with POST\n');

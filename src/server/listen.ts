@@ -44,11 +44,11 @@ function createListener(tls: WebConfig['tls'], app: RequestListener): Server | T
 }
 
 /** @returns the address as a person writes it */
-async function bind(server: Server | TlsServer, { host, port }: Address): Promise<string> {
+async function bind(server: Server | TlsServer, flag: string, { host, port }: Address): Promise<string> {
   const shown = host === undefined ? 'localhost' : host.includes(':') ? `[${host}]` : host;
   await new Promise<void>((resolve, reject) => {
     server.once('error', ({ message }) =>
-      reject(new ListenError(`--web.listen-address=${host === undefined ? '' : shown}:${port}: ${message}`)),
+      reject(new ListenError(`--${flag}=${host === undefined ? '' : shown}:${port}: ${message}`)),
     );
     server.listen({ port, host }, () => resolve());
   });
@@ -60,6 +60,8 @@ async function bind(server: Server | TlsServer, { host, port }: Address): Promis
  * @throws ConfigError for a wrong file, ListenError when an address cannot be had.
  */
 export async function listen(options: {
+  /** The flag that the addresses come from, for messages. */
+  readonly flag?: string;
   readonly addresses: readonly Address[];
   readonly webConfigFile: string | undefined;
   readonly log: Logger;
@@ -75,7 +77,9 @@ export async function listen(options: {
     access.attach(server);
     limitConnections(server);
     servers.push(server);
-    addresses.push(`${tls ? 'https' : 'http'}://${await bind(server, address)}`);
+    addresses.push(
+      `${tls ? 'https' : 'http'}://${await bind(server, options.flag ?? 'web.listen-address', address)}`,
+    );
   }
   return {
     addresses,
