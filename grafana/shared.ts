@@ -31,7 +31,8 @@ const runbooks =
 /** Alerts of this bundle that fire now, the critical ones first. */
 export function firing(w: number, h: number): Panel {
   const by = 'alertname, cluster, namespace, job, registry';
-  const of = (severity: string) => `alertstate="firing",alertname=~"$alerts",${severity}`;
+  const of = (severity: string) =>
+    `alertstate="firing",alertname=~"$alerts",registry=~"$registry|",${severity}`;
   const ranked = (series: string, aggregate: string): string =>
     ['critical', 'warning', 'info']
       .map((severity, rank) => {
@@ -42,7 +43,7 @@ export function firing(w: number, h: number): Panel {
   return table({
     title: 'Firing alerts',
     about:
-      'Alerts of this bundle that fire now, those that need a person first, the most affected registries first; 20 of each severity. The name leads to the runbook. Empty also where the rules of alerts/ are not loaded.',
+      'Alerts of this bundle that fire now, those that need a person first, of the selected registries, and those that are of none; 20 of each severity. The name leads to the runbook. Empty also where the rules of alerts/ are not loaded.',
     w,
     h,
     empty: 'No alert of this bundle fires, or its rules are not loaded',

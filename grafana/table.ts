@@ -65,6 +65,7 @@ const subtract = (alias: string, left: string, right: string) => ({
 /** Labels that tables leave out unless they are a column. */
 const hiddenLabels = [
   'job',
+  'repository',
   'registry',
   'provider',
   'instance',

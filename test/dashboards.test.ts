@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { dashboards } from '../grafana/index.ts';
@@ -243,6 +243,15 @@ test('the three panels of the original request are there under their names', () 
   expect(titles).toEqual(
     expect.arrayContaining(['Images by Repository', 'Images with Vulnerabilities', 'Registry Storage']),
   );
+});
+
+test('each board has a picture, small enough for a page of documentation', () => {
+  const text = readFileSync(join(root, 'docs/dashboards.md'), 'utf8');
+  for (const file of dashboards.keys()) {
+    const picture = `pictures/${file.replace('.json', '.png')}`;
+    expect(statSync(join(root, 'docs', picture)).size, 'npm run pictures').toBeLessThan(150 * 1024);
+    expect(text).toContain(`(${picture})`);
+  }
 });
 
 test("dashboards are what Grafana's schema says", () => {

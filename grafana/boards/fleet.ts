@@ -100,7 +100,7 @@ const contents: readonly Panel[] = [
     links: [toBoard('Capacity', uids.capacity)],
   }),
   stat({
-    title: 'Next credential to expire',
+    title: 'Credential expires in',
     about: 'Time left of the credential, token or certificate that expires first.',
     w: 3,
     unit: 's',

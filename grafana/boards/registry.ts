@@ -24,7 +24,7 @@ const now: readonly Panel[] = [
   stat({
     title: 'State',
     about: 'Whether the last poll of the registry succeeded; with many registries, of each of the ten worst.',
-    w: 6,
+    w: 3,
     state: 'registry',
     queries: { '{{registry}}': `bottomk(10, ${registryState(m)})` },
   }),
@@ -34,6 +34,16 @@ const now: readonly Panel[] = [
     w: 3,
     unit: 's',
     queries: { age: `max(${since(m('last_success_timestamp_seconds'))})` },
+  }),
+  stat({
+    title: 'Failed polls, last hour',
+    about:
+      'How many polls failed, by reason, the most frequent three. `partial`: single repositories failed.',
+    w: 4,
+    threshold: 'none',
+    queries: {
+      '{{reason}}': `round(topk(3, ${sum('reason', `increase(${m('poll_failures_total', '', '[1h]')})`)} > 0)) or sum(increase(${m('poll_failures_total', '', '[1h]')})) == 0`,
+    },
   }),
   stat({
     title: 'Since last attempt',
@@ -52,7 +62,7 @@ const now: readonly Panel[] = [
   stat({
     title: 'Repositories',
     about: 'Repositories that the configuration includes.',
-    w: 3,
+    w: 2,
     unit: 'locale',
     queries: { repositories: `sum(${m('repositories')})` },
   }),

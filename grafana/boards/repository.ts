@@ -1,4 +1,6 @@
+import { severities } from '../../src/model.ts';
 import type { Board } from '../frame.ts';
+import { namedColours } from '../look.ts';
 import { lines, type Panel, stat } from '../panels.ts';
 import { byImage, max, min, perMinute, selectors, since, sum, top } from '../queries.ts';
 import { exporterUp, firing, uids } from '../shared.ts';
@@ -23,7 +25,7 @@ const now: readonly Panel[] = [
   stat({
     title: 'Images',
     about: 'By state; a multi-platform image counts once.',
-    w: 4,
+    w: 5,
     unit: 'locale',
     queries: { '{{state}}': sum('state', m('repository_images')) },
   }),
@@ -45,21 +47,21 @@ const now: readonly Panel[] = [
   stat({
     title: 'Last push',
     about: 'Since the newest push; signatures, SBOMs and attestations do not count.',
-    w: 3,
+    w: 2,
     unit: 's',
     queries: { ago: `min(${since(m('repository_last_push_timestamp_seconds'))})` },
   }),
   stat({
     title: 'Last pull',
     about: 'Since the newest pull, where the registry keeps pull times.',
-    w: 3,
+    w: 2,
     unit: 's',
     queries: { ago: `min(${since(m('repository_last_pull_timestamp_seconds'))})` },
   }),
   stat({
-    title: 'Failed pushes, last day',
-    about: 'As the registry tells in push events.',
-    w: 2,
+    title: 'Failed pushes',
+    about: 'Of the last day, as the registry tells in push events.',
+    w: 3,
     threshold: 'none',
     queries: {
       failed: `round(sum(increase(${m('push_failures_total', '', '[1d]')})) or 0 * sum(${m('pushes_total')}))`,
@@ -98,21 +100,35 @@ const images = table({
   order: { Pushed: 'up' },
 });
 
+/** Sums of a metric, the severest first: their names are in no order that a table could follow. */
+const bySeverity = (metric: string): string =>
+  severities
+    .map(
+      (severity, rank) =>
+        `label_replace(sum(${m(metric, `severity="${severity}",${selected}`)}), "rank", "${rank}", "", "")`,
+    )
+    .join('\nor\n');
+
 const more: readonly Panel[] = [
   table({
     title: 'Findings of the newest image',
     about: 'By severity, with those that have a fixed version.',
     w: 8,
     columns: {
-      Severity: { label: 'severity' },
-      Findings: { expr: sum('severity', m('repository_findings', selected)), unit: 'locale' },
-      Fixable: { expr: sum('severity', m('repository_fixable_findings', selected)), unit: 'locale' },
+      Severity: {
+        label: 'rank',
+        texts: Object.fromEntries(
+          severities.map((text, rank) => [rank, { text, color: namedColours[text] ?? '' }]),
+        ),
+      },
+      Findings: { expr: bySeverity('repository_findings'), unit: 'locale' },
+      Fixable: { expr: bySeverity('repository_fixable_findings'), unit: 'locale' },
       'Images with findings': {
-        expr: sum('severity', m('repository_vulnerable_images', selected)),
+        expr: bySeverity('repository_vulnerable_images'),
         unit: 'locale',
       },
     },
-    order: { Findings: 'down' },
+    order: { Severity: 'up' },
   }),
   table({
     title: 'Practices',

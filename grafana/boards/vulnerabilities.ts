@@ -53,17 +53,17 @@ const summary: readonly Panel[] = [
     }),
   ),
   stat({
-    title: 'Repositories with critical findings',
+    title: 'Affected repositories',
     about: 'Repositories whose newest tagged image has at least one critical finding.',
-    w: 4,
+    w: 3,
     threshold: 'none',
     queries: { repositories: `sum(${m('repository_findings', 'severity="CRITICAL"')} > bool 0)` },
   }),
   stat({
-    title: 'Running images with critical findings',
+    title: 'Affected images in use',
     about:
       'Images that tasks or pods run and that have critical findings, where the scanner of the registry knows what runs.',
-    w: 3,
+    w: 4,
     threshold: 'none',
     queries: {
       images: `count(max by (${byImage}) (${m('image_in_use')} > 0) and on (${byImage}) (${m('image_findings', 'severity="CRITICAL"')} > 0)) or 0 * count(${m('image_in_use')})`,

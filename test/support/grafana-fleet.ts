@@ -96,14 +96,15 @@ function totalsOf(at: number, index: number, time: number): RepositoryTotals {
   const grown = Math.floor((time - begin) / hour);
   const found = findingsOf(at, index);
   const images = imagesOf(at, index, time);
-  const sizeBytes = (5 + ((index * 13) % 40)) * GiB + grown * index * 20 * 2 ** 20;
+  const sizeBytes =
+    ((5 + ((index * 13) % 40)) * GiB + grown * index * 20 * 2 ** 20) * (index === 7 ? 4 : 1) * (1 + at);
   return {
     repository: repositoryName(index),
-    tagged: 40 + index + grown,
+    tagged: 40 + index + grown + 10 * at,
     untagged: index,
     tags: 55 + index + grown,
     artifacts: { signature: 20, sbom: 10, attestation: index % 3 },
-    sizeBytes: index === 7 ? 4 * sizeBytes : sizeBytes,
+    sizeBytes,
     ...(provider === 'ecr' && { archived: 3, archivedBytes: GiB }),
     reclaimableBytes: Math.round(sizeBytes / 4),
     staleImages: 10 + index,

@@ -52,6 +52,9 @@ const nameOf = new Map(names.map((name) => [theme.visualization.getColorByName(n
 /** Name of a colour of our palette, or what Grafana gives. */
 const colourName = (colour = ''): string => nameOf.get(colour) ?? colour;
 
+/** A colour as a browser understands it. */
+export const cssColour = (name: string): string => theme.visualization.getColorByName(name);
+
 /** Options of fields that overrides may set. Grafana keeps the editors in another package, which needs a browser. */
 const registry = new grafana.Registry(() =>
   ['unit', 'decimals', 'mappings', 'thresholds', 'color', 'links', 'noValue', 'min', 'max', 'displayName']
