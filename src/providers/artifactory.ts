@@ -2,9 +2,9 @@ import { z } from 'zod';
 import { CollectError } from '../errors.ts';
 import type { RegistryFacts } from '../model.ts';
 import { auth, duration, endpointUrl } from '../options.ts';
-import { defineProvider } from '../provider.ts';
+import { type CollectContext, defineProvider } from '../provider.ts';
 import { readSideBySide } from '../side-by-side.ts';
-import { createApi } from './artifactory/api.ts';
+import { type Api, createApi } from './artifactory/api.ts';
 import { createAql } from './artifactory/aql.ts';
 import { createContents } from './artifactory/contents.ts';
 import { readCredentials } from './artifactory/credentials.ts';
@@ -61,7 +61,9 @@ const options = z.strictObject({
     .optional(),
 });
 
-/** The images of a look, by key; undefined for a whole poll. */
+type Options = z.infer<typeof options>;
+
+/** The images to look at after push events, by key; undefined for a whole poll. */
 function onlyByKey(only: readonly string[] | undefined): Map<string, string[]> | undefined {
   if (!only) return undefined;
   const byKey = new Map<string, string[]>();
@@ -102,112 +104,124 @@ export const artifactory = defineProvider<typeof options>({
   http: { maxConcurrent: 8 },
   identity: ({ endpoint }) => ({ host: endpoint.host }),
   async *collect(given, context) {
-    const api = createApi({ http: context.http(), endpoint: given.endpoint, auth: given.auth });
+    const api = createApi(context.http(), given);
     const only = onlyByKey(context.only);
     let unreadable = 0;
     const leftOut = (repositories: number) => {
       unreadable = repositories;
     };
-    const targets = (await listTargets(api, { ...given, leftOut }, context)).filter(
-      ({ key }) => !only || only.has(key),
-    );
-
-    const user = context.session.keep('user', () => ({ isAdministrator: false }));
-    const whole = !context.only;
-    const hasXray = given.xray ?? true;
-    // Side by side with the images: none of these waits for another.
-    const storage = whole
-      ? readStorage(api, context).then((read) => {
-          user.isAdministrator = read !== undefined;
-          return read?.(targets);
-        })
-      : undefined;
-    const copies = readCopies(api, context, targets);
-    const settings = readSettings(api, context, targets);
-    const others = whole
-      ? {
-          health: readHealth(api, context),
-          credentials: readCredentials(api, context, given.auth),
-        }
-      : undefined;
-    if (!hasXray) context.absent('findings');
-    const pending = [storage, copies, settings, ...Object.values(others ?? {})];
-    for (const one of pending) one?.catch(() => {});
-
-    const scope: Scope = {
-      context,
-      api,
-      aql: createAql({ api, pageSize: given.aqlPageSize ?? 5000, seesAll: () => user.isAdministrator }),
-      contents: createContents({ api, context, budget: given.manifestsPerPoll ?? 5000 }),
-      xray: hasXray
-        ? createXray({ api, context, statusBudget: given.scanStatusesPerPoll ?? 500 })
-        : undefined,
-      gone: new Set(),
-      async practicesOf(target) {
-        const replicated = (await copies)?.replicated;
-        return {
-          ...(await settings).practicesOf(target),
-          ...(replicated && { replicated: replicated.has(target.key) }),
-        };
-      },
-    };
-    const byKey = new Map(targets.map((target) => [target.key, target]));
-    const images = new Map<string, number>();
-    let broken = unreadable > 0;
-    if (unreadable > 0)
-      yield {
-        type: 'group-failed',
-        // No repository's name begins so.
-        prefix: '/',
-        error: new CollectError(
-          'invalid_response',
-          `Artifactory listed ${unreadable} repositories whose entry cannot be understood`,
-        ),
-      };
+    const all = await listTargets(api, { ...given, leftOut }, context);
+    const targets = all.filter(({ key }) => !only || only.has(key));
+    const surroundings = readSurroundings(api, context, given.auth, targets);
+    if (given.xray === false) context.absent('findings');
+    const scope = createScope(api, context, given, surroundings);
+    /** How many images each repository has; undefined where that is unknown. */
+    const counts = new Map<string, number | undefined>();
+    if (unreadable > 0) yield { type: 'group-failed', prefix: noName, error: oddEntries(unreadable) };
+    const keys = new Map(targets.map((target) => [target.key, target]));
     yield* readSideBySide(
       { ...context, concurrency: given.aqlConcurrency ?? 2 },
-      byKey.keys(),
+      keys.keys(),
       async function* (key) {
+        let images = 0;
         try {
-          for await (const seen of readTarget(scope, byKey.get(key) as Target, only?.get(key))) {
-            if (seen.type === 'repository') images.set(key, (images.get(key) ?? 0) + 1);
-            yield seen;
+          for await (const observation of readTarget(scope, keys.get(key) as Target, only?.get(key))) {
+            if (observation.type === 'repository') images += 1;
+            yield observation;
           }
+          counts.set(key, images);
         } catch (error) {
           context.signal.throwIfAborted();
-          broken = true;
+          counts.set(key, undefined);
           yield { type: 'group-failed', prefix: `${key}/`, error };
         }
       },
     );
-    // Of a look: what lies in a repository that is no more.
+    // After push events: images of a repository that is not there any more.
     for (const [key, names] of only ?? [])
-      if (!byKey.has(key))
+      if (!keys.has(key))
         for (const name of names) yield { type: 'repository-gone', repository: `${key}/${name}` };
-    if (!others) return;
-
-    const violations = hasXray
-      ? await readViolations({
-          api,
-          context,
-          intervalMs: given.violationsInterval ?? 900_000,
-          timeoutMs: given.violationsTimeout ?? 30_000,
-        })
-      : undefined;
-    const replications = (await copies)?.replications;
-    const facts: RegistryFacts = {
-      ...(await storage),
-      ...(await others.health),
-      credentials: await others.credentials,
-      ...(replications && { replications }),
-      ...(violations && { violations }),
-      // A sum over what could not all be read is none: the last one stands.
-      ...(!broken && {
-        projects: [...byKey.keys()]
-          .filter((key) => !scope.gone.has(key))
-          .map((key) => ({ project: key, repositories: images.get(key) ?? 0 })),
-      }),
-    };
-    yield { type: 'registry', facts };
+    if (context.only) return;
+    for (const key of scope.gone) counts.delete(key);
+    const projects = [...counts].flatMap(([project, repositories]) =>
+      repositories === undefined ? [] : [{ project, repositories }],
+    );
+    const facts = await registryFacts(api, context, given, surroundings);
+    // A sum over what could not all be read is none: the last one stands.
+    const isWhole = unreadable === 0 && projects.length === counts.size;
+    yield { type: 'registry', facts: { ...facts, projects: isWhole ? projects : undefined } };
   },
 });
+
+/** No repository's name begins so. */
+const noName = '/';
+
+const oddEntries = (count: number): CollectError =>
+  new CollectError(
+    'invalid_response',
+    `Artifactory listed ${count} repositories whose entry cannot be understood`,
+  );
+
+/** What is read beside the images: none of these waits for another. */
+function readSurroundings(
+  api: Api,
+  context: CollectContext,
+  auth: Options['auth'],
+  targets: readonly Target[],
+) {
+  const user = context.session.keep('user', () => ({ isAdministrator: false }));
+  const whole = !context.only;
+  const storage = whole
+    ? readStorage(api, context, targets).then((facts) => {
+        user.isAdministrator = facts !== undefined;
+        return facts;
+      })
+    : undefined;
+  const surroundings = {
+    user,
+    storage,
+    copies: readCopies(api, context, targets),
+    practicesOf: readSettings(api, context, targets),
+    health: whole ? readHealth(api, context) : undefined,
+    credentials: whole ? readCredentials(api, context, auth) : undefined,
+  };
+  // What fails is met where it is awaited; the poll may have ended by then.
+  for (const reading of Object.values(surroundings)) Promise.resolve(reading).catch(() => {});
+  return surroundings;
+}
+type Surroundings = ReturnType<typeof readSurroundings>;
+
+function createScope(
+  api: Api,
+  context: CollectContext,
+  given: Options,
+  { user, copies, practicesOf }: Surroundings,
+): Scope {
+  return {
+    context,
+    api,
+    aql: createAql({ api, pageSize: given.aqlPageSize ?? 5000, seesAll: () => user.isAdministrator }),
+    contents: createContents({ api, context, budget: given.manifestsPerPoll ?? 5000 }),
+    xray: given.xray === false ? undefined : createXray(api, context, given.scanStatusesPerPoll ?? 500),
+    gone: new Set(),
+    async practicesOf(target) {
+      const replicated = (await copies)?.replicated;
+      return { ...(await practicesOf)(target), replicated: replicated?.has(target.key) };
+    },
+  };
+}
+
+async function registryFacts(
+  api: Api,
+  context: CollectContext,
+  { xray, violationsInterval: intervalMs = 900_000, violationsTimeout: timeoutMs = 30_000 }: Options,
+  { storage, copies, health, credentials }: Surroundings,
+): Promise<RegistryFacts> {
+  return {
+    ...(await storage),
+    ...(await health),
+    credentials: await credentials,
+    replications: (await copies)?.replications,
+    violations: xray === false ? undefined : await readViolations({ api, context, intervalMs, timeoutMs }),
+  };
+}

@@ -184,7 +184,7 @@ test('virtual repositories and those of other packages are not read; an unknown 
   expect(await made.running.lines('repository_tags')).toEqual([
     'repository_tags{repository="docker-local/app"} 1',
   ]);
-  expect(made.running.log().match(/type=SHADOW/g)).toHaveLength(1);
+  expect(made.running.log().match(/word=SHADOW/g)).toHaveLength(1);
 });
 
 test('which repositories are read can be said by key, by kind and by name', async () => {

@@ -1,9 +1,10 @@
 import { describe, expect, test } from 'vitest';
+import { secondsOf } from '../../src/images/times.ts';
 import { platformOf } from '../../src/providers/artifactory/api.ts';
-import { chunksByPath, secondsOf } from '../../src/providers/artifactory/aql.ts';
+import { chunksByPath } from '../../src/providers/artifactory/aql.ts';
 import { expiryOf, ownToken } from '../../src/providers/artifactory/credentials.ts';
 import { placeOf } from '../../src/providers/artifactory/layout.ts';
-import { bytesOf } from '../../src/providers/artifactory/sizes.ts';
+import { bytesOf } from '../../src/providers/artifactory/written-sizes.ts';
 import { findingsOf } from '../../src/providers/artifactory/xray-list.ts';
 import { plainSecret } from '../../src/secret.ts';
 

@@ -1,5 +1,6 @@
+import type { z } from 'zod';
 import { CollectError } from '../../errors.ts';
-import { type HttpClient, type HttpRequest, type HttpResponse, shown } from '../../http.ts';
+import { type HttpClient, type HttpRequest, type HttpResponse, json, shown } from '../../http.ts';
 import type { Auth } from '../../options.ts';
 import { basicHeader, type Credentials, credentialsOf } from '../../registry-auth.ts';
 
@@ -16,6 +17,8 @@ export interface ApiRequest extends Pick<HttpRequest, 'operation' | 'accept' | '
 export interface Api {
   /** @throws CollectError with what to do about it */
   request(request: ApiRequest): Promise<HttpResponse>;
+  /** @returns undefined where one of the statuses that `accept` names is answered: the platform has no such thing */
+  read<Schema extends z.ZodType>(request: ApiRequest, schema: Schema): Promise<z.infer<Schema> | undefined>;
 }
 
 /**
@@ -24,6 +27,9 @@ export interface Api {
  */
 export const platformOf = (endpoint: URL): string =>
   endpoint.href.replace(/\/+$/, '').replace(/\/artifactory$/, '');
+
+/** What most of the platform's own facts need. */
+export const administrator = "an administrator's token (scope applied-permissions/admin)";
 
 /**
  * An access token, an identity token or a reference token as bearer; a password or a token as password as Basic.
@@ -42,58 +48,54 @@ export const escapePath = (path: string): string => path.split('/').map(encodeUR
 /** How often a request is sent again because its token was replaced meanwhile. */
 const renewals = 3;
 
-export function createApi(given: {
-  readonly http: HttpClient;
-  readonly endpoint: URL;
-  readonly auth: Auth | undefined;
-}): Api {
-  const platform = platformOf(given.endpoint);
-  const credentials = credentialsOf(given.auth, given.endpoint);
-
-  return {
-    async request({ path, query, post, anonymous, ...rest }) {
-      const url = new URL(`${platform}/${path}`);
-      for (const [name, value] of Object.entries(query ?? {})) url.searchParams.set(name, value);
-      const send = (authorization: string | undefined) =>
-        given.http.request({
-          ...rest,
-          accept: [...(rest.accept ?? []), 401],
-          url,
-          ...(post && { method: 'POST', body: post.body }),
-          headers: {
-            accept: 'application/json, */*;q=0.5',
-            ...(post && { 'content-type': post.type }),
-            ...(authorization !== undefined && { authorization }),
-          },
-        });
-      if (anonymous) return send(undefined);
-      let authorization = headerOf(await credentials());
-      for (let refusals = 0; ; refusals += 1) {
-        const response = await send(authorization);
-        if (response.status !== 401) return response;
-        // A token whose file was replaced while the request was on its way.
-        const renewed = headerOf(await credentials());
-        if (renewed === authorization || refusals >= renewals) break;
-        authorization = renewed;
-      }
-      throw new CollectError(
-        'auth',
-        `${shown(url)} answered 401: ${
-          authorization === undefined
-            ? 'it wants credentials: give them under auth'
-            : 'check that the credentials are right and have not expired'
-        }`,
-        { status: 401 },
-      );
+function send(http: HttpClient, url: URL, request: ApiRequest, authorization: string | undefined) {
+  const { operation, accept = [], idempotent, post } = request;
+  return http.request({
+    url,
+    operation,
+    idempotent,
+    accept: [...accept, 401],
+    ...(post && { method: 'POST', body: post.body }),
+    headers: {
+      accept: 'application/json, */*;q=0.5',
+      ...(post && { 'content-type': post.type }),
+      ...(authorization !== undefined && { authorization }),
     },
-  };
+  });
 }
 
-/** The error with the permission that would mend it, where that is what it is about. */
-export function needing(permission: string, error: unknown): unknown {
-  if (!(error instanceof CollectError) || !['auth', 'forbidden'].includes(error.reason)) return error;
-  return new CollectError(error.reason, `${error.message}; it needs ${permission}`, {
-    cause: error,
-    ...(error.status !== undefined && { status: error.status }),
-  });
+export function createApi(
+  http: HttpClient,
+  { endpoint, auth }: { readonly endpoint: URL; readonly auth?: Auth | undefined },
+): Api {
+  const platform = platformOf(endpoint);
+  const credentials = credentialsOf(auth, endpoint);
+
+  async function request(asked: ApiRequest): Promise<HttpResponse> {
+    const url = new URL(`${platform}/${asked.path}`);
+    for (const [name, value] of Object.entries(asked.query ?? {})) url.searchParams.set(name, value);
+    if (asked.anonymous) return send(http, url, asked, undefined);
+    let authorization = headerOf(await credentials());
+    for (let refusals = 0; refusals <= renewals; refusals += 1) {
+      const response = await send(http, url, asked, authorization);
+      if (response.status !== 401) return response;
+      // The file of a token may have been replaced while the request was on its way.
+      const renewed = headerOf(await credentials());
+      if (renewed === authorization) break;
+      authorization = renewed;
+    }
+    const advice =
+      authorization === undefined
+        ? 'it wants credentials: give them under auth'
+        : 'check that the credentials are right and have not expired';
+    throw new CollectError('auth', `${shown(url)} answered 401: ${advice}`, { status: 401 });
+  }
+
+  return {
+    request,
+    async read(asked, schema) {
+      const response = await request(asked);
+      return asked.accept?.includes(response.status) ? undefined : json(response, schema);
+    },
+  };
 }

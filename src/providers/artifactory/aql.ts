@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { CollectError } from '../../errors.ts';
 import { elementsOf, json } from '../../http.ts';
-import { count, isPastTime, list, optional, text, wholeList } from '../../wire.ts';
+import { count, list, optional, text, wholeList } from '../../wire.ts';
 import type { Api } from './api.ts';
 
 /**
@@ -54,8 +54,6 @@ const stepsBack = 8;
 
 export const idOf = ({ path, name }: Pick<Row, 'path' | 'name'>): string => `${path}/${name}`;
 
-const listOf = (fields: readonly string[]): string => fields.map((field) => JSON.stringify(field)).join(',');
-
 export interface Aql {
   /**
    * Pages of items by path and name. Each item once.
@@ -78,89 +76,126 @@ export interface Aql {
   ): Promise<readonly Row[]>;
 }
 
-export function createAql(given: {
+/** Asks, and reads the items of the answer. */
+async function ask(api: Api, query: string, operation: string) {
+  const response = await api.request({
+    path: 'artifactory/api/search/aql',
+    post: { type: 'text/plain', body: query },
+    operation,
+    idempotent: true,
+  });
+  const { results, range } = json(response, answer);
+  const { items, left } = await elementsOf(response, 'results', row, results);
+  return { items, left, notification: range?.notification };
+}
+
+type Answer = Awaited<ReturnType<typeof ask>>;
+
+const find = (criteria: Criteria, fields: readonly string[]): string =>
+  `items.find(${JSON.stringify(criteria)}).include(${fields.map((field) => JSON.stringify(field)).join(',')})`;
+
+export function createAql(options: {
   readonly api: Api;
   readonly pageSize: number;
   /** Whether a page shorter than asked for is the last one for sure: an administrator sees every item. */
   seesAll(): boolean;
 }): Aql {
-  const { api, pageSize, seesAll } = given;
-
-  async function ask(query: string, operation: string) {
-    const response = await api.request({
-      path: 'artifactory/api/search/aql',
-      post: { type: 'text/plain', body: query },
-      operation,
-      idempotent: true,
-    });
-    const { results, range } = json(response, answer);
-    return { results: await elementsOf(response, 'results', row, results), range };
-  }
-  const find = (criteria: Criteria, fields: readonly string[]): string =>
-    `items.find(${JSON.stringify(criteria)}).include(${listOf(fields)})`;
-
+  const { api } = options;
   return {
-    async *pages(criteria, fields, leftOut) {
-      const seen = new Set<string>();
-      let limit = pageSize;
-      let offset = 0;
-      let short = false;
-      let last: string | undefined;
-      let back = 0;
-      /** Pages that may bring nothing new, since they are read again. */
-      let again = 0;
-      for (;;) {
-        // The last item of the page before comes again, to see whether the items moved meanwhile.
-        const overlap = offset > 0 ? 1 : 0;
-        const query = `${find(criteria, fields)}.sort({"$asc":["path","name"]}).offset(${offset - overlap}).limit(${limit + overlap})`;
-        const {
-          results: { items: results, left },
-          range,
-        } = await ask(query, 'aql');
-        if (left > 0) leftOut(left);
-        if (overlap === 1 && last !== undefined && !short && !results.some((one) => idOf(one) === last)) {
-          // Something before this page was deleted, and what followed has moved into the pages that were read.
-          last = undefined;
-          if (back < stepsBack) {
-            back += 1;
-            again += 1;
-            offset = Math.max(0, offset - limit);
-            continue;
-          }
-        }
-        const fresh = results.filter((one) => !seen.has(idOf(one)));
-        for (const one of fresh) seen.add(idOf(one));
-        if (fresh.length > 0) yield [...new Map(fresh.map((one) => [idOf(one), one])).values()];
-        else if (results.length <= overlap || short) return;
-        else if (again > 0) again -= 1;
-        else
-          throw new CollectError(
-            'pagination',
-            'the search of Artifactory repeats what it listed before: its pages never end',
-          );
-        if (range?.notification && results.length > overlap && results.length + left < limit + overlap) {
-          // The server's own limit is lower: https://docs.jfrog.com/artifactory/docs/aql-performance
-          limit = results.length + left - overlap;
-        } else if (results.length + left < limit + overlap) {
-          if (seesAll()) return;
-          short = true;
-        }
-        last = results.at(-1) && idOf(results.at(-1) as Row);
-        offset += limit;
-      }
-    },
+    pages: (criteria, fields, leftOut) => readPages(options, find(criteria, fields), leftOut),
     async all(criteria, fields, operation, leftOut) {
-      const {
-        results: { items, left },
-        range,
-      } = await ask(find(criteria, fields), operation);
+      const { items, left, notification } = await ask(api, find(criteria, fields), operation);
       if (left > 0) leftOut(left);
-      if (range?.notification)
-        throw new CollectError('too_large', `the search of Artifactory was cut: ${range.notification}`);
+      if (notification)
+        throw new CollectError('too_large', `the search of Artifactory was cut: ${notification}`);
       return items;
     },
   };
 }
+
+/** Where the pages are: items may be deleted meanwhile, and the server may give fewer than were asked for. */
+class Offsets {
+  offset = 0;
+  limit: number;
+  /** Whether a page was short: then only an empty one is the end. */
+  short = false;
+  #last: string | undefined;
+  #back = 0;
+
+  constructor(limit: number) {
+    this.limit = limit;
+  }
+
+  /** The last item of the page before comes again, to see whether the items moved meanwhile. */
+  get overlap(): number {
+    return this.offset > 0 ? 1 : 0;
+  }
+
+  /** Goes back a page where something before this one was deleted: what followed has moved into pages that were read. */
+  goBack(items: readonly Row[]): boolean {
+    const isMissing = this.#last !== undefined && !items.some((item) => idOf(item) === this.#last);
+    if (this.overlap === 0 || this.short || !isMissing || this.#back >= stepsBack) return false;
+    this.#last = undefined;
+    this.#back += 1;
+    this.offset = Math.max(0, this.offset - this.limit);
+    return true;
+  }
+
+  /** @returns whether the list has ended */
+  goOn({ items, left, notification }: Answer, seesAll: boolean): boolean {
+    const asked = this.limit + this.overlap;
+    const length = items.length + left;
+    // The server's own limit is lower: https://docs.jfrog.com/artifactory/docs/aql-performance
+    if (notification && items.length > this.overlap && length < asked) this.limit = length - this.overlap;
+    else if (length < asked && seesAll) return true;
+    else this.short ||= length < asked;
+    const last = items.at(-1);
+    this.#last = last && idOf(last);
+    this.offset += this.limit;
+    return false;
+  }
+}
+
+async function* readPages(
+  { api, pageSize, seesAll }: Parameters<typeof createAql>[0],
+  query: string,
+  leftOut: (items: number) => void,
+): AsyncGenerator<readonly Row[]> {
+  const seen = new Set<string>();
+  const at = new Offsets(pageSize);
+  /** Pages that may bring nothing new, since they are read again. */
+  let again = 0;
+  for (let ended = false; !ended; ) {
+    const { overlap } = at;
+    const range = `.offset(${at.offset - overlap}).limit(${at.limit + overlap})`;
+    const answer = await ask(api, `${query}.sort({"$asc":["path","name"]})${range}`, 'aql');
+    if (answer.left > 0) leftOut(answer.left);
+    if (at.goBack(answer.items)) {
+      again += 1;
+      continue;
+    }
+    const fresh = unseen(answer.items, seen);
+    if (fresh.length > 0) yield fresh;
+    else if (answer.items.length <= overlap || at.short) return;
+    else if (again === 0) throw endless();
+    else again -= 1;
+    ended = at.goOn(answer, seesAll());
+  }
+}
+
+/** Items that were not on an earlier page. */
+function unseen(items: readonly Row[], seen: Set<string>): Row[] {
+  return items.filter((item) => {
+    const id = idOf(item);
+    return !seen.has(id) && seen.add(id) !== undefined;
+  });
+}
+
+const endless = () =>
+  new CollectError(
+    'pagination',
+    'the search of Artifactory repeats what it listed before: its pages never end',
+  );
 
 /** The criteria once for so many paths that the query stays within its length. */
 export function chunksByPath(criteria: Criteria, paths: readonly string[]): Criteria[] {
@@ -179,10 +214,4 @@ export function chunksByPath(criteria: Criteria, paths: readonly string[]): Crit
     length += more;
   }
   return chunks;
-}
-
-/** Unix seconds of `2015-01-01T10:10:10.000+02:00`; undefined for what is no moment that has passed. */
-export function secondsOf(time: string | null | undefined): number | undefined {
-  const seconds = time ? Math.floor(Date.parse(time) / 1000) : Number.NaN;
-  return isPastTime(seconds) ? seconds : undefined;
 }

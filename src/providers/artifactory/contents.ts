@@ -47,14 +47,9 @@ function contentOf(document: Document): Content {
     return {
       kind: record.kind,
       size,
-      ...(record.children && {
-        children: record.children.map(({ digest, kind }) => ({
-          digest,
-          attestation: kind === 'attestation',
-        })),
-      }),
-      ...(subject.data?.subject && { subject: subject.data.subject.digest }),
-      ...((vague || !subject.success) && { vague: true as const }),
+      children: record.children?.map(({ digest, kind }) => ({ digest, attestation: kind === 'attestation' })),
+      subject: subject.data?.subject?.digest,
+      vague: vague || !subject.success ? true : undefined,
     };
   } catch {
     return { kind: 'other', vague: true };

@@ -1,10 +1,10 @@
 import { z } from 'zod';
-import { json } from '../../http.ts';
 import type { RegistryFacts } from '../../model.ts';
 import type { Auth } from '../../options.ts';
+import { readPart } from '../../parts.ts';
 import type { CollectContext } from '../../provider.ts';
 import { count, list, optional, text } from '../../wire.ts';
-import { type Api, needing } from './api.ts';
+import { type Api, administrator } from './api.ts';
 
 type Credential = NonNullable<RegistryFacts['credentials']>[number];
 
@@ -56,7 +56,10 @@ export function expiryOf(written: string | null | undefined): number | undefined
   return plain === '' || Number.isNaN(milliseconds) ? undefined : Math.floor(milliseconds / 1000);
 }
 
-/** When the exporter's own token expires, where it says so itself. The token is not verified, and told nowhere. */
+const credentialOf = (credential: string, expiresAt: number | undefined): Credential[] =>
+  expiresAt === undefined ? [] : [{ credential, expiresAt }];
+
+/** When the exporter's own token expires, where it says so itself. The token is not verified, and shown nowhere. */
 export async function ownToken(auth: Auth | undefined): Promise<Credential | undefined> {
   const secret = auth?.token ?? auth?.password;
   const [, payload] = /^[\w-]+\.([\w-]+)\.[\w-]+$/.exec((await secret?.read()) ?? '') ?? [];
@@ -70,56 +73,41 @@ export async function ownToken(auth: Auth | undefined): Promise<Credential | und
 }
 
 async function readLicenses(api: Api): Promise<Credential[]> {
-  const cluster = await api.request({
-    path: 'artifactory/api/system/licenses',
-    operation: 'licenses',
-    accept: [400, 404],
-  });
-  let found = cluster.status === 200 ? json(cluster, licenses).licenses : [];
-  if (found.length === 0) {
-    const single = await api.request({
-      path: 'artifactory/api/system/license',
-      operation: 'license',
-      // JFrog's cloud needs none, and says so with 400: https://github.com/peimanja/artifactory_exporter/issues/171
-      accept: [400, 404],
+  // JFrog's cloud needs none, and says so with 400: https://github.com/peimanja/artifactory_exporter/issues/171
+  const accept = [400, 404];
+  const cluster = await api.read(
+    { path: 'artifactory/api/system/licenses', operation: 'licenses', accept },
+    licenses,
+  );
+  if (cluster?.licenses.length)
+    return cluster.licenses.flatMap(({ validThrough, nodeId }) => {
+      const isOneOfMany = nodeId !== undefined && cluster.licenses.length > 1;
+      return credentialOf(isOneOfMany ? `license/${nodeId}` : 'license', expiryOf(validThrough));
     });
-    if (single.status !== 200) return [];
-    found = [json(single, license)];
-  }
-  return found.flatMap(({ validThrough, nodeId }) => {
-    const expiresAt = expiryOf(validThrough);
-    const name = nodeId && found.length > 1 ? `license/${nodeId}` : 'license';
-    return expiresAt === undefined ? [] : [{ credential: name, expiresAt }];
-  });
+  const single = await api.read(
+    { path: 'artifactory/api/system/license', operation: 'license', accept },
+    license,
+  );
+  return credentialOf('license', expiryOf(single?.validThrough));
 }
 
 async function readCertificates(api: Api): Promise<Credential[]> {
-  const response = await api.request({
-    path: 'artifactory/api/system/security/certificates',
-    operation: 'certificates',
-    // Not in the editions without a licence.
-    accept: [400, 404],
-  });
-  if (response.status !== 200) return [];
-  return json(response, certificates).flatMap(({ certificateAlias, validUntil }) => {
-    const expiresAt = expiryOf(validUntil);
-    return expiresAt === undefined ? [] : [{ credential: `certificate/${certificateAlias}`, expiresAt }];
-  });
+  const path = 'artifactory/api/system/security/certificates';
+  // Not in the editions without a licence.
+  const all = await api.read({ path, operation: 'certificates', accept: [400, 404] }, certificates);
+  return (all ?? []).flatMap(({ certificateAlias, validUntil }) =>
+    credentialOf(`certificate/${certificateAlias}`, expiryOf(validUntil)),
+  );
 }
 
 async function readTokens(api: Api, context: CollectContext): Promise<Credential[]> {
-  const response = await api.request({
-    path: 'access/api/v1/tokens',
-    operation: 'tokens',
-    // Before 7.21.1 there is no such list.
-    accept: [404],
-  });
-  if (response.status !== 200) return [];
-  const lasting = json(response, tokens)
-    .tokens.flatMap(({ token_id, subject, description, expiry, issued_at }) => {
+  // Before 7.21.1 there is no such list.
+  const answer = await api.read({ path: 'access/api/v1/tokens', operation: 'tokens', accept: [404] }, tokens);
+  const lasting = (answer?.tokens ?? [])
+    .flatMap(({ token_id: id, subject = '', description, expiry, issued_at }) => {
       if (!expiry || (issued_at && expiry - issued_at < shortestLifeSeconds)) return [];
-      const who = description || (subject ?? '').replace(/^.*\/users\//, '') || token_id;
-      return [{ id: token_id, name: `token/${who.slice(0, 100)}`, expiresAt: expiry }];
+      const owner = description || subject.replace(/^.*\/users\//, '') || id;
+      return [{ id, name: `token/${owner.slice(0, 100)}`, expiresAt: expiry }];
     })
     // What has expired is no credential any more.
     .filter(({ expiresAt }) => expiresAt > context.now())
@@ -128,35 +116,22 @@ async function readTokens(api: Api, context: CollectContext): Promise<Credential
     context.log.debug({ tokens: lasting.length }, 'only the tokens that expire first are exported');
   const kept = lasting.slice(0, tokensAtMost);
   return kept.map(({ id, name, expiresAt }) => ({
-    credential: kept.filter((one) => one.name === name).length > 1 ? `${name}#${id.slice(0, 8)}` : name,
+    credential: kept.filter((token) => token.name === name).length > 1 ? `${name}#${id.slice(0, 8)}` : name,
     expiresAt,
   }));
 }
 
-/** Each part for itself: one that fails leaves the others. */
+/** Each part may fail alone. */
 export async function readCredentials(
   api: Api,
   context: CollectContext,
   auth: Auth | undefined,
 ): Promise<readonly Credential[]> {
   const own = await ownToken(auth);
-  const parts = await Promise.allSettled([
-    readLicenses(api),
-    readCertificates(api),
-    readTokens(api, context),
-  ]);
-  context.signal.throwIfAborted();
-  const found: Credential[] = own ? [own] : [];
-  for (const part of parts) {
-    if (part.status === 'fulfilled') found.push(...part.value);
-    else
-      context.degraded(
-        'credentials',
-        needing(
-          "an administrator's token (scope applied-permissions/admin) for licenses and certificates, a token of a user for its tokens",
-          part.reason,
-        ),
-      );
-  }
-  return found;
+  const permission = `${administrator} for licenses and certificates, a token of a user for its tokens`;
+  const reads = [() => readLicenses(api), () => readCertificates(api), () => readTokens(api, context)];
+  const parts = await Promise.all(
+    reads.map((read) => readPart(context, { capability: 'credentials', permission }, read)),
+  );
+  return [...(own ? [own] : []), ...parts.flatMap((part) => part ?? [])];
 }

@@ -1,4 +1,5 @@
-import { splitTags } from '../../images/attached-tags.ts';
+import { type AttachedTag, splitTags } from '../../images/attached-tags.ts';
+import { newestOf } from '../../images/times.ts';
 import type { Image, Kind } from '../../model.ts';
 import type { Content, Contents } from './contents.ts';
 import type { Manifest, Target } from './layout.ts';
@@ -24,20 +25,22 @@ export function entriesOf(manifests: readonly Manifest[]): Map<string, Entry> {
   return entries;
 }
 
+/** What a manifest is. */
+export interface Row {
+  readonly kind: Kind;
+  /** Of an index whose document was read. */
+  readonly platforms?: readonly string[] | undefined;
+  /** It may be of another kind. */
+  readonly vague?: true;
+}
+
 /** What the manifests of one image are to each other. */
 export interface Sorted {
-  /** What is counted, with its kind; an index with its platforms where its document was read. */
-  readonly rows: ReadonlyMap<
-    string,
-    {
-      readonly kind: Kind;
-      readonly platforms?: readonly string[] /** It may be another. */;
-      readonly vague?: true;
-    }
-  >;
+  /** What is counted, by digest. */
+  readonly rows: ReadonlyMap<string, Row>;
   /** Digests that have a signature. */
   readonly signed: ReadonlySet<string>;
-  /** Documents that tell what is not known yet. */
+  /** Manifests whose documents are needed and were not read yet. */
   readonly unread: readonly Manifest[];
   /** Whether all documents that are needed were read and understood. */
   readonly whole: boolean;
@@ -50,95 +53,114 @@ const deepest = 3;
  * Sorts images, platforms and what is attached to them, from the names of folders and the documents read so far. An
  * untagged manifest that no index lists is something attached, or an image that lost its tag: its document tells.
  */
+class Sorter {
+  readonly rows = new Map<string, Row>();
+  readonly signed = new Set<string>();
+  readonly unread: Manifest[] = [];
+  whole = true;
+  readonly #entries: ReadonlyMap<string, Entry>;
+  readonly #contents: Pick<Contents, 'of'>;
+  /** What indexes list. */
+  readonly #listed = new Map<string, 'platform' | 'attestation'>();
+  /** Indexes that are no images of their own. */
+  readonly #parts = new Set<string>();
+  /** What an index of referrers lists, and what that is about: the documents themselves need not say it. */
+  readonly #attachedTo = new Map<string, string>();
+  /** Whether it is unknown what an index lists. */
+  #hidden = false;
+
+  constructor(entries: ReadonlyMap<string, Entry>, contents: Pick<Contents, 'of'>) {
+    this.#entries = entries;
+    this.#contents = contents;
+  }
+
+  /** What an entry's document says; undefined where it was not read or cannot be understood. */
+  #contentOf(entry: Entry): Content | undefined {
+    const content = this.#contents.of(entry.digest);
+    const [first] = entry.manifests;
+    if (!content && first) this.unread.push(first);
+    if (content && !content.vague) return content;
+    this.whole = false;
+    return undefined;
+  }
+
+  #platformsOf(children: NonNullable<Content['children']>, depth: number): string[] {
+    return children.flatMap(({ digest, attestation }) => {
+      const entry = this.#entries.get(digest);
+      if (entry?.index && depth < deepest) {
+        this.#parts.add(digest);
+        return this.#platformsOf(this.#contentOf(entry)?.children ?? [], depth + 1);
+      }
+      const attests = attestation || this.#contents.of(digest)?.kind === 'attestation';
+      this.#listed.set(digest, attests ? 'attestation' : 'platform');
+      return attests ? [] : [digest];
+    });
+  }
+
+  /** What the names of folders tell: indexes, and what a tag attaches to something. */
+  byName(): void {
+    for (const entry of this.#entries.values()) {
+      const { imageTags, attachedTags } = splitTags(entry.tags);
+      const [attached] = imageTags.length === 0 ? attachedTags : [];
+      if (attached) this.#addAttached(entry, attached);
+      else if (entry.index) {
+        const children = this.#contentOf(entry)?.children;
+        this.#hidden ||= !children;
+        this.rows.set(entry.digest, { kind: 'index', platforms: children && this.#platformsOf(children, 1) });
+      }
+    }
+    for (const digest of this.#parts) if (this.rows.get(digest)?.kind === 'index') this.rows.delete(digest);
+  }
+
+  #addAttached(entry: Entry, { kind, subject }: AttachedTag): void {
+    this.#parts.add(entry.digest);
+    if (kind === 'signature') this.signed.add(subject);
+    if (kind !== undefined) this.rows.set(entry.digest, { kind });
+    // A tag of the referrers fallback names an index, which is no image: what it lists is about the subject.
+    else
+      for (const { digest } of this.#contentOf(entry)?.children ?? []) this.#attachedTo.set(digest, subject);
+  }
+
+  /** All others: what an index lists, and what their documents tell. */
+  byContent(packageType: Target['packageType']): void {
+    for (const entry of this.#entries.values()) {
+      const { digest } = entry;
+      if (entry.index || this.rows.has(digest) || this.#parts.has(digest)) continue;
+      this.rows.set(digest, this.#rowOf(entry, packageType));
+    }
+  }
+
+  #rowOf(entry: Entry, packageType: Target['packageType']): Row {
+    const isTagged = entry.tags.length > 0;
+    const part = this.#listed.get(entry.digest);
+    if (!isTagged && part) return { kind: part };
+    if (isTagged && packageType === 'helmoci') return { kind: 'chart' };
+    if (isTagged && packageType === 'docker') return { kind: 'image' };
+    // While an index was not read, what has no tag may be its platform.
+    const content = this.#hidden && !isTagged ? undefined : this.#contentOf(entry);
+    const subject = content?.subject ?? this.#attachedTo.get(entry.digest);
+    if (content?.kind === 'signature' && subject !== undefined) this.signed.add(subject);
+    // As a platform it has to have a size for the sum to be known.
+    return content || isTagged ? { kind: content?.kind ?? 'image' } : { kind: 'platform', vague: true };
+  }
+}
+
 export function sortEntries(
   entries: ReadonlyMap<string, Entry>,
   contents: Pick<Contents, 'of'>,
   packageType: Target['packageType'],
 ): Sorted {
-  const rows = new Map<string, { kind: Kind; platforms?: readonly string[]; vague?: true }>();
-  const unread: Manifest[] = [];
-  const signed = new Set<string>();
-  const listed = new Map<string, 'platform' | 'attestation'>();
-  const parts = new Set<string>();
-  /** What an index of referrers lists, and what that is about: the documents themselves need not say it. */
-  const attachedTo = new Map<string, string>();
-  let hidden = false;
-  let whole = true;
-
-  /** What an entry's document says; undefined where it was not read or cannot be understood. */
-  const content = (entry: Entry): Content | undefined => {
-    const known = contents.of(entry.digest);
-    const [first] = entry.manifests;
-    if (!known && first) unread.push(first);
-    if (known && !known.vague) return known;
-    whole = false;
-    return undefined;
-  };
-  const platformsOf = (children: NonNullable<Content['children']>, depth: number): string[] =>
-    children.flatMap(({ digest, attestation }) => {
-      const part = entries.get(digest);
-      if (part?.index && depth < deepest) {
-        parts.add(digest);
-        return platformsOf(content(part)?.children ?? [], depth + 1);
-      }
-      const kind = attestation || contents.of(digest)?.kind === 'attestation' ? 'attestation' : 'platform';
-      listed.set(digest, kind);
-      return kind === 'platform' ? [digest] : [];
-    });
-
-  for (const entry of entries.values()) {
-    const { imageTags, attachedTags } = splitTags(entry.tags);
-    const [attached] = imageTags.length === 0 ? attachedTags : [];
-    if (attached) {
-      parts.add(entry.digest);
-      // The tag of an index of referrers (OCI's fallback) is no image either; what it lists is looked at below.
-      if (attached.kind === undefined) {
-        for (const { digest } of content(entry)?.children ?? []) attachedTo.set(digest, attached.subject);
-        continue;
-      }
-      rows.set(entry.digest, { kind: attached.kind });
-      if (attached.kind === 'signature') signed.add(attached.subject);
-    } else if (entry.index) {
-      const children = content(entry)?.children;
-      if (!children) hidden = true;
-      rows.set(entry.digest, { kind: 'index', ...(children && { platforms: platformsOf(children, 1) }) });
-    }
-  }
-  // An index that another one lists is a part of that.
-  for (const digest of parts) if (rows.get(digest)?.kind === 'index') rows.delete(digest);
-
-  for (const entry of entries.values()) {
-    if (entry.index || rows.has(entry.digest) || parts.has(entry.digest)) continue;
-    const tagged = entry.tags.length > 0;
-    const part = listed.get(entry.digest);
-    if (!tagged && part) rows.set(entry.digest, { kind: part });
-    else if (packageType === 'helmoci' && tagged) rows.set(entry.digest, { kind: 'chart' });
-    else if (packageType === 'docker' && tagged) rows.set(entry.digest, { kind: 'image' });
-    // While an index was not read, what has no tag may be its platform.
-    else if (hidden && !tagged) rows.set(entry.digest, { kind: 'platform', vague: true });
-    else {
-      const known = content(entry);
-      // As a part of something it has to have a size for the sum to be known.
-      if (known || tagged) rows.set(entry.digest, { kind: known?.kind ?? 'image' });
-      else rows.set(entry.digest, { kind: 'platform', vague: true });
-      const subject = known?.subject ?? attachedTo.get(entry.digest);
-      if (known?.kind === 'signature' && subject !== undefined) signed.add(subject);
-    }
-  }
-  return { rows, signed, unread, whole };
+  const sorter = new Sorter(entries, contents);
+  sorter.byName();
+  sorter.byContent(packageType);
+  return sorter;
 }
 
 /** The tags of an entry that name an image. */
 export const imageTagsOf = (entry: Entry): readonly string[] => splitTags(entry.tags).imageTags;
 
 /** What an image's own manifests say of it. */
-export function factsOf(entry: Entry): Pick<Image, 'pushedAt' | 'pulledAt'> {
-  const newest = (times: readonly (number | undefined)[]): number | undefined =>
-    times.reduce((a, b) => (a === undefined || (b !== undefined && b > a) ? b : a), undefined);
-  const pushedAt = newest(entry.manifests.map((one) => one.pushedAt));
-  const pulledAt = newest(entry.manifests.map((one) => one.stats?.pulledAt));
-  return {
-    pushedAt,
-    pulledAt,
-  };
-}
+export const timesOf = ({ manifests }: Entry): Pick<Image, 'pushedAt' | 'pulledAt'> => ({
+  pushedAt: newestOf(manifests.map(({ pushedAt }) => pushedAt)),
+  pulledAt: newestOf(manifests.map(({ stats }) => stats?.pulledAt)),
+});

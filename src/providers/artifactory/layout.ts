@@ -1,5 +1,5 @@
-import type { Aql, Criteria, Row } from './aql.ts';
-import { idOf, secondsOf } from './aql.ts';
+import { secondsOf } from '../../images/times.ts';
+import { type Aql, type Criteria, idOf, type Row } from './aql.ts';
 
 /** A repository of the JFrog platform that holds images. */
 export interface Target {
@@ -53,88 +53,85 @@ function manifestOf(row: Row): Manifest | undefined {
   const property = row.properties?.find(({ key }) => key === 'docker.manifest.digest')?.value ?? undefined;
   const digest = isSha256(row.sha256) ? `sha256:${row.sha256}` : (property ?? place.digest);
   if (digest === undefined) return undefined;
-  // `created` stays when a tag is pushed again.
-  const pushedAt = secondsOf(row.modified) ?? secondsOf(row.created);
-  const index = row.name === 'list.manifest.json';
   return {
     image: place.image,
     path: row.path,
-    index,
+    index: row.name === 'list.manifest.json',
     digest,
-    // Beside an index of the same tag lies the manifest of one platform, which the tag does not name.
     tag: place.tag,
     bytes: row.size,
-    pushedAt,
+    // `created` stays when a tag is pushed again.
+    pushedAt: secondsOf(row.modified) ?? secondsOf(row.created),
   };
 }
-
-const fields = ['repo', 'path', 'name', 'size', 'sha256', 'created', 'modified'];
 
 /** What is asked of a repository: everything, or some images only. */
 function criteriaOf(target: Target, only?: readonly string[]): Criteria {
-  return {
-    repo: target.storage,
-    type: 'file',
-    ...(only && {
-      $and: [
-        { $or: only.map((image) => ({ path: { $match: `${image}/*` } })) },
-        { $or: manifestNames.map((name) => ({ name })) },
-      ],
-    }),
-    ...(!only && { $or: manifestNames.map((name) => ({ name })) }),
-  };
+  const names = { $or: manifestNames.map((name) => ({ name })) };
+  const paths = only && { $or: only.map((image) => ({ path: { $match: `${image}/*` } })) };
+  return { repo: target.storage, type: 'file', ...(paths ? { $and: [paths, names] } : names) };
 }
 
-/**
- * All manifests of a repository, with their downloads.
- */
-export async function listManifests(
-  aql: Aql,
-  target: Target,
-  options: {
-    readonly only?: readonly string[];
-    /** Told when the statistics, or the digests of old manifests, cannot be read: the manifests come all the same. */
-    failed(capability: 'pull_times' | 'images', error: unknown): void;
-    /** Told of an image of which a manifest has no digest; undefined: something has no name either. */
-    nameless(image: string | undefined): void;
-  },
-): Promise<Manifest[]> {
-  const criteria = criteriaOf(target, options.only);
-  const found: Manifest[] = [];
-  let stats = true;
+/** Where the manifests are read, and who is told of what is missing. */
+export interface Listing {
+  /** Of these images only. */
+  readonly only?: readonly string[] | undefined;
+  /** Called when the statistics, or the digests of old manifests, cannot be read: the manifests come all the same. */
+  failed(capability: 'pull_times' | 'images', error: unknown): void;
+  /** Called with an image of which a manifest has no digest; undefined: something has no name either. */
+  nameless(image: string | undefined): void;
+}
+
+/** All manifests of a repository, with their downloads. */
+export async function listManifests(aql: Aql, target: Target, listing: Listing): Promise<Manifest[]> {
+  const { failed, nameless } = listing;
+  const criteria = criteriaOf(target, listing.only);
+  const all: Manifest[] = [];
+  let hasStats = true;
   let page = 0;
-  for await (const rows of aql.pages(criteria, fields, () => options.nameless(undefined))) {
+  for await (const rows of aql.pages(criteria, ['repo', 'path', 'name', ...fields], () =>
+    nameless(undefined),
+  )) {
     page += 1;
-    const unnamed = rows.filter((row) => !isSha256(row.sha256) && placeOf(row.path)?.tag !== undefined);
-    const named = await digestsOf(aql, criteria, unnamed).catch((error) => {
-      options.failed('images', error);
-      return new Map<string, Row>();
-    });
-    const manifests = new Map<string, Manifest>();
-    for (const row of rows) {
-      const manifest = manifestOf(named.get(idOf(row)) ?? row);
-      if (manifest) manifests.set(idOf(row), manifest);
-      else {
-        const place = placeOf(row.path);
-        if (place) options.nameless(place.image);
-      }
-    }
-    const folders = new Set([...manifests.values()].filter(({ index }) => index).map(({ path }) => path));
-    for (const [id, manifest] of manifests) {
-      if (manifest.index || !folders.has(manifest.path)) continue;
-      const { tag: _, ...untagged } = manifest;
-      manifests.set(id, untagged);
-    }
-    if (stats)
-      try {
-        await addStats(aql, criteria, rows, manifests, page);
-      } catch (error) {
-        stats = false;
-        options.failed('pull_times', error);
-      }
-    found.push(...manifests.values());
+    const manifests = await manifestsOf(aql, criteria, rows, listing);
+    // Criteria without a range are cheaper, and right while the first page is all that there is.
+    const scope = page === 1 && rows.length < 1000 ? criteria : between(criteria, rows);
+    if (hasStats)
+      await addStats(aql, scope, manifests).catch((error) => {
+        hasStats = false;
+        failed('pull_times', error);
+      });
+    for (const manifest of manifests.values()) all.push(manifest);
   }
-  return found;
+  return all;
+}
+
+const fields = ['size', 'sha256', 'created', 'modified'];
+
+/** The manifests of a page, by the id of their item. */
+async function manifestsOf(
+  aql: Aql,
+  criteria: Criteria,
+  rows: readonly Row[],
+  { failed, nameless }: Listing,
+): Promise<Map<string, Manifest>> {
+  const unnamed = rows.filter((row) => !isSha256(row.sha256) && placeOf(row.path)?.tag !== undefined);
+  const named = await digestsOf(aql, criteria, unnamed).catch((error) => {
+    failed('images', error);
+    return new Map<string, Row>();
+  });
+  const manifests = new Map<string, Manifest>();
+  for (const row of rows) {
+    const manifest = manifestOf(named.get(idOf(row)) ?? row);
+    const place = placeOf(row.path);
+    if (manifest) manifests.set(idOf(row), manifest);
+    else if (place) nameless(place.image);
+  }
+  // Beside an index of the same tag lies the manifest of one platform, which the tag does not name.
+  const indexes = new Set([...manifests.values()].filter(({ index }) => index).map(({ path }) => path));
+  for (const [id, manifest] of manifests)
+    if (!manifest.index && indexes.has(manifest.path)) manifests.set(id, { ...manifest, tag: undefined });
+  return manifests;
 }
 
 /** Items between the first and the last of a page, in the order that the database itself has. */
@@ -145,28 +142,23 @@ const between = (criteria: Criteria, rows: readonly Row[]): Criteria => ({
 /** What is left out is unknown, and reported where the answer is read. */
 const isUnknown = (): void => {};
 
+/** Adds the downloads. What was never downloaded has no statistics; what cannot be understood (null) is unknown. */
 async function addStats(
   aql: Aql,
   criteria: Criteria,
-  rows: readonly Row[],
   manifests: ReadonlyMap<string, Manifest>,
-  page: number,
 ): Promise<void> {
-  const asked = await aql.all(
-    page === 1 && rows.length < 1000 ? criteria : between(criteria, rows),
+  const items = await aql.all(
+    criteria,
     ['repo', 'path', 'name', 'stat.downloads', 'stat.downloaded'],
     'aql_stats',
     isUnknown,
   );
-  for (const item of asked) {
+  for (const item of items) {
     const manifest = manifests.get(idOf(item));
-    if (!manifest) continue;
-    // Those that cannot be understood are unknown.
-    if (item.stats === null) continue;
-    // What was never downloaded has no statistics.
+    if (!manifest || item.stats === null) continue;
     const [first] = item.stats ?? [];
-    const pulledAt = secondsOf(first?.downloaded);
-    manifest.stats = { downloads: first?.downloads ?? 0, pulledAt };
+    manifest.stats = { downloads: first?.downloads ?? 0, pulledAt: secondsOf(first?.downloaded) };
   }
 }
 
@@ -174,15 +166,16 @@ async function addStats(
 async function digestsOf(aql: Aql, criteria: Criteria, rows: readonly Row[]): Promise<Map<string, Row>> {
   if (rows.length === 0) return new Map();
   const wanted = new Map(rows.map((row) => [idOf(row), row]));
-  const named = new Map<string, Row>();
-  for (const item of await aql.all(
+  const items = await aql.all(
     between(criteria, rows),
     ['repo', 'path', 'name', 'property'],
     'aql_properties',
     isUnknown,
-  )) {
-    const row = wanted.get(idOf(item));
-    if (row) named.set(idOf(item), { ...row, properties: item.properties });
-  }
-  return named;
+  );
+  return new Map(
+    items.flatMap((item) => {
+      const row = wanted.get(idOf(item));
+      return row ? [[idOf(item), { ...row, properties: item.properties }] as const] : [];
+    }),
+  );
 }

@@ -1,16 +1,18 @@
 import { CollectError } from '../../errors.ts';
 import type { Image, Kind, Observation, Practice } from '../../model.ts';
+import { needing } from '../../parts.ts';
 import type { CollectContext } from '../../provider.ts';
-import { type Api, needing } from './api.ts';
+import type { Api } from './api.ts';
 import type { Aql } from './aql.ts';
 import type { Contents } from './contents.ts';
-import { type Entry, entriesOf, factsOf, imageTagsOf, type Sorted, sortEntries } from './images.ts';
+import { type Entry, entriesOf, imageTagsOf, type Sorted, sortEntries, timesOf } from './images.ts';
 import { listManifests, type Manifest, type Target } from './layout.ts';
 import { readSizes } from './sizes.ts';
 import { listRepositories } from './targets.ts';
 import type { Xray } from './xray.ts';
+import type { Scans } from './xray-summary.ts';
 
-/** What reading one JFrog repository needs; lives for one cycle. */
+/** What reading one JFrog repository needs; lives for one poll. */
 export interface Scope {
   readonly context: CollectContext;
   readonly api: Api;
@@ -22,11 +24,12 @@ export interface Scope {
   practicesOf(target: Target): Promise<Partial<Record<Practice, boolean>>>;
 }
 
-/** Kinds of which it is not known how many there are while documents remain to be read. */
+/** Kinds of which it is unknown how many there are while documents remain to be read. */
 const openKinds: readonly Kind[] = ['platform', 'signature', 'sbom', 'attestation', 'other'];
 /** Indexes, indexes within them, and what no index lists: each is known only when the one before was read. */
 const rounds = 4;
 
+/** One image of a JFrog repository: for us a repository of its own. */
 interface ImageRepository {
   readonly repository: string;
   readonly entries: ReadonlyMap<string, Entry>;
@@ -38,15 +41,12 @@ interface ImageRepository {
  * editions without a licence refuse the question ("available only in Artifactory Pro"): the list of all repositories,
  * which every edition gives, has to agree.
  */
-async function isDeleted({ api }: Scope, target: Target): Promise<boolean> {
-  const response = await api.request({
-    path: `artifactory/api/repositories/${encodeURIComponent(target.key)}`,
-    operation: 'repository',
-    accept: [400, 403, 404],
-  });
-  if (response.status !== 400 && response.status !== 404) return false;
+async function isDeleted({ api }: Scope, { key }: Target): Promise<boolean> {
+  const path = `artifactory/api/repositories/${encodeURIComponent(key)}`;
+  const { status } = await api.request({ path, operation: 'repository', accept: [400, 403, 404] });
+  if (status !== 400 && status !== 404) return false;
   const { items, left } = await listRepositories(api);
-  return left === 0 && !items.some(({ key }) => key === target.key);
+  return left === 0 && !items.some((listed) => listed.key === key);
 }
 
 /**
@@ -54,12 +54,12 @@ async function isDeleted({ api }: Scope, target: Target): Promise<boolean> {
  * or when the next poll says so too.
  * @throws CollectError when it is not believed yet
  */
-async function doubtNothing(scope: Scope, target: Target, found: number): Promise<void> {
+async function doubtNothing(scope: Scope, target: Target, count: number): Promise<void> {
   const { context, gone } = scope;
   const key = `listed ${target.key}`;
   const before = context.memory.get<number>(key)?.value ?? 0;
-  if (found !== before) context.memory.set(key, found);
-  if (found > 0 || before === 0) return;
+  if (count !== before) context.memory.set(key, count);
+  if (count > 0 || before === 0) return;
   if (await isDeleted(scope, target)) return void gone.add(target.key);
   throw new CollectError(
     'invalid_response',
@@ -69,37 +69,43 @@ async function doubtNothing(scope: Scope, target: Target, found: number): Promis
 
 /** Reads the documents that are needed to tell images from what is attached to them. */
 async function sortAll(
-  scope: Scope,
+  { contents, context }: Scope,
   target: Target,
   repositories: readonly ImageRepository[],
 ): Promise<void> {
   let failure: unknown;
   for (let round = 0; round < rounds; round += 1) {
     const unread = repositories.flatMap((one) => {
-      one.sorted = sortEntries(one.entries, scope.contents, target.packageType);
+      one.sorted = sortEntries(one.entries, contents, target.packageType);
       return one.sorted.unread;
     });
     if (unread.length === 0 || failure !== undefined) break;
-    failure = await scope.contents.read(target, unread);
-    if (unread.every(({ digest }) => !scope.contents.of(digest))) break;
+    failure = await contents.read(target, unread);
+    if (unread.every(({ digest }) => !contents.of(digest))) break;
   }
   if (failure !== undefined)
-    scope.context.degraded('signatures', needing(`the permission Read on ${target.key}`, failure));
+    context.degraded('signatures', needing(`the permission Read on ${target.key}`, failure));
 }
 
 const isSized = (kind: Kind | undefined): boolean => kind === 'image' || kind === 'platform';
+const isScanned = (kind: Kind | undefined): boolean => kind === 'index' || isSized(kind);
 
-async function sizesOf(
-  scope: Scope,
-  target: Target,
+/** Manifests of some kinds. */
+const manifestsOf = (
   repositories: readonly ImageRepository[],
-): Promise<ReadonlyMap<string, number>> {
-  const { aql, context, contents } = scope;
-  const manifests = repositories.flatMap(({ entries, sorted }) =>
-    [...entries.values()].flatMap((entry) =>
-      isSized(sorted.rows.get(entry.digest)?.kind) ? entry.manifests : [],
+  isWanted: (kind: Kind | undefined) => boolean,
+): Manifest[] =>
+  repositories.flatMap(({ entries, sorted }) =>
+    [...entries.values()].flatMap(({ digest, manifests }) =>
+      isWanted(sorted.rows.get(digest)?.kind) ? manifests : [],
     ),
   );
+
+async function sizesOf(
+  { aql, context, contents }: Scope,
+  target: Target,
+  manifests: readonly Manifest[],
+): Promise<ReadonlyMap<string, number>> {
   try {
     const sizes = await readSizes({ aql, memory: context.memory, contents, target, manifests });
     const missing = manifests.filter(({ digest }) => !sizes.has(digest));
@@ -120,73 +126,63 @@ async function sizesOf(
 function toImages(
   { entries, sorted }: ImageRepository,
   sizes: ReadonlyMap<string, number>,
-  scans: Awaited<ReturnType<Xray['scansOf']>>,
+  scans: Scans | undefined,
 ): Image[] {
-  const known = sorted.whole;
-  return [...sorted.rows].flatMap(([digest, { kind, platforms, vague }]) => {
+  return [...sorted.rows].flatMap(([digest, { kind, platforms, vague }]): Image[] => {
     const entry = entries.get(digest);
     if (!entry) return [];
     const tags = imageTagsOf(entry);
-    const sizeBytes = vague ? undefined : sizes.get(digest);
     const isImage = kind === 'image' || kind === 'index';
-    const signed = sorted.signed.has(digest) || (known ? false : undefined);
-    return {
-      digest,
-      kind,
-      ...(tags.length > 0 && { tags }),
-      ...(platforms && { platforms }),
-      sizeBytes,
-      ...(!vague && factsOf(entry)),
-      ...(isImage && signed !== undefined && { signed }),
-      ...((isImage || kind === 'platform') && scans?.of.get(digest)),
-    };
+    const signed = sorted.signed.has(digest) || (sorted.whole ? false : undefined);
+    return [
+      {
+        digest,
+        kind,
+        tags: tags.length > 0 ? tags : undefined,
+        platforms,
+        sizeBytes: vague ? undefined : sizes.get(digest),
+        ...(!vague && timesOf(entry)),
+        signed: isImage ? signed : undefined,
+        ...(isScanned(kind) && scans?.of.get(digest)),
+      },
+    ];
   });
 }
 
-/** Whether something that may be a part of an image has a later time than all that is one. */
+/** Whether something that may be a part of an image has a later time than all that is none. */
 function isVagueNewest({ entries, sorted }: ImageRepository, time: 'pushedAt' | 'pulledAt'): boolean {
-  const newest = (isVague: boolean): number =>
-    [...sorted.rows].reduce((latest, [digest, { vague = false }]) => {
-      const entry = entries.get(digest);
-      return vague === isVague && entry ? Math.max(latest, factsOf(entry)[time] ?? 0) : latest;
-    }, 0);
-  return newest(true) > newest(false);
+  const newest = { vague: 0, sure: 0 };
+  for (const [digest, { vague }] of sorted.rows) {
+    const entry = entries.get(digest);
+    const which = vague ? 'vague' : 'sure';
+    if (entry) newest[which] = Math.max(newest[which], timesOf(entry)[time] ?? 0);
+  }
+  return newest.vague > newest.sure;
 }
 
 /** Whether the downloads of everything that may be an image could be read. */
-const isPullKnown = ({ entries }: ImageRepository): boolean =>
+const arePullsKnown = ({ entries }: ImageRepository): boolean =>
   [...entries.values()].every(({ manifests }) => manifests.every(({ stats }) => stats !== undefined));
 
 /** Pulls of images: of a multi-platform one the pull of its platform counts, and not that of its index besides. */
-function pullsOf({ entries, sorted }: ImageRepository): number | undefined {
+function pullsOf(one: ImageRepository): number | undefined {
   // What may be an image may have been pulled.
-  if (!sorted.whole) return undefined;
-  let pulls = 0;
-  for (const { digest, manifests } of entries.values()) {
-    if (!isSized(sorted.rows.get(digest)?.kind)) continue;
-    for (const { stats } of manifests) {
-      if (!stats) return undefined;
-      pulls += stats.downloads;
-    }
-  }
-  return pulls;
+  if (!one.sorted.whole) return undefined;
+  const counts = manifestsOf([one], isSized).map(({ stats }) => stats?.downloads);
+  return counts.every((count) => count !== undefined)
+    ? counts.reduce((sum, count) => sum + count, 0)
+    : undefined;
 }
 
-/**
- * All images of one JFrog repository: each `IMAGE` in it is a repository of its own, `KEY/IMAGE`.
- * @param only of these images
- * @throws CollectError when the manifests cannot be listed
- */
-export async function* readTarget(
-  scope: Scope,
+/** Reads the manifests by image, as `KEY/IMAGE`; `incomplete` gets the images of which some have no digest. */
+async function listImages(
+  { context, aql }: Scope,
   target: Target,
   only: readonly string[] | undefined,
-): AsyncGenerator<Observation> {
-  const { context, aql } = scope;
-  /** Images of which not all manifests are known; undefined among them stands for any. */
-  const incomplete = new Set<string | undefined>();
+  incomplete: Set<string | undefined>,
+) {
   const manifests = await listManifests(aql, target, {
-    ...(only && { only }),
+    only,
     failed(capability, error) {
       context.signal.throwIfAborted();
       context.degraded(capability, error);
@@ -200,59 +196,74 @@ export async function* readTarget(
       );
     },
   });
-  if (!only) await doubtNothing(scope, target, manifests.length);
+  const wanted = manifests.filter(
+    ({ image }) => context.wants(`${target.key}/${image}`) && (!only || only.includes(image)),
+  );
+  return { count: manifests.length, byImage: Map.groupBy(wanted, ({ image }) => image) };
+}
 
-  const byImage = new Map<string, Manifest[]>();
-  for (const manifest of manifests) {
-    const name = `${target.key}/${manifest.image}`;
-    if (!context.wants(name) || (only && !only.includes(manifest.image))) continue;
-    const list = byImage.get(name) ?? [];
-    byImage.set(name, list);
-    list.push(manifest);
-  }
+/** What of one image is read beside its manifests. */
+interface Surroundings {
+  readonly sizes: ReadonlyMap<string, number>;
+  readonly scans: Scans | undefined;
+  readonly practices: Partial<Record<Practice, boolean>>;
+  /** Some of its manifests have no digest. */
+  readonly isIncomplete: boolean;
+}
+
+function* observations(one: ImageRepository, around: Surroundings): Generator<Observation> {
+  const { repository, entries, sorted } = one;
+  const { sizes, scans, practices, isIncomplete } = around;
+  const { whole } = sorted;
+  const hasLatest = [...entries.values()].some((entry) => imageTagsOf(entry).includes('latest'));
+  const isUnscanned = [...entries.keys()].some((digest) => scans?.unknown.has(digest));
+  yield {
+    type: 'repository',
+    repository,
+    facts: {
+      practices: { ...practices, no_latest_tag: hasLatest || !isIncomplete ? !hasLatest : undefined },
+      listsUntagged: whole,
+      pulls: pullsOf(one),
+      unknownKinds: whole ? undefined : openKinds,
+      findingsUnknown: !whole || isUnscanned,
+      unreadTags: isIncomplete ? 'all' : undefined,
+      newestUnknown: isVagueNewest(one, 'pushedAt'),
+      lastPullUnknown: isVagueNewest(one, 'pulledAt') || !arePullsKnown(one),
+    },
+  };
+  yield { type: 'images', repository, images: toImages(one, sizes, scans) };
+  yield { type: 'repository-complete', repository };
+}
+
+/**
+ * All images of one JFrog repository.
+ * @param only of these images
+ * @throws CollectError when the manifests cannot be listed
+ */
+export async function* readTarget(
+  scope: Scope,
+  target: Target,
+  only: readonly string[] | undefined,
+): AsyncGenerator<Observation> {
+  /** Images of which not all manifests are known; undefined among them stands for any. */
+  const incomplete = new Set<string | undefined>();
+  const { count, byImage } = await listImages(scope, target, only, incomplete);
+  if (!only) await doubtNothing(scope, target, count);
   const none: Sorted = { rows: new Map(), signed: new Set(), unread: [], whole: true };
-  const repositories = [...byImage].map(
-    ([repository, list]): ImageRepository => ({ repository, entries: entriesOf(list), sorted: none }),
-  );
+  const repositories = [...byImage].map(([image, manifests]) => ({
+    image,
+    repository: `${target.key}/${image}`,
+    entries: entriesOf(manifests),
+    sorted: none,
+  }));
   await sortAll(scope, target, repositories);
-  const sizes = await sizesOf(scope, target, repositories);
-  const scanned = repositories.flatMap(({ entries, sorted }) =>
-    [...entries.values()].flatMap((entry) => {
-      const kind = sorted.rows.get(entry.digest)?.kind;
-      return kind === 'index' || isSized(kind) ? entry.manifests : [];
-    }),
-  );
-  const scans = await scope.xray?.scansOf(target, scanned);
+  const sizes = await sizesOf(scope, target, manifestsOf(repositories, isSized));
+  const scans = await scope.xray?.scansOf(target, manifestsOf(repositories, isScanned));
   const practices = await scope.practicesOf(target);
-
   for (const one of repositories) {
-    const { repository, entries, sorted } = one;
-    const pulls = pullsOf(one);
-    const { whole } = sorted;
-    const tags = [...entries.values()].flatMap(imageTagsOf);
-    const isIncomplete = incomplete.has(undefined) || incomplete.has(repository.slice(target.key.length + 1));
-    const unscanned = [...entries.keys()].some((digest) => scans?.unknown.has(digest));
-    yield {
-      type: 'repository',
-      repository,
-      facts: {
-        practices: {
-          ...practices,
-          ...((tags.includes('latest') || !isIncomplete) && { no_latest_tag: !tags.includes('latest') }),
-        },
-        listsUntagged: whole,
-        pulls,
-        ...(!whole && { unknownKinds: openKinds }),
-        ...((!whole || unscanned) && { findingsUnknown: true }),
-        ...(isIncomplete && { unreadTags: 'all' }),
-        ...(isVagueNewest(one, 'pushedAt') && { newestUnknown: true }),
-        ...((isVagueNewest(one, 'pulledAt') || !isPullKnown(one)) && { lastPullUnknown: true }),
-      },
-    };
-    yield { type: 'images', repository, images: toImages(one, sizes, scans) };
-    yield { type: 'repository-complete', repository };
+    const isIncomplete = incomplete.has(undefined) || incomplete.has(one.image);
+    yield* observations(one, { sizes, scans, practices, isIncomplete });
   }
   for (const image of only ?? [])
-    if (!byImage.has(`${target.key}/${image}`))
-      yield { type: 'repository-gone', repository: `${target.key}/${image}` };
+    if (!byImage.has(image)) yield { type: 'repository-gone', repository: `${target.key}/${image}` };
 }

@@ -2,17 +2,11 @@ import pMap from 'p-map';
 import { z } from 'zod';
 import { elementsOf, json } from '../../http.ts';
 import type { Practice } from '../../model.ts';
+import { readPart } from '../../parts.ts';
 import type { CollectContext } from '../../provider.ts';
 import { count, dictionary, expected, optional, text } from '../../wire.ts';
-import { type Api, needing } from './api.ts';
+import { type Api, administrator } from './api.ts';
 import type { Target } from './layout.ts';
-
-/** What is known of the settings of a JFrog repository; each of its images follows them. */
-export interface Settings {
-  practicesOf(target: Target): Partial<Record<Practice, boolean>>;
-  /** Whether Xray is set to index it; undefined where that is unknown. */
-  indexed(target: Target): boolean | undefined;
-}
 
 /** https://jfrog.com/help/r/jfrog-rest-apis/get-all-repository-configurations: lists by class of repository. */
 const listsByClass = dictionary('configurations', z.array(z.unknown()));
@@ -21,100 +15,84 @@ const configuration = z.object({
   xrayIndex: expected('xrayIndex', z.boolean()),
   maxUniqueTags: optional('maxUniqueTags', count),
 });
-type Configuration = z.infer<typeof configuration>;
+type Configurations = ReadonlyMap<string, z.infer<typeof configuration>>;
 
-/** Configurations by key; undefined where the edition tells none. */
-async function readConfigurations(api: Api): Promise<Map<string, Configuration> | undefined> {
+/** Configurations by key; `none` where the edition tells none. */
+async function readConfigurations(api: Api): Promise<Configurations | 'none'> {
   const response = await api.request({
     path: 'artifactory/api/repositories/configurations',
     query: { packageType: 'docker,oci,helmoci' },
     operation: 'configurations',
     accept: [400, 404, 405],
   });
-  if (response.status !== 200) return undefined;
-  const byKey = new Map<string, Configuration>();
+  if (response.status !== 200) return 'none';
+  const byKey = new Map<string, z.infer<typeof configuration>>();
   for (const values of json(response, listsByClass).values())
     for (const one of (await elementsOf(response, 'configurations', configuration, values)).items)
       byKey.set(one.key, one);
   return byKey;
 }
 
-/** Says of which repositories no settings were told. */
+/** Reports of which repositories no settings were told. */
 function tellOfMissing(
   { tell }: Pick<CollectContext, 'tell'>,
   targets: readonly Target[],
-  configured: ReadonlyMap<string, Configuration> | undefined,
+  configurations: Configurations | 'none',
 ): void {
-  const [first, ...more] = targets.filter(({ key }) => !configured?.has(key));
+  const missing = targets.filter(({ key }) => configurations === 'none' || !configurations.has(key));
+  const [first] = missing;
   if (!first) return;
   tell(
     'no settings',
-    { key: first.key, more: more.length },
-    configured
-      ? 'Artifactory lists repositories whose settings it leaves out: scan_on_push and retention_policy of their images are unknown. Does the account have the permission Manage on them?'
-      : 'this edition of Artifactory does not tell the settings of repositories: scan_on_push and retention_policy are unknown',
+    { key: first.key, more: missing.length - 1 },
+    configurations === 'none'
+      ? 'this edition of Artifactory does not tell the settings of repositories: scan_on_push and retention_policy are unknown'
+      : 'Artifactory lists repositories whose settings it leaves out: scan_on_push and retention_policy of their images are unknown. Does the account have the permission Manage on them?',
   );
 }
 
-/**
- * Keys that anybody may read; undefined where that could not be told. One request where anonymous access is off, one
- * per repository where it is on.
- */
+/** Keys that anybody may read. One request where anonymous access is off, one per repository where it is on. */
 async function readOpenKeys(
   api: Api,
-  context: CollectContext,
+  { concurrency }: CollectContext,
   targets: readonly Target[],
-): Promise<ReadonlySet<string> | undefined> {
-  const shut = [401, 403, 404];
-  const probe = async (path: string) => {
-    const response = await api.request({ path, operation: 'anonymous', anonymous: true, accept: shut });
-    // Behind a proxy with a sign-in page everybody gets a page.
-    if (response.status === 200) json(response, z.unknown());
-    return response.status;
+): Promise<ReadonlySet<string>> {
+  const isOpen = async (path: string): Promise<boolean> => {
+    const asked = { path, operation: 'anonymous', anonymous: true, accept: [401, 403, 404] };
+    // It has to be JSON: behind a proxy with a sign-in page everybody gets a page.
+    return (await api.read(asked, z.unknown())) !== undefined;
   };
-  if ((await probe('artifactory/api/repositories')) !== 200) return new Set();
+  if (!(await isOpen('artifactory/api/repositories'))) return new Set();
   const open = await pMap(
     targets,
     async ({ key, storage }) =>
-      (await probe(`artifactory/api/storage/${encodeURIComponent(storage)}`)) === 200 ? [key] : [],
-    { concurrency: context.concurrency },
+      (await isOpen(`artifactory/api/storage/${encodeURIComponent(storage)}`)) ? [key] : [],
+    { concurrency },
   );
   return new Set(open.flat());
 }
 
+/** The practices that the settings of a JFrog repository decide; each of its images follows them. */
 export async function readSettings(
   api: Api,
   context: CollectContext,
   targets: readonly Target[],
-): Promise<Settings> {
-  const [configured, open] = await Promise.allSettled([
-    readConfigurations(api),
-    readOpenKeys(api, context, targets),
+): Promise<(target: Target) => Partial<Record<Practice, boolean>>> {
+  const permission = `${administrator}, or Manage on the repositories`;
+  const read = <T>(work: () => Promise<T>) =>
+    readPart(context, { capability: 'practices', permission }, work);
+  const [configurations, open] = await Promise.all([
+    read(() => readConfigurations(api)),
+    read(() => readOpenKeys(api, context, targets)),
   ]);
-  context.signal.throwIfAborted();
-  for (const part of [configured, open])
-    if (part.status === 'rejected')
-      context.degraded(
-        'practices',
-        needing(
-          "an administrator's token (scope applied-permissions/admin), or Manage on the repositories",
-          part.reason,
-        ),
-      );
-  if (configured.status === 'fulfilled') tellOfMissing(context, targets, configured.value);
-  const configurationOf = ({ key }: Target): Configuration | undefined =>
-    configured.status === 'fulfilled' ? configured.value?.get(key) : undefined;
-  const openKeys = open.status === 'fulfilled' ? open.value : undefined;
-  return {
-    indexed: (target) => configurationOf(target)?.xrayIndex ?? undefined,
-    practicesOf(target) {
-      const known = configurationOf(target);
-      return {
-        ...(typeof known?.xrayIndex === 'boolean' && { scan_on_push: known.xrayIndex }),
-        // Without this limit a cleanup policy may still do it, which is not seen here.
-        ...((known?.maxUniqueTags ?? 0) > 0 && { retention_policy: true }),
-        ...(openKeys && { no_anonymous_pull: !openKeys.has(target.key) }),
-      };
-    },
+  if (configurations) tellOfMissing(context, targets, configurations);
+  return ({ key }) => {
+    const settings = configurations === 'none' ? undefined : configurations?.get(key);
+    return {
+      scan_on_push: settings?.xrayIndex,
+      // Without this limit a cleanup policy may still remove images, which is not seen here.
+      retention_policy: settings?.maxUniqueTags ? true : undefined,
+      no_anonymous_pull: open && !open.has(key),
+    };
   };
 }

@@ -1,11 +1,11 @@
 import { z } from 'zod';
-import { json } from '../../http.ts';
 import type { Quota, RegistryFacts } from '../../model.ts';
+import { readPart } from '../../parts.ts';
 import type { CollectContext } from '../../provider.ts';
 import { count, expected, list, optional, text } from '../../wire.ts';
-import { type Api, needing } from './api.ts';
+import { type Api, administrator } from './api.ts';
 import type { Target } from './layout.ts';
-import { bytesOf } from './sizes.ts';
+import { bytesOf } from './written-sizes.ts';
 
 const size = optional('size', z.union([z.string(), z.number()]));
 /** https://jfrog.com/help/r/jfrog-rest-apis/get-storage-summary-info */
@@ -34,50 +34,41 @@ function fileStore(
   { tell }: Pick<CollectContext, 'tell'>,
 ): Quota[] {
   if (!store || (store.storageType && !/^file-?system$/i.test(store.storageType))) return [];
-  const [used, limit] = [bytesOf(store.usedSpace), bytesOf(store.totalSpace)];
+  const { usedSpace, totalSpace } = store;
+  const [used, limit] = [bytesOf(usedSpace), bytesOf(totalSpace)];
   if (used !== undefined && limit) return [{ quota: 'storage', used, limit }];
   // What has no bound says so in a word.
-  if (![store.usedSpace, store.totalSpace].some((said) => /N\/A|infinite/i.test(String(said))))
+  if (![usedSpace, totalSpace].some((written) => /N\/A|infinite/i.test(String(written))))
     tell(
       'file store',
-      { usedSpace: store.usedSpace, totalSpace: store.totalSpace },
+      { usedSpace, totalSpace },
       'Artifactory tells no usable size of its file store: the quota storage is unknown',
     );
   return [];
 }
 
 /**
- * The storage summary, which an administrator may read and Artifactory computes once an hour; it is not told to compute
- * it anew. Only for administrators: then pages of the search are complete too.
+ * The storage summary, which Artifactory computes once an hour; it is not asked to compute it anew. Only administrators
+ * may read it: that tells too that pages of the search are complete.
  */
 export async function readStorage(
   api: Api,
   context: CollectContext,
-): Promise<((targets: readonly Target[]) => Pick<RegistryFacts, 'storageBytes' | 'quotas'>) | undefined> {
-  let info: z.infer<typeof storageInfo>;
-  try {
-    info = json(
-      await api.request({ path: 'artifactory/api/storageinfo', operation: 'storage' }),
-      storageInfo,
-    );
-  } catch (error) {
-    context.signal.throwIfAborted();
-    const named = needing("an administrator's token (scope applied-permissions/admin)", error);
-    context.degraded('storage', named);
-    context.degraded('quotas', named);
-    return undefined;
-  }
-  const storageBytes = bytesOf(info.binariesSummary.binariesSize);
-  return (targets) => {
-    const ofRepository = new Map(info.repositoriesSummaryList?.map((one) => [one.repoKey, one]));
-    const quotas = targets.flatMap(({ key, storage }): Quota[] => {
-      const row = ofRepository.get(storage) ?? ofRepository.get(key);
-      const bytes = row && (row.usedSpaceInBytes ?? bytesOf(row.usedSpace));
-      return bytes === undefined ? [] : [{ quota: 'storage', project: key, used: bytes }];
-    });
-    return {
-      storageBytes,
-      quotas: [...fileStore(info.fileStoreSummary, context), ...quotas],
-    };
+  targets: readonly Target[],
+): Promise<Pick<RegistryFacts, 'storageBytes' | 'quotas'> | undefined> {
+  const part = { capability: ['storage', 'quotas'], permission: administrator } as const;
+  const info = await readPart(context, part, () =>
+    api.read({ path: 'artifactory/api/storageinfo', operation: 'storage' }, storageInfo),
+  );
+  if (!info) return undefined;
+  const rows = new Map(info.repositoriesSummaryList?.map((row) => [row.repoKey, row]));
+  const quotas = targets.flatMap(({ key, storage }): Quota[] => {
+    const row = rows.get(storage) ?? rows.get(key);
+    const used = row && (row.usedSpaceInBytes ?? bytesOf(row.usedSpace));
+    return used === undefined ? [] : [{ quota: 'storage', project: key, used }];
+  });
+  return {
+    storageBytes: bytesOf(info.binariesSummary.binariesSize),
+    quotas: [...fileStore(info.fileStoreSummary, context), ...quotas],
   };
 }

@@ -1,10 +1,10 @@
 import picomatch from 'picomatch';
 import { z } from 'zod';
 import { CollectError } from '../../errors.ts';
-import { json } from '../../http.ts';
+import { meaningOf, needing } from '../../parts.ts';
 import type { CollectContext } from '../../provider.ts';
 import { countedList, text } from '../../wire.ts';
-import { type Api, needing } from './api.ts';
+import type { Api } from './api.ts';
 import type { Target } from './layout.ts';
 
 /** https://jfrog.com/help/r/jfrog-rest-apis/get-repositories */
@@ -21,13 +21,14 @@ const classes: Readonly<Record<string, Target['type'] | 'none'>> = {
 };
 const packageTypes: readonly string[] = ['docker', 'oci', 'helmoci'] satisfies Target['packageType'][];
 
-/** All repositories that the credentials may see, and how many more could not be understood. @throws CollectError when they cannot be listed */
+/**
+ * All repositories that the credentials may see, and how many more could not be understood.
+ * @throws CollectError when they cannot be listed
+ */
 export async function listRepositories(api: Api): Promise<Listing> {
   try {
-    return json(
-      await api.request({ path: 'artifactory/api/repositories', operation: 'repositories' }),
-      repositoryList,
-    );
+    const question = { path: 'artifactory/api/repositories', operation: 'repositories' };
+    return (await api.read(question, repositoryList)) as Listing;
   } catch (error) {
     throw needing('a user that may read the repositories', error);
   }
@@ -37,20 +38,10 @@ export async function listRepositories(api: Api): Promise<Listing> {
 function targetOf({ key, type, packageType }: Listed, context: CollectContext): Target | undefined {
   const packages = packageType.toLowerCase();
   if (!packageTypes.includes(packages)) return undefined;
-  const known = classes[type.toLowerCase()];
-  if (known === undefined)
-    context.tell(
-      `class ${type}`,
-      { type, key },
-      'Artifactory names a kind of repository that is not known here: it is not read',
-    );
-  if (known === undefined || known === 'none') return undefined;
-  return {
-    key,
-    storage: known === 'remote' ? `${key}-cache` : key,
-    type: known,
-    packageType: packages as Target['packageType'],
-  };
+  const kind = meaningOf(context, 'a kind of repository', classes, type, 'it is not read');
+  if (kind === undefined || kind === 'none') return undefined;
+  const storage = kind === 'remote' ? `${key}-cache` : key;
+  return { key, storage, type: kind, packageType: packages as Target['packageType'] };
 }
 
 /**

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { CollectError } from '../../errors.ts';
 import { json } from '../../http.ts';
+import { severityCounts } from '../../images/severity.ts';
 import type { Findings } from '../../model.ts';
 import type { Memory } from '../../provider.ts';
 import { count, countedList, optional, text } from '../../wire.ts';
@@ -34,23 +35,29 @@ const listing = z.object({
   data: countedList('data', z.object({ repo_path: text, sec_issues: issuesOrOdd })).nullable(),
   offset: z.coerce.number(),
 });
+
 /**
  * Counts of a row. Severities without findings are left out of it; what the total says beyond those that are there is
  * of a severity that is not known here. Without either nothing is known.
  */
-export function findingsOf(counted: z.infer<typeof issues> | null | undefined): Findings | undefined {
-  if (!counted) return undefined;
-  const { critical, high, medium, low, information, unknown, total } = counted;
-  const named = [critical, high, medium, low, information, unknown].map((count) => count ?? 0);
-  const sum = named.reduce((a, b) => a + b, 0);
+export function findingsOf(row: z.infer<typeof issues> | null | undefined): Findings | undefined {
+  if (!row) return undefined;
+  const { critical, high, medium, low, information, unknown, total } = row;
+  const counts = severityCounts([
+    ['CRITICAL', critical ?? 0],
+    ['HIGH', high ?? 0],
+    ['MEDIUM', medium ?? 0],
+    ['LOW', low ?? 0],
+    ['NEGLIGIBLE', information ?? 0],
+    ['UNKNOWN', unknown ?? 0],
+  ]);
+  const sum = Object.values(counts).reduce((all, one) => all + one, 0);
   if (typeof total !== 'number' && sum === 0) return undefined;
-  const [CRITICAL = 0, HIGH = 0, MEDIUM = 0, LOW = 0, NEGLIGIBLE = 0, UNKNOWN = 0] = named;
-  const more = Math.max(0, (total ?? sum) - sum);
-  return { counts: { CRITICAL, HIGH, MEDIUM, LOW, NEGLIGIBLE, UNKNOWN: UNKNOWN + more } };
+  return { counts: { ...counts, UNKNOWN: counts.UNKNOWN + Math.max(0, (total ?? sum) - sum) } };
 }
 
 /** What Xray's list says of the manifests of a repository. */
-export interface Listed {
+export interface ScanList {
   /** By folder; undefined where it has no counts yet. */
   readonly findings: Map<string, Findings | undefined>;
   /** Folders whose counts cannot be understood. */
@@ -63,46 +70,54 @@ export interface Listed {
 const folderOf = (repoPath: string): string =>
   repoPath.replace(/^\/+|\/+$/g, '').replace(/\/(?:list\.)?manifest\.json$/, '');
 
+/** One page; `fewer` where Xray gave up and may answer fewer rows. */
+async function readPage(api: Api, repo: string, rows: number, offset: number | undefined) {
+  const response = await api.request({
+    path: 'xray/api/v1/artifacts',
+    query: {
+      repo,
+      num_of_rows: String(rows),
+      order_by: 'created',
+      direction: 'desc',
+      ...(offset !== undefined && { offset: String(offset) }),
+    },
+    operation: 'xray_artifacts',
+    accept: rows > fewestRows ? [404, 500] : [404],
+  });
+  if (response.status === 500) return 'fewer';
+  return response.status === 404 ? 'none' : json(response, listing);
+}
+
+function addRows(scans: ScanList, { data }: z.infer<typeof listing>): number {
+  const { items = [], left = 0 } = data ?? {};
+  if (left > 0) scans.whole = false;
+  for (const { repo_path, sec_issues } of items)
+    if (sec_issues === null) scans.odd.add(folderOf(repo_path));
+    else scans.findings.set(folderOf(repo_path), findingsOf(sec_issues));
+  return items.length + left;
+}
+
 /** The scans of a repository; undefined where Xray has no such list. @throws CollectError */
 export async function listScans(
   { api, memory }: { readonly api: Api; readonly memory: Memory },
   repo: string,
-): Promise<Listed | undefined> {
-  const found: Listed = { findings: new Map(), odd: new Set(), whole: true };
+): Promise<ScanList | undefined> {
+  const scans: ScanList = { findings: new Map(), odd: new Set(), whole: true };
+  const offsets = new Set<number>();
   let offset: number | undefined;
   let rows = mostRows;
-  const seen = new Set<number>();
-  for (let page = 0; page < maxPages; page += 1) {
-    const response = await api.request({
-      path: 'xray/api/v1/artifacts',
-      query: {
-        repo,
-        num_of_rows: String(rows),
-        order_by: 'created',
-        direction: 'desc',
-        ...(offset !== undefined && { offset: String(offset) }),
-      },
-      operation: 'xray_artifacts',
-      accept: rows > fewestRows ? [404, 500] : [404],
-    });
-    if (response.status === 500) {
+  for (let pages = 0; pages < maxPages; pages += 1) {
+    const page = await readPage(api, repo, rows, offset);
+    if (page === 'none') return offset === undefined ? undefined : scans;
+    if (page === 'fewer') {
       rows = Math.max(fewestRows, Math.floor(rows / 4));
       continue;
     }
-    if (response.status === 404) return offset === undefined ? undefined : found;
     if (!memory.get('xray')) memory.set('xray', true);
-    const { data, offset: next } = json(response, listing);
-    const { items = [], left = 0 } = data ?? {};
-    if (left > 0) found.whole = false;
-    for (const { repo_path, sec_issues } of items) {
-      const folder = folderOf(repo_path);
-      if (sec_issues === null) found.odd.add(folder);
-      else found.findings.set(folder, findingsOf(sec_issues));
-    }
-    if (next < 0 || items.length + left === 0) return found;
-    if (seen.has(next)) break;
-    seen.add(next);
-    offset = next;
+    if (addRows(scans, page) === 0 || page.offset < 0) return scans;
+    offset = page.offset;
+    if (offsets.has(offset)) break;
+    offsets.add(offset);
   }
   throw new CollectError('pagination', `the list of scans of ${repo} never ends`);
 }

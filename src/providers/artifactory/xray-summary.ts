@@ -1,10 +1,11 @@
 import { z } from 'zod';
 import { CollectError } from '../../errors.ts';
-import { json } from '../../http.ts';
-import { type Findings, type Image, type Severity, type SeverityCounts, severities } from '../../model.ts';
+import { severityCounts, severityOfWord } from '../../images/severity.ts';
+import type { Findings, Image } from '../../model.ts';
+import { needing } from '../../parts.ts';
 import type { CollectContext } from '../../provider.ts';
 import { list, optional, text, wholeList } from '../../wire.ts';
-import { type Api, needing } from './api.ts';
+import type { Api } from './api.ts';
 import type { Manifest, Target } from './layout.ts';
 
 /** What Xray says of one manifest. */
@@ -58,106 +59,105 @@ const summary = z
     'neither artifacts nor errors',
   );
 
-const words: Readonly<Record<string, Severity>> = {
-  critical: 'CRITICAL',
-  high: 'HIGH',
-  medium: 'MEDIUM',
-  low: 'LOW',
-  information: 'NEGLIGIBLE',
-  unknown: 'UNKNOWN',
-};
-export const severityOf = (word: string): Severity => words[word.toLowerCase()] ?? 'UNKNOWN';
+type Summary = z.infer<typeof summary>;
+type Issues = NonNullable<NonNullable<Summary['artifacts']>[number]['issues']>;
 
-type Issues = NonNullable<NonNullable<z.infer<typeof summary>['artifacts']>[number]['issues']>;
+function findingsOf(issues: Issues): Findings {
+  // Licences and outdated packages are listed too.
+  const security = issues.filter(({ issue_type: type }) => !type || type.toLowerCase() === 'security');
+  const countsOf = (some: Issues) =>
+    severityCounts(some.map(({ severity }) => [severityOfWord(severity) ?? 'UNKNOWN', 1]));
+  const isFixable = ({ components }: Issues[number]) =>
+    components?.some(({ fixed_versions }) => (fixed_versions ?? []).length > 0) === true;
+  return {
+    counts: countsOf(security),
+    fixable: security.every(({ components }) => components)
+      ? countsOf(security.filter(isFixable))
+      : undefined,
+  };
+}
 
-function count(issues: Issues): Findings {
-  const zero = () =>
-    Object.fromEntries(severities.map((severity) => [severity, 0])) as Record<Severity, number>;
-  const [counts, fixable] = [zero(), zero()];
-  let tellsFixes = true;
-  for (const { severity, issue_type, components } of issues) {
-    // Licences and outdated packages are listed too.
-    if (issue_type && issue_type.toLowerCase() !== 'security') continue;
-    counts[severityOf(severity)] += 1;
-    if (!components) tellsFixes = false;
-    else if (components.some(({ fixed_versions }) => (fixed_versions ?? []).length > 0))
-      fixable[severityOf(severity)] += 1;
-  }
-  return tellsFixes ? { counts, fixable: fixable as SeverityCounts } : { counts };
+/** Whether there is an Xray. @throws CollectError where there was one before: it is not absent but down */
+async function isThere(api: Api, { memory }: CollectContext): Promise<boolean> {
+  const path = 'xray/api/v1/system/ping';
+  const { status, body } = await api.request({ path, operation: 'xray_ping', accept: [404] });
+  if (status !== 404 && body.toString('utf8').includes('pong')) return true;
+  if (!memory.get('xray')) return false;
+  throw new CollectError('not_found', 'Xray was there before, and now nothing answers at /xray: is it down?');
+}
+
+/** Asks for summaries by checksum; by the older of two addresses where the newer is not there. */
+function createSummary(api: Api) {
+  let version: 'v2' | 'v1' = 'v2';
+  return async (digests: readonly string[]): Promise<Summary> => {
+    const checksums = digests.map((digest) => digest.replace('sha256:', ''));
+    const ask = () =>
+      api.read(
+        {
+          path: `xray/api/${version}/summary/artifact`,
+          post: { type: 'application/json', body: JSON.stringify({ checksums }) },
+          operation: 'xray_summary',
+          idempotent: true,
+          ...(version === 'v2' && { accept: [404] }),
+        },
+        summary,
+      );
+    const answer = await ask();
+    if (answer) return answer;
+    version = 'v1';
+    return (await ask()) as Summary;
+  };
 }
 
 export async function summariesOf(api: Api, context: CollectContext): Promise<Summaries> {
   const { memory } = context;
-  const ping = await api.request({
-    path: 'xray/api/v1/system/ping',
-    operation: 'xray_ping',
-    accept: [404],
-  });
-  if (ping.status === 404 || !ping.body.toString('utf8').includes('pong')) {
-    // Where it was before, it is not absent but down.
-    if (memory.get('xray'))
-      throw new CollectError(
-        'not_found',
-        'Xray was there before, and now nothing answers at /xray: is it down?',
-      );
+  if (!(await isThere(api, context))) {
     context.absent('findings');
-    context.log.debug({}, 'there is no Xray: findings are not to be had');
     return { scansOf: async () => ({ of: new Map(), unknown: new Set() }) };
   }
-  let version: 'v2' | 'v1' = 'v2';
+  const ask = createSummary(api);
 
-  async function ask(digests: readonly string[]) {
-    for (;;) {
-      const response = await api.request({
-        path: `xray/api/${version}/summary/artifact`,
-        post: {
-          type: 'application/json',
-          body: JSON.stringify({ checksums: digests.map((digest) => digest.replace('sha256:', '')) }),
-        },
-        operation: 'xray_summary',
-        idempotent: true,
-        ...(version === 'v2' && { accept: [404] }),
-      });
-      if (response.status === 404) version = 'v1';
-      else return json(response, summary);
+  /** A scan that is remembered and may still stand. */
+  function remembered(digest: string): Scan | undefined {
+    const scan = memory.get<Scan>(`summary ${digest}`);
+    const lasts = scan?.value.scanStatus === 'complete' ? rememberedSeconds : openSeconds;
+    return scan && context.now() - scan.storedAt < lasts ? scan.value : undefined;
+  }
+
+  function* scansIn({ artifacts, errors }: Summary, asked: readonly string[]): Generator<[string, Scan]> {
+    for (const { general, issues } of artifacts ?? []) {
+      const digest = `sha256:${general.sha256}`;
+      if (asked.includes(digest) && issues)
+        yield [digest, { findings: findingsOf(issues), scanStatus: 'complete' }];
+    }
+    // "Artifact doesn't exist or not indexed/cached in Xray"
+    for (const { identifier } of errors ?? []) {
+      const digest = asked.find((one) => one.endsWith(identifier.replace('sha256:', '')));
+      if (digest !== undefined) yield [digest, { scanStatus: 'none' }];
     }
   }
 
   return {
     async scansOf(target, manifests) {
       const scans = new Map<string, Scan>();
-      const open: string[] = [];
-      for (const { digest, index } of manifests) {
-        if (index) continue;
-        const known = memory.get<Scan>(`summary ${digest}`);
-        const lasts = known?.value.scanStatus === 'complete' ? rememberedSeconds : openSeconds;
-        if (known && context.now() - known.storedAt < lasts) scans.set(digest, known.value);
-        else if (!scans.has(digest)) open.push(digest);
+      const open = new Set<string>();
+      for (const { digest } of manifests.filter(({ index }) => !index)) {
+        const scan = remembered(digest);
+        if (scan) scans.set(digest, scan);
+        else open.add(digest);
       }
-      const unique = [...new Set(open)];
-      for (let at = 0; at < unique.length; at += perRequest) {
-        const asked = unique.slice(at, at + perRequest);
-        try {
-          const { artifacts, errors } = await ask(asked);
-          for (const { general, issues } of artifacts ?? []) {
-            const digest = `sha256:${general.sha256}`;
-            if (!asked.includes(digest) || !issues) continue;
-            const scan: Scan = { findings: count(issues), scanStatus: 'complete' };
-            scans.set(digest, scan);
-            memory.set(`summary ${digest}`, scan);
-          }
-          // "Artifact doesn't exist or not indexed/cached in Xray"
-          for (const { identifier } of errors ?? []) {
-            const digest = asked.find((one) => one.endsWith(identifier.replace('sha256:', '')));
-            if (digest === undefined) continue;
-            scans.set(digest, { scanStatus: 'none' });
-            memory.set(`summary ${digest}`, { scanStatus: 'none' });
-          }
-        } catch (error) {
+      const digests = [...open];
+      for (let at = 0; at < digests.length; at += perRequest) {
+        const asked = digests.slice(at, at + perRequest);
+        const answer = await ask(asked).catch((error) => {
           throw needing(`the permission Read on ${target.key}`, error);
+        });
+        for (const [digest, scan] of scansIn(answer, asked)) {
+          scans.set(digest, scan);
+          memory.set(`summary ${digest}`, scan);
         }
       }
-      return { of: scans, unknown: new Set(unique.filter((digest) => !scans.has(digest))) };
+      return { of: scans, unknown: new Set(digests.filter((digest) => !scans.has(digest))) };
     },
   };
 }

@@ -1,12 +1,13 @@
 import pMap from 'p-map';
 import { z } from 'zod';
 import { json } from '../../http.ts';
-import type { ScanStatus } from '../../model.ts';
+import { secondsOf } from '../../images/times.ts';
+import type { Findings, ScanStatus } from '../../model.ts';
+import { meaningOf, needing } from '../../parts.ts';
 import type { CollectContext } from '../../provider.ts';
-import { type Api, needing } from './api.ts';
-import { secondsOf } from './aql.ts';
+import type { Api } from './api.ts';
 import type { Manifest, Target } from './layout.ts';
-import { listScans } from './xray-list.ts';
+import { listScans, type ScanList } from './xray-list.ts';
 import { type Scan, type Scans, type Summaries, summariesOf } from './xray-summary.ts';
 
 export interface Xray {
@@ -28,135 +29,137 @@ const artifactStatus = z.object({
 });
 
 const statuses: Readonly<Record<string, ScanStatus>> = {
-  DONE: 'complete',
-  PARTIAL: 'complete',
-  PENDING: 'pending',
-  SCANNING: 'pending',
-  NOT_SCANNED: 'none',
-  NOT_SUPPORTED: 'unsupported',
-  FAILED: 'failed',
+  done: 'complete',
+  partial: 'complete',
+  pending: 'pending',
+  scanning: 'pending',
+  not_scanned: 'none',
+  not_supported: 'unsupported',
+  failed: 'failed',
 };
 
-export function createXray(given: {
-  readonly api: Api;
-  readonly context: CollectContext;
-  /** Statuses of single images per poll at most. */
-  readonly statusBudget: number;
-}): Xray {
-  const { api, context } = given;
-  const { memory } = context;
-  let left = given.statusBudget;
-  let hasStatus = true;
-  /** Statuses that could not be read in this poll. */
-  let failures = 0;
-  let summaries: Summaries | undefined;
+/** Findings come from the software composition analysis; other scanners may lag behind. */
+function scanIn(context: CollectContext, { overall, details }: z.infer<typeof artifactStatus>): Scan {
+  const state = details?.sca ?? overall;
+  const scanStatus = state ? meaningOf(context, 'the status of a scan', statuses, state.status) : undefined;
+  return { scanStatus, scannedAt: scanStatus === 'complete' ? secondsOf(state?.time) : undefined };
+}
 
-  /** @param listed whether Xray lists it: then it needs to be heard once only that the scan is done */
-  async function status(target: Target, manifest: Manifest, listed: boolean): Promise<Scan | undefined> {
-    const key = `scan ${target.key} ${manifest.digest}`;
-    const known = memory.get<Scan>(key);
-    if (listed && known?.value.scanStatus === 'complete') return known.value;
-    if (left <= 0 || !hasStatus)
-      return known && context.now() - known.storedAt < statusSeconds ? known.value : undefined;
+/** Asks for the scan statuses of single images, so many in a poll. */
+function createStatuses(api: Api, context: CollectContext, budget: number) {
+  const { memory } = context;
+  let left = budget;
+  let failures = 0;
+  /** False for an Xray older than 3.80.9. */
+  let isOffered = true;
+  const keyOf = ({ key }: Target, { digest }: Manifest) => `scan ${key} ${digest}`;
+
+  /** @returns undefined where Xray does not offer it */
+  async function ask(target: Target, manifest: Manifest): Promise<Scan | undefined> {
     left -= 1;
+    const file = `${manifest.path}/${manifest.index ? 'list.manifest.json' : 'manifest.json'}`;
     const response = await api.request({
       path: 'xray/api/v1/artifact/status',
-      post: {
-        type: 'application/json',
-        body: JSON.stringify({
-          repo: target.storage,
-          path: `${manifest.path}/${manifest.index ? 'list.manifest.json' : 'manifest.json'}`,
-        }),
-      },
+      post: { type: 'application/json', body: JSON.stringify({ repo: target.storage, path: file }) },
       operation: 'xray_status',
       idempotent: true,
       accept: [404, 405],
     });
-    if (response.status !== 200) {
-      // Older than 3.80.9, or an image that Xray does not know.
-      if (response.status === 405 || !response.body.toString('utf8').trimStart().startsWith('{'))
-        hasStatus = false;
-      return response.status === 404 && hasStatus ? { scanStatus: 'none' } : undefined;
+    if (response.status === 200) {
+      const scan = scanIn(context, json(response, artifactStatus));
+      if (scan.scanStatus) memory.set(keyOf(target, manifest), scan);
+      return scan;
     }
-    const { overall, details } = json(response, artifactStatus);
-    // Findings come from the software composition analysis; other scanners may lag behind.
-    const state = details?.sca ?? overall;
-    const scanStatus = statuses[state?.status ?? ''];
-    if (state && !scanStatus)
-      context.tell(
-        `scan status ${state.status}`,
-        { status: state.status.slice(0, 100) },
-        'Xray names a scan status that is not known here: taken as unknown',
-      );
-    const scannedAt = secondsOf(state?.time);
-    const scan: Scan = {
-      ...(scanStatus && { scanStatus }),
-      ...(scanStatus === 'complete' && scannedAt !== undefined && { scannedAt }),
-    };
-    if (scanStatus) memory.set(key, scan);
-    return scan;
+    // That it does not know an image Xray says as JSON.
+    const isUnknown = response.status === 404 && response.body.toString('utf8').trimStart().startsWith('{');
+    isOffered &&= isUnknown;
+    return isUnknown && isOffered ? { scanStatus: 'none' } : undefined;
   }
 
-  /** A status that cannot be read leaves what is known of the other images; after a few no more are asked for. */
-  async function statusOrFailure(
-    target: Target,
-    manifest: Manifest,
-    listed: boolean,
-  ): Promise<Scan | 'failed' | undefined> {
-    if (failures >= mostFailures) return 'failed';
-    try {
-      return await status(target, manifest, listed);
-    } catch (error) {
-      context.signal.throwIfAborted();
-      failures += 1;
-      context.degraded('findings', needing(permission, error));
-      return 'failed';
-    }
+  return {
+    /** @param isListed whether Xray lists the image: then it is enough to hear once that its scan is done */
+    async of(target: Target, manifest: Manifest, isListed: boolean): Promise<Scan | 'failed' | undefined> {
+      if (failures >= mostFailures) return 'failed';
+      const remembered = memory.get<Scan>(keyOf(target, manifest));
+      if (isListed && remembered?.value.scanStatus === 'complete') return remembered.value;
+      if (left <= 0 || !isOffered) {
+        const isRecent = remembered && context.now() - remembered.storedAt < statusSeconds;
+        return isRecent ? remembered.value : undefined;
+      }
+      try {
+        return await ask(target, manifest);
+      } catch (error) {
+        context.signal.throwIfAborted();
+        failures += 1;
+        context.degraded('findings', needing(permission, error));
+        return 'failed';
+      }
+    },
+    get isOffered() {
+      return isOffered;
+    },
+  };
+}
+
+/** Parts manifests into scans that the list tells as a whole, those that it leaves unknown, and those to ask for. */
+function fromList(list: ScanList, manifests: readonly Manifest[]) {
+  const scans = new Map<string, Scan>();
+  const unknown = new Set<string>();
+  const open = new Map<string, Manifest>();
+  for (const manifest of manifests) {
+    const { path, digest, index } = manifest;
+    const findings = list.findings.get(path);
+    if (list.odd.has(path) || (!findings && !list.whole && !index)) unknown.add(digest);
+    else if (findings && Object.values(findings.counts).some((count) => count > 0))
+      scans.set(digest, { findings, scanStatus: 'complete' });
+    // Xray tells the platforms of an index, and the index itself at most besides.
+    else if (!index) open.set(digest, manifest);
   }
+  for (const digest of scans.keys()) open.delete(digest);
+  return { scans, unknown, open: [...open.values()].sort((a, b) => (b.pushedAt ?? 0) - (a.pushedAt ?? 0)) };
+}
+
+/**
+ * An image without findings is clean when its scan is done, and unknown before; one that is not listed may wait for its
+ * scan, have failed, or be of a kind that Xray cannot scan.
+ */
+function scanOf(
+  findings: Findings | undefined,
+  status: Scan | undefined,
+  isOffered: boolean,
+): Scan | undefined {
+  if (!findings) return status ?? { scanStatus: 'none' };
+  if (status) return status.scanStatus === 'complete' ? { ...status, findings } : status;
+  return isOffered ? undefined : { findings, scanStatus: 'complete' };
+}
+
+export function createXray(api: Api, context: CollectContext, statusBudget: number): Xray {
+  const { memory } = context;
+  const statuses = createStatuses(api, context, statusBudget);
+  let summaries: Summaries | undefined;
+  let broken = false;
 
   async function read(target: Target, manifests: readonly Manifest[]): Promise<Scans> {
     if (summaries) return summaries.scansOf(target, manifests);
-    let listed = await listScans({ api, memory }, target.storage);
+    let list = await listScans({ api, memory }, target.storage);
     // Which of the two names a remote repository has in Xray's list is not written down.
-    if (listed?.findings.size === 0 && target.storage !== target.key)
-      listed = await listScans({ api, memory }, target.key);
-    if (!listed) {
+    if (list?.findings.size === 0 && target.storage !== target.key)
+      list = await listScans({ api, memory }, target.key);
+    if (!list) {
       summaries = await summariesOf(api, context);
       return summaries.scansOf(target, manifests);
     }
-    const scans = new Map<string, Scan>();
-    const unknown = new Set<string>();
-    const ask: Manifest[] = [];
-    for (const manifest of manifests) {
-      const findings = listed.findings.get(manifest.path);
-      if (listed.odd.has(manifest.path) || (!findings && !listed.whole && !manifest.index)) {
-        unknown.add(manifest.digest);
-        continue;
-      }
-      const clean = findings && Object.values(findings.counts).every((count) => count === 0);
-      if (findings && !clean) scans.set(manifest.digest, { findings, scanStatus: 'complete' });
-      // Xray tells the platforms of an index, and the index itself at most besides.
-      else if (!manifest.index) ask.push(manifest);
-    }
-    // An image without findings is clean when its scan is done and unknown before; one that is not listed may wait for
-    // its scan, have failed, or be of a kind that Xray cannot scan.
-    const open = [...new Map(ask.map((one) => [one.digest, one])).values()]
-      .filter(({ digest }) => !scans.has(digest))
-      .sort((a, b) => (b.pushedAt ?? 0) - (a.pushedAt ?? 0));
+    const { scans, unknown, open } = fromList(list, manifests);
+    const { findings } = list;
     await pMap(
       open,
       async (manifest) => {
-        const findings = listed.findings.get(manifest.path);
-        const said = await statusOrFailure(target, manifest, findings !== undefined);
+        const { path, digest } = manifest;
+        const status = await statuses.of(target, manifest, findings.get(path) !== undefined);
         // What was listed stays; whether the image is clean is unknown.
-        if (said === 'failed' || (said && !said.scanStatus)) {
-          unknown.add(manifest.digest);
-          return;
-        }
-        if (!findings) scans.set(manifest.digest, said ?? { scanStatus: 'none' });
-        else if (said?.scanStatus === 'complete') scans.set(manifest.digest, { ...said, findings });
-        else if (said) scans.set(manifest.digest, said);
-        else if (!hasStatus) scans.set(manifest.digest, { findings, scanStatus: 'complete' });
+        if (status === 'failed' || (status && !status.scanStatus)) return void unknown.add(digest);
+        const scan = scanOf(findings.get(path), status, statuses.isOffered);
+        if (scan) scans.set(digest, scan);
       },
       { concurrency: context.concurrency },
     );
@@ -164,16 +167,16 @@ export function createXray(given: {
     return { of: scans, unknown };
   }
 
-  let broken = false;
   return {
     async scansOf(target, manifests) {
-      if (broken || manifests.length === 0) return broken ? undefined : { of: new Map(), unknown: new Set() };
+      if (broken) return undefined;
+      if (manifests.length === 0) return { of: new Map(), unknown: new Set() };
       try {
         return await read(target, manifests);
       } catch (error) {
         context.signal.throwIfAborted();
         context.degraded('findings', needing(permission, error));
-        // Else each repository would wait for it in turn.
+        // Otherwise each repository would wait for it in turn.
         broken = true;
         return undefined;
       }
