@@ -47,7 +47,7 @@ export interface AcrSimulator extends AzureServer {
 }
 
 const error = (code: string, message: string, detail?: unknown): string =>
-  JSON.stringify({ errors: [{ code, message, detail }] });
+  `${JSON.stringify({ errors: [{ code, message, detail }] })}\n`;
 
 /** What a token is good for, as it says itself. */
 interface Grant {
@@ -163,7 +163,7 @@ export async function startAcrSimulator(options: AcrSimulatorOptions): Promise<A
       error(
         'UNAUTHORIZED',
         'authentication required, visit https://aka.ms/acr/authorization for more information.',
-        [{ Type: type, Name: rest.slice(0, -1).join(':'), Action: rest.at(-1) }],
+        scope ? [{ Type: type, Name: rest.slice(0, -1).join(':'), Action: rest.at(-1) }] : null,
       ),
       {
         'www-authenticate': `Bearer realm="https://${simulator.loginServer}/oauth2/token",service="${simulator.loginServer}"${scope && `,scope="${scope}"`}${problem}`,

@@ -92,6 +92,8 @@ function toPart(entry: Entry): Partial<Image> {
 function createGathering(tell: CollectContext['tell']) {
   const entries = new Map<string, Entry>();
   let doubtful = false;
+  /** A row of counts is missing, and of which image it was is not known. */
+  let lacksRow = false;
   const leaveOut = (what: string): undefined => {
     doubtful = true;
     tell(
@@ -120,9 +122,13 @@ function createGathering(tell: CollectContext['tell']) {
   return {
     entries,
     isDoubtful: () => doubtful,
+    lacksRow: () => lacksRow,
     addSummary({ resourceUri, severity, fixableCount, totalCount }: SummaryRow): void {
       const entry = entryOf(resourceUri);
-      if (!entry) return;
+      if (!entry) {
+        lacksRow = true;
+        return;
+      }
       entry.hasRows = true;
       if (severity === undefined || fixableCount === undefined || totalCount === undefined) return odd(entry);
       // The same image under two names has the same findings.
@@ -147,13 +153,19 @@ function createGathering(tell: CollectContext['tell']) {
       entry.rank = rank;
       const { analysisStatus, lastScanTime, archiveTime } = discovery;
       if (analysisStatus === undefined || archiveTime === undefined) return odd(entry);
-      if (!(analysisStatus in statuses)) unknown('analysis status', analysisStatus);
+      if (!(analysisStatus in statuses)) {
+        doubtful = true;
+        unknown('analysis status', analysisStatus);
+      }
       if (lastScanTime === undefined) doubtful = true;
       entry.discovery = { ...discovery, updatedAt: updateTime ?? 0 };
     },
     /** @returns the entry to count a finding in, by its resource */
     addVulnerability({ resourceUri, vulnerability }: OccurrenceRow, counted: Map<string, Entry>): void {
-      if (resourceUri === undefined || !vulnerability) return leaveOut('vulnerability');
+      if (resourceUri === undefined || !vulnerability) {
+        lacksRow = true;
+        return leaveOut('vulnerability');
+      }
       const entry = counted.get(resourceUri) ?? newEntry();
       counted.set(resourceUri, entry);
       const { effectiveSeverity, severity, fixAvailable } = vulnerability;
@@ -215,7 +227,8 @@ export async function readFindings(
     of(digest, kind) {
       const entry = entries.get(digest);
       // An index is scanned through its platforms: without a word of its own it has theirs.
-      return entry ? toPart(entry) : kind === 'index' ? unsaid : unscanned;
+      if (!entry) return kind === 'index' ? unsaid : unscanned;
+      return gathering.lacksRow() ? unsaid : toPart(entry);
     },
     get doubtful() {
       return gathering.isDoubtful();
