@@ -144,6 +144,16 @@ const planQuery = `securityresources
 | order by id asc`;
 const plan = z.object({ tier: text });
 
+function tellOddSeverities(words: readonly string[], tell: CollectContext['tell']): void {
+  for (const severity of words)
+    if (severity !== '')
+      tell(
+        `severity ${severity}`,
+        { severity },
+        'Defender has a severity that is not known here: counted as UNKNOWN',
+      );
+}
+
 /**
  * Findings of all images of a registry.
  * @throws CollectError when there are none and nothing says that there could be: that is no clean registry
@@ -160,39 +170,34 @@ export async function readFindings(options: {
   const { graph, loginServer, subscription, name, assessmentKeys, tell } = options;
   const found = new Map<string, Scan>();
   let incomplete = false;
-  const left = (problem: string) =>
+
+  function take(one: unknown): void {
+    const parsed = parseWire(one, row, ({ at, problem }) =>
+      tell(
+        `findings ${at}`,
+        { field: at, problem },
+        'a field of the findings of Azure Resource Graph cannot be understood: it is unknown',
+      ),
+    );
+    if (parsed.success) {
+      found.set(parsed.data.id, toScan(parsed.data));
+      tellOddSeverities(parsed.data.odd ?? [], tell);
+      return;
+    }
+    incomplete = true;
+    const [issue] = parsed.error.issues;
+    const problem = `${issue?.path.join('.')}: ${issue?.message}`;
     tell(
       `findings ${problem}`,
       { problem },
       'a row of findings of Azure Resource Graph could not be understood and was left out',
     );
+  }
 
   async function read(names: readonly string[] | undefined): Promise<void> {
     const query = (after: string | undefined): string =>
       findingsQuery({ ...(names && { names }), assessmentKeys, after });
-    for await (const page of graph.rows(query, [subscription]))
-      for (const one of page) {
-        const parsed = parseWire(one, row, ({ at, problem }) =>
-          tell(
-            `findings ${at}`,
-            { field: at, problem },
-            'a field of the findings of Azure Resource Graph cannot be understood: it is unknown',
-          ),
-        );
-        if (!parsed.success) {
-          incomplete = true;
-          left(`${parsed.error.issues[0]?.path.join('.')}: ${parsed.error.issues[0]?.message}`);
-          continue;
-        }
-        found.set(parsed.data.id, toScan(parsed.data));
-        for (const severity of parsed.data.odd ?? [])
-          if (severity !== '')
-            tell(
-              `severity ${severity}`,
-              { severity },
-              'Defender has a severity that is not known here: counted as UNKNOWN',
-            );
-      }
+    for await (const page of graph.rows(query, [subscription])) for (const one of page) take(one);
   }
 
   await read([loginServer, `/registries/${name}`]);

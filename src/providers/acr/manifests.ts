@@ -11,11 +11,11 @@ import type { ManifestEntry, Reference } from './registry.ts';
 /** What the list of manifests tells of one. */
 export interface Listed {
   /** Absent where the list does not tell: the manifest has to be read. */
-  readonly kind?: Kind;
+  readonly kind?: Kind | undefined;
   /** Tags of images; not those that attach something to another manifest. */
   readonly tags: readonly string[];
   /** What a signature signs, where a tag tells it. */
-  readonly subject?: string;
+  readonly subject?: string | undefined;
 }
 
 /** What a manifest tells that the list does not; immutable, and remembered by digest. */
@@ -37,33 +37,28 @@ const isUnknownSystem = ({ architecture, os }: Partial<Reference | ManifestEntry
 
 const none: readonly string[] = [];
 
-export function listed(entry: Partial<ManifestEntry>): Listed {
-  const { mediaType, configMediaType, artifactType } = entry;
-  let tags = entry.tags ?? none;
-  if (tags.some((tag) => tag.startsWith('sha256-'))) {
-    const { imageTags, attachedTags } = splitTags(tags);
-    const [attached] = attachedTags;
-    if (attached && imageTags.length === 0)
-      // A tag without a suffix names a list of what is attached.
-      return {
-        kind: attached.kind ?? 'other',
-        tags: none,
-        ...(attached.kind && { subject: attached.subject }),
-      };
-    tags = imageTags;
-  }
-  if (indexTypes.has(mediaType ?? '')) return { kind: 'index', tags };
-  if (imageConfigs.has(configMediaType ?? '') && !artifactType)
-    return { kind: isUnknownSystem(entry) ? 'attestation' : 'image', tags };
+/** What a manifest is, by its types; undefined where they do not tell. */
+function kindOf(entry: Partial<ManifestEntry>): Kind | undefined {
+  const { mediaType = '', configMediaType = '', artifactType = '' } = entry;
+  if (indexTypes.has(mediaType)) return 'index';
+  if (imageConfigs.has(configMediaType) && !artifactType)
+    return isUnknownSystem(entry) ? 'attestation' : 'image';
+  const byType = kindOfType(artifactType) ?? kindOfType(configMediaType);
   // Signatures are read all the same, for what they sign.
-  const byType = kindOfType(artifactType ?? '') ?? kindOfType(configMediaType ?? '');
-  if (byType) return byType === 'signature' ? { tags } : { kind: byType, tags };
-  if (artifactType) return { kind: imageConfigs.has(artifactType) ? 'image' : 'other', tags };
+  if (byType) return byType === 'signature' ? undefined : byType;
+  if (artifactType) return imageConfigs.has(artifactType) ? 'image' : 'other';
   // Docker's schema 1 has neither sizes nor a configuration.
-  if (/docker\.distribution\.manifest\.v1\+/.test(mediaType ?? '')) return { kind: 'other', tags };
+  if (/docker\.distribution\.manifest\.v1\+/.test(mediaType)) return 'other';
   // Some entries have no type of their configuration, but the system that was read from it.
-  if (!configMediaType && entry.architecture && entry.os) return { kind: 'image', tags };
-  return { tags };
+  return !configMediaType && entry.architecture && entry.os ? 'image' : undefined;
+}
+
+export function listed(entry: Partial<ManifestEntry>): Listed {
+  const { imageTags: tags, attachedTags } = splitTags(entry.tags ?? none);
+  const [attached] = attachedTags;
+  if (!attached || tags.length > 0) return { kind: kindOf(entry), tags };
+  // A tag without a suffix names a list of what is attached.
+  return { kind: attached.kind ?? 'other', tags, subject: attached.kind && attached.subject };
 }
 
 /** The parts of an index, from what the registry says that it refers to. */

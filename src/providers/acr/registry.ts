@@ -1,4 +1,3 @@
-import type { ContainerRegistryClient } from '@azure/container-registry';
 import { z } from 'zod';
 import { CollectError, reasonOf } from '../../errors.ts';
 import { failedStatus } from '../../http/failure.ts';
@@ -28,6 +27,16 @@ const word = (at: string) => optional(at, text);
 /** A platform that an index lists. */
 const reference = z.object({ digest, architecture: word('architecture'), os: word('os') });
 export type Reference = z.infer<typeof reference>;
+/** The same as the SDK names it. */
+const related = z
+  .object({ digest, architecture: word('architecture'), operatingSystem: word('os') })
+  .transform(
+    ({ digest: part, architecture, operatingSystem: os }): Reference => ({
+      digest: part,
+      architecture,
+      os,
+    }),
+  );
 
 /**
  * Only what is used. `mediaType`, `configMediaType` and `artifactType` are what the service sends and its published
@@ -90,98 +99,113 @@ function present(answer: HttpResponse): HttpResponse {
   throw failedStatus(answer, 'GET');
 }
 
-/**
- * Reads through the SDK, anonymously to it: {@link AcrClient} knows the tokens, of which the SDK keeps one for all
- * repositories. Only the list of manifests is read without it, since its model drops the media types, which tell
- * images from what is attached to them, and one odd entry makes it throw the page away.
- */
-export async function createRegistry(options: {
+interface RegistryOptions {
   readonly endpoint: URL;
   readonly loginServer: string;
   readonly client: AcrClient;
   readonly signal: AbortSignal;
-}): Promise<Registry> {
-  const { client, loginServer, signal } = options;
-  const base = options.endpoint.href.replace(/\/+$/, '');
-  const folder = options.endpoint.pathname.replace(/\/+$/, '');
-  const sdk = await import('@azure/container-registry');
+}
+
+const baseOf = ({ href }: URL): string => href.replace(/\/+$/, '');
+
+/** The SDK, anonymous as far as it knows: {@link AcrClient} has the tokens, of which the SDK keeps one at a time. */
+async function createSdk({ endpoint, loginServer, client, signal }: RegistryOptions) {
+  const { ContainerRegistryClient, ContainerRegistryContentClient } = await import(
+    '@azure/container-registry'
+  );
   const answers = new WeakMap<object, HttpResponse>();
   const httpClient = createSdkTransport(async (url, request, sdkRequest) => {
     const answer = await client.request({
       ...request,
       ...operationOf(decodeURIComponent(url.pathname)),
-      url: `${base}${url.pathname}${url.search}`,
+      url: `${baseOf(endpoint)}${url.pathname}${url.search}`,
       accept: [404],
     });
     answers.set(sdkRequest, answer);
     return present(answer);
   });
-  // The SDK refuses to be anything but secure; where the registry is, the transport knows.
+  // It refuses any address that is not secure; where the registry is, the transport knows.
   const address = `https://${loginServer}`;
   const settings = { httpClient, retryOptions: { maxRetries: 0 } };
-  const registry: ContainerRegistryClient = new sdk.ContainerRegistryClient(address, settings);
+  return {
+    registry: new ContainerRegistryClient(address, settings),
+    // Its types ask for a credential; without one it reads anonymously, as the other client does.
+    contents: (repository: string) =>
+      new ContainerRegistryContentClient(address, repository, undefined as never, settings),
+    answerTo: (request: object) => answers.get(request),
+    /** What it throws besides our own errors: that an answer made no sense to it. */
+    explained: (error: unknown): unknown =>
+      signal.aborted || error instanceof CollectError || !(error instanceof Error)
+        ? error
+        : new CollectError('invalid_response', error.message.slice(0, 300), { cause: error }),
+  };
+}
+type Sdk = Awaited<ReturnType<typeof createSdk>>;
 
-  /** What the SDK throws besides our own errors: that an answer made no sense to it. */
-  const explained = (error: unknown): unknown =>
-    signal.aborted || error instanceof CollectError || !(error instanceof Error)
-      ? error
-      : new CollectError('invalid_response', error.message.slice(0, 300), { cause: error });
-
-  async function pageOfCatalog({ pathname, search }: URL) {
-    let answer: HttpResponse | undefined;
-    const onResponse = ({ request }: { readonly request: object }) => {
-      answer = answers.get(request);
-    };
-    const pages = registry
-      .listRepositoryNames({ onResponse } as object)
-      .byPage({ continuationToken: `${pathname.slice(folder.length)}${search}` });
-    try {
-      const { value, done } = await pages.next();
-      if (!answer) throw new CollectError('internal', 'the SDK answered without a request');
-      // The SDK takes an answer without its list for the end.
-      const shown = done
-        ? (json(answer, catalogPage).repositories ?? [])
-        : shaped(value, names, 'the catalog', answer.onOddity);
-      return { answer, names: shown };
-    } catch (error) {
-      throw explained(error);
-    }
+/** A page of the catalog, with the headers that name the next one. */
+async function pageOfCatalog({ registry, answerTo, explained }: Sdk, continuationToken: string) {
+  let answer: HttpResponse | undefined;
+  const onResponse = ({ request }: { readonly request: object }) => {
+    answer = answerTo(request);
+  };
+  try {
+    const pages = registry.listRepositoryNames({ onResponse } as object).byPage({ continuationToken });
+    const { value, done } = await pages.next();
+    if (!answer) throw new CollectError('internal', 'the SDK answered without a request');
+    // The SDK takes an answer without its list for the end.
+    const shown = done
+      ? (json(answer, catalogPage).repositories ?? [])
+      : shaped(value, names, 'the catalog', answer.onOddity);
+    const { headerLines } = answer;
+    return { names: shown, headerLines };
+  } catch (error) {
+    throw explained(error);
   }
+}
 
-  /** A page, and where the next is: after its last manifest where it is full and there is no link. */
-  async function manifestsOf(
-    scope: string,
-    url: URL,
-    onLeft: (count: number) => void,
-  ): Promise<Page<ManifestEntry, URL>> {
-    const response = present(await client.request({ operation: 'manifests', url, scope, accept: [404] }));
-    const values = json(response, manifestsPage).manifests ?? [];
-    const { items, left } = await readElements('manifests', manifestEntry, values, response.onOddity).catch(
-      (error: unknown) => {
-        throw new CollectError(
-          'invalid_response',
-          `${url.origin}${url.pathname} answered manifests that cannot be understood`,
-          { cause: error },
-        );
-      },
-    );
-    onLeft(left);
-    const linked = nextByLink(response, url);
-    const last = items.at(-1)?.digest;
-    if (linked || last === undefined || values.length !== pageSize) return { items, next: linked };
-    const next = new URL(url);
-    next.searchParams.set('last', last);
-    return { items, next };
-  }
+/** A page of manifests, and where the next is: after its last one where it is full and there is no link. */
+async function pageOfManifests(
+  client: AcrClient,
+  scope: string,
+  url: URL,
+  onLeft: (count: number) => void,
+): Promise<Page<ManifestEntry, URL>> {
+  const response = present(await client.request({ operation: 'manifests', url, scope, accept: [404] }));
+  const values = json(response, manifestsPage).manifests ?? [];
+  const { items, left } = await readElements('manifests', manifestEntry, values, response.onOddity).catch(
+    (cause: unknown) => {
+      const where = `${url.origin}${url.pathname}`;
+      throw new CollectError('invalid_response', `${where} answered manifests that cannot be understood`, {
+        cause,
+      });
+    },
+  );
+  onLeft(left);
+  const linked = nextByLink(response, url);
+  const last = items.at(-1)?.digest;
+  if (linked || last === undefined || values.length !== pageSize) return { items, next: linked };
+  const next = new URL(url);
+  next.searchParams.set('last', last);
+  return { items, next };
+}
 
+/**
+ * Reads through the SDK. Only the list of manifests is read without it, since its model drops the media types, which
+ * tell images from what is attached to them, and one odd entry makes it throw the page away.
+ */
+export async function createRegistry(options: RegistryOptions): Promise<Registry> {
+  const { client, endpoint } = options;
+  const base = baseOf(endpoint);
+  const folder = new URL(base).pathname.replace(/\/$/, '');
+  const sdk = await createSdk(options);
   return {
     catalog: () =>
       walkNames({
         first: new URL(`${base}/acr/v1/_catalog?n=${pageSize}`),
-        async request(url) {
-          const page = await pageOfCatalog(url);
-          return { url, names: page.names, headerLines: (name) => page.answer.headerLines(name) };
-        },
+        request: async (url) => ({
+          url,
+          ...(await pageOfCatalog(sdk, `${url.pathname.slice(folder.length)}${url.search}`)),
+        }),
         namesOf: (page) => page.names,
       }),
     manifests(repository, onLeft) {
@@ -190,41 +214,28 @@ export async function createRegistry(options: {
       return walkPages({
         what: `${first.origin}${first.pathname}`,
         first,
-        read: (url) => manifestsOf(metadataScope(repository), url, onLeft),
+        read: (url) => pageOfManifests(client, metadataScope(repository), url, onLeft),
         keyOf: (entry) => entry.digest,
       });
     },
     async references(repository, digest) {
       let listed: unknown;
       try {
-        listed = (await registry.getArtifact(repository, digest).getManifestProperties()).relatedArtifacts;
+        const record = await sdk.registry.getArtifact(repository, digest).getManifestProperties();
+        listed = record.relatedArtifacts;
       } catch (error) {
+        const thrown = sdk.explained(error);
         // Where the registry's record is odd, the manifest itself tells.
-        const thrown = explained(error);
         if (!['invalid_response', 'too_large'].includes(reasonOf(thrown))) throw thrown;
       }
-      const parts = Array.isArray(listed) ? listed : [];
-      const parsed = wholeList(reference).safeParse(
-        parts.map(({ digest: part, architecture, operatingSystem }) => ({
-          digest: part,
-          architecture,
-          os: operatingSystem,
-        })),
-      );
+      const parsed = wholeList(related).safeParse(listed);
       return parsed.data?.length ? parsed.data : undefined;
     },
     async manifest(repository, digest) {
-      // Its types ask for a credential; without one it reads anonymously, as the other client does.
-      const contents = new sdk.ContainerRegistryContentClient(
-        address,
-        repository,
-        undefined as never,
-        settings,
-      );
       try {
-        return (await contents.getManifest(digest)).content;
+        return (await sdk.contents(repository).getManifest(digest)).content;
       } catch (error) {
-        throw explained(error);
+        throw sdk.explained(error);
       }
     },
   };

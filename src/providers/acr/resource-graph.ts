@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { CollectError } from '../../errors.ts';
+import { walkPages } from '../../http/pages.ts';
 import { json } from '../../http.ts';
 import { count } from '../../wire.ts';
 import type { Azure } from './azure.ts';
@@ -29,38 +29,42 @@ const answer = z.object({
   $skipToken: z.string().nullish(),
 });
 
+/** Where a page of a query begins. */
+interface Place {
+  readonly skipToken?: string | undefined;
+  /** The last row of the page before, where the service cut that short and gave no token for the rest. */
+  readonly after?: string | undefined;
+  /** Rows since the query began or was begun anew. */
+  readonly read: number;
+}
+
+/** Where the next page begins; undefined at the end. */
+function nextOf({ read, after }: Place, page: z.infer<typeof answer>): Place | undefined {
+  const { data: rows, $skipToken: skipToken, resultTruncated, totalRecords } = page;
+  const readNow = read + rows.length;
+  if (skipToken) return { skipToken, after, read: readNow };
+  if (resultTruncated !== 'true' && readNow >= totalRecords) return undefined;
+  const last = (rows.at(-1) as { id?: unknown } | undefined)?.id;
+  return typeof last === 'string' ? { after: last, read: 0 } : undefined;
+}
+
 export function createResourceGraph(azure: Azure): ResourceGraph {
   return {
-    async *rows(query, subscriptions) {
-      const seen = new Set<string>();
-      let after: string | undefined;
-      let skipToken: string | undefined;
-      let read = 0;
-      for (;;) {
-        const response = await azure.post('resource_graph', path, version, {
-          query: query(after),
-          ...(subscriptions && { subscriptions }),
-          options: { resultFormat: 'objectArray', $top: pageRows, $skipToken: skipToken },
-        });
-        const page = json(response, answer);
-        const { data: rows } = page;
-        if (rows.length > 0) yield rows;
-        read += rows.length;
-        skipToken = page.$skipToken ?? undefined;
-        // A page that was cut is gone on from its last row, should the service give no token for the rest.
-        const last = (rows.at(-1) as { id?: unknown } | undefined)?.id;
-        if (skipToken === undefined && page.resultTruncated !== 'true' && read >= page.totalRecords) return;
-        if (skipToken === undefined) {
-          if (typeof last !== 'string') return;
-          after = last;
-          read = 0;
-        }
-        const mark = skipToken ?? `after ${after}`;
-        if (seen.has(mark))
-          throw new CollectError('pagination', `${azure.origin} sent a page of a query again: it never ends`);
-        seen.add(mark);
-      }
-    },
+    rows: (query, subscriptions) =>
+      walkPages<unknown, Place>({
+        what: `${azure.origin}${path}`,
+        first: { read: 0 },
+        placeOf: ({ skipToken, after }) => JSON.stringify([skipToken, after]),
+        async read(place) {
+          const response = await azure.post('resource_graph', path, version, {
+            query: query(place.after),
+            subscriptions,
+            options: { resultFormat: 'objectArray', $top: pageRows, $skipToken: place.skipToken },
+          });
+          const page = json(response, answer);
+          return { items: page.data, next: nextOf(place, page) };
+        },
+      }),
   };
 }
 

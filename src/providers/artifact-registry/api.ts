@@ -50,12 +50,6 @@ export async function openApi(given: ApiOptions, context: PlacesContext): Promis
   const registry =
     given.transport === 'rest'
       ? openRegistryByRest(transport, registryAt)
-      : await openRegistryByGrpc(transport, registryAt, (operation, { at, problem }) =>
-          context.tell(
-            `odd ${operation} ${at}`,
-            { operation, at, problem },
-            'a part of an answer could not be understood and was left out',
-          ),
-        );
+      : await openRegistryByGrpc(transport, registryAt, context);
   return { ...registry, ...openAnalysis(transport, analysisAt) };
 }

@@ -56,33 +56,38 @@ const reasons: Readonly<Record<StatusName, FailureReason>> = {
 /** No answer of the API is so large: the first bytes of something that is no gRPC were taken for a length. */
 const implausibleBytes = 2 ** 29;
 
+/** What a status of HTTP means that something on the way answered instead of gRPC. */
+function reasonOfHttp(status: number): FailureReason {
+  if (status === 429) return 'throttled';
+  if (status >= 500) return 'server_error';
+  return status === 401 ? 'auth' : status === 403 ? 'forbidden' : 'invalid_response';
+}
+
 /**
- * What grpc-js itself says of connections and answers, with statuses that servers use too.
+ * What grpc-js itself says of connections and answers, with statuses that servers use too; the first that fits.
  * https://github.com/grpc/grpc-node/tree/master/packages/grpc-js/src (subchannel-call.ts, stream-decoder.ts)
  */
+const ofTransport: readonly (readonly [RegExp, FailureReason | ((number: number) => FailureReason)])[] = [
+  [
+    /^Received message larger than max \((\d+) vs/,
+    (bytes) => (bytes >= implausibleBytes ? 'invalid_response' : 'too_large'),
+  ],
+  [/^Received message that decompresses to a size larger/, 'too_large'],
+  [/^(Response message parsing error|Failed to decompress|No message received)/, 'invalid_response'],
+  [/Call ended without gRPC status/, 'invalid_response'],
+  [/^Received HTTP status code (\d+)/, reasonOfHttp],
+  [/^Name resolution failed/, 'dns'],
+  [/^No connection established.*(certificate|CERT_|\bSSL|TLS)/is, 'tls'],
+  [/^No connection established.*(ENOTFOUND|EAI_AGAIN)/s, 'dns'],
+  [/^No connection established/, 'connect'],
+  [/^(Connection dropped|Received RST_STREAM|Write |The pending stream|Stream closed)/, 'connect'],
+];
+
 function reasonOfTransport(details: string): FailureReason | undefined {
-  const larger = /^Received message larger than max \((\d+) vs/.exec(details);
-  if (larger) return Number(larger[1]) >= implausibleBytes ? 'invalid_response' : 'too_large';
-  if (details.startsWith('Received message that decompresses to a size larger')) return 'too_large';
-  if (/^(Response message parsing error|Failed to decompress|No message received)/.test(details))
-    return 'invalid_response';
-  if (details.includes('Call ended without gRPC status')) return 'invalid_response';
-  const http = /^Received HTTP status code (\d+)/.exec(details);
-  if (http) {
-    const status = Number(http[1]);
-    if (status === 429) return 'throttled';
-    if (status >= 500) return 'server_error';
-    return status === 401 ? 'auth' : status === 403 ? 'forbidden' : 'invalid_response';
+  for (const [pattern, reason] of ofTransport) {
+    const found = pattern.exec(details);
+    if (found) return typeof reason === 'function' ? reason(Number(found[1])) : reason;
   }
-  if (/^Name resolution failed/.test(details)) return 'dns';
-  if (/^No connection established/.test(details))
-    return /certificate|CERT_|\bSSL|TLS/i.test(details)
-      ? 'tls'
-      : /ENOTFOUND|EAI_AGAIN/.test(details)
-        ? 'dns'
-        : 'connect';
-  if (/^(Connection dropped|Received RST_STREAM|Write |The pending stream|Stream closed)/.test(details))
-    return 'connect';
   return undefined;
 }
 

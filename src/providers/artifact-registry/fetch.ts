@@ -1,4 +1,4 @@
-import type { HttpClient } from '../../http.ts';
+import type { HttpClient, HttpResponse } from '../../http.ts';
 
 /** Statuses are judged by whoever asked, not here. */
 const anyStatus = Array.from({ length: 300 }, (_, at) => 300 + at);
@@ -8,6 +8,15 @@ interface FetchRequest {
   readonly method?: string | undefined;
   readonly headers?: ConstructorParameters<typeof Headers>[0];
   readonly body?: unknown;
+}
+
+function responseOf({ status, headers, body }: HttpResponse): Response {
+  const answered = new Headers();
+  for (const [name, value] of Object.entries(headers))
+    if (value !== undefined && name !== 'content-encoding' && name !== 'content-length')
+      answered.set(name, String(value));
+  const empty = status === 204 || status === 304;
+  return new Response(empty ? null : new Uint8Array(body), { status, headers: answered });
 }
 
 /** Google's libraries over this exporter's own connections: its proxy, certificates, limits, deadlines and counts. */
@@ -31,14 +40,6 @@ export function createFetch(options: {
       accept: anyStatus,
       ...(body !== undefined && body !== null && { body: String(body) }),
     });
-    const answered = new Headers();
-    for (const [name, value] of Object.entries(response.headers))
-      if (value !== undefined && name !== 'content-encoding' && name !== 'content-length')
-        answered.set(name, String(value));
-    const empty = response.status === 204 || response.status === 304;
-    return new Response(empty ? null : new Uint8Array(response.body), {
-      status: response.status,
-      headers: answered,
-    });
+    return responseOf(response);
   };
 }

@@ -88,94 +88,99 @@ function toPart(entry: Entry): Partial<Image> {
   return scanStatus === 'complete' ? { scannedAt, scanStatus, findings } : { scannedAt, scanStatus };
 }
 
-/** Gathers what is found by digest. */
-function createGathering(tell: CollectContext['tell']) {
-  const entries = new Map<string, Entry>();
-  let doubtful = false;
+/** What is gathered of the images of a repository. */
+interface Gathering {
+  readonly entries: Map<string, Entry>;
+  readonly tell: CollectContext['tell'];
+  /** Something could not be understood. */
+  doubtful: boolean;
   /** A row of counts is missing, and of which image it was is not known. */
-  let lacksRow = false;
-  const leaveOut = (what: string): undefined => {
-    doubtful = true;
-    tell(
-      `odd findings ${what}`,
-      { what },
-      'Container Analysis answered findings without what they are about: the findings of some images are unknown',
-    );
-  };
-  const entryOf = (digest: string | undefined): Entry | undefined => {
-    if (digest === undefined) return leaveOut('resourceUri');
-    const entry = entries.get(digest) ?? newEntry();
-    entries.set(digest, entry);
-    return entry;
-  };
-  const odd = (entry: Entry): void => {
-    entry.odd = true;
-    doubtful = true;
-  };
-  const unknown = (what: string, word: string): void =>
-    tell(
-      `${what} ${word}`,
-      { [what]: word },
-      'Container Analysis answered with a word that is not known here: it counts as unknown',
-    );
+  lacksRow: boolean;
+}
 
-  return {
-    entries,
-    isDoubtful: () => doubtful,
-    lacksRow: () => lacksRow,
-    addSummary({ resourceUri, severity, fixableCount, totalCount }: SummaryRow): void {
-      const entry = entryOf(resourceUri);
-      if (!entry) {
-        lacksRow = true;
-        return;
-      }
-      entry.hasRows = true;
-      if (severity === undefined || fixableCount === undefined || totalCount === undefined) return odd(entry);
-      // The same image under two names has the same findings.
-      if (severity === unspecified) {
-        entry.total = Math.max(entry.total ?? 0, totalCount);
-        entry.fixableTotal = Math.max(entry.fixableTotal ?? 0, fixableCount);
-        return;
-      }
-      const known = severities[severity];
-      if (!known) unknown('severity', severity);
-      most(entry.counts, known ?? 'UNKNOWN', totalCount);
-      most(entry.fixable, known ?? 'UNKNOWN', fixableCount);
-    },
-    addDiscovery({ resourceUri, discovery, noteName, updateTime }: OccurrenceRow): void {
-      if (!discovery) return leaveOut('discovery');
-      const entry = entryOf(resourceUri);
-      if (!entry) return;
-      // Scanners of others discover too: Google's own vulnerability scan comes first, then whoever spoke last.
-      const own = noteName?.endsWith('/PACKAGE_VULNERABILITY') ? 2 ** 40 : 0;
-      const rank = (updateTime ?? 0) + own;
-      if (rank < entry.rank) return;
-      entry.rank = rank;
-      const { analysisStatus, lastScanTime, archiveTime } = discovery;
-      if (analysisStatus === undefined || archiveTime === undefined) return odd(entry);
-      if (!(analysisStatus in statuses)) {
-        doubtful = true;
-        unknown('analysis status', analysisStatus);
-      }
-      if (lastScanTime === undefined) doubtful = true;
-      entry.discovery = { ...discovery, updatedAt: updateTime ?? 0 };
-    },
-    /** @returns the entry to count a finding in, by its resource */
-    addVulnerability({ resourceUri, vulnerability }: OccurrenceRow, counted: Map<string, Entry>): void {
-      if (resourceUri === undefined || !vulnerability) {
-        lacksRow = true;
-        return leaveOut('vulnerability');
-      }
-      const entry = counted.get(resourceUri) ?? newEntry();
-      counted.set(resourceUri, entry);
-      const { effectiveSeverity, severity, fixAvailable } = vulnerability;
-      const isSaid = (word: string | undefined) => word !== '' && word !== unspecified;
-      const said = isSaid(effectiveSeverity) ? effectiveSeverity : severity;
-      const word = severities[said ?? ''] ?? 'UNKNOWN';
-      entry.counts[word] = (entry.counts[word] ?? 0) + 1;
-      entry.fixable[word] = (entry.fixable[word] ?? 0) + Number(fixAvailable === true);
-    },
-  };
+function leaveOut(gathering: Gathering, what: string): undefined {
+  gathering.doubtful = true;
+  gathering.tell(
+    `odd findings ${what}`,
+    { what },
+    'Container Analysis answered findings without what they are about: the findings of some images are unknown',
+  );
+}
+
+function entryOf({ entries }: Gathering, digest: string): Entry {
+  const entry = entries.get(digest) ?? newEntry();
+  entries.set(digest, entry);
+  return entry;
+}
+
+function markOdd(gathering: Gathering, entry: Entry): void {
+  entry.odd = true;
+  gathering.doubtful = true;
+}
+
+const tellWord = ({ tell }: Gathering, what: string, word: string): void =>
+  tell(
+    `${what} ${word}`,
+    { [what]: word },
+    'Container Analysis answered with a word that is not known here: it counts as unknown',
+  );
+
+function addSummary(gathering: Gathering, row: SummaryRow): void {
+  const { resourceUri, severity, fixableCount, totalCount } = row;
+  if (resourceUri === undefined) {
+    gathering.lacksRow = true;
+    return leaveOut(gathering, 'resourceUri');
+  }
+  const entry = entryOf(gathering, resourceUri);
+  entry.hasRows = true;
+  if (severity === undefined || fixableCount === undefined || totalCount === undefined)
+    return markOdd(gathering, entry);
+  // The same image under two names has the same findings.
+  if (severity === unspecified) {
+    entry.total = Math.max(entry.total ?? 0, totalCount);
+    entry.fixableTotal = Math.max(entry.fixableTotal ?? 0, fixableCount);
+    return;
+  }
+  const known = severities[severity];
+  if (!known) tellWord(gathering, 'severity', severity);
+  most(entry.counts, known ?? 'UNKNOWN', totalCount);
+  most(entry.fixable, known ?? 'UNKNOWN', fixableCount);
+}
+
+/** Scanners of others discover too: Google's own vulnerability scan comes first, then whoever spoke last. */
+const rankOf = ({ noteName, updateTime }: OccurrenceRow): number =>
+  (updateTime ?? 0) + (noteName?.endsWith('/PACKAGE_VULNERABILITY') ? 2 ** 40 : 0);
+
+function addDiscovery(gathering: Gathering, row: OccurrenceRow): void {
+  const { resourceUri, discovery, updateTime } = row;
+  if (!discovery || resourceUri === undefined)
+    return leaveOut(gathering, discovery ? 'resourceUri' : 'discovery');
+  const entry = entryOf(gathering, resourceUri);
+  const rank = rankOf(row);
+  if (rank < entry.rank) return;
+  entry.rank = rank;
+  const { analysisStatus, lastScanTime, archiveTime } = discovery;
+  if (analysisStatus === undefined || archiveTime === undefined) return markOdd(gathering, entry);
+  const isKnown = analysisStatus in statuses;
+  if (!isKnown) tellWord(gathering, 'analysis status', analysisStatus);
+  if (!isKnown || lastScanTime === undefined) gathering.doubtful = true;
+  entry.discovery = { ...discovery, updatedAt: updateTime ?? 0 };
+}
+
+/** Counts a single finding. */
+function addVulnerability(gathering: Gathering, row: OccurrenceRow, counted: Map<string, Entry>): void {
+  const { resourceUri, vulnerability } = row;
+  if (resourceUri === undefined || !vulnerability) {
+    gathering.lacksRow = true;
+    return leaveOut(gathering, 'vulnerability');
+  }
+  const entry = counted.get(resourceUri) ?? newEntry();
+  counted.set(resourceUri, entry);
+  const { effectiveSeverity, severity, fixAvailable } = vulnerability;
+  const isSaid = effectiveSeverity !== '' && effectiveSeverity !== unspecified;
+  const word = severities[(isSaid ? effectiveSeverity : severity) ?? ''] ?? 'UNKNOWN';
+  entry.counts[word] = (entry.counts[word] ?? 0) + 1;
+  entry.fixable[word] = (entry.fixable[word] ?? 0) + Number(fixAvailable === true);
 }
 
 /**
@@ -188,8 +193,8 @@ export async function readFindings(
   prefixes: readonly string[],
   context: Pick<CollectContext, 'tell'>,
 ): Promise<FindingsOf> {
-  const gathering = createGathering(context.tell);
-  const { entries } = gathering;
+  const entries = new Map<string, Entry>();
+  const gathering: Gathering = { entries, tell: context.tell, doubtful: false, lacksRow: false };
   const pause = createYielder();
   const below = prefixes.map((prefix) => `has_prefix(resourceUrl, ${JSON.stringify(prefix)})`).join(' OR ');
   const filter = (kind: string) => `kind="${kind}" AND ${prefixes.length > 1 ? `(${below})` : below}`;
@@ -198,7 +203,7 @@ export async function readFindings(
   async function readOccurrences(): Promise<void> {
     const counted = new Map<string, Entry>();
     for await (const rows of api.occurrences(at, filter('VULNERABILITY')))
-      for (const row of rows) gathering.addVulnerability(row, counted);
+      for (const row of rows) addVulnerability(gathering, row, counted);
     for (const [digest, { counts, fixable }] of counted)
       entries.set(digest, {
         ...newEntry(),
@@ -212,7 +217,7 @@ export async function readFindings(
 
   try {
     for (const row of await api.vulnerabilitySummary(at, filter('VULNERABILITY'))) {
-      gathering.addSummary(row);
+      addSummary(gathering, row);
       await pause();
     }
   } catch (error) {
@@ -221,17 +226,17 @@ export async function readFindings(
     await readOccurrences();
   }
   for await (const rows of api.occurrences(at, filter('DISCOVERY')))
-    for (const row of rows) gathering.addDiscovery(row);
+    for (const row of rows) addDiscovery(gathering, row);
 
   return {
     of(digest, kind) {
       const entry = entries.get(digest);
       // An index is scanned through its platforms: without a word of its own it has theirs.
       if (!entry) return kind === 'index' ? unsaid : unscanned;
-      return gathering.lacksRow() ? unsaid : toPart(entry);
+      return gathering.lacksRow ? unsaid : toPart(entry);
     },
     get doubtful() {
-      return gathering.isDoubtful();
+      return gathering.doubtful;
     },
   };
 }

@@ -1,8 +1,10 @@
 import type { CallOptions } from 'google-gax';
 import type { z } from 'zod';
 import { walkPages } from '../../http/pages.ts';
-import { type Oddity, readElements } from '../../wire.ts';
+import type { PlacesContext } from '../../provider.ts';
+import { readElements } from '../../wire.ts';
 import type { RegistryApi } from './api.ts';
+import { clientOptions } from './channel.ts';
 import { pageSize } from './rest.ts';
 import { dockerImageRow, locationRow, repositoryRow } from './rows.ts';
 import type { Service, Transport } from './transport.ts';
@@ -11,10 +13,10 @@ import type { Service, Transport } from './transport.ts';
 export async function openRegistryByGrpc(
   transport: Transport,
   at: Service,
-  onOddity: (operation: string, oddity: Oddity) => void,
+  context: PlacesContext,
 ): Promise<RegistryApi> {
   const { ArtifactRegistryClient } = await import('@google-cloud/artifact-registry');
-  const client = new ArtifactRegistryClient(await transport.clientOptions(at));
+  const client = new ArtifactRegistryClient(await clientOptions(context, at));
   type Answer = readonly [readonly unknown[] | null | undefined, unknown, unknown];
 
   const pages = <Row extends z.ZodType>(
@@ -30,8 +32,12 @@ export async function openRegistryByGrpc(
           send({ pageSize, pageToken }, options),
         );
         const { nextPageToken: next } = answer as { readonly nextPageToken?: string | null };
-        const { items } = await readElements(operation, row, rows ?? [], (oddity) =>
-          onOddity(operation, oddity),
+        const { items } = await readElements(operation, row, rows ?? [], ({ at: field, problem }) =>
+          context.tell(
+            `odd ${operation} ${field}`,
+            { operation, at: field, problem },
+            'a part of an answer could not be understood and was left out',
+          ),
         );
         return { items, next: next || undefined };
       },
