@@ -167,7 +167,22 @@ test('Xray that fails takes nothing else with it, and is not asked for each repo
   expect(await made.running.lines('capability_up')).toContain('capability_up{capability="findings"} 0');
   expect(made.running.log()).toMatch(/findings could not be read.*permission Read on the repositories/);
   expect(await made.running.lines('repository_size_bytes')).not.toEqual([]);
-  expect(made.simulator.requests.get('xray_artifacts')).toBeLessThanOrEqual(2);
+  expect(made.simulator.requests.get('xray_artifacts')).toBeLessThanOrEqual(4);
+});
+
+test('a list of scans that cannot be understood costs the findings of its JFrog repository alone', async () => {
+  const made = await platform({ seed: 11, repositories: 20 });
+  const keysWithFindings = async () =>
+    new Set(
+      (await made.running.lines('repository_findings')).map((line) => /repository="([^/]*)/.exec(line)?.[1]),
+    );
+  await made.running.poll();
+  const all = await keysWithFindings();
+  made.simulator.faults.push({ operation: 'xray_artifacts', fault: { type: 'body', body: '{}' }, times: 1 });
+  await made.running.poll();
+  expect((await keysWithFindings()).size).toBe(all.size - 1);
+  expect(all.size).toBeGreaterThan(1);
+  expect(await made.running.lines('capability_up')).toContain('capability_up{capability="findings"} 0');
 });
 
 describe('violations', () => {

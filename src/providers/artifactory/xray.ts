@@ -1,5 +1,6 @@
 import pMap from 'p-map';
 import { z } from 'zod';
+import { type FailureReason, reasonOf } from '../../errors.ts';
 import { json } from '../../http.ts';
 import { secondsOf } from '../../images/times.ts';
 import type { Findings, ScanStatus } from '../../model.ts';
@@ -15,8 +16,17 @@ export interface Xray {
   scansOf(target: Target, manifests: readonly Manifest[]): Promise<Scans | undefined>;
 }
 
-/** After so many statuses that could not be read, no more are asked for in that poll. */
+/** After so many statuses, or lists in a row, that could not be read, no more are asked for in that poll. */
 const mostFailures = 3;
+/** Failures that every other request would meet too: each repository would wait for it in turn. */
+const concernsAll: ReadonlySet<FailureReason> = new Set([
+  'auth',
+  'connect',
+  'dns',
+  'throttled',
+  'timeout',
+  'tls',
+]);
 const permission = 'the permission Read on the repositories, and Xray to index them';
 /** How long a status stands where this poll may not ask again. */
 const statusSeconds = 86_400;
@@ -137,7 +147,8 @@ export function createXray(api: Api, context: CollectContext, statusBudget: numb
   const { memory } = context;
   const statuses = createStatuses(api, context, statusBudget);
   let summaries: Summaries | undefined;
-  let broken = false;
+  /** Repositories in a row whose scans could not be read. */
+  let broken = 0;
 
   async function read(target: Target, manifests: readonly Manifest[]): Promise<Scans> {
     if (summaries) return summaries.scansOf(target, manifests);
@@ -169,15 +180,16 @@ export function createXray(api: Api, context: CollectContext, statusBudget: numb
 
   return {
     async scansOf(target, manifests) {
-      if (broken) return undefined;
+      if (broken >= mostFailures) return undefined;
       if (manifests.length === 0) return { of: new Map(), unknown: new Set() };
       try {
-        return await read(target, manifests);
+        const scans = await read(target, manifests);
+        broken = 0;
+        return scans;
       } catch (error) {
         context.signal.throwIfAborted();
         context.degraded('findings', needing(permission, error));
-        // Otherwise each repository would wait for it in turn.
-        broken = true;
+        broken = concernsAll.has(reasonOf(error)) ? mostFailures : broken + 1;
         return undefined;
       }
     },
