@@ -1,7 +1,9 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { renderChartRules } from '../alerts/index.ts';
+import { valuesTable } from './chart-readme.ts';
 import { type ChartSchema, chartValuesSchema } from './chart-values-schema.ts';
+import { replaceMarked } from './docs.ts';
 
 /** Folder of the chart, relative to the repository. */
 export const chartFolder = 'helm/container-registry-exporter';
@@ -30,6 +32,40 @@ function movedTo(prefix: string, value: unknown): unknown {
   );
 }
 
+type Schema = Readonly<Record<string, unknown>>;
+
+/**
+ * One of several objects that their `type` tells apart, so that a mistake is told of that type alone: of `oneOf` helm
+ * tells what is wrong for each type, in 28 lines for one misspelt key.
+ */
+function byType(schema: Schema): Schema {
+  const options = schema['oneOf'] as readonly { properties: { type: { const: string } } }[];
+  const typeOf = (option: (typeof options)[number]) => option.properties.type.const;
+  return {
+    type: 'object',
+    required: ['type'],
+    properties: { type: { enum: options.map(typeOf) } },
+    allOf: options.map((option) => ({
+      if: { required: ['type'], properties: { type: { const: typeOf(option) } } },
+      // biome-ignore lint/suspicious/noThenProperty: a keyword of JSON schema
+      then: option,
+    })),
+  };
+}
+
+/** The exporter's schema with its registries {@link byType}. */
+function withRegistriesByType(config: Schema): Schema {
+  const properties = config['properties'] as Readonly<Record<string, Schema>>;
+  const registries = properties['registries'] as Schema;
+  return {
+    ...config,
+    properties: {
+      ...properties,
+      registries: { ...registries, items: byType(registries['items'] as Schema) },
+    },
+  };
+}
+
 /**
  * The chart's schema of values; what stands under `config` is the exporter's own schema, so that a mistake in the
  * configuration is refused at `helm install` and not by a pod that does not start.
@@ -40,7 +76,10 @@ export function valuesSchema(configSchema: Readonly<Record<string, unknown>> | u
   return {
     ...chartValuesSchema,
     properties: { ...chartValuesSchema.properties, config: { $ref: '#/$defs/exporterConfig' } },
-    $defs: { ...chartValuesSchema.$defs, exporterConfig: movedTo('#/$defs/exporterConfig', config) },
+    $defs: {
+      ...chartValuesSchema.$defs,
+      exporterConfig: movedTo('#/$defs/exporterConfig', withRegistriesByType(config)),
+    },
   };
 }
 
@@ -57,6 +96,10 @@ export async function generateChartFiles(): Promise<Map<string, string>> {
       files.set(`${chartFolder}/files/alerts/${name}`, await readFile(join(root, 'alerts', name), 'utf8'));
   for (const name of await namesIn('grafana', '.json'))
     files.set(`${chartFolder}/files/dashboards/${name}`, await readFile(join(root, 'grafana', name), 'utf8'));
+
+  const readme = await readFile(join(root, chartFolder, 'README.md'), 'utf8');
+  const values = await readFile(join(root, chartFolder, 'values.yaml'), 'utf8');
+  files.set(`${chartFolder}/README.md`, replaceMarked(readme, 'values', valuesTable(values)));
 
   const [schemaFile] = await namesIn('docs', 'config.schema.json');
   const configSchema = schemaFile && JSON.parse(await readFile(join(root, 'docs', schemaFile), 'utf8'));

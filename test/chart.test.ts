@@ -16,6 +16,7 @@ import {
   kindsOf,
   models,
   only,
+  otherModels,
   render,
   renderChart,
 } from './support/chart.ts';
@@ -57,7 +58,7 @@ describe('the chart', () => {
   });
 
   test.each([
-    ['default values', [], ['ConfigMap', 'Deployment', 'Service', 'ServiceAccount']],
+    ['default values', [], ['ConfigMap', 'Deployment', 'Pod', 'Service', 'ServiceAccount']],
     ['everything turned on', ['--values', full], Object.keys(models)],
   ])('with %s, each object is what Kubernetes takes', async (_name, args, kinds) => {
     const objects = await render(...args);
@@ -156,11 +157,79 @@ describe('the chart', () => {
     expect(containerOf(objects).args).toContain('--config.file=/etc/container-registry-exporter/c.yaml');
   });
 
-  test('probes of a server that wants a login only connect', async () => {
+  test('probes of a server that wants a login have a port of their own, and are HTTP', async () => {
     const web = 'webConfig.secret=web,webConfig.tls=true';
-    const probe = (objects: readonly KubernetesObject[]) => containerOf(objects).readinessProbe;
-    expect(probe(await render('--set', web)).tcpSocket).toEqual({ port: 'http-metrics' });
-    expect(probe(await render('--set', `${web},webConfig.auth=false`)).httpGet.scheme).toBe('HTTPS');
+    const guarded = containerOf(await render('--set', web));
+    expect(parseFlags(guarded.args)).toMatchObject({ healthAddresses: [{ port: 10057 }] });
+    expect(guarded.ports).toContainEqual({ name: 'health', containerPort: 10057, protocol: 'TCP' });
+    for (const probe of [guarded.livenessProbe, guarded.readinessProbe])
+      expect(probe.httpGet).toMatchObject({ port: 'health', scheme: 'HTTP' });
+    const open = containerOf(await render('--set', `${web},webConfig.auth=false`));
+    expect(open.readinessProbe.httpGet).toEqual({ path: '/-/ready', port: 'http-metrics', scheme: 'HTTPS' });
+    expect(parseFlags(open.args)).toMatchObject({ healthAddresses: [] });
+    const own = containerOf(await render('--set', 'livenessProbe.periodSeconds=60'));
+    expect(own.livenessProbe).toMatchObject({ periodSeconds: 60, failureThreshold: 4 });
+  });
+
+  test('images and pull secrets follow the global values', async () => {
+    const objects = await render('--values', full);
+    const { imagePullSecrets } = only(objects, 'Deployment')['spec'].template.spec;
+    expect(imagePullSecrets).toEqual([{ name: 'pull' }, { name: 'global-pull' }]);
+    expect(containerOf(objects).image).toMatch(/^mirror.example.com\/container-registry-exporter@sha256:/);
+    const plain = containerOf(await render('--set', 'global.imageRegistry=mirror.example.com:5000/hub'));
+    expect(plain.image).toMatch(
+      /^mirror.example.com:5000\/hub\/container-registry-exporter\/container-registry-exporter:/,
+    );
+  });
+
+  test('only /events can be reached from outside, by Ingress and by Gateway', async () => {
+    const objects = await render(
+      '--values',
+      full,
+      '--set',
+      'httpRoute.enabled=true',
+      '--set',
+      'httpRoute.parentRefs[0].name=gateway',
+    );
+    const service = only(objects, 'Service');
+    const [rule] = only(objects, 'Ingress')['spec'].rules;
+    expect(rule.http.paths).toEqual([
+      {
+        path: '/events',
+        pathType: 'Prefix',
+        backend: { service: { name: service.metadata.name, port: { name: 'http-metrics' } } },
+      },
+    ]);
+    const route = only(objects, 'HTTPRoute');
+    expect(route['spec'].rules).toEqual([
+      {
+        matches: [{ path: { type: 'PathPrefix', value: '/events' } }],
+        backendRefs: [{ name: service.metadata.name, port: 8080 }],
+      },
+    ]);
+  });
+
+  test('helm test asks the Service, and what is extra is filled in', async () => {
+    const objects = await render('--values', full);
+    const [container] = only(objects, 'Pod')['spec'].containers;
+    const service = only(objects, 'Service').metadata.name;
+    expect(container.args.at(-1)).toBe(`https://${service}:8080/-/healthy`);
+    expect(only(objects, 'Secret').metadata.name).toBe('release-own');
+    expect(kindsOf(await render('--set', 'test.enabled=false'))).not.toContain('Pod');
+  });
+
+  test('egress by ports, by rules, and by name where Cilium runs', async () => {
+    const policy = only(await render('--values', full), 'NetworkPolicy')['spec'];
+    expect(policy.egress[0].ports).toContainEqual({ port: 443, protocol: 'TCP' });
+    expect(policy.egress[0].ports).toContainEqual({ port: 53, protocol: 'UDP' });
+    expect(policy.egress[1].to).toEqual([{ ipBlock: { cidr: '10.0.0.0/8' } }]);
+    const hosts =
+      '--set=networkPolicy.enabled=true,networkPolicy.ciliumHosts={*.amazonaws.com,registry.example.com}';
+    const cilium = only(await render(hosts), 'CiliumNetworkPolicy')['spec'];
+    expect(cilium.egress[1].toFQDNs).toEqual([
+      { matchPattern: '*.amazonaws.com' },
+      { matchName: 'registry.example.com' },
+    ]);
   });
 });
 
@@ -202,10 +271,50 @@ test("the exporter's own schema stands in the chart's: a mistake in a registry i
     writeFileSync(join(folder, 'values.schema.json'), JSON.stringify(schema));
     expect(kindsOf(await renderChart(folder, ['--values', full]))).toContain('Deployment');
     const wrong = 'config.registries[0].name=a,config.registries[0].type=oci,config.registries[0].endpont=b';
-    await expect(renderChart(folder, ['--set', wrong])).rejects.toThrow(/'endpont' not allowed/);
+    const refusal = await renderChart(folder, ['--set', wrong]).catch((error: Error) => error.message);
+    const lines = String(refusal)
+      .split('\n')
+      .filter((line) => /missing|additional|must be/.test(line));
+    expect(lines.map((line) => line.trim())).toEqual([
+      "- at '/config/registries/0': missing property 'endpoint'",
+      "- at '/config/registries/0': additional properties 'endpont' not allowed",
+    ]);
   } finally {
     rmSync(folder, { recursive: true });
   }
+});
+
+describe('dashboards', () => {
+  test('go into a folder, and a prefix keeps two releases apart', async () => {
+    const set = 'dashboards.enabled=true,dashboards.folder=Registries,dashboards.uidPrefix=eu-';
+    const maps = (await render('--set', set)).filter(
+      ({ metadata }) => metadata.labels?.['grafana_dashboard'],
+    );
+    const boards = readdirSync(join(root, 'grafana')).filter((name) => name.endsWith('.json'));
+    expect(maps).toHaveLength(boards.length);
+    for (const { metadata, data } of maps) {
+      expect((metadata as { annotations?: object }).annotations).toEqual({ grafana_folder: 'Registries' });
+      const [text] = Object.values(data as Record<string, string>);
+      const { uid, tags } = JSON.parse(text ?? '') as { uid: string; tags: string[] };
+      expect(uid).toMatch(/^eu-container-registry-/);
+      expect(uid.length).toBeLessThanOrEqual(40);
+      expect(tags).toEqual(['eu-container-registry']);
+      expect(text).not.toMatch(/\/d\/container-registry-|"container-registry"/);
+    }
+  });
+
+  test('are objects of the Grafana operator where it is there', async () => {
+    const set = 'dashboards.enabled=true,dashboards.kind=GrafanaDashboard,dashboards.folder=Registries';
+    const boards = (await render('--set', set)).filter(({ kind }) => kind === 'GrafanaDashboard');
+    for (const { spec } of boards) {
+      expect(spec).toMatchObject({
+        folder: 'Registries',
+        instanceSelector: { matchLabels: { dashboards: 'grafana' } },
+      });
+      expect(JSON.parse(spec.json).uid).toMatch(/^container-registry-/);
+    }
+    expect(boards.length).toBeGreaterThan(0);
+  });
 });
 
 describe('monitoring objects', () => {
@@ -228,6 +337,73 @@ describe('monitoring objects', () => {
       ),
     );
     for (const wanted of jobs) expect(job.replacement).toMatch(new RegExp(`^(?:${wanted})$`));
+  });
+
+  test.each(['PodMonitor', 'ScrapeConfig'] as const)(
+    '%s instead is what the operator takes',
+    async (kind) => {
+      const objects = await render('--values', full, '--set', `serviceMonitor.kind=${kind}`);
+      const Model = otherModels[kind];
+      // biome-ignore lint/suspicious/noExplicitAny: the model validates it
+      new Model(only(objects, kind) as any).validate();
+      expect(kindsOf(objects)).not.toContain('ServiceMonitor');
+      const { spec } = only(objects, kind);
+      const endpoint = kind === 'PodMonitor' ? spec.podMetricsEndpoints[0] : spec;
+      expect(endpoint.relabelings[0]).toEqual({
+        action: 'replace',
+        targetLabel: 'job',
+        replacement: 'container-registry-exporter',
+      });
+      expect(endpoint.scrapeTimeout).toBe('20s');
+    },
+  );
+
+  test('VictoriaMetrics has kinds of its own', async () => {
+    const kinds = '--set=serviceMonitor.kind=VMServiceScrape,prometheusRule.kind=VMRule';
+    const objects = await render('--values', full, kinds);
+    const [endpoint] = only(objects, 'VMServiceScrape')['spec'].endpoints;
+    expect(endpoint).toMatchObject({
+      port: 'http-metrics',
+      relabelConfigs: [
+        { targetLabel: 'job' },
+        { targetLabel: 'instance' },
+        { action: 'labeldrop' },
+        { targetLabel: 'cluster' },
+      ],
+      metricRelabelConfigs: [{ action: 'drop' }],
+    });
+    expect(objects.filter(({ kind }) => kind === 'VMRule').length).toBeGreaterThan(0);
+    expect(kindsOf(objects)).not.toContain('PrometheusRule');
+  });
+
+  test.each([
+    ['interval=15s', '15s', '15s'],
+    ['interval=1m', '1m', '30s'],
+    ['interval=1m30s,serviceMonitor.scrapeTimeout=80s', '1m30s', '80s'],
+    ['interval=', undefined, undefined],
+  ])('with %s a scrape may take at most as long as the interval', async (values, interval, scrapeTimeout) => {
+    const set = `serviceMonitor.enabled=true,serviceMonitor.${values}`;
+    const [endpoint] = only(await render('--set', set), 'ServiceMonitor')['spec'].endpoints;
+    expect({ interval: endpoint.interval, scrapeTimeout: endpoint.scrapeTimeout }).toEqual({
+      interval,
+      scrapeTimeout,
+    });
+  });
+
+  test('a timeout that is longer than the interval is refused, since the operator would skip the object', async () => {
+    const set = 'serviceMonitor.enabled=true,serviceMonitor.interval=15s,serviceMonitor.scrapeTimeout=30s';
+    await expect(render('--set', set)).rejects.toThrow('longer than serviceMonitor.interval');
+  });
+
+  test('the path of the metrics is one value', async () => {
+    const set = 'serviceMonitor.enabled=true,service.scrapeAnnotations=true,telemetryPath=/m';
+    const objects = await render('--set', set);
+    expect(parseFlags(containerOf(objects).args)).toMatchObject({ telemetryPath: '/m' });
+    expect(only(objects, 'ServiceMonitor')['spec'].endpoints[0].path).toBe('/m');
+    expect((only(objects, 'Service').metadata as { annotations?: object }).annotations).toMatchObject({
+      'prometheus.io/path': '/m',
+      'prometheus.io/port': '10056',
+    });
   });
 
   test('rules arrive as they are in alerts/, with the labels added', async () => {

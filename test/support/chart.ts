@@ -2,12 +2,15 @@ import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import {
+  PodMonitor,
   PrometheusRule,
   ServiceMonitor,
 } from '@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1';
+import { ScrapeConfig } from '@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1alpha1';
 import { Deployment } from 'kubernetes-models/apps/v1';
-import { NetworkPolicy } from 'kubernetes-models/networking.k8s.io/v1';
-import { ConfigMap, PersistentVolumeClaim, Service, ServiceAccount } from 'kubernetes-models/v1';
+import { Ingress, NetworkPolicy } from 'kubernetes-models/networking.k8s.io/v1';
+import { PodDisruptionBudget } from 'kubernetes-models/policy/v1';
+import { ConfigMap, PersistentVolumeClaim, Pod, Secret, Service, ServiceAccount } from 'kubernetes-models/v1';
 import { parseAllDocuments } from 'yaml';
 import { chartFolder } from '../../scripts/chart-files.ts';
 import { helmPath } from '../../scripts/helm.ts';
@@ -28,13 +31,20 @@ export interface KubernetesObject {
 export const models: Record<string, new (object: any) => { validate(): void }> = {
   ConfigMap,
   Deployment,
+  Ingress,
   NetworkPolicy,
   PersistentVolumeClaim,
+  Pod,
+  PodDisruptionBudget,
   PrometheusRule,
+  Secret,
   Service,
   ServiceAccount,
   ServiceMonitor,
 };
+
+/** Models of kinds that stand in place of others. */
+export const otherModels = { PodMonitor, ScrapeConfig } as const;
 
 /** @throws Error with helm's own message */
 export const helm = async (...args: readonly string[]): Promise<string> => {

@@ -35,23 +35,118 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- end -}}
 
 {{- define "exporter.image" -}}
+{{- $registry := (.Values.global).imageRegistry -}}
+{{- $repository := .Values.image.repository -}}
+{{- if $registry -}}
+{{- $repository = printf "%s/%s" $registry (regexReplaceAll "^[^/]*[.:][^/]*/" $repository "") -}}
+{{- end -}}
 {{- if .Values.image.digest -}}
-{{- printf "%s@%s" .Values.image.repository .Values.image.digest -}}
+{{- printf "%s@%s" $repository .Values.image.digest -}}
 {{- else -}}
-{{- printf "%s:%s" .Values.image.repository (default .Chart.AppVersion .Values.image.tag) -}}
+{{- printf "%s:%s" $repository (default .Chart.AppVersion .Values.image.tag) -}}
 {{- end -}}
 {{- end -}}
 
-{{/* The kubelet can neither log in nor show a certificate: then a probe only connects. */}}
-{{- define "exporter.probe" -}}
-{{- $web := .root.Values.webConfig -}}
-{{- if and $web.secret $web.auth -}}
-tcpSocket:
-  port: http-metrics
-{{- else -}}
-httpGet:
-  path: {{ .path }}
-  port: http-metrics
-  scheme: {{ ternary "HTTPS" "HTTP" (and (ne $web.secret "") $web.tls) }}
+{{- define "exporter.pullSecrets" -}}
+{{- $secrets := concat .Values.image.pullSecrets ((.Values.global).imagePullSecrets | default list) -}}
+{{- with $secrets }}
+imagePullSecrets:
+  {{- range . }}
+  - name: {{ if kindIs "string" . }}{{ . }}{{ else }}{{ .name }}{{ end }}
+  {{- end }}
+{{- end }}
 {{- end -}}
+
+{{- define "exporter.scheme" -}}
+{{- ternary "https" "http" (and (ne .Values.webConfig.secret "") .Values.webConfig.tls) -}}
+{{- end -}}
+
+{{/* The kubelet can neither log in nor show a certificate: then probes have a port of their own. */}}
+{{- define "exporter.healthPort" -}}
+{{- if and .Values.webConfig.secret .Values.webConfig.auth -}}health{{- else -}}http-metrics{{- end -}}
+{{- end -}}
+
+{{- define "exporter.probe" -}}
+{{- $port := include "exporter.healthPort" .root -}}
+{{- $scheme := ternary "HTTP" (include "exporter.scheme" .root | upper) (eq $port "health") -}}
+{{- $probe := dict "httpGet" (dict "path" .path "port" $port "scheme" $scheme) -}}
+{{- toYaml (mergeOverwrite $probe .own) -}}
+{{- end -}}
+
+{{/* Milliseconds of a duration such as 1m30s. */}}
+{{- define "exporter.milliseconds" -}}
+{{- $sum := 0 -}}
+{{- $units := dict "ms" 1 "s" 1000 "m" 60000 "h" 3600000 "d" 86400000 "w" 604800000 "y" 31536000000 -}}
+{{- range regexFindAll "[0-9]+(ms|[smhdwy])" . -1 -}}
+{{- $number := regexFind "^[0-9]+" . -}}
+{{- $sum = add $sum (mul (atoi $number) (get $units (trimPrefix $number .))) -}}
+{{- end -}}
+{{- $sum -}}
+{{- end -}}
+
+{{/*
+The operator skips, in silence, an object whose scrapeTimeout is longer than its interval: the default follows the
+interval, and a longer one is refused.
+*/}}
+{{- define "exporter.scrapeTimeout" -}}
+{{- if .interval -}}
+{{- $interval := include "exporter.milliseconds" .interval | int64 -}}
+{{- if .scrapeTimeout -}}
+{{- if gt (include "exporter.milliseconds" .scrapeTimeout | int64) $interval -}}
+{{- fail (printf "serviceMonitor.scrapeTimeout (%s) is longer than serviceMonitor.interval (%s): the operator would skip the object" .scrapeTimeout .interval) -}}
+{{- end -}}
+{{- .scrapeTimeout -}}
+{{- else -}}
+{{- ternary .interval "30s" (lt $interval 30000) -}}
+{{- end -}}
+{{- else -}}
+{{- .scrapeTimeout -}}
+{{- end -}}
+{{- end -}}
+
+{{/* What is scraped and how, for each kind of monitor; the kinds differ in the names of the relabelings. */}}
+{{- define "exporter.endpoint" -}}
+{{- $ := .root -}}
+{{- with $.Values.serviceMonitor -}}
+port: http-metrics
+path: {{ $.Values.telemetryPath }}
+scheme: {{ include "exporter.scheme" $ }}
+{{- with .interval }}
+interval: {{ . }}
+{{- end }}
+{{- with include "exporter.scrapeTimeout" . }}
+scrapeTimeout: {{ . }}
+{{- end }}
+honorLabels: {{ .honorLabels }}
+{{- range $name := list "tlsConfig" "basicAuth" "authorization" "oauth2" }}
+{{- with get $.Values.serviceMonitor $name }}
+{{ $name }}:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{ .relabelings }}:
+  {{- include "exporter.relabelings" $ | nindent 2 }}
+{{- with $.Values.serviceMonitor.metricRelabelings }}
+{{ $.Values.serviceMonitor.kind | hasPrefix "VM" | ternary "metricRelabelConfigs" "metricRelabelings" }}:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{- define "exporter.relabelings" -}}
+{{- with .Values.serviceMonitor -}}
+- action: replace
+  targetLabel: job
+  replacement: {{ .jobName }}
+{{- if .stableInstance }}
+- action: replace
+  targetLabel: instance
+  replacement: {{ include "exporter.fullname" $ }}
+- action: labeldrop
+  regex: pod
+{{- end }}
+{{- with .relabelings }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
 {{- end -}}
