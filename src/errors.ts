@@ -64,22 +64,27 @@ const reasonsByCode: Readonly<Record<string, FailureReason>> = {
   UNABLE_TO_GET_ISSUER_CERT_LOCALLY: 'tls',
 };
 
+/** The reason of one error by itself; undefined when it tells none. */
+function ownReason(error: Error): FailureReason | undefined {
+  if (error instanceof CollectError) return error.reason;
+  const { code } = error as NodeJS.ErrnoException;
+  if (typeof code === 'string') {
+    const reason = reasonsByCode[code];
+    if (reason) return reason;
+    if (/^(CERT_|ERR_TLS_|ERR_SSL_)/.test(code)) return 'tls';
+    if (code.startsWith('HPE_')) return 'invalid_response';
+  }
+  if (error.name === 'TimeoutError') return 'timeout';
+  // undici's, not always with llhttp's code.
+  if (error.name === 'HTTPParserError') return 'invalid_response';
+  return error instanceof AggregateError && error.errors.length > 0 ? reasonOf(error.errors[0]) : undefined;
+}
+
 /** The reason of any error, found along its causes; `internal` when nothing tells. */
 export function reasonOf(error: unknown): FailureReason {
-  for (let one = error, depth = 0; one instanceof Error && depth < 8; one = one.cause, depth += 1) {
-    if (one instanceof CollectError) return one.reason;
-    const code = (one as NodeJS.ErrnoException).code;
-    if (typeof code === 'string') {
-      const known = reasonsByCode[code];
-      if (known) return known;
-      if (code.startsWith('CERT_') || code.startsWith('ERR_TLS_') || code.startsWith('ERR_SSL_'))
-        return 'tls';
-      if (code.startsWith('HPE_')) return 'invalid_response';
-    }
-    if (one.name === 'TimeoutError') return 'timeout';
-    // undici's, not always with llhttp's code.
-    if (one.name === 'HTTPParserError') return 'invalid_response';
-    if (one instanceof AggregateError && one.errors.length > 0) return reasonOf(one.errors[0]);
+  for (let cause = error, depth = 0; cause instanceof Error && depth < 8; cause = cause.cause, depth += 1) {
+    const reason = ownReason(cause);
+    if (reason) return reason;
   }
   return 'internal';
 }

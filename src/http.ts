@@ -1,10 +1,8 @@
-import { request as undiciRequest } from 'undici';
 import { type Deadline, startDeadline } from './deadline.ts';
 import { CollectError, type FailureReason, reasonOf } from './errors.ts';
 import { type AttemptOptions, createAttempts, type Observe } from './http/attempts.ts';
-import { largestAnswer, readBody } from './http/body.ts';
+import { createExchange, type Target } from './http/exchange.ts';
 import { explained, failedStatus, type Judgement, shown } from './http/failure.ts';
-import { parseLarge } from './http/json.ts';
 import { redirectOf, withoutCredentials } from './http/redirect.ts';
 import { createDispatchers, type TlsSettings } from './http/tls.ts';
 import type { Oddity } from './wire.ts';
@@ -81,97 +79,31 @@ export interface HttpClient {
   close(): Promise<void>;
 }
 
-/**
- * A request that ends with the signal at once. undici by itself waits for a connection that is being made, a TLS
- * handshake without an answer included, until its own timeout for connections.
- */
-function answered(
-  url: URL,
-  signal: AbortSignal,
-  options: NonNullable<Parameters<typeof undiciRequest>[1]>,
-): ReturnType<typeof undiciRequest> {
-  return new Promise((resolve, reject) => {
-    const onAbort = () => reject(signal.reason);
-    if (signal.aborted) return onAbort();
-    signal.addEventListener('abort', onAbort, { once: true });
-    undiciRequest(url, { ...options, signal })
-      .then(resolve, reject)
-      .finally(() => signal.removeEventListener('abort', onAbort));
+const headersOf = async ({ headers }: HttpRequest): Promise<Target['headers']> =>
+  typeof headers === 'function' ? headers() : (headers ?? {});
+
+/** What broke an exchange, as an error that names its address. */
+function failedExchange(error: unknown, method: string, url: URL, lateMs: number | undefined): CollectError {
+  if (error instanceof CollectError) return error;
+  const reason = lateMs === undefined ? reasonOf(error) : 'timeout';
+  const why =
+    lateMs === undefined ? explained(reason, error as Error) : `no complete answer within ${lateMs} ms`;
+  // What undici cannot name is a connection that broke in the middle.
+  return new CollectError(reason === 'internal' ? 'connect' : reason, `${method} ${shown(url)}: ${why}`, {
+    cause: error,
   });
 }
 
 /** A client for one cycle of one registry. */
 export function createHttpClient(options: HttpClientOptions): HttpClient {
-  const { signal, timeoutMs, maxBytes, userAgent, observe, judge, onOddity } = options;
+  const { signal, timeoutMs, judge } = options;
   const dispatchers = createDispatchers(options);
+  const exchange = createExchange(options, dispatchers);
   const { limiterOf, failed, repeat } = createAttempts(options);
-
-  const limitOf = (request: HttpRequest) =>
-    request.maxBytes !== undefined && request.maxBytes < maxBytes
-      ? { maxBytes: request.maxBytes }
-      : { maxBytes, advice: 'raise http.maxBytes if that is right' };
-
-  /** One request to one address, counted; throws what the network says. */
-  async function exchange(
-    request: HttpRequest,
-    target: {
-      readonly url: URL;
-      readonly headers: Readonly<Record<string, string>>;
-      readonly stranger: boolean;
-    },
-    limit: AbortSignal,
-  ) {
-    const { url, headers, stranger } = target;
-    const started = performance.now();
-    let code = 'internal';
-    try {
-      const answer = await answered(url, limit, {
-        dispatcher: dispatchers.of(stranger),
-        method: request.method ?? 'GET',
-        headers: { 'user-agent': userAgent, 'accept-encoding': 'gzip', ...headers },
-        body: request.body ?? null,
-        // undici closes the connection after a HEAD unless told otherwise; over TLS that is a handshake each.
-        reset: false,
-        headersTimeout: 0,
-        bodyTimeout: 0,
-      });
-      const lines = (name: string): readonly string[] => {
-        const value = answer.headers[name];
-        return value === undefined ? [] : Array.isArray(value) ? value : [value];
-      };
-      const announced = Number(lines('content-length')[0] ?? Number.NaN);
-      const failed = answer.statusCode >= 400;
-      const body = await readBody(
-        answer.body,
-        lines('content-encoding')[0],
-        failed ? { maxBytes: largestAnswer.error, cut: true } : limitOf(request),
-        shown(url),
-        Number.isSafeInteger(announced) ? announced : undefined,
-      );
-      code = String(answer.statusCode);
-      const response = {
-        status: answer.statusCode,
-        header: (name: string) => lines(name)[0],
-        headerLines: lines,
-        headers: answer.headers,
-        body,
-        url,
-        stranger,
-        onOddity: onOddity && ((oddity: Oddity) => onOddity(request.operation, oddity)),
-      };
-      const parsed = request.raw || failed ? undefined : await parseLarge(response);
-      return parsed ? { ...response, parsed } : response;
-    } catch (error) {
-      code = reasonOf(error);
-      throw error;
-    } finally {
-      observe(request.operation, code, (performance.now() - started) / 1000);
-    }
-  }
 
   /** One attempt under its own deadline, redirects included. */
   async function attempt(request: HttpRequest): Promise<HttpResponse> {
-    // Runs from the first start on: waiting for a place is not the registry's delay.
+    // Runs from the first start on: the limiter's delay is not the registry's.
     let deadline: Deadline | undefined;
     try {
       return await follow(request, () => {
@@ -183,43 +115,49 @@ export function createHttpClient(options: HttpClientOptions): HttpClient {
     }
   }
 
+  /** Asks one address, as soon as its host's limiter lets it. */
+  async function ask(
+    request: HttpRequest,
+    to: Omit<Target, 'headers'> & Partial<Target>,
+    limit: () => Deadline,
+  ) {
+    const release = await limiterOf(to.url.host).acquire(signal);
+    try {
+      const deadline = limit();
+      const headers = to.headers ?? (await headersOf(request));
+      const response = await exchange(request, { ...to, headers }, deadline.signal).catch((error) => {
+        throw failedExchange(
+          error,
+          request.method ?? 'GET',
+          to.url,
+          deadline.passed() ? timeoutMs : undefined,
+        );
+      });
+      return { response, headers };
+    } catch (error) {
+      throw signal.aborted ? signal.reason : error;
+    } finally {
+      release();
+    }
+  }
+
   /** A request and where it is redirected to. */
   async function follow(request: HttpRequest, limit: () => Deadline): Promise<HttpResponse> {
-    const method = request.method ?? 'GET';
     let url = new URL(request.url);
-    let headers: Readonly<Record<string, string>> | undefined;
+    let headers: Target['headers'] | undefined;
     let stranger = request.stranger === true;
     for (let redirects = 0; ; redirects += 1) {
-      const release = await limiterOf(url.host).acquire(signal);
-      const deadline = limit();
-      let response: HttpResponse;
-      try {
-        headers ??= typeof request.headers === 'function' ? await request.headers() : (request.headers ?? {});
-        response = await exchange(request, { url, headers, stranger }, deadline.signal);
-      } catch (error) {
-        if (signal.aborted) throw signal.reason;
-        if (error instanceof CollectError || headers === undefined) throw error;
-        const late = deadline.passed();
-        const reason = late ? 'timeout' : reasonOf(error);
-        const why = late ? `no complete answer within ${timeoutMs} ms` : explained(reason, error as Error);
-        // What undici cannot name is a connection that broke in the middle.
-        throw new CollectError(
-          reason === 'internal' ? 'connect' : reason,
-          `${method} ${shown(url)}: ${why}`,
-          {
-            cause: error,
-          },
-        );
-      } finally {
-        release();
-      }
-      const next = request.redirects === 'returned' ? undefined : redirectOf(response, method, redirects);
+      const answer = await ask(request, { url, headers, stranger }, limit);
+      const { response } = answer;
+      const next =
+        request.redirects === 'returned'
+          ? undefined
+          : redirectOf(response, request.method ?? 'GET', redirects);
       if (!next) return response;
       limiterOf(url.host).succeeded();
-      if (next.origin !== url.origin) {
-        headers = withoutCredentials(headers);
-        stranger = true;
-      }
+      const leaves = next.origin !== url.origin;
+      headers = leaves ? withoutCredentials(answer.headers) : answer.headers;
+      stranger ||= leaves;
       url = next;
     }
   }

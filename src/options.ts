@@ -43,19 +43,21 @@ export const byteSize = z.union([z.int().positive(), z.string()], sizeHint).tran
   return z.NEVER;
 });
 
+/** What is wrong with an address of a registry. */
+function problemOfAddress(text: string): string | undefined {
+  if (!URL.canParse(text)) return 'is no address: write one such as https://registry.example.com';
+  const { protocol, username, password, search, hash } = new URL(text);
+  if (protocol !== 'http:' && protocol !== 'https:')
+    return text.includes('://')
+      ? 'has another scheme than http or https'
+      : 'has no scheme: put https:// before it';
+  if (username || password) return 'holds a user or password: put them under auth';
+  return search || hash ? 'has a query or fragment: leave it out' : undefined;
+}
+
 /** An http or https address without user, password or query. */
 export const endpointUrl = z.string().transform((text, context) => {
-  const problem = !URL.canParse(text)
-    ? 'is no address: write one such as https://registry.example.com'
-    : !/^https?:$/.test(new URL(text).protocol)
-      ? text.includes('://')
-        ? 'has another scheme than http or https'
-        : 'has no scheme: put https:// before it'
-      : new URL(text).username || new URL(text).password
-        ? 'holds a user or password: put them under auth'
-        : new URL(text).search || new URL(text).hash
-          ? 'has a query or fragment: leave it out'
-          : undefined;
+  const problem = problemOfAddress(text);
   if (problem === undefined) return new URL(text);
   // The address is not repeated: it may hold the very password that is refused.
   context.addIssue({ code: 'custom', message: `the address ${problem}` });

@@ -7,21 +7,24 @@ export class UnreadableBody extends Error {
 }
 
 /** Whether JSON nests deeper than events do; told without parsing it, which takes long for what is very deep. */
-function isTooDeep(text: string): boolean {
-  let depth = 0;
-  let inString = false;
-  for (let at = 0; at < text.length; at += 1) {
-    const code = text.charCodeAt(at);
-    if (inString) {
-      if (code === 0x5c) at += 1;
-      else if (code === 0x22) inString = false;
-    } else if (code === 0x22) inString = true;
-    else if (code === 0x5b || code === 0x7b) {
-      depth += 1;
-      if (depth > deepest) return true;
-    } else if (code === 0x5d || code === 0x7d) depth -= 1;
+/** Where a text ends whose opening quote is at `start`. */
+function endOfText(json: string, start: number): number {
+  for (let index = start + 1; index < json.length; index += 1) {
+    if (json[index] === '"') return index;
+    if (json[index] === '\\') index += 1;
   }
-  return false;
+  return json.length;
+}
+
+function isTooDeep(json: string): boolean {
+  let depth = 0;
+  for (let index = 0; index < json.length && depth <= deepest; index += 1) {
+    const character = json[index];
+    if (character === '"') index = endOfText(json, index);
+    else if (character === '[' || character === '{') depth += 1;
+    else if (character === ']' || character === '}') depth -= 1;
+  }
+  return depth > deepest;
 }
 
 /**

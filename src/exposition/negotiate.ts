@@ -27,34 +27,29 @@ function choices(header: string): Choice[] {
   });
 }
 
+/** How much a media type is wanted, of the version that we write. */
+const wantOf = (accepted: readonly Choice[], type: string, version: string): number =>
+  Math.max(
+    0,
+    ...accepted
+      .filter(
+        ({ value, parameters }) => value === type && [version, undefined].includes(parameters.get('version')),
+      )
+      .map(({ q }) => q),
+  );
+
 /** OpenMetrics only for those who ask for a version that we speak, at least as much as for text. */
 export function negotiate(
   accept: string | undefined,
   acceptEncoding: string | undefined,
 ): { readonly format: Format; readonly encoding: Encoding } {
-  let text = 0;
-  let openmetrics = 0;
-  for (const { value, parameters, q } of choices(accept ?? '')) {
-    if (value === 'application/openmetrics-text' && ['1.0.0', undefined].includes(parameters.get('version')))
-      openmetrics = Math.max(openmetrics, q);
-    if (value === 'text/plain' && ['0.0.4', undefined].includes(parameters.get('version')))
-      text = Math.max(text, q);
-  }
-  let gzip = 0;
-  let identity = 0;
-  let any = 0;
-  let named = false;
-  for (const { value, q } of choices(acceptEncoding ?? '')) {
-    if (value === 'gzip' || value === 'x-gzip') {
-      gzip = q;
-      named = true;
-    }
-    if (value === 'identity') identity = q;
-    if (value === '*') any = q;
-  }
-  const packed = named ? gzip : any;
+  const accepted = choices(accept ?? '');
+  const openmetrics = wantOf(accepted, 'application/openmetrics-text', '1.0.0');
+  const text = wantOf(accepted, 'text/plain', '0.0.4');
+  const encodings = new Map(choices(acceptEncoding ?? '').map(({ value, q }) => [value, q]));
+  const gzip = encodings.get('gzip') ?? encodings.get('x-gzip') ?? encodings.get('*') ?? 0;
   return {
     format: openmetrics > 0 && openmetrics >= text ? 'openmetrics' : 'text',
-    encoding: packed > 0 && packed >= identity ? 'gzip' : 'identity',
+    encoding: gzip > 0 && gzip >= (encodings.get('identity') ?? 0) ? 'gzip' : 'identity',
   };
 }

@@ -19,20 +19,17 @@ export function staleOf(
   now: number,
 ): ImageRow[] | undefined {
   if (!retention) return undefined;
-  const { keepLast = 0, maxAgeSeconds, untaggedMaxAgeSeconds } = retention;
-  const stale: ImageRow[] = [];
-  const judge = (image: ImageRow, oldest: number): boolean => {
-    if (image.pushedAt === undefined) return false;
-    if (now - image.pushedAt > oldest) stale.push(image);
-    return true;
-  };
+  const { keepLast, maxAgeSeconds, untaggedMaxAgeSeconds } = retention;
+  /** Those that are older; undefined where one's age is unknown. */
+  const olderThan = (images: readonly ImageRow[] | undefined, seconds: number): ImageRow[] | undefined =>
+    images?.every(({ pushedAt }) => pushedAt !== undefined)
+      ? images.filter(({ pushedAt = now }) => now - pushedAt > seconds)
+      : undefined;
   // Without an age, whatever is not among those that are kept is stale; but which these are, only times tell.
-  const maxAge = maxAgeSeconds ?? Number.NEGATIVE_INFINITY;
-  if (maxAgeSeconds !== undefined || retention.keepLast !== undefined)
-    for (const image of tagged.slice(keepLast)) if (!judge(image, maxAge)) return undefined;
-  if (untaggedMaxAgeSeconds !== undefined) {
-    if (!untagged) return undefined;
-    for (const image of untagged) if (!judge(image, untaggedMaxAgeSeconds)) return undefined;
-  }
-  return stale;
+  const oldTagged =
+    maxAgeSeconds === undefined && keepLast === undefined
+      ? []
+      : olderThan(tagged.slice(keepLast ?? 0), maxAgeSeconds ?? Number.NEGATIVE_INFINITY);
+  const oldUntagged = untaggedMaxAgeSeconds === undefined ? [] : olderThan(untagged, untaggedMaxAgeSeconds);
+  return oldTagged && oldUntagged && [...oldTagged, ...oldUntagged];
 }

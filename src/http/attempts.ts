@@ -34,10 +34,30 @@ const retriedReasons = new Set(['connect', 'dns', 'timeout', 'server_error', 'th
 const mayPass = ({ reason, status }: CollectError): boolean =>
   reason === 'throttled' || (status === undefined ? retriedReasons.has(reason) : retriedStatuses.has(status));
 
+/** How long to wait before another attempt, where the limiter does not hold it back. */
+const waitMsAfter = ({ retryAfterMs }: CollectError, tried: number): number =>
+  retryAfterMs === undefined
+    ? Math.random() * Math.min(10_000, 200 * 2 ** tried)
+    : retryAfterMs + Math.random() * 100;
+
 export function createAttempts(options: AttemptOptions): Attempts {
   const { signal, retries, limiters = createLimiters(options) } = options;
   /** The last refusal of a registry that throttles, until a request works again: why a deadline passed. */
   let throttle: CollectError | undefined;
+
+  /** @returns the failure of an attempt after which another one may be made */
+  async function tryOnce<T>(attempt: () => Promise<T>, own: CollectError | undefined) {
+    try {
+      const result = await attempt();
+      throttle = undefined;
+      return { result };
+    } catch (error) {
+      if (signal.aborted) throw own ?? throttle ?? error;
+      if (!(error instanceof CollectError)) throw error;
+      return { failure: error };
+    }
+  }
+
   return {
     limiterOf: limiters.of,
     failed(host, failure) {
@@ -52,33 +72,17 @@ export function createAttempts(options: AttemptOptions): Attempts {
       /** What held this request back at last. */
       let own: CollectError | undefined;
       for (let tried = 0; ; tried += 1) {
-        let failure: CollectError;
-        try {
-          const result = await attempt();
-          throttle = undefined;
-          return result;
-        } catch (error) {
-          if (signal.aborted) throw own ?? throttle ?? error;
-          if (!(error instanceof CollectError)) throw error;
-          failure = error;
-        }
+        const { result, failure } = await tryOnce(attempt, own);
+        if (!failure) return result as Awaited<ReturnType<typeof attempt>>;
         // A registry that throttles is waited for until the cycle ends: only other failures use up the retries.
-        const patient = failure.reason === 'throttled';
-        own = patient ? failure : undefined;
+        own = failure.reason === 'throttled' ? failure : undefined;
         throttle = own ?? throttle;
-        if (!mayPass(failure) || !repeatable || (tried >= retries && !patient)) throw failure;
+        if (!mayPass(failure) || !repeatable || (tried >= retries && !own)) throw failure;
         // The limiter holds the next attempt back.
-        if (patient) continue;
-        const asked = failure.retryAfterMs;
-        const waitMs =
-          asked === undefined
-            ? Math.random() * Math.min(10_000, 200 * 2 ** tried)
-            : asked + Math.random() * 100;
-        try {
-          await sleep(waitMs, undefined, { signal });
-        } catch {
+        if (own) continue;
+        await sleep(waitMsAfter(failure, tried), undefined, { signal }).catch(() => {
           throw throttle ?? failure;
-        }
+        });
       }
     },
   };

@@ -65,8 +65,34 @@ function createMeter(where: string, { maxBytes, advice, cut }: BodyLimit, packed
   };
 }
 
+/** Gathers the pieces of a body. */
+interface Gathered {
+  add(piece: Buffer, kept: number): void;
+  whole(): Buffer;
+}
+
+/** @param announced as Content-Length says: then there is one buffer from the start, and no pieces and their copy beside it */
+function createGathered(announced: number | undefined): Gathered {
+  const reserved = announced === undefined ? undefined : Buffer.allocUnsafeSlow(announced);
+  const pieces: Buffer[] = [];
+  let length = 0;
+  return {
+    add(piece, kept) {
+      if (reserved && length + kept <= reserved.length) piece.copy(reserved, length);
+      else pieces.push(kept < piece.length ? piece.subarray(0, kept) : piece);
+      length += kept;
+    },
+    whole() {
+      if (reserved && length === reserved.length) return reserved;
+      if (reserved) return Buffer.concat([reserved.subarray(0, length), ...pieces], length);
+      return pieces.length === 1 && pieces[0] ? pieces[0] : Buffer.concat(pieces, length);
+    },
+  };
+}
+
 /**
  * Reads a body whole, decompressed.
+ * @param announced its length as Content-Length says
  * @throws CollectError `too_large` beyond the limit after decompression: a small answer may unfold to gigabytes.
  */
 export async function readBody(
@@ -74,25 +100,18 @@ export async function readBody(
   encoding: string | undefined,
   limit: BodyLimit,
   where: string,
-  /** As Content-Length says: then there is one buffer from the start, and no pieces and their copy beside each other. */
-  announced?: number,
+  announced = 0,
 ): Promise<Buffer> {
   const decoder = decoders.get((encoding ?? '').trim().toLowerCase())?.();
   const source = decoder ? stream.pipe(decoder) : stream;
   if (decoder) stream.once('error', (error) => decoder.destroy(error));
-  const pieces: Buffer[] = [];
-  const whole =
-    !decoder && announced !== undefined && announced > largePiece && announced <= limit.maxBytes
-      ? Buffer.allocUnsafeSlow(announced)
-      : undefined;
+  const isReserved = !decoder && announced > largePiece && announced <= limit.maxBytes;
+  const gathered = createGathered(isReserved ? announced : undefined);
   const meter = createMeter(where, limit, () => decoder?.bytesWritten);
-  let length = 0;
   try {
     for await (const piece of source as AsyncIterable<Buffer>) {
       const kept = meter.take(piece.length);
-      if (whole && length + kept <= whole.length) piece.copy(whole, length);
-      else pieces.push(kept < piece.length ? piece.subarray(0, kept) : piece);
-      length += kept;
+      gathered.add(piece, kept);
       if (kept < piece.length) break;
     }
   } catch (error) {
@@ -103,9 +122,7 @@ export async function readBody(
     stream.destroy();
     decoder?.destroy();
   }
-  if (whole)
-    return length === whole.length ? whole : Buffer.concat([whole.subarray(0, length), ...pieces], length);
-  return pieces.length === 1 && pieces[0] ? pieces[0] : Buffer.concat(pieces, length);
+  return gathered.whole();
 }
 
 const isDecoding = (error: unknown): boolean =>

@@ -202,20 +202,33 @@ progress{width:14rem;max-width:50%;height:.6rem;accent-color:var(--up)}
 footer{max-width:60rem;margin:1.5rem auto;padding:0 1.25rem;color:var(--quiet);font-size:.85rem}
 `;
 
+/** The state of all in one line. */
+function summaryOf(counts: {
+  readonly registries: number;
+  /** Entries that cover several registries. */
+  readonly entries: number;
+  /** Registries and entries that are not readable. */
+  readonly down: number;
+  /** Of these the entries. */
+  readonly lost: number;
+  readonly partly: number;
+}): string {
+  const { registries, entries, down, lost, partly } = counts;
+  const noun = registries === 1 ? 'registry' : 'registries';
+  if (registries + entries === 0) return 'The configuration is being read.';
+  if (down === 0)
+    return `${registries} ${noun}, ${partly === 0 ? 'none failing' : `${partly} failing in part`}`;
+  if (lost > 0) return `${down} of ${registries + entries} registries and entries not readable`;
+  return `${down} of ${registries} ${noun} not readable`;
+}
+
 /** The page at `/`: complete without scripts; it asks the browser to load it again every 5 seconds. */
 export function statusPage(status: Status): string {
   const { registries, entries, now } = status;
   const lost = entries.filter(({ up }) => up === false).length;
   const down = registries.filter(({ state }) => state === 'down' || state === 'stale').length + lost;
   const partly = registries.filter((one) => one.state === 'up' && isPartlyFailing(one)).length;
-  const summary =
-    registries.length === 0 && entries.length === 0
-      ? 'The configuration is being read.'
-      : down === 0
-        ? `${registries.length} ${registries.length === 1 ? 'registry' : 'registries'}, ${partly === 0 ? 'none failing' : `${partly} failing in part`}`
-        : lost > 0
-          ? `${down} of ${registries.length + entries.length} registries and entries not readable`
-          : `${down} of ${registries.length} ${registries.length === 1 ? 'registry' : 'registries'} not readable`;
+  const summary = summaryOf({ registries: registries.length, entries: entries.length, down, lost, partly });
   return `<!doctype html>
 <html lang="en">
 <head>

@@ -115,6 +115,20 @@ function checkPair(
   if (why !== undefined) fail(undefined, `certificate and key cannot be used together: ${why}`);
 }
 
+/** Versions, suites and curves of the handshake. */
+function handshakeOf(tls: TlsSection): SecureContextOptions {
+  const { cipher_suites: suites, curve_preferences: preferred } = tls;
+  // Without a list all that Go offers by itself: none of them exchanges keys by RSA.
+  const wanted = (suites?.length ? suites : cipherSuiteNames).map((name) => cipherSuites[name]);
+  return {
+    minVersion: versions[tls.min_version ?? 'TLS12'],
+    maxVersion: versions[tls.max_version ?? 'TLS13'],
+    ciphers: [...new Set([...Object.values(tls13Suites), ...wanted])].join(':'),
+    ...(preferred?.length && { ecdhCurve: preferred.map((name) => curves[name]).join(':') }),
+    honorCipherOrder: tls.prefer_server_cipher_suites ?? true,
+  };
+}
+
 /** Reads what the section names and checks that it fits together. `fail` throws, naming the key. */
 export function loadTls(
   tls: TlsSection,
@@ -132,27 +146,10 @@ export function loadTls(
   const caKey = tls.client_ca_file ? 'client_ca_file' : 'client_ca';
   if (tls[caKey] && auth === 'NoClientCert')
     fail(caKey, 'is given, but client_auth_type does not ask for certificates');
-  const cert = pem('cert');
-  const key = pem('key');
-  const ca = pem('client_ca');
+  const [cert, key, ca] = [pem('cert'), pem('key'), pem('client_ca')];
   // Node would trust all public authorities where this is empty.
   if (tls[caKey] && !ca?.includes('-----BEGIN CERTIFICATE-----')) fail(caKey, 'holds no certificate in PEM');
-  // Without a list all that Go offers by itself: none of them exchanges keys by RSA.
-  const suites = (tls.cipher_suites?.length ? tls.cipher_suites : cipherSuiteNames).map(
-    (name) => cipherSuites[name],
-  );
-  const context: SecureContextOptions = {
-    cert,
-    key,
-    minVersion: versions[tls.min_version ?? 'TLS12'],
-    maxVersion: versions[tls.max_version ?? 'TLS13'],
-    ca,
-    ciphers: [...new Set([...Object.values(tls13Suites), ...suites])].join(':'),
-    ...(tls.curve_preferences?.length && {
-      ecdhCurve: tls.curve_preferences.map((name) => curves[name]).join(':'),
-    }),
-    honorCipherOrder: tls.prefer_server_cipher_suites ?? true,
-  };
+  const context: SecureContextOptions = { cert, key, ca, ...handshakeOf(tls) };
   checkPair(context, fail);
   const requireAny =
     auth === 'RequireAnyClientCert' || auth === 'RequireClientCert' || auth === 'RequireAndVerifyClientCert';
