@@ -77,117 +77,144 @@ interface OpenRepository {
   readonly rows: Map<string, ImageRow>;
 }
 
+/** What has been learned so far. */
+interface Learned {
+  identity: RegistryIdentity;
+  facts: RegistryFacts;
+  readonly open: Map<string, OpenRepository>;
+  readonly complete: Map<string, PackedTotals>;
+  readonly gone: Set<string>;
+  readonly failed: Map<string, unknown>;
+  readonly failedGroups: Map<string, unknown>;
+  readonly emptyGroups: Set<string>;
+}
+
 /** A fold for one cycle. */
 export function createFold(options: FoldOptions): Fold {
-  const open = new Map<string, OpenRepository>();
-  const complete = new Map<string, PackedTotals>();
-  const gone = new Set<string>();
-  const failed = new Map<string, unknown>();
-  const failedGroups = new Map<string, unknown>();
-  const emptyGroups = new Set<string>();
-  let identity: RegistryIdentity = {};
-  let facts: RegistryFacts = {};
-
-  const opened = (repository: string): OpenRepository => {
-    const found = open.get(repository);
-    if (!found)
-      throw new Error(`the provider sent images of ${JSON.stringify(repository)} before opening it`);
-    return found;
+  const learned: Learned = {
+    identity: {},
+    facts: {},
+    open: new Map(),
+    complete: new Map(),
+    gone: new Set(),
+    failed: new Map(),
+    failedGroups: new Map(),
+    emptyGroups: new Set(),
   };
-
-  const result = (): CycleResult => {
-    for (const [prefix, error] of failedGroups)
-      for (const repository of options.known?.() ?? [])
-        if (repository.startsWith(prefix) && !complete.has(repository) && !gone.has(repository))
-          failed.set(repository, error);
-    return { identity, facts, complete, gone, failed, failedGroups, emptyGroups };
-  };
-
-  /** What a registry, a repository or an image of it says passes through this. */
-  const gate = (repository?: string, digestOf?: () => string | undefined): Gate => ({
-    now: options.now,
-    doubt(field, value) {
-      const digest = digestOf?.();
-      const about = {
-        repository,
-        digest,
-      };
-      options.tell?.(
-        `the impossible ${field} of ${JSON.stringify(repository ?? 'the registry')}`,
-        { ...about, field, value: String(value).slice(0, 40) },
-        'the registry sent a value that cannot be: it is left out, and what depends on it is unknown',
-      );
-    },
-  });
-
-  function addImages(repository: string, images: readonly Image[]): void {
-    const { rows } = opened(repository);
-    let digest: string | undefined;
-    const checked = gate(repository, () => digest);
-    for (const raw of images) {
-      digest = raw.digest;
-      const image = plausibleImage(raw, checked);
-      // A digest that a page boundary repeats is one image; its tags are those of both sightings.
-      const seen = rows.get(image.digest);
-      rows.set(image.digest, toRow(image, seen));
-    }
-  }
-
-  function end(repository: string, last: RepositoryFacts | undefined): void {
-    const { facts: first, rows } = opened(repository);
-    const facts = plausibleRepositoryFacts({ ...first, ...(last && defined(last)) }, gate(repository));
-    const totals = foldImages(repository, facts, rows, options);
-    complete.set(repository, repackTotals(totals, options.previous?.(repository)));
-    open.delete(repository);
-  }
-
-  function addOfRepository(observation: Extract<Observation, { repository: string }>): void {
-    const repository = keptName(observation.repository);
-    switch (observation.type) {
-      case 'repository':
-        open.set(repository, { facts: observation.facts ?? {}, rows: new Map() });
-        return;
-      case 'images':
-        return addImages(repository, observation.images);
-      case 'repository-complete':
-        return end(repository, observation.facts);
-      case 'repository-gone':
-        open.delete(repository);
-        gone.add(repository);
-        return;
-      case 'repository-failed':
-        open.delete(repository);
-        failed.set(repository, observation.error);
-    }
-  }
-
   return {
-    add(observation) {
-      switch (observation.type) {
-        case 'identity':
-          identity = { ...identity, ...plausibleIdentity(observation.identity) };
-          return;
-        case 'registry':
-          facts = { ...facts, ...plausibleRegistryFacts(observation.facts, gate()) };
-          return;
-        case 'group-failed':
-          failedGroups.set(observation.prefix, observation.error);
-          for (const repository of open.keys())
-            if (repository.startsWith(observation.prefix)) open.delete(repository);
-          return;
-        case 'group-empty':
-          emptyGroups.add(observation.prefix);
-          return;
-        default:
-          addOfRepository(observation);
-      }
-    },
-    cut: (reason) => ({ ...result(), cut: reason ? { reason } : {} }),
+    add: (observation) => add(learned, options, observation),
+    cut: (reason) => ({ ...resultOf(learned, options), cut: reason ? { reason } : {} }),
     finish() {
-      const [unfinished] = open.keys();
+      const [unfinished] = learned.open.keys();
       if (unfinished !== undefined)
         throw new Error(`the provider's listing ended in the middle of ${JSON.stringify(unfinished)}`);
-      return result();
+      return resultOf(learned, options);
     },
   };
 }
+
+function resultOf({ open: _, ...result }: Learned, options: FoldOptions): CycleResult {
+  const { complete, gone, failed } = result;
+  for (const [prefix, error] of result.failedGroups)
+    for (const repository of options.known?.() ?? [])
+      if (repository.startsWith(prefix) && !complete.has(repository) && !gone.has(repository))
+        failed.set(repository, error);
+  return result;
+}
+
+function add(learned: Learned, options: FoldOptions, observation: Observation): void {
+  switch (observation.type) {
+    case 'identity':
+      learned.identity = { ...learned.identity, ...plausibleIdentity(observation.identity) };
+      return;
+    case 'registry':
+      learned.facts = { ...learned.facts, ...plausibleRegistryFacts(observation.facts, gateOf(options)) };
+      return;
+    case 'group-failed':
+      learned.failedGroups.set(observation.prefix, observation.error);
+      for (const repository of learned.open.keys())
+        if (repository.startsWith(observation.prefix)) learned.open.delete(repository);
+      return;
+    case 'group-empty':
+      learned.emptyGroups.add(observation.prefix);
+      return;
+    default:
+      addOfRepository(learned, options, observation);
+  }
+}
+
+function addOfRepository(
+  learned: Learned,
+  options: FoldOptions,
+  observation: Extract<Observation, { repository: string }>,
+): void {
+  const { open, gone, failed } = learned;
+  const repository = keptName(observation.repository);
+  switch (observation.type) {
+    case 'repository':
+      open.set(repository, { facts: observation.facts ?? {}, rows: new Map() });
+      return;
+    case 'images':
+      return addImages(openedOf(learned, repository).rows, observation.images, options, repository);
+    case 'repository-complete':
+      return complete(learned, options, repository, observation.facts);
+    case 'repository-gone':
+      open.delete(repository);
+      gone.add(repository);
+      return;
+    case 'repository-failed':
+      open.delete(repository);
+      failed.set(repository, observation.error);
+  }
+}
+
+function openedOf({ open }: Learned, repository: string): OpenRepository {
+  const opened = open.get(repository);
+  if (opened) return opened;
+  throw new Error(`the provider sent images of ${JSON.stringify(repository)} before opening it`);
+}
+
+function addImages(
+  rows: OpenRepository['rows'],
+  images: readonly Image[],
+  options: FoldOptions,
+  repository: string,
+): void {
+  let digest: string | undefined;
+  const gate = gateOf(options, repository, () => digest);
+  for (const raw of images) {
+    digest = raw.digest;
+    const image = plausibleImage(raw, gate);
+    // A digest that a page boundary repeats is one image; its tags are those of both sightings.
+    rows.set(image.digest, toRow(image, rows.get(image.digest)));
+  }
+}
+
+function complete(
+  learned: Learned,
+  options: FoldOptions,
+  repository: string,
+  last: RepositoryFacts | undefined,
+): void {
+  const { facts: first, rows } = openedOf(learned, repository);
+  const merged = { ...first, ...(last && defined(last)) };
+  const facts = plausibleRepositoryFacts(merged, gateOf(options, repository));
+  const totals = foldImages(repository, facts, rows, options);
+  learned.complete.set(repository, repackTotals(totals, options.previous?.(repository)));
+  learned.open.delete(repository);
+}
+
+/** What a registry, a repository or an image of it says passes through this. */
+const gateOf = (
+  { now, tell }: FoldOptions,
+  repository?: string,
+  digestOf?: () => string | undefined,
+): Gate => ({
+  now,
+  doubt: (field, value) =>
+    tell?.(
+      `the impossible ${field} of ${JSON.stringify(repository ?? 'the registry')}`,
+      defined({ repository, digest: digestOf?.(), field, value: String(value).slice(0, 40) }),
+      'the registry sent a value that cannot be: it is left out, and what depends on it is unknown',
+    ),
+});

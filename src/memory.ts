@@ -20,6 +20,39 @@ const defaultEntries = 200_000;
 /** Clocks of two machines differ by less. */
 const aheadSeconds = 60;
 
+/** Reads a log, and tells what of it could not be used. */
+async function readMemory(
+  path: string,
+  target: string,
+  log: Logger,
+  remember: (remembered: Remembered) => void,
+): Promise<{ readonly lines: number; readonly isWhole: boolean }> {
+  let isReading = true;
+  // What comes when the disk answers after all would be older than what was learned meanwhile.
+  const take = (remembered: Remembered) => isReading && remember(remembered);
+  try {
+    const { lines, foreign, damaged } = await disk.unlessItHangs(readLog(path, target, memoryLine, take));
+    if (foreign && damaged === 0)
+      log.info({ file: path }, 'the memory is of another version or another registry: starting without it');
+    // One line may be what a crash cut short; more are not.
+    else if (damaged > 0)
+      log[damaged > 1 || foreign ? 'warn' : 'debug'](
+        { file: path, damaged, lines },
+        'lines of the memory are damaged and were left out: what they held is asked of the registry again',
+      );
+    return { lines, isWhole: !foreign && damaged === 0 };
+  } catch (error) {
+    if (!isMissing(error))
+      log.warn(
+        { err: error, file: path },
+        'the memory cannot be read: immutable things are fetched once more',
+      );
+    return { lines: 0, isWhole: false };
+  } finally {
+    isReading = false;
+  }
+}
+
 /**
  * Opens a memory, reading its log when there is one. A line that is not as it was written is passed over: everything
  * in here can be asked of the registry again.
@@ -48,31 +81,9 @@ export async function openMemory(input: {
   };
 
   if (path !== undefined) {
-    let isReading = true;
-    // What comes when the disk answers after all would be older than what was learned meanwhile.
-    const take = (remembered: Remembered) => isReading && remember(remembered);
-    try {
-      const read = await disk.unlessItHangs(readLog(path, target, memoryLine, take));
-      lines = read.lines;
-      behind = read.foreign || read.damaged > 0;
-      if (read.foreign && read.damaged === 0)
-        log.info({ file: path }, 'the memory is of another version or another registry: starting without it');
-      // One line may be what a crash cut short; more are not.
-      else if (read.damaged > 0)
-        log[read.damaged > 1 || read.foreign ? 'warn' : 'debug'](
-          { file: path, damaged: read.damaged, lines },
-          'lines of the memory are damaged and were passed over: what they held is asked of the registry again',
-        );
-    } catch (error) {
-      behind = true;
-      if (!isMissing(error))
-        log.warn(
-          { err: error, file: path },
-          'the memory cannot be read: immutable things are fetched once more',
-        );
-    } finally {
-      isReading = false;
-    }
+    const read = await readMemory(path, target, log, remember);
+    lines = read.lines;
+    behind = !read.isWhole;
   }
 
   const all = (): Remembered[] => [...entries].map(([key, { value, storedAt }]) => [key, storedAt, value]);

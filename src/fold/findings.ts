@@ -51,23 +51,27 @@ export function worstStatus(all: readonly (ScanStatus | undefined)[]): ScanStatu
 export function vulnerableCounts(
   images: Iterable<{ readonly findings?: Findings; readonly scanStatus?: ScanStatus }>,
 ): SeverityCounts | undefined {
-  let known = 0;
-  const counted = severities.map(() => 0);
-  const vulnerable = severities.map(() => 0);
+  const scanned: SeverityCounts[] = [];
   for (const { findings, scanStatus } of images) {
-    if (!findings && scanStatus === 'complete') return undefined;
-    if (!findings) continue;
-    known += 1;
-    for (let at = 0; at < severities.length; at += 1) {
-      const count = findings.counts[severities[at] as Severity];
-      if (count === undefined) continue;
-      counted[at] = (counted[at] ?? 0) + 1;
-      if (count > 0) vulnerable[at] = (vulnerable[at] ?? 0) + 1;
-    }
+    if (findings) scanned.push(findings.counts);
+    else if (scanStatus === 'complete') return undefined;
   }
-  if (known === 0) return undefined;
+  if (scanned.length === 0) return undefined;
   const result: Partial<Record<Severity, number>> = {};
-  for (const [at, severity] of severities.entries())
-    if (counted[at] === known) result[severity] = vulnerable[at] ?? 0;
+  for (const severity of severities) {
+    const vulnerable = countVulnerable(scanned, severity);
+    if (vulnerable !== undefined) result[severity] = vulnerable;
+  }
   return result;
+}
+
+/** How many have a finding of the severity; undefined where one was not counted for it. */
+function countVulnerable(scanned: readonly SeverityCounts[], severity: Severity): number | undefined {
+  let vulnerable = 0;
+  for (const counts of scanned) {
+    const count = counts[severity];
+    if (count === undefined) return undefined;
+    if (count > 0) vulnerable += 1;
+  }
+  return vulnerable;
 }

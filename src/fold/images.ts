@@ -62,7 +62,8 @@ function kindOf(row: ImageRow, listed: ReadonlySet<string>, attestations: Readon
   return row.tags.length === 0 && (row.kind === 'platform' || listed.has(row.digest)) ? 'platform' : row.kind;
 }
 
-function sortOut(rows: ReadonlyMap<string, ImageRow>, facts: RepositoryFacts): Sorted {
+/** What manifests say of others: digests of platforms and attestations that indexes list, and of what is signed. */
+function referencesOf(rows: ReadonlyMap<string, ImageRow>) {
   const listed = new Set<string>();
   const attestations = new Set<string>();
   const signed = new Set<string>();
@@ -71,33 +72,78 @@ function sortOut(rows: ReadonlyMap<string, ImageRow>, facts: RepositoryFacts): S
     for (const digest of row.attestations ?? none) attestations.add(digest);
     if (row.kind === 'signature' && row.subject !== undefined && !row.archived) signed.add(row.subject);
   }
-  const listing: Listing = { rows, facts, signed };
+  return { listed, attestations, signed };
+}
 
-  const tagged: ImageRow[] = [];
-  const untagged: ImageRow[] = [];
-  const sized: ImageRow[] = [];
-  const archived: ImageRow[] = [];
-  const archivedSized: ImageRow[] = [];
+function sortOut(rows: ReadonlyMap<string, ImageRow>, facts: RepositoryFacts): Sorted {
+  const { listed, attestations, signed } = referencesOf(rows);
+  const listing: Listing = { rows, facts, signed };
   const artifacts: Partial<Record<Kind, number>> = {};
-  const primary: ImageRow[] = [];
-  let tags = 0;
+  const sorted = {
+    ...{ listing, artifacts, tags: 0 },
+    tagged: [] as ImageRow[],
+    untagged: [] as ImageRow[],
+    sized: [] as ImageRow[],
+    archived: [] as ImageRow[],
+    archivedSized: [] as ImageRow[],
+    primary: [] as ImageRow[],
+  };
   for (const row of rows.values()) {
-    tags += row.tags.length;
+    sorted.tags += row.tags.length;
     const kind = kindOf(row, listed, attestations);
-    if (!attached.has(kind) && row.subject === undefined) primary.push(row);
-    if (row.archived) {
-      if (kind === 'image' || kind === 'platform') archivedSized.push(row);
-      if (kind === 'image' || kind === 'index') archived.push(effective(row, listing));
-      continue;
-    }
-    if (kind === 'image' || kind === 'platform') sized.push(row);
-    if (kind === 'image' || kind === 'index')
-      (row.tags.length > 0 ? tagged : untagged).push(effective(row, listing));
-    else artifacts[kind] = (artifacts[kind] ?? 0) + 1;
+    if (!attached.has(kind) && row.subject === undefined) sorted.primary.push(row);
+    if (isStored(kind)) (row.archived ? sorted.archivedSized : sorted.sized).push(row);
+    if (isImage(kind)) {
+      const active = row.tags.length > 0 ? sorted.tagged : sorted.untagged;
+      (row.archived ? sorted.archived : active).push(effective(row, listing));
+    } else if (!row.archived) artifacts[kind] = (artifacts[kind] ?? 0) + 1;
   }
   for (const kind of facts.unknownKinds ?? []) delete artifacts[kind];
-  tagged.sort(byAge);
-  return { listing, tagged, untagged, sized, archived, archivedSized, artifacts, tags, primary };
+  sorted.tagged.sort(byAge);
+  return sorted;
+}
+
+/** Whether it counts as an image. */
+const isImage = (kind: Kind): boolean => kind === 'image' || kind === 'index';
+/** Whether its bytes count: those of an index are its platforms'. */
+const isStored = (kind: Kind): boolean => kind === 'image' || kind === 'platform';
+
+/**
+ * Bytes of the images, as stored. A platform that two indexes share is one row, hence counted once; an index adds
+ * nothing of its own. An index whose platforms are not all there makes the sum unknown.
+ */
+function sizeOf({ tagged, untagged, sized }: Sorted): number | undefined {
+  const indexes = [...tagged, ...untagged].filter(({ kind }) => kind === 'index');
+  if (!indexes.every(({ sizeBytes }) => sizeBytes !== undefined)) return undefined;
+  const listedBytes = sumKnown(sized, (row) => row.sizeBytes);
+  const unlistedBytes = sumKnown(indexes, ({ sizeWithPlatforms = 0 }) => sizeWithPlatforms);
+  return sumKnown([listedBytes, unlistedBytes], (bytes) => bytes);
+}
+
+/** Images in archive storage, and their bytes. */
+function archivedOf({
+  archived,
+  archivedSized,
+}: Sorted): Pick<RepositoryTotals, 'archived' | 'archivedBytes'> {
+  if (archived.length === 0) return {};
+  const archivedBytes = sumKnown(archivedSized, (row) => row.sizeBytes);
+  // An archived index may not be read any more: then nobody knows which of the others are its platforms.
+  const isUnread = archived.some((row) => row.kind === 'index' && !row.platforms);
+  const mayBePlatform = archived.some((row) => row.kind === 'image' && row.tags.length === 0);
+  return { archived: isUnread && mayBePlatform ? undefined : archived.length, archivedBytes };
+}
+
+/** When anything was pushed and pulled last, in the repository that the rows are of. */
+function lastTimes(
+  { primary }: Sorted,
+  facts: RepositoryFacts,
+): Pick<RepositoryTotals, 'lastPushAt' | 'lastPullAt'> {
+  const pushedAt = newest(primary, (row) => row.pushedAt) ?? facts.pushedAt;
+  const pulledAt = newest(primary, (row) => row.pulledAt) ?? facts.pulledAt;
+  return {
+    lastPushAt: facts.newestUnknown ? undefined : pushedAt,
+    lastPullAt: facts.lastPullUnknown ? undefined : pulledAt,
+  };
 }
 
 const toldFields = Object.keys(toldNumbers.shape) as (keyof ToldNumbers)[];
@@ -127,55 +173,32 @@ export function foldImages(
   options: { readonly images: ImageSelection; readonly retention?: Retention; readonly now: number },
 ): RepositoryTotals {
   const sorted = sortOut(rows, facts);
-  const { listing, tagged, untagged, sized, archived, archivedSized, artifacts, tags, primary } = sorted;
+  const { listing, tagged, untagged, artifacts, tags } = sorted;
   // Some of those without a tag may be platforms: what is an image for sure is what has one.
   const doubtful = facts.unknownKinds?.includes('platform') ?? false;
   const images = doubtful ? tagged : [...tagged, ...untagged];
-
-  // A platform that two indexes share is one row, hence counted once; an index adds nothing of its own. An index
-  // whose platforms are not all there makes the sum unknown.
-  const whole = [...tagged, ...untagged].every(
-    (image) => image.kind !== 'index' || image.sizeBytes !== undefined,
-  );
-  const listedBytes = whole ? sumKnown(sized, (row) => row.sizeBytes) : undefined;
-  const unlistedBytes = sumKnown([...tagged, ...untagged], (image) =>
-    image.kind === 'index' ? (image.sizeWithPlatforms ?? 0) : 0,
-  );
-  const sizeBytes = sumKnown([listedBytes, unlistedBytes], (bytes) => bytes);
-  const archivedBytes = sumKnown(archivedSized, (row) => row.sizeBytes);
-  const lastPushAt = newest(primary, (row) => row.pushedAt) ?? facts.pushedAt;
-  const lastPullAt = newest(primary, (row) => row.pulledAt) ?? facts.pulledAt;
   const signedImages = sumKnown(images, (image) => {
     const signed = isSigned(image, listing);
     return signed === undefined ? undefined : Number(signed);
   });
-  const scans = facts.findingsUnknown ? undefined : countScans(images);
-  const vulnerableImages = facts.findingsUnknown ? undefined : vulnerableCounts(images);
-  const showsUntagged = facts.listsUntagged && !doubtful;
-  const stale = staleOf(tagged, showsUntagged ? untagged : undefined, options.retention, options.now);
-  const reclaimable = stale && sumKnown(stale, (image) => image.sizeBytes);
-  // An archived index may not be read any more: then nobody knows which of the others are its platforms.
-  const unread = archived.some((row) => row.kind === 'index' && !row.platforms);
-  const showsArchived =
-    archived.length > 0 && !(unread && archived.some((row) => row.kind === 'image' && row.tags.length === 0));
+  const shownUntagged = facts.listsUntagged && !doubtful ? untagged : undefined;
+  const stale = staleOf(tagged, shownUntagged, options.retention, options.now);
 
   const totals: RepositoryTotals = {
     ...told(facts),
+    ...archivedOf(sorted),
+    ...lastTimes(sorted, facts),
     repository,
     tagged: tagged.length,
-    untagged: showsUntagged ? untagged.length : undefined,
-    archived: showsArchived ? archived.length : undefined,
-    archivedBytes: archived.length > 0 ? archivedBytes : undefined,
+    untagged: shownUntagged?.length,
     tags,
     artifacts,
-    sizeBytes,
-    reclaimableBytes: reclaimable,
+    sizeBytes: sizeOf(sorted),
+    reclaimableBytes: stale && sumKnown(stale, (image) => image.sizeBytes),
     staleImages: stale?.length,
-    lastPushAt: facts.newestUnknown ? undefined : lastPushAt,
-    lastPullAt: facts.lastPullUnknown ? undefined : lastPullAt,
     findings: facts.newestUnknown ? undefined : tagged[0]?.findings,
-    vulnerableImages,
-    scans,
+    vulnerableImages: facts.findingsUnknown ? undefined : vulnerableCounts(images),
+    scans: facts.findingsUnknown ? undefined : countScans(images),
     signedImages,
     practices: facts.practices ?? {},
     images: boundedSet(tagged, options.images, listing),

@@ -65,7 +65,8 @@ const lineOf = ({ number, pushes, events, ids }: Batch): z.input<typeof batchLin
   ids,
 });
 
-export function createPushJournal(input: {
+/** Where a journal is kept, and what it needs of others. */
+export interface JournalOptions {
   readonly path: string;
   /** Tells what is polled: a journal of another target is not read. */
   readonly target: string;
@@ -76,8 +77,10 @@ export function createPushJournal(input: {
   saveCounters(number: number): Promise<void>;
   /** Told how each writing ended. */
   written(error: unknown): void;
-}): PushJournal {
-  const { path, target, log, identities, saveCounters, written } = input;
+}
+
+export function createPushJournal(options: JournalOptions): PushJournal {
+  const { path, target, identities, saveCounters, written } = options;
   let last = 0;
   let current = newBatch();
   let sealed: Batch[] = [];
@@ -135,7 +138,7 @@ export function createPushJournal(input: {
 
   return {
     async restore(saved, take) {
-      await readBack((line) => {
+      await readBack(options, (line) => {
         last = Math.max(last, line.number);
         take(entryOf(line, line.number > saved));
       });
@@ -165,31 +168,35 @@ export function createPushJournal(input: {
     },
     close: () => disk.unlessItHangs(flushed).catch(() => {}),
   };
+}
 
-  async function readBack(take: (line: z.output<typeof batchLine>) => void): Promise<void> {
-    let isReading = true;
-    try {
-      const { damaged, foreign } = await disk.unlessItHangs(
-        // What a disk that hung gives later comes too late: events have been counted since.
-        readLog(path, target, batchLine, (line) => isReading && take(line)),
+/** Reads the lines of a journal, and tells what of it could not be used. */
+async function readBack(
+  { path, target, log }: Pick<JournalOptions, 'path' | 'target' | 'log'>,
+  take: (line: z.output<typeof batchLine>) => void,
+): Promise<void> {
+  let isReading = true;
+  try {
+    const { damaged, foreign } = await disk.unlessItHangs(
+      // What a disk that hung gives later comes too late: events have been counted since.
+      readLog(path, target, batchLine, (line) => isReading && take(line)),
+    );
+    if (foreign)
+      log.warn(
+        { file: path },
+        'the saved push events are of another registry or version: starting without them',
       );
-      if (foreign)
-        log.warn(
-          { file: path },
-          'the saved push events are of another registry or version: starting without them',
-        );
-      // One may be what a crash cut short: its events were not answered, and are sent again.
-      else if (damaged > 1)
-        log.warn(
-          { file: path, damaged },
-          'lines of the saved push events are damaged: the pushes in them are missing',
-        );
-    } catch (error) {
-      if (!isMissing(error))
-        log.warn({ err: error, file: path }, 'the saved push events cannot be read: starting without them');
-    } finally {
-      isReading = false;
-    }
+    // One may be what a crash cut short: its events were not answered, and are sent again.
+    else if (damaged > 1)
+      log.warn(
+        { file: path, damaged },
+        'lines of the saved push events are damaged: the pushes in them are missing',
+      );
+  } catch (error) {
+    if (!isMissing(error))
+      log.warn({ err: error, file: path }, 'the saved push events cannot be read: starting without them');
+  } finally {
+    isReading = false;
   }
 }
 
