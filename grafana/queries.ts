@@ -43,6 +43,12 @@ export const top = (count: number, expr: string): string => `topk(${count}, ${ex
 /** Of a counter, per minute; what does not happen is left out, so that legends stay short. */
 export const perMinute = (by: string, counter: string): string =>
   `60 * ${sum(by, `rate(${counter}[$__rate_interval])`)} > 0`;
+/**
+ * Matches the names that variables of a board's `chosen` found: joined by `|`, which Prometheus looks up one by one,
+ * where a group of them would be compared with every name that there is.
+ */
+export const among = (label: string, ...variables: readonly string[]): string =>
+  `${label}=~"${variables.map((name) => `\${${name}:pipe}`).join('|')}"`;
 /** Seconds since a time. */
 export const since = (expr: string): string => `time() - ${expr}`;
 /** Seconds until a time. */

@@ -41,8 +41,6 @@ export const thresholds = {
     bad: alertAt('RegistryCredentialExpiresSoon') * day,
     below: true,
   },
-  /** Share of images that are signed. */
-  signed: { warn: 0.95, bad: 0.5, below: true },
   /** How long the oldest job of a queue has waited. */
   queueWait: { warn: alertAt('RegistryQueueStuck') / 4, bad: alertAt('RegistryQueueStuck') },
   /** How late the event loop of the exporter is, 99th percentile. */

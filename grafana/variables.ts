@@ -5,7 +5,13 @@ import { datasource, type Json } from './panels.ts';
 import { ofExporter } from './queries.ts';
 
 /** Variables that a board may have besides data source, cluster and job, which every board has. */
-export type VariableName = 'registry' | 'provider' | 'repository' | 'one repository' | 'severity';
+export type VariableName =
+  | 'provider'
+  | 'registry'
+  | 'one registry'
+  | 'repository'
+  | 'one repository'
+  | 'severity';
 
 /** Names by which panels are bounded: a label of what a query finds. Nobody sees such a variable. */
 export type Chosen = Readonly<Record<string, { readonly expr: string; readonly label: string }>>;
@@ -48,9 +54,14 @@ const nothing = { selected: false, text: '', value: '' };
 
 const ofRegistry = `${ofExporter},provider=~"$provider"`;
 
+/** One value and no "All". */
+const single: Json = { multi: false, includeAll: false, allValue: undefined, current: nothing };
+
 const optional: Readonly<Record<VariableName, Json>> = {
   provider: query('provider', 'Provider', labelValues('info', 'provider', ofExporter)),
   registry: query('registry', 'Registry', labelValues('info', 'registry', ofRegistry)),
+  // For boards of one registry: over all of them some of their queries would cost seconds.
+  'one registry': query('registry', 'Registry', labelValues('info', 'registry', ofRegistry), single),
   // Not a list: 100,000 names are more than a list is good for.
   repository: {
     name: 'repository',
@@ -65,7 +76,7 @@ const optional: Readonly<Record<VariableName, Json>> = {
     'repository',
     'Repository',
     labelValues('repository_images', 'repository', `${ofRegistry},registry=~"$registry",state="tagged"`),
-    { multi: false, includeAll: false, allValue: undefined, current: nothing },
+    single,
   ),
   severity: {
     name: 'severity',
@@ -85,12 +96,8 @@ const optional: Readonly<Record<VariableName, Json>> = {
   },
 };
 
-/** The list of a board with one repository needs one registry, since names are the registry's own. */
-const oneRegistry: Json = { multi: false, includeAll: false, allValue: undefined, current: nothing };
-
 /** The variables of a board, as Grafana reads them: data source, cluster and job, and those that it names. */
 export function variables(names: readonly VariableName[], chosen: Chosen = {}): Json[] {
-  const one = names.includes('one repository');
   return [
     {
       name: 'datasource',
@@ -110,7 +117,7 @@ export function variables(names: readonly VariableName[], chosen: Chosen = {}): 
       allValue: '.+',
     }),
     alerts,
-    ...names.map((name) => ({ ...optional[name], ...(one && name === 'registry' && oneRegistry) })),
+    ...names.map((name) => optional[name]),
     ...Object.entries(chosen).map(([name, { expr, label }]) =>
       query(name, name, `query_result(${expr})`, {
         hide: 2,

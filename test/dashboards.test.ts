@@ -111,7 +111,7 @@ describe.each([...dashboards].map(([name, json]) => [name, asRead(json)] as cons
       // the exporter lets it have.
       for (const { panel, expr } of targets)
         if (/by \([^)]*\b(repository|tag|digest|project)\b/.test(expr))
-          expect(expr, panel.title).toMatch(/topk|bottomk|\$worst_|^(count|sum|min|max)\(/);
+          expect(expr, panel.title).toMatch(/topk|bottomk|\$\{\w+:pipe\}|^(count|sum|min|max)\(/);
       for (const { panel, expr, legendFormat } of targets)
         if (panel.type === 'timeseries' && /\{\{(registry|operation|watch)\}\}/.test(legendFormat ?? ''))
           expect(expr, panel.title).toMatch(/^(topk|bottomk)\(/);
@@ -122,7 +122,7 @@ describe.each([...dashboards].map(([name, json]) => [name, asRead(json)] as cons
       for (const { name, type, hide } of variables)
         if (type !== 'datasource' && hide !== 2) expect(text, name).toContain(`=~\\"$${name}\\"`);
       const names = variables.map(({ name }) => name);
-      for (const [, name] of text.matchAll(/=~\\"\$(\w+)\\"/g)) expect(names).toContain(name);
+      for (const [, name] of text.matchAll(/\$\{?(\w+)(?=:pipe|["\\|])/g)) expect(names).toContain(name);
     });
 
     test('links lead to boards and variables that there are', () => {

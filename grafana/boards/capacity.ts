@@ -1,6 +1,6 @@
 import type { Board } from '../frame.ts';
 import { lines, type Panel, stat, toBoard } from '../panels.ts';
-import { byRegistry, byRepository, max, min, selectors, sum, top } from '../queries.ts';
+import { among, byRegistry, byRepository, max, min, selectors, sum, top } from '../queries.ts';
 import { exporterUp, firing, uids } from '../shared.ts';
 import { table } from '../table.ts';
 
@@ -95,7 +95,10 @@ const summary: readonly Panel[] = [
   }),
 ];
 
-const largest = top(20, max(byRepository, m('repository_size_bytes')));
+const largest = (metric: string, more = ''): string =>
+  max(byRepository, m(metric, among('repository', 'largest'), more));
+const fullest = (metric: string, more = ''): string =>
+  max(byRepository, m(metric, `${among('repository', 'most_images')}${more}`));
 const toRepository = toBoard('Repository', uids.repository, {
   registry: 'Registry',
   repository: 'Repository',
@@ -119,20 +122,20 @@ const tables: readonly Panel[] = [
       Registry: { label: 'registry' },
       Repository: { label: 'repository', links: [toRepository] },
       Size: {
-        expr: max(byRepository, m('repository_size_bytes')),
+        expr: largest('repository_size_bytes'),
         unit: 'bytes',
         threshold: 'repositorySize',
         width: 90,
       },
       Yesterday: {
-        expr: max(byRepository, `${m('repository_size_bytes')} offset 1d`),
+        expr: largest('repository_size_bytes', ' offset 1d'),
         unit: 'bytes',
         width: 90,
       },
-      Reclaimable: { expr: max(byRepository, m('repository_reclaimable_bytes')), unit: 'bytes', width: 100 },
+      Reclaimable: { expr: largest('repository_reclaimable_bytes'), unit: 'bytes', width: 100 },
     },
     difference: { name: 'Growth', of: 'Size', and: 'Yesterday', unit: 'bytes' },
-    rows: { by: byRepository, expr: largest },
+    rows: { by: byRepository, expr: top(20, largest('repository_size_bytes')) },
     order: { Size: 'down' },
   }),
   table({
@@ -152,19 +155,19 @@ const tables: readonly Panel[] = [
   }),
   table({
     title: 'Images by Repository',
-    about: 'The 20 repositories with the most images; a multi-platform image counts once.',
+    about: 'The 20 repositories with the most tagged images; a multi-platform image counts once.',
     w: 14,
     h: 9,
     columns: {
       Registry: { label: 'registry' },
       Repository: { label: 'repository', links: [toRepository] },
-      Tagged: { expr: max(byRepository, m('repository_images', 'state="tagged"')), unit: 'locale' },
-      Untagged: { expr: max(byRepository, m('repository_images', 'state="untagged"')), unit: 'locale' },
-      'To remove': { expr: max(byRepository, m('repository_stale_images')), unit: 'locale' },
+      Tagged: { expr: fullest('repository_images', ',state="tagged"'), unit: 'locale' },
+      Untagged: { expr: fullest('repository_images', ',state="untagged"'), unit: 'locale' },
+      'To remove': { expr: fullest('repository_stale_images'), unit: 'locale' },
     },
     rows: {
       by: byRepository,
-      expr: top(20, sum(byRepository, m('repository_images', 'state=~"tagged|untagged"'))),
+      expr: top(20, fullest('repository_images', ',state="tagged"')),
     },
     order: { Tagged: 'down' },
   }),
@@ -232,6 +235,10 @@ export const capacity: Board = {
   about:
     'What fills the quotas and when they are full, what the images take, what could be removed, and pull limits.',
   variables: ['provider', 'registry', 'repository'],
+  chosen: {
+    largest: { expr: top(20, m('repository_size_bytes')), label: 'repository' },
+    most_images: { expr: top(20, m('repository_images', 'state="tagged"')), label: 'repository' },
+  },
   first: [...summary, ...tables, firing(24, 6)],
   rows: [{ title: 'Over time', collapsed: true, panels: time }],
 };

@@ -73,10 +73,13 @@ const contents: readonly Panel[] = [
   }),
   stat({
     title: 'Images not scanned',
-    about: 'Images whose scan failed, waits, or never was: they are not clean, nothing is known of them.',
+    about: 'Images whose scan failed or never was: they are not clean, nothing is known of them.',
     w: 3,
     threshold: 'some',
-    queries: { images: `sum(${m('repository_image_scans', 'status=~"failed|pending|none"')})` },
+    queries: {
+      failed: `sum(${m('repository_image_scans', 'status="failed"')})`,
+      never: `sum(${m('repository_image_scans', 'status="none"')})`,
+    },
     links: [toBoard('Vulnerabilities', uids.vulnerabilities)],
   }),
   stat({
@@ -171,9 +174,10 @@ const registries = table({
 const totals: Readonly<Record<string, (at: string) => string>> = {
   Registries: (at) => `count(${m('up')}${at})`,
   Repositories: (at) => `sum(${m('repositories')}${at})`,
-  'Tagged images': (at) => `sum(${m('repository_images', 'state="tagged"')}${at})`,
   'Critical findings': (at) => `sum(${critical}${at})`,
-  'Image storage, GiB': (at) => `sum(${m('repository_size_bytes')}${at}) / 2^30`,
+  'Stored as registries account it, GiB': (at) => `sum(${m('storage_bytes')}${at}) / 2^30`,
+  'Series that are dropped': (at) => `sum(${m('series_dropped')}${at})`,
+  'Failing capabilities': (at) => `sum(1 - ${m('capability_up')}${at})`,
 };
 const compared = (at: string): string =>
   Object.entries(totals)

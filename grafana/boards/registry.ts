@@ -312,7 +312,7 @@ export const registry: Board = {
   title: 'Registry',
   about:
     'One registry: whether it can be read and what fails, what it tells of its own running, and which pushes fail.',
-  variables: ['provider', 'registry'],
+  variables: ['provider', 'one registry'],
   first: [...now, ...why, ...parts, firing(24, 6)],
   rows: [
     { title: 'Replication', collapsed: true, panels: replication },

@@ -233,7 +233,7 @@ export const repository: Board = {
   title: 'Repository',
   about:
     'One repository: its images with their findings, fixes, scans and use, its size, and what was pushed.',
-  variables: ['provider', 'registry', 'one repository', 'severity'],
+  variables: ['provider', 'one registry', 'one repository', 'severity'],
   first: [...now, images, ...more, firing(24, 6)],
   rows: [
     { title: 'Over time', collapsed: true, panels: time },

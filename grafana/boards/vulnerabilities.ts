@@ -1,31 +1,35 @@
 import { severities } from '../../src/model.ts';
 import type { Board } from '../frame.ts';
 import { lines, type Panel, stat, toBoard } from '../panels.ts';
-import { byImage, byRegistry, byRepository, max, selectors, since, sum, top } from '../queries.ts';
+import { among, byImage, byRegistry, byRepository, max, selectors, since, sum, top } from '../queries.ts';
 import { exporterUp, firing, uids } from '../shared.ts';
 import { table } from '../table.ts';
 
 const m = selectors({ repository: true });
 const selected = 'severity=~"$severity"';
 /** A severity, where it is one of those selected. */
-const of = (severity: string, more = ''): string => `severity="${severity}",${selected}${more}`;
+const of = (severity: string): string => `severity="${severity}",${selected}`;
 
 /** How many rows each severity may fill: those with critical findings are there whatever the others have. */
 const each = 25;
-const worst = (metric: string): string =>
-  ['CRITICAL', 'HIGH'].map((severity) => top(each, `${m(metric, of(severity))} > 0`)).join(' or ');
 
-const ofWorstImages = 'digest=~"$worst_digest"';
-const ofWorstRepositories = 'repository=~"$worst_repository"';
-const imageRows = `(
-  ${['CRITICAL', 'HIGH'].map((severity) => top(2 * each, `${max(byImage, m('image_findings', of(severity, `,${ofWorstImages}`)))} > 0`)).join('\n  or\n  ')}
-)`;
-const repositoryRows = `(
-  ${['CRITICAL', 'HIGH'].map((severity) => top(2 * each, `${max(byRepository, m('repository_findings', of(severity, `,${ofWorstRepositories}`)))} > 0`)).join('\n  or\n  ')}
-)`;
-const image = (metric: string, more = ''): string => max(byImage, m(metric, `${ofWorstImages}${more}`));
-const repository = (metric: string, more = ''): string =>
-  max(byRepository, m(metric, `${ofWorstRepositories}${more}`));
+/** Repositories among which the worst images are, so that no query reads all images of a fleet. */
+const chosen = {
+  worst_critical: { expr: top(each, `${m('repository_findings', of('CRITICAL'))} > 0`), label: 'repository' },
+  // An older image may have critical findings where the newest has none.
+  worst_older: {
+    expr: top(each, `${m('repository_vulnerable_images', of('CRITICAL'))} > 0`),
+    label: 'repository',
+  },
+  worst_high: { expr: top(each, `${m('repository_findings', of('HIGH'))} > 0`), label: 'repository' },
+} as const;
+const ofWorst = among('repository', ...Object.keys(chosen));
+
+const image = (metric: string, more = ''): string => max(byImage, m(metric, `${ofWorst}${more}`));
+const repository = (metric: string, more = ''): string => max(byRepository, m(metric, `${ofWorst}${more}`));
+/** The first of each severity. */
+const rowsOf = (find: typeof image, metric: string): string =>
+  `(\n  ${['CRITICAL', 'HIGH'].map((severity) => top(each, `${find(metric, `,${of(severity)}`)} > 0`)).join('\n  or\n  ')}\n)`;
 
 const toRepository = toBoard('Repository', uids.repository, {
   registry: 'Registry',
@@ -62,29 +66,28 @@ const summary: readonly Panel[] = [
   stat({
     title: 'Affected images in use',
     about:
-      'Images that tasks or pods run and that have critical findings, where the scanner of the registry knows what runs.',
+      'Images with critical findings that tasks or pods run, among the repositories below, where the scanner of the registry knows what runs.',
     w: 4,
     threshold: 'none',
     queries: {
-      images: `count(max by (${byImage}) (${m('image_in_use')} > 0) and on (${byImage}) (${m('image_findings', 'severity="CRITICAL"')} > 0)) or 0 * count(${m('image_in_use')})`,
+      images: `count(${image('image_in_use')} > 0 and on (${byImage}) (${image('image_findings', ',severity="CRITICAL"')} > 0)) or 0 * count(${m('image_in_use', ofWorst)})`,
     },
   }),
   stat({
     title: 'Images not scanned',
-    about: 'Images whose scan failed, waits, or never was: they are not clean, nothing is known of them.',
+    about: 'Images whose scan failed or never was: they are not clean, nothing is known of them.',
     w: 3,
     threshold: 'some',
-    queries: { images: `sum(${m('repository_image_scans', 'status=~"failed|pending|none"')})` },
+    queries: {
+      failed: `sum(${m('repository_image_scans', 'status="failed"')})`,
+      never: `sum(${m('repository_image_scans', 'status="none"')})`,
+    },
   }),
   stat({
     title: 'Signed images',
-    about: 'Of the repositories of which it is known.',
+    about: 'Images that have a signature, in the repositories of which it is known of every image.',
     w: 3,
-    unit: 'percentunit',
-    threshold: 'signed',
-    queries: {
-      signed: `sum(${m('repository_signed_images')}) / sum(sum by (${byRepository}) (${m('repository_images')}) and on (${byRepository}) ${m('repository_signed_images')})`,
-    },
+    queries: { signed: `sum(${m('repository_signed_images')})` },
   }),
 ];
 
@@ -116,7 +119,7 @@ const images = table({
     },
     Pushed: { expr: since(image('image_pushed_timestamp_seconds')), unit: 's', width: 100 },
   },
-  rows: { by: byImage, expr: imageRows },
+  rows: { by: byImage, expr: rowsOf(image, 'image_findings') },
   order: { Critical: 'down', High: 'down' },
 });
 
@@ -152,7 +155,7 @@ const repositories = table({
       width: 90,
     },
   },
-  rows: { by: byRepository, expr: repositoryRows },
+  rows: { by: byRepository, expr: rowsOf(repository, 'repository_findings') },
   order: { Critical: 'down', High: 'down' },
 });
 
@@ -192,7 +195,10 @@ const details: readonly Panel[] = [
     about: 'Images with at least one finding of the severity, one point an hour.',
     w: 12,
     interval: '1h',
-    queries: { '{{severity}}': sum('severity', m('repository_vulnerable_images', selected)) },
+    queries: {
+      CRITICAL: `sum(${m('repository_vulnerable_images', of('CRITICAL'))})`,
+      HIGH: `sum(${m('repository_vulnerable_images', of('HIGH'))})`,
+    },
   }),
   lines({
     title: 'Policy violations',
@@ -205,20 +211,18 @@ const details: readonly Panel[] = [
 ];
 
 const unsigned = table({
-  title: 'Images without a signature',
-  about: 'Single images that the exporter shows one by one; those pushed last first.',
+  title: 'Repositories without signed images',
+  about: 'Repositories of which it is known of every image, and none has a signature; 30 of them.',
   w: 24,
-  empty: 'No image without a signature, or no data',
+  empty: 'Every repository has a signed image, or it is not known',
   columns: {
     ...names,
-    Tag: { label: 'tag' },
-    Digest: { label: 'digest' },
-    Pushed: {
-      expr: `-1 * topk(30, -1 * (${since(max(byImage, m('image_pushed_timestamp_seconds')))} and on (${byImage}) (${m('image_signed')} == 0)))`,
-      unit: 's',
+    'Signed images': {
+      expr: top(30, `${max(byRepository, m('repository_signed_images'))} == 0`),
+      unit: 'locale',
     },
   },
-  order: { Pushed: 'up' },
+  order: { Registry: 'up' },
 });
 
 /** Which image has critical findings, is there a fix, does it run. */
@@ -227,10 +231,7 @@ export const vulnerabilities: Board = {
   title: 'Vulnerabilities',
   about: `Which image has findings, is there a fix, does it run, and how old is the scan. Severities: ${severities.join(', ')}.`,
   variables: ['provider', 'registry', 'repository', 'severity'],
-  chosen: {
-    worst_digest: { expr: worst('image_findings'), label: 'digest' },
-    worst_repository: { expr: worst('repository_findings'), label: 'repository' },
-  },
+  chosen,
   first: [...summary, images, repositories, scans, firing(24, 6)],
   rows: [
     { title: 'Over time', collapsed: true, panels: details },

@@ -78,7 +78,7 @@ export const withEverything = (expr: string): string =>
     .replaceAll('$__rate_interval', '1m')
     .replaceAll('$__range', '1h')
     .replaceAll('$__interval', '1m')
-    .replaceAll(/=~"\$\w+"/g, '=~".*"')
+    .replaceAll(/=~"\$[^"]*"/g, '=~".*"')
     .replaceAll(/\$\{?\w+\}?/g, '1');
 
 /** The queries of all panels of a dashboard, with everything selected. */

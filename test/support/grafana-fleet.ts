@@ -132,7 +132,7 @@ function totalsOf(at: number, index: number, time: number): RepositoryTotals {
         none: index % 3,
       },
     }),
-    signedImages: 30 + index,
+    signedImages: index === 19 ? 0 : 30 + index,
     practices: {
       scan_on_push: index % 3 !== 0,
       immutable_tags: index % 2 === 0,
@@ -274,13 +274,14 @@ function registryView(at: number, time: number): RegistryView {
 /** What Prometheus adds to each series of the exporter. */
 const target = { job: 'container-registry-exporter', instance: '10.4.0.17:10056' } as const;
 
-type Row = {
+export type Row = {
   readonly name: string;
   readonly labels: readonly string[];
   readonly samples: (view: never, emit: (value: number | undefined, ...labels: string[]) => void) => void;
 };
 
-function* rendered(
+/** Samples of a registry or repository, as the exporter's own table renders them. */
+export function* rendered(
   rows: readonly Row[],
   view: RegistryView | RepositoryView,
   labels: Labels,
@@ -441,17 +442,21 @@ function* samplesAt(time: number): Generator<Sample> {
   }
 }
 
+/** A sample of a time in OpenMetrics; no value here needs an escape. */
+export function line({ name, labels, value }: Sample, time: number): string {
+  let text = '';
+  for (const label in labels) if (labels[label]) text += `${text && ','}${label}="${labels[label]}"`;
+  return `${name}{${text}} ${value} ${time}`;
+}
+
 /** The whole history in OpenMetrics, for `promtool tsdb create-blocks-from openmetrics`. */
 export function openMetrics(): string {
   const families = new Map<string, string[]>();
   for (let time = begin; time <= situations.exporterDead; time += scrapeInterval)
     for (const { name, labels, value } of samplesAt(time)) {
-      let text = '';
-      // No value here needs an escape.
-      for (const label in labels) if (labels[label]) text += `${text && ','}${label}="${labels[label]}"`;
       const family = families.get(name) ?? [];
       families.set(name, family);
-      family.push(`${name}{${text}} ${value} ${time}`);
+      family.push(line({ name, labels, value }, time));
     }
   return `${[...families].map(([name, all]) => `# TYPE ${name} unknown\n${all.join('\n')}\n`).join('')}# EOF\n`;
 }

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { openMetrics } from './grafana-fleet.ts';
 import { freePort, startProgram, tempDir } from './programs.ts';
@@ -10,26 +10,36 @@ export interface DataSource {
   ask(endpoint: string, query: Readonly<Record<string, string>>): Promise<unknown>;
 }
 
+/** A Prometheus that was filled with a history. */
+export interface FilledPrometheus extends DataSource {
+  readonly url: string;
+  readonly pid: number;
+  stop(): Promise<void>;
+}
+
 /** A real Prometheus that has the history of the made-up fleet. */
-export async function startFleetPrometheus(): Promise<
-  DataSource & { readonly url: string; stop(): Promise<void> }
-> {
+export const startFleetPrometheus = (): Promise<FilledPrometheus> =>
+  startFilledPrometheus((path) => writeFileSync(path, openMetrics()));
+
+/** A real Prometheus with a history in OpenMetrics, which `write` puts into a file. */
+export async function startFilledPrometheus(write: (path: string) => void): Promise<FilledPrometheus> {
   const dir = tempDir();
   const [history, blocks, config] = ['history.txt', 'data', 'prometheus.yml'].map((name) =>
     join(dir.path, name),
   ) as [string, string, string];
-  writeFileSync(history, openMetrics());
+  write(history);
   mkdirSync(blocks);
-  // One block of a week: by default promtool reads the file once for every two hours.
   execFileSync('promtool', [
     'tsdb',
     'create-blocks-from',
     'openmetrics',
     '--quiet',
+    // One block of a week: by default promtool reads the file once for every two hours.
     '--max-block-duration=168h',
     history,
     blocks,
   ]);
+  rmSync(history);
   writeFileSync(config, '{}');
   const port = await freePort();
   const prometheus = await startProgram(
@@ -45,6 +55,7 @@ export async function startFleetPrometheus(): Promise<
   const url = `http://127.0.0.1:${port}`;
   return {
     url,
+    pid: prometheus.process.pid ?? 0,
     ask: (endpoint, query) => askPrometheus(url, endpoint, query),
     async stop() {
       await prometheus.stop();

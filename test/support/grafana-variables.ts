@@ -53,9 +53,9 @@ function interpolated(
   return chosen.length === 1 ? escaped(chosen[0] ?? '') : `(${chosen.map(escaped).join('|')})`;
 }
 
-/** Puts variables into a text: `$name` and `${name}`. */
+/** Puts variables into a text: `$name`, `${name}`, and `${name:pipe}` for its values without escapes. */
 export const withVariables = (text: string, values: ReadonlyMap<string, string>): string =>
-  text.replaceAll(/\$\{?(\w+)(?::\w+)?\}?/g, (whole, name: string) => values.get(name) ?? whole);
+  text.replaceAll(/\$\{?(\w+(?::pipe)?)\}?/g, (whole, name: string) => values.get(name) ?? whole);
 
 /** Every variable of a board: those that are chosen, else as the board opens. */
 export async function variablesOf(
@@ -81,10 +81,9 @@ export async function variablesOf(
         : preset;
     const all = includeAll && (preset.length === 0 || preset.includes('$__all'));
     const own = choose[name] === undefined ? undefined : [choose[name]];
-    found.set(
-      name,
-      interpolated(variable, own ?? (all ? 'all' : type === 'query' ? options.slice(0, 1) : preset), options),
-    );
+    const chosen = own ?? (all ? 'all' : type === 'query' ? options.slice(0, 1) : preset);
+    found.set(name, interpolated(variable, chosen, options));
+    found.set(`${name}:pipe`, (chosen === 'all' ? options : chosen).join('|'));
   }
   return found;
 }

@@ -251,7 +251,7 @@ interface Evaluation {
 }
 
 /** The queries of a panel, with everything put in that Grafana puts in. */
-function queriesOf(
+export function queriesOf(
   panel: PanelJson,
   variables: ReadonlyMap<string, string>,
   { span, scrapeInterval }: Omit<Evaluation, 'source'>,
