@@ -53,8 +53,12 @@ export const helm = async (...args: readonly string[]): Promise<string> => {
 };
 
 /** What `helm template` makes of a chart. @throws Error with helm's own message where it refuses the values */
-export async function renderChart(folder: string, args: readonly string[]): Promise<KubernetesObject[]> {
-  const text = await helm('template', 'release', folder, '--namespace', 'monitoring', ...args);
+export async function renderChart(
+  folder: string,
+  args: readonly string[],
+  release = 'release',
+): Promise<KubernetesObject[]> {
+  const text = await helm('template', release, folder, '--namespace', 'monitoring', ...args);
   return parseAllDocuments(text).flatMap((document) => (document.contents ? [document.toJS()] : []));
 }
 
