@@ -167,7 +167,8 @@ export async function* walkNames<Response extends Linked>(
       seen.add(name);
       if (seen.size % itemsAtOnce === 0) await pause();
     }
-    if (tentative && (!response || (names.length > 0 && fresh.length === 0))) {
+    const isRepeated = fresh.length === 0 && names.some(isName);
+    if (tentative && (!response || isRepeated)) {
       // It knows no `last`. A page shorter or longer than asked for is all that there is.
       if (after === asked) throw unproved();
       return { items: [] };

@@ -23,15 +23,25 @@ const rule = z.object({
 });
 type Rule = z.infer<typeof rule>;
 
-const result = z.object({
-  ruleId: optional('ruleId', z.string()),
-  ruleIndex: optional('ruleIndex', z.number()),
-  rule: optional('rule', z.object({ id: optional('id', z.string()), index: optional('index', z.number()) })),
-  level: z.string().nullish(),
-  kind: optional('kind', z.string()),
-  message: optional('message', message),
-  suppressions: optional('suppressions', z.array(z.unknown())),
-});
+const result = z
+  .object({
+    ruleId: optional('ruleId', z.string()),
+    ruleIndex: optional('ruleIndex', z.number()),
+    rule: optional(
+      'rule',
+      z.object({ id: optional('id', z.string()), index: optional('index', z.number()) }),
+    ),
+    level: z.string().nullish(),
+    kind: optional('kind', z.string()),
+    message: optional('message', message),
+    suppressions: optional('suppressions', z.array(z.unknown())),
+  })
+  // The message is required by the specification; what has neither that nor a rule is no finding.
+  .refine(
+    ({ ruleId, ruleIndex, rule, message }) =>
+      [ruleId, ruleIndex, rule, message].some((part) => part !== undefined),
+    'no result',
+  );
 type Result = z.infer<typeof result>;
 
 /** Rules and results are many: each is read by itself. */

@@ -60,3 +60,25 @@ test('pages with ever new addresses that name nothing new come to an end', async
   expect(error?.message).toContain('pages in a row show nothing new');
   expect(seen.length).toBeLessThan(50);
 });
+
+test.each([600, 1_000_000])(
+  'a full page goes on after its last name that can be one: %d impossible characters',
+  async (length) => {
+    const names = Array.from({ length: 100 }, (_, at) => `app-${String(at).padStart(3, '0')}`);
+    // The hundredth name, at which the page ends, can be none.
+    const listed = [...names.slice(0, 99), `app-098${'x'.repeat(length)}`, ...names.slice(99)].toSorted();
+    const { url } = await site('127.0.0.1', (request, response) => {
+      const { pathname, searchParams } = new URL(request.url ?? '', 'http://registry');
+      const last = searchParams.get('last') ?? '';
+      const page = listed.filter((name) => name > last).slice(0, 100);
+      if (pathname === '/v2/_catalog') return void response.end(JSON.stringify({ repositories: page }));
+      if (pathname === '/v2/') return void response.end('{}');
+      response.writeHead(404).end('{"errors":[{"code":"NAME_UNKNOWN"}]}');
+    });
+    const running = await runLoop(oci, { endpoint: url, http: { retries: 0 } });
+    open.push(() => running.stop());
+    await running.poll();
+    expect(await running.value('up'), running.log()).toBe(1);
+    expect(running.log()).toContain('the catalog holds what can be no name of a repository: left out');
+  },
+);

@@ -169,6 +169,7 @@ describe('SARIF of other scanners', () => {
     ['its tags', { rules: [{ id: 'A', properties: { tags: 'HIGH' } }] }],
     ['its score', { rules: [{ id: 'A', properties: { 'security-severity': {} } }] }],
     ['a result', { results: [null] }],
+    ['a result that says nothing', { results: [{}] }],
     ['its level', { results: [{ ruleId: 'A', level: 7 }] }],
   ])('%s that cannot be understood makes the report none: a count would be wrong', async (_title, odd) => {
     const { rules = [], results = [] } = odd as { rules?: unknown[]; results?: unknown[] };

@@ -7,6 +7,7 @@ import type { Memory } from '../../provider.ts';
 import { errorCodes, notOfARegistry } from '../../registry-answers.ts';
 import { catalogScope } from '../../registry-auth.ts';
 import type { ScopedClient } from './client.ts';
+import { isName } from './names.ts';
 
 type Asked = HttpRequest & { readonly url: URL; readonly scope: string };
 
@@ -91,7 +92,7 @@ export function createListings(client: ScopedClient, base: string, memory: Memor
       first: first.url,
       answer: first.answer,
       namesOf,
-      isName: (name) => !name.endsWith('/'),
+      isName,
       async request(url, tentative) {
         const accept = tentative ? pageRefusals : [];
         const response = await client.request({ ...asked, url, accept });
