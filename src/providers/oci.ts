@@ -12,11 +12,11 @@ import {
 } from '../registry-auth.ts';
 import { readSideBySide } from '../side-by-side.ts';
 import { createDistribution, type Distribution } from './oci/client.ts';
-import { createDigests } from './oci/digests.ts';
+import { Digests } from './oci/digests.ts';
 import { createReferrers } from './oci/referrers.ts';
 import { readCache, repositories } from './oci/repositories.ts';
 import { readRepository, type Scope } from './oci/repository.ts';
-import { createTagResolver } from './oci/tags.ts';
+import { TagResolver } from './oci/tags.ts';
 
 /** People write the address that clients ask first, too: `https://registry.example.com/v2/`. */
 const registryUrl = endpointUrl.transform((given) => {
@@ -57,12 +57,12 @@ type Options = z.infer<typeof options>;
 
 /** What reading repositories needs. */
 function scopeOf(given: Options, client: Distribution, context: CollectContext): Scope {
-  const digests = createDigests(client, context);
+  const digests = new Digests(client, context);
   return {
     context,
     client,
     digests,
-    tags: createTagResolver(client, digests, context, {
+    tags: new TagResolver(client, digests, context, {
       stableTags: given.stableTags ?? [],
       stableTagsSeconds: (given.stableTagsInterval ?? 86_400_000) / 1000,
     }),

@@ -1,13 +1,13 @@
 import pMap from 'p-map';
-import type { Attempts } from '../../failing.ts';
+import { CollectError } from '../../errors.ts';
+import type { Attempts, Thing, Unread } from '../../failing.ts';
 import type { AttachedTag } from '../../images/attached-tags.ts';
 import { type ManifestRecord, sizeOf } from '../../images/manifest.ts';
+import type { Report } from '../../images/report.ts';
 import type { Image, Kind } from '../../model.ts';
 import type { CollectContext } from '../../provider.ts';
-import { createAsking } from './asking.ts';
-import { readReports } from './attached-reports.ts';
 import type { Digests } from './digests.ts';
-import type { Referrers, Target } from './referrers.ts';
+import type { Referrers, Target, TargetReferrers } from './referrers.ts';
 
 /** An image that things may be attached to, and what it consists of. */
 export interface Subject {
@@ -18,9 +18,9 @@ export interface Subject {
   readonly parts: readonly string[];
 }
 
-/** What an attaching tag names; nothing where that could not be read. */
-export interface TaggedRecord {
-  readonly found?: { readonly digest: string; readonly record: ManifestRecord };
+/** An attaching tag and the manifest that it names; undefined where that could not be read. */
+export interface AttachedManifest extends AttachedTag {
+  readonly manifest: { readonly digest: string; readonly record: ManifestRecord } | undefined;
 }
 
 /** What is attached to the images of one repository. */
@@ -30,13 +30,12 @@ export interface Attached {
   readonly complete: boolean;
   /** Whether all reports could be read. */
   readonly findingsComplete: boolean;
-  /** Whether an image is signed, and what a report attached to it found. */
+  /** Whether an image is signed, and the findings of a report that is attached to it. */
   factsOf(digest: string): Partial<Image>;
-  /** What a report attached to a manifest found. */
+  /** The findings of a report that is attached to a manifest. */
   findingsOf(digest: string): Partial<Image>;
 }
 
-/** Reads what is attached in one repository. */
 export interface AttachmentsScope {
   readonly context: CollectContext;
   readonly digests: Digests;
@@ -45,144 +44,246 @@ export interface AttachmentsScope {
   readonly attempts: Attempts;
 }
 
-/** What was found so far. */
-interface Found {
-  readonly artifacts: Map<string, Image>;
-  /** By the digest that it is attached to, by its own digest. */
-  readonly attachedTo: Map<string, Map<string, ManifestRecord>>;
-  /** Digests of which not all that is attached could be read. */
-  readonly failed: Set<string>;
-}
-
 /** Signatures of signatures of SBOMs: deeper than this nobody signs. */
 const deepest = 3;
+/** So many failures and not a single answer: nothing more is asked of the referrers API in this poll. */
+const failuresAtMost = 10;
 
-function add(found: Found, subject: string, digest: string, record: ManifestRecord): void {
-  const sizeBytes = sizeOf(record);
-  found.artifacts.set(digest, {
-    digest,
-    kind: record.kind,
-    sizeBytes,
-  });
-  const records = found.attachedTo.get(subject) ?? new Map<string, ManifestRecord>();
-  found.attachedTo.set(subject, records.set(digest, record));
-}
+/** Collects what is attached in one repository. */
+class Attachments {
+  readonly #scope: AttachmentsScope;
+  readonly artifacts = new Map<string, Image>();
+  /** By the digest that it is attached to, by its own digest. */
+  readonly #records = new Map<string, Map<string, ManifestRecord>>();
+  /** Digests of which not all that is attached could be read. */
+  readonly failed = new Set<string>();
+  readonly #reports = new Map<string, Report>();
+  reportsComplete = true;
 
-/** @returns the kind of what is attached, where it is there */
-async function attach(
-  { digests, attempts, referrers, repository }: AttachmentsScope,
-  found: Found,
-  subject: string,
-  digest: string,
-): Promise<Kind | undefined> {
-  const read = await digests.manifest(attempts, { repository, digest, listed: true });
-  if (!('value' in read)) found.failed.add(subject);
-  else if (read.value !== 'gone') {
-    add(found, subject, digest, read.value);
-    if (read.value.odd !== undefined) {
-      referrers.watch(repository, subject);
-      // What cannot be understood at all may be a signature.
-      if (read.value.kind === 'other') found.failed.add(subject);
-    }
-    return read.value.kind;
+  constructor(scope: AttachmentsScope) {
+    this.#scope = scope;
   }
-  return undefined;
-}
 
-function incomplete({ context, repository }: AttachmentsScope, found: Found, subject: string): void {
-  found.failed.add(subject);
-  context.tell(
-    `odd referrers ${repository} ${subject}`,
-    { repository, digest: subject },
-    'the referrers API lists what has no digest: whether the image is signed may be unknown',
-  );
-}
+  recordsOf(subject: string): readonly ManifestRecord[] {
+    return [...(this.#records.get(subject)?.values() ?? [])];
+  }
 
-async function followTags(
-  scope: AttachmentsScope,
-  found: Found,
-  tags: readonly (AttachedTag & TaggedRecord)[],
-): Promise<void> {
-  await pMap(
-    tags,
-    async ({ subject, kind, found: tagged }) => {
+  reportOf(subject: string): Report | undefined {
+    return this.#reports.get(subject);
+  }
+
+  #add(subject: string, digest: string, record: ManifestRecord): void {
+    this.artifacts.set(digest, { digest, kind: record.kind, sizeBytes: sizeOf(record) });
+    const records = this.#records.get(subject) ?? new Map<string, ManifestRecord>();
+    this.#records.set(subject, records.set(digest, record));
+  }
+
+  /** @returns the kind of what is attached, where it is there */
+  async attach(subject: string, digest: string): Promise<Kind | undefined> {
+    const { digests, attempts, referrers, repository } = this.#scope;
+    const read = await digests.manifest(attempts, { repository, digest, listed: true });
+    if (!('value' in read)) {
+      this.failed.add(subject);
+      return undefined;
+    }
+    const record = read.value;
+    if (record === 'gone') return undefined;
+    this.#add(subject, digest, record);
+    if (record.odd !== undefined) referrers.watch(repository, subject);
+    // What cannot be understood at all may be a signature.
+    if (record.odd !== undefined && record.kind === 'other') this.failed.add(subject);
+    return record.kind;
+  }
+
+  async followTags(tags: readonly AttachedManifest[]): Promise<void> {
+    const follow = async ({ subject, kind, manifest }: AttachedManifest) => {
       // A signature that cannot be read is no reason to call its image unsigned.
-      if (!tagged) found.failed.add(subject);
-      else if (kind) add(found, subject, tagged.digest, { ...tagged.record, kind });
-      else
-        for (const child of tagged.record.children ?? []) await attach(scope, found, subject, child.digest);
-    },
-    { concurrency: scope.context.concurrency },
-  );
+      if (!manifest) this.failed.add(subject);
+      else if (kind) this.#add(subject, manifest.digest, { ...manifest.record, kind });
+      else for (const child of manifest.record.children ?? []) await this.attach(subject, child.digest);
+    };
+    await pMap(tags, follow, { concurrency: this.#scope.context.concurrency });
+  }
+
+  /** Reads the newest report of each subject. */
+  async readReports(): Promise<void> {
+    const { context, referrers, repository } = this.#scope;
+    if (this.failed.size > 0) this.reportsComplete = false;
+    // Of a subject of which not all is known, what was not read may be the newest report.
+    const subjects = [...this.#records.keys()].filter((subject) => !this.failed.has(subject));
+    const read = async (subject: string) => {
+      const report = await this.#newestReport(subject);
+      if (report === 'unread') {
+        this.reportsComplete = false;
+        referrers.watch(repository, subject);
+      } else if (report) this.#reports.set(subject, report);
+    };
+    await pMap(subjects, read, { concurrency: context.concurrency });
+  }
+
+  /** `unread` where one of the reports could not be read: an older one would pass for the newest. */
+  async #newestReport(subject: string): Promise<Report | 'unread' | undefined> {
+    const { digests, attempts, repository } = this.#scope;
+    let newest: Report | undefined;
+    for (const { reports = [], annotatedAt } of this.recordsOf(subject))
+      for (const { digest, form } of reports) {
+        const read = await digests.report(attempts, repository, digest, form);
+        if (!('value' in read) || read.value === 'odd') return 'unread';
+        const report = read.value && { ...read.value, scannedAt: read.value.scannedAt ?? annotatedAt };
+        if (report && (report.scannedAt ?? 0) >= (newest?.scannedAt ?? 0)) newest = report;
+      }
+    return newest;
+  }
+}
+
+/** Asks the referrers API about many targets of one repository, of which each may fail. */
+class Asking {
+  readonly #scope: AttachmentsScope;
+  readonly #failures: { readonly thing: Thing; readonly unread: Unread }[] = [];
+  readonly #left: string[] = [];
+  #answered = 0;
+  #refused = 0;
+
+  constructor(scope: AttachmentsScope) {
+    this.#scope = scope;
+  }
+
+  /** Undefined where the API does not tell. */
+  async ask(target: Target): Promise<TargetReferrers | undefined> {
+    if (this.#answered === 0 && this.#failures.length >= failuresAtMost) {
+      this.#left.push(target.digest);
+      return undefined;
+    }
+    const effect = 'whether it is signed is unknown, and what counts signatures and reports';
+    const thing = { kind: 'referrers', name: target.digest, effect, quiet: true };
+    const answer = await this.#scope.attempts.attempt(thing, () => this.#read(target));
+    if ('value' in answer) {
+      this.#answered += 1;
+      return answer.value;
+    }
+    this.#failures.push({ thing, unread: answer });
+    return undefined;
+  }
+
+  async #read(target: Target): Promise<TargetReferrers> {
+    const { referrers, repository } = this.#scope;
+    const answer = await referrers.ask(repository, target);
+    if (answer !== 'refused') return answer;
+    this.#refused += 1;
+    // A refusal may be a gateway's: else all images would lose their signatures for a day.
+    throw new CollectError(
+      'invalid_response',
+      `the referrers API does not answer for ${target.digest} of ${repository}, and does for others`,
+    );
+  }
+
+  /** Whether all that was asked was refused, in a repository that is not known to offer the API. */
+  refusesAll(): boolean {
+    const { referrers, repository } = this.#scope;
+    const all = this.#failures.length;
+    return (
+      this.#refused > 0 && this.#refused === all && this.#answered === 0 && !referrers.offered(repository)
+    );
+  }
+
+  /**
+   * Reports what failed: anew, or for most of the targets, is a failing capability; one that fails for good is a notice.
+   * @returns the digests for which the API did not tell
+   */
+  end(): readonly string[] {
+    const { context, attempts } = this.#scope;
+    const news = this.#failures.find(({ unread }) => unread.fresh) ?? this.#failures[0];
+    if (!news) return this.#left;
+    if (this.#failures.length > this.#answered || news.unread.fresh)
+      context.degraded('signatures', news.unread.error);
+    else for (const { thing, unread } of this.#failures) attempts.tell(thing, unread.error);
+    return [...this.#left, ...this.#failures.map(({ thing }) => thing.name)];
+  }
+}
+
+/** A target, and the parts that may be signed with it. */
+type TargetWithParts = Target & { readonly parts?: readonly string[] };
+
+/** @returns what may be signed or attached to in its turn */
+async function follow(
+  { context, repository }: AttachmentsScope,
+  attachments: Attachments,
+  asking: Asking,
+  target: TargetWithParts,
+): Promise<Target[]> {
+  const answer = await asking.ask(target);
+  if (answer && !answer.complete) {
+    attachments.failed.add(target.digest);
+    context.tell(
+      `odd referrers ${repository} ${target.digest}`,
+      { repository, digest: target.digest },
+      'the referrers API lists what has no digest: whether the image is signed may be unknown',
+    );
+  }
+  // Whoever signs an image with its parts does both at once.
+  const everyPoll = answer?.changed ?? false;
+  const next = (target.parts ?? []).map((digest) => ({ digest, everyPoll }));
+  for (const digest of answer?.digests ?? []) {
+    const kind = await attachments.attach(target.digest, digest);
+    if (kind !== undefined && kind !== 'signature') next.push({ digest, everyPoll });
+  }
+  return next;
 }
 
 /** Asks the referrers API what is attached to each target, and then to that: SBOMs and attestations are signed too. */
 async function followReferrers(
   scope: AttachmentsScope,
-  found: Found,
-  targets: readonly (Target & { readonly parts?: readonly string[] })[],
+  attachments: Attachments,
+  targets: readonly TargetWithParts[],
 ): Promise<void> {
   const { context, referrers, repository } = scope;
   if (referrers.offered(repository) === false) return;
-  const asking = createAsking(scope);
+  const asking = new Asking(scope);
   const asked = new Set<string>();
   let level = targets;
   for (let depth = 1; level.length > 0 && depth <= deepest; depth += 1) {
     const next: Target[] = [];
-    const follow = async (target: (typeof targets)[number]) => {
+    const followOnce = async (target: TargetWithParts) => {
       if (asked.has(target.digest)) return;
       asked.add(target.digest);
-      const answer = await asking.ask(target);
-      if (answer && !answer.complete) incomplete(scope, found, target.digest);
-      // Whoever signs an image with its parts does both at once.
-      const everyPoll = answer?.changed ?? false;
-      for (const digest of target.parts ?? []) next.push({ digest, everyPoll });
-      for (const digest of answer?.digests ?? []) {
-        const kind = await attach(scope, found, target.digest, digest);
-        if (kind !== undefined && kind !== 'signature') next.push({ digest, everyPoll });
-      }
+      next.push(...(await follow(scope, attachments, asking, target)));
     };
     // Two alone first: they show whether the repository offers this at all. A gateway may refuse one.
     const alone = depth === 1 ? 2 : 0;
-    for (const target of level.slice(0, alone)) await follow(target);
+    for (const target of level.slice(0, alone)) await followOnce(target);
     if (depth === 1 && asking.refusesAll()) return referrers.setAbsent(repository);
-    await pMap(level.slice(alone), follow, { concurrency: context.concurrency });
+    await pMap(level.slice(alone), followOnce, { concurrency: context.concurrency });
     level = next;
   }
-  for (const digest of asking.end()) found.failed.add(digest);
+  for (const digest of asking.end()) attachments.failed.add(digest);
 }
 
-/** Signatures, SBOMs and reports: from the referrers API, the referrers tag schema and cosign's tags. */
+/** Reads signatures, SBOMs and reports: from the referrers API, the referrers tag schema and cosign's tags. */
 export async function readAttachments(
   scope: AttachmentsScope,
   subjects: readonly Subject[],
-  tags: readonly (AttachedTag & TaggedRecord)[],
+  tags: readonly AttachedManifest[],
 ): Promise<Attached> {
-  const found: Found = { artifacts: new Map(), attachedTo: new Map(), failed: new Set() };
-  const { attachedTo, failed } = found;
-  await followTags(scope, found, tags);
-  await followReferrers(
-    scope,
-    found,
-    subjects.map(({ digest, bounded, parts }) => ({ digest, everyPoll: bounded, parts })),
-  );
-  if (failed.size > 0) scope.digests.incomplete();
+  const attachments = new Attachments(scope);
+  await attachments.followTags(tags);
+  const targets = subjects.map(({ digest, bounded, parts }) => ({ digest, everyPoll: bounded, parts }));
+  await followReferrers(scope, attachments, targets);
+  if (attachments.failed.size > 0) scope.digests.incomplete();
+  await attachments.readReports();
 
-  const reports = await readReports(scope, attachedTo, failed);
   const findingsOf = (digest: string): Partial<Image> => {
-    const report = reports.of(digest);
+    const report = attachments.reportOf(digest);
     return report ? { ...report, scanStatus: 'complete' } : {};
   };
   return {
-    artifacts: [...found.artifacts.values()],
-    complete: failed.size === 0,
-    findingsComplete: reports.complete,
+    artifacts: [...attachments.artifacts.values()],
+    complete: attachments.failed.size === 0,
+    findingsComplete: attachments.reportsComplete,
     findingsOf,
     factsOf(digest) {
-      const records = [...(attachedTo.get(digest)?.values() ?? [])];
-      const signed = records.some((record) => record.kind === 'signature');
-      const known = signed || !failed.has(digest);
-      return { ...findingsOf(digest), ...(known && { signed }) };
+      const signed = attachments.recordsOf(digest).some(({ kind }) => kind === 'signature');
+      const isKnown = signed || !attachments.failed.has(digest);
+      return { ...findingsOf(digest), signed: isKnown ? signed : undefined };
     },
   };
 }

@@ -1,6 +1,7 @@
 import type { Attempts, Unread } from '../../failing.ts';
 import type { ConfigRecord } from '../../images/config.ts';
 import type { Child, Document, ManifestRecord } from '../../images/manifest.ts';
+import { newestOf } from '../../images/times.ts';
 import type { Kind } from '../../model.ts';
 import type { CollectContext } from '../../provider.ts';
 import type { Digests } from './digests.ts';
@@ -33,9 +34,6 @@ const deepest = 3;
 /** An index lists tens of platforms; of more than so many, none is read. */
 const mostChildren = 500;
 
-const maximum = (times: readonly (number | undefined)[]): number | undefined =>
-  times.reduce((a, b) => (a === undefined || (b !== undefined && b > a) ? b : a), undefined);
-
 /** What the registry has lost or never takes is not there to be read; what failed otherwise may be read later. */
 const isLost = ({ error }: Unread): boolean => error.reason === 'not_found' || error.reason === 'too_large';
 
@@ -56,18 +54,12 @@ export async function describe(
   if (record === 'gone') return record;
   const { kind } = record;
   if (kind === 'index') return describeIndex(scope, digest, record, depth);
-  if (record.config === undefined) return { digest, record, kind, parts: [], timeUnread: false };
+  const described = { digest, record, kind, parts: [], timeUnread: false };
+  if (record.config === undefined) return described;
   const config = await digests.config(attempts, repository, record.config);
-  const known = 'value' in config ? config.value : undefined;
-  return {
-    digest,
-    record,
-    kind,
-    config: known,
-    parts: [],
-    pushedAt: known?.createdAt,
-    timeUnread: 'value' in config ? config.value.timeOdd === true : !isLost(config),
-  };
+  if (!('value' in config)) return { ...described, timeUnread: !isLost(config) };
+  const { createdAt, timeOdd = false } = config.value;
+  return { ...described, config: config.value, pushedAt: createdAt, timeUnread: timeOdd };
 }
 
 /** What stands in an index and could not be read: what it is, the index says; the rest is unknown. */
@@ -84,45 +76,63 @@ const lacksTime = ({ kind, record, config, timeUnread }: Described): boolean =>
   timeUnread ||
   (kind === 'image' && (record.config !== undefined || record.blobs === undefined) && config === undefined);
 
+/** What an index consists of. */
+interface Contents {
+  readonly parts: Described[];
+  readonly platforms: string[];
+  /** Whether all platforms are named. */
+  named: boolean;
+  /** How many platforms the registry does not have. */
+  absent: number;
+}
+
+async function readChildren(scope: Scope, record: ManifestRecord, depth: number): Promise<Contents> {
+  const contents: Contents = { parts: [], platforms: [], named: !record.incomplete, absent: 0 };
+  for (const child of record.children ?? []) {
+    const read = await describe(scope, child.digest, { depth: depth + 1 });
+    if (read !== 'gone') addPart(contents, child, 'error' in read ? unreadPart(child) : read);
+    else if (child.kind !== 'attestation') {
+      contents.absent += 1;
+      contents.platforms.push(child.digest);
+    }
+  }
+  return contents;
+}
+
+function addPart(contents: Contents, child: Child, part: Described): void {
+  const { parts, platforms } = contents;
+  if (part.kind === 'index') {
+    parts.push(...part.parts);
+    platforms.push(...(part.platforms ?? []));
+    contents.named &&= part.platforms !== undefined;
+    return;
+  }
+  // What the index says of an attestation is right: buildx writes the configuration of an image into it.
+  const kind = child.kind === 'attestation' ? child.kind : part.kind;
+  parts.push(kind === part.kind ? part : { ...part, kind });
+  if (kind !== 'attestation') platforms.push(child.digest);
+}
+
+/** An index of which the parts are not read: they are listed, so that its size is unknown and not too small. */
+function unreadChildren({ context, repository }: Scope, digest: string, record: ManifestRecord): Contents {
+  const platforms = (record.children ?? []).map((child) => child.digest);
+  context.tell(
+    `unread platforms ${digest}`,
+    { repository, digest, platforms: platforms.length },
+    `an index lists more than ${mostChildren} manifests, or indexes within indexes: they are not read, and its size and time are unknown`,
+  );
+  return { parts: [], platforms, named: !record.incomplete, absent: 0 };
+}
+
 async function describeIndex(
   scope: Scope,
   digest: string,
   record: ManifestRecord,
   depth: number,
 ): Promise<Described> {
-  const parts: Described[] = [];
-  const platforms: string[] = [];
-  const children = record.children ?? [];
-  let absent = 0;
-  let named = record.incomplete !== true;
-  // What is not read is listed all the same: the size of the index is then unknown, and not too small.
-  if (depth >= deepest || children.length > mostChildren) {
-    platforms.push(...children.map((child) => child.digest));
-    scope.context.tell(
-      `unread platforms ${digest}`,
-      { repository: scope.repository, digest, platforms: children.length },
-      `an index lists more than ${mostChildren} manifests, or indexes within indexes: they are not read, and its size and time are unknown`,
-    );
-  } else
-    for (const child of children) {
-      const read = await describe(scope, child.digest, { depth: depth + 1 });
-      if (read === 'gone') {
-        if (child.kind === 'attestation') continue;
-        absent += 1;
-        platforms.push(child.digest);
-        continue;
-      }
-      const part = 'error' in read ? unreadPart(child) : read;
-      if (part.kind === 'index') {
-        parts.push(...part.parts);
-        if (part.platforms) platforms.push(...part.platforms);
-        else named = false;
-      } else {
-        const kind = partKind(child, part);
-        parts.push(kind === part.kind ? part : { ...part, kind });
-        if (kind !== 'attestation') platforms.push(child.digest);
-      }
-    }
+  const isRead = depth < deepest && (record.children ?? []).length <= mostChildren;
+  const contents = isRead ? await readChildren(scope, record, depth) : unreadChildren(scope, digest, record);
+  const { parts, platforms, named, absent } = contents;
   if (absent > 0)
     scope.context.tell(
       `absent platforms ${digest}`,
@@ -138,23 +148,17 @@ async function describeIndex(
     kind: indexKind(parts, platforms.length),
     parts: timed ? parts : parts.map(({ pushedAt: _, ...part }) => part),
     platforms: named ? platforms : undefined,
-    pushedAt: timed ? maximum(images.map((part) => part.pushedAt)) : undefined,
+    pushedAt: timed ? newestOf(images.map((part) => part.pushedAt)) : undefined,
     timeUnread: !named || images.some((part) => part.timeUnread),
   };
 }
 
-/** What the index says of an attestation is right: buildx writes the configuration of an image into it. */
-const partKind = (child: Child, part: Described): Kind =>
-  child.kind === 'attestation' ? 'attestation' : part.kind;
-
 /** An index of charts or of other artifacts alone is no image, as long as all of them are there. */
 function indexKind(parts: readonly Described[], platforms: number): Kind {
-  const kinds = new Set(parts.filter((part) => part.kind !== 'attestation').map((part) => part.kind));
-  if (kinds.size === 0 || kinds.has('image')) return 'index';
-  const missing = platforms > parts.filter((part) => part.kind !== 'attestation').length;
-  if (missing) return 'index';
-  const [only = 'other'] = kinds;
-  return kinds.size === 1 ? only : 'other';
+  const own = parts.filter((part) => part.kind !== 'attestation');
+  const [only = 'index', ...others] = new Set(own.map((part) => part.kind));
+  if ([only, ...others].includes('image') || platforms > own.length) return 'index';
+  return others.length === 0 ? only : 'other';
 }
 
 /** Whether nothing in the image's configuration looks like a secret; undefined where one was not read. */
@@ -162,7 +166,7 @@ export function hasNoSecret(image: Described): boolean | undefined {
   const clean = ({ config }: Described): boolean | undefined =>
     config?.secrets === undefined ? undefined : config.secrets === 0;
   if (image.kind !== 'index') return clean(image);
-  const known = image.parts.filter((part) => part.kind === 'image').map(clean);
-  if (known.includes(false)) return false;
-  return known.length === 0 || known.includes(undefined) ? undefined : true;
+  const platforms = image.parts.filter((part) => part.kind === 'image').map(clean);
+  if (platforms.includes(false)) return false;
+  return platforms.length === 0 || platforms.includes(undefined) ? undefined : true;
 }

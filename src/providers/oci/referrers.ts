@@ -14,7 +14,8 @@ export interface Target {
   readonly everyPoll: boolean;
 }
 
-export interface Answer {
+/** What the referrers API says of a target. */
+export interface TargetReferrers {
   /** Digests of what is attached. */
   readonly digests: readonly string[];
   /** Whether they are others than before. */
@@ -29,7 +30,7 @@ export interface Referrers {
    * What the API says is attached; `refused` where it says that it is not offered.
    * @throws CollectError where it cannot be told
    */
-  ask(repository: string, target: Target): Promise<Answer | 'refused'>;
+  ask(repository: string, target: Target): Promise<TargetReferrers | 'refused'>;
   /** Whether the repository is known to offer it or not; undefined where it was not asked within a day. */
   offered(repository: string): boolean | undefined;
   /** Asks again at each poll: what is odd is often replaced. */

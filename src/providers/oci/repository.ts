@@ -1,12 +1,12 @@
 import pMap from 'p-map';
 import { byAge } from '../../bounded.ts';
 import { CollectError } from '../../errors.ts';
-import type { Attempts, Failing, Unread } from '../../failing.ts';
+import type { Failing, Unread } from '../../failing.ts';
 import { type AttachedTag, splitTags } from '../../images/attached-tags.ts';
 import { sizeOf } from '../../images/manifest.ts';
 import type { Image, Kind, Observation, RepositoryFacts } from '../../model.ts';
 import type { CollectContext } from '../../provider.ts';
-import { type Attached, readAttachments, type TaggedRecord } from './attachments.ts';
+import { type Attached, type AttachedManifest, readAttachments } from './attachments.ts';
 import type { Distribution, Tagged } from './client.ts';
 import { type Described, describe, hasNoSecret } from './describe.ts';
 import type { Digests } from './digests.ts';
@@ -17,10 +17,10 @@ import {
   lookUp,
   lookUpImages,
   possibleTags,
-  type StillListed,
+  type TagResolver,
+  type TagScope,
   thingOf,
-} from './tagged.ts';
-import type { TagResolver } from './tags.ts';
+} from './tags.ts';
 
 /** What reading one repository needs; lives for one cycle. */
 export interface Scope {
@@ -34,11 +34,8 @@ export interface Scope {
   readonly whole: Set<string>;
 }
 
-type Reading = Scope & {
-  readonly repository: string;
-  readonly attempts: Attempts;
-  readonly stillListed: StillListed;
-};
+/** One repository while it is read. */
+type Reading = Scope & TagScope;
 
 function toImage(
   described: Described,
@@ -135,28 +132,21 @@ async function readContents(scope: Reading, looks: readonly Look[]): Promise<Con
   };
 }
 
-/** What attaching tags name. */
-async function readAttachedTags<Tag extends { readonly tag: string }>(
+/** The manifests that attaching tags name. */
+async function readAttachedTags(
   scope: Reading,
-  attachedTags: readonly Tag[],
-): Promise<(Tag & TaggedRecord)[]> {
-  const byTag = new Map(attachedTags.map((one) => [one.tag, one]));
-  const looks = await lookUp(scope, [...byTag.keys()]);
-  const listed: (Tag & TaggedRecord)[] = [];
-  await pMap(
-    looks,
-    async (look) => {
-      const attached = byTag.get(look.tag) as Tag;
-      // A tag that was deleted meanwhile attaches nothing; one that cannot be read may attach a signature.
-      if ('missing' in look && !look.listed) return;
-      const read = 'tagged' in look ? await describeTagged(scope, look.tagged, look.tag) : 'gone';
-      const found =
-        read !== 'gone' && !('error' in read) ? { digest: read.digest, record: read.record } : undefined;
-      listed.push({ ...attached, ...(found && { found }) });
-    },
-    { concurrency: scope.context.concurrency },
-  );
-  return listed;
+  attachedTags: readonly AttachedTag[],
+): Promise<AttachedManifest[]> {
+  const byName = new Map(attachedTags.map((attached) => [attached.tag, attached]));
+  const looks = await lookUp(scope, [...byName.keys()]);
+  // A tag that was deleted meanwhile attaches nothing; one that cannot be read may attach a signature.
+  const listed = looks.filter((look) => !('missing' in look) || look.listed);
+  const read = async (look: Look): Promise<AttachedManifest> => {
+    const described = 'tagged' in look ? await describeTagged(scope, look.tagged, look.tag) : 'gone';
+    const manifest = described === 'gone' || 'error' in described ? undefined : described;
+    return { ...(byName.get(look.tag) as AttachedTag), manifest };
+  };
+  return pMap(listed, read, { concurrency: scope.context.concurrency });
 }
 
 /** What is attached to the images of the repository. */

@@ -1,22 +1,13 @@
+import pMap from 'p-map';
 import picomatch from 'picomatch';
-import { reasonOf } from '../../errors.ts';
+import { CollectError, reasonOf } from '../../errors.ts';
+import type { Attempts, Thing, Unread } from '../../failing.ts';
 import type { CollectContext } from '../../provider.ts';
 import type { Distribution, Tagged } from './client.ts';
 import type { Digests } from './digests.ts';
+import { isTag } from './names.ts';
 
 const day = 86_400;
-
-/** Finds what a tag names, at the least cost that still shows a tag that moved. */
-export interface TagResolver {
-  /** Undefined: the tag is not there any more. */
-  resolve(repository: string, tag: string): Promise<Tagged | undefined>;
-  /**
-   * Checks that all tags of a repository name one digest, as HEAD says: some proxies answer each HEAD alike. Two of the
-   * tags are read, once for as long as the digest is the same. A single tag is not, where its manifest will be.
-   * @returns false where HEAD is wrong, which is told: the tags have to be resolved again
-   */
-  confirm(repository: string, digest: string, tags: readonly string[]): Promise<boolean>;
-}
 
 export interface TagOptions {
   /** Patterns of tags that never move. */
@@ -25,71 +16,185 @@ export interface TagOptions {
   readonly stableTagsSeconds: number;
 }
 
-/** One HEAD per tag; a conditional GET where the registry does not answer HEAD or names no digest. */
-export function createTagResolver(
-  client: Distribution,
-  digests: Pick<Digests, 'remembers'>,
-  context: CollectContext,
-  options: TagOptions,
-): TagResolver {
-  const { memory } = context;
-  const isStable = options.stableTags.length > 0 ? picomatch([...options.stableTags]) : () => false;
-  const noHead = memory.get('no-head');
-  let useHead = !noHead || context.now() - noHead.storedAt >= day;
+/**
+ * Finds what a tag names, at the least cost that still shows a tag that moved: one HEAD per tag; a conditional GET where
+ * the registry does not answer HEAD or names no digest.
+ */
+export class TagResolver {
+  readonly #client: Distribution;
+  readonly #digests: Digests;
+  readonly #context: CollectContext;
+  readonly #stableSeconds: number;
+  readonly #isStable: (tag: string) => boolean;
+  #usesHead: boolean;
 
-  /** Whether a tag names another manifest than HEAD says; one that moved a moment ago does not. */
-  async function differs(repository: string, tag: string, digest: string): Promise<boolean> {
-    const read = await client.read(repository, tag, undefined);
-    if (!read || read.digest === digest) return false;
-    return (await client.head(repository, tag)) === digest;
+  constructor(client: Distribution, digests: Digests, context: CollectContext, options: TagOptions) {
+    this.#client = client;
+    this.#digests = digests;
+    this.#context = context;
+    this.#stableSeconds = options.stableTagsSeconds;
+    this.#isStable = options.stableTags.length > 0 ? picomatch([...options.stableTags]) : () => false;
+    const noHead = context.memory.get('no-head');
+    this.#usesHead = !noHead || context.now() - noHead.storedAt >= day;
   }
 
-  return {
-    async confirm(repository, digest, tags) {
-      const key = `head ${repository}`;
-      if (!useHead || memory.get<string>(key)?.value === digest) return true;
-      const isReadAnyway = tags.length === 1 && !digests.remembers(digest);
-      for (const tag of isReadAnyway ? [] : new Set([tags[0] as string, tags.at(-1) as string])) {
-        if (!(await differs(repository, tag, digest))) continue;
-        memory.set('no-head', true);
-        useHead = false;
-        context.tell(
-          'wrong answers to HEAD',
-          { repository, tag, digest },
-          'the registry, or a proxy before it, answers HEAD with the digest of another manifest: tags are read by GET instead',
-        );
-        return false;
-      }
-      memory.set(key, digest);
-      return true;
-    },
-    async resolve(repository, tag) {
-      const key = `tag ${JSON.stringify([repository, tag])}`;
-      const known = memory.get<string>(key);
-      const stable = isStable(tag);
-      if (stable && known && context.now() - known.storedAt < options.stableTagsSeconds)
-        return { digest: known.value };
-      let broken = false;
-      if (useHead) {
-        const digest = await client.head(repository, tag).catch((error: unknown) => {
-          broken = reasonOf(error) === 'server_error';
-          if (!broken) throw error;
-          return undefined;
-        });
-        if (digest !== undefined) {
-          if (stable) memory.set(key, digest);
-          return { digest };
-        }
-      }
-      const read = await client.read(repository, tag, known?.value);
-      if (!read) return undefined;
-      // HEAD had no digest where GET has one: the registry does not do HEAD.
-      if (useHead && !broken) {
-        memory.set('no-head', true);
-        useHead = false;
-      }
-      if (!useHead || stable) memory.set(key, read.digest);
-      return read;
-    },
+  /** Undefined: the tag is not there any more. */
+  async resolve(repository: string, tag: string): Promise<Tagged | undefined> {
+    const { memory, now } = this.#context;
+    const key = `tag ${JSON.stringify([repository, tag])}`;
+    const last = memory.get<string>(key);
+    const isStable = this.#isStable(tag);
+    if (isStable && last && now() - last.storedAt < this.#stableSeconds) return { digest: last.value };
+    const head = await this.#head(repository, tag);
+    if (head !== undefined && head !== 'failed') {
+      if (isStable) memory.set(key, head);
+      return { digest: head };
+    }
+    const read = await this.#client.read(repository, tag, last?.value);
+    if (!read) return undefined;
+    // HEAD had no digest where GET has one: the registry does not do HEAD.
+    if (head !== 'failed') this.#giveUpHead();
+    if (!this.#usesHead || isStable) memory.set(key, read.digest);
+    return read;
+  }
+
+  /**
+   * Checks that all tags of a repository name one digest, as HEAD says: some proxies answer each HEAD alike. Two of the
+   * tags are read, once for as long as the digest is the same. A single tag is not, where its manifest will be read.
+   * @returns false where HEAD is wrong, which is reported: the tags have to be resolved again
+   */
+  async confirm(repository: string, digest: string, tags: readonly string[]): Promise<boolean> {
+    const { memory, tell } = this.#context;
+    const key = `head ${repository}`;
+    if (!this.#usesHead || memory.get<string>(key)?.value === digest) return true;
+    const isReadAnyway = tags.length === 1 && !this.#digests.remembers(digest);
+    const sample = isReadAnyway ? [] : new Set([tags[0] as string, tags.at(-1) as string]);
+    for (const tag of sample) {
+      if (!(await this.#differs(repository, tag, digest))) continue;
+      this.#giveUpHead();
+      tell(
+        'wrong answers to HEAD',
+        { repository, tag, digest },
+        'the registry, or a proxy before it, answers HEAD with the digest of another manifest: tags are read by GET instead',
+      );
+      return false;
+    }
+    memory.set(key, digest);
+    return true;
+  }
+
+  /** The digest that HEAD names, if any; `failed` where the server broke, which says nothing of HEAD as such. */
+  async #head(repository: string, tag: string): Promise<string | 'failed' | undefined> {
+    if (!this.#usesHead) return undefined;
+    try {
+      return await this.#client.head(repository, tag);
+    } catch (error) {
+      if (reasonOf(error) !== 'server_error') throw error;
+      return 'failed';
+    }
+  }
+
+  #giveUpHead(): void {
+    if (this.#usesHead) this.#context.memory.set('no-head', true);
+    this.#usesHead = false;
+  }
+
+  /** Whether a tag names another manifest than HEAD says; one that moved a moment ago does not. */
+  async #differs(repository: string, tag: string, digest: string): Promise<boolean> {
+    const read = await this.#client.read(repository, tag, undefined);
+    if (!read || read.digest === digest) return false;
+    return (await this.#client.head(repository, tag)) === digest;
+  }
+}
+
+/** What became of a tag: what it names, that it is not there, or why that could not be read. */
+export type Look = { readonly tag: string } & (
+  | { readonly tagged: Tagged }
+  /** Listed all the same, or gone since. */
+  | { readonly missing: true; readonly listed: boolean }
+  | { readonly unread: Unread }
+);
+
+/** A tag as something that may fail. */
+export const thingOf = (tag: string): Thing => ({
+  kind: 'tag',
+  name: tag,
+  effect: 'it is left out, and unless there is nothing under it, what counts or sums all images is unknown',
+});
+
+/** Whether a tag is still listed. */
+export type StillListed = (tag: string) => Promise<boolean>;
+
+/** Reads the list of tags once more when it is first asked. */
+export function createStillListed(client: Distribution, repository: string): StillListed {
+  let listed: Promise<ReadonlySet<string>> | undefined;
+  return async (tag) => {
+    listed ??= client.tags(repository).then((names) => new Set(names));
+    return (await listed).has(tag);
   };
+}
+
+/** What looking at tags needs. */
+export interface TagScope {
+  readonly context: CollectContext;
+  readonly tags: TagResolver;
+  readonly attempts: Attempts;
+  readonly stillListed: StillListed;
+  readonly repository: string;
+}
+
+/** A tag that was listed and is not there has vanished since, or is left over in the registry: a second list tells. */
+async function look({ attempts, repository, stillListed, ...scope }: TagScope, tag: string): Promise<Look> {
+  const answer = await attempts.attempt(thingOf(tag), async () => {
+    const tagged = await scope.tags.resolve(repository, tag);
+    if (tagged || !(await stillListed(tag))) return tagged;
+    throw new CollectError(
+      'not_found',
+      `${repository}:${tag} is listed among the tags, but there is nothing under it`,
+    );
+  });
+  if ('value' in answer)
+    return answer.value ? { tag, tagged: answer.value } : { tag, missing: true, listed: false };
+  return answer.error.reason === 'not_found' ? { tag, missing: true, listed: true } : { tag, unread: answer };
+}
+
+/** Finds what tags name. */
+export const lookUp = (scope: TagScope, tags: readonly string[]): Promise<readonly Look[]> =>
+  pMap(tags, (tag) => look(scope, tag), { concurrency: scope.context.concurrency });
+
+/** Finds what the tags of images name. Where all of them name the same, that is checked. */
+export async function lookUpImages(scope: TagScope, tags: readonly string[]): Promise<readonly Look[]> {
+  const looks = await lookUp(scope, tags);
+  const named = looks.filter((one) => 'tagged' in one);
+  const digest = named[0]?.tagged.digest;
+  const isShared = named.every(({ tagged }) => !tagged.document && tagged.digest === digest);
+  if (digest === undefined || !isShared) return looks;
+  const { context, repository } = scope;
+  try {
+    const names = named.map(({ tag }) => tag);
+    if (await scope.tags.confirm(repository, digest, names)) return looks;
+  } catch (error) {
+    // What cannot be read now is read, and fails, as part of the repository.
+    context.signal.throwIfAborted();
+    context.log.debug({ repository, err: error }, 'the digest that all tags name could not be checked');
+    return looks;
+  }
+  return lookUp(scope, tags);
+}
+
+/** The tags of a list; what stands there and can be none is left out and reported. */
+export function possibleTags(
+  context: CollectContext,
+  repository: string,
+  listed: readonly string[],
+): readonly string[] {
+  const impossible = listed.filter((tag) => !isTag(tag));
+  if (impossible.length === 0) return listed;
+  const names = impossible.slice(0, 5).map((tag) => tag.slice(0, 140));
+  context.tell(
+    `impossible tags of ${repository}`,
+    { repository, number: impossible.length, names },
+    'the list of tags holds what can be no tag: left out',
+  );
+  return listed.filter(isTag);
 }
