@@ -1,21 +1,11 @@
-import { CollectError } from './errors.ts';
-import { type HttpClient, type HttpRequest, type HttpResponse, shown } from './http.ts';
-import type { Session } from './provider.ts';
-import { type Credentials, identityOf, type ReadCredentials } from './registry-auth/credentials.ts';
+import type { CollectError } from './errors.ts';
+import type { HttpRequest, HttpResponse } from './http.ts';
+import type { Credentials } from './registry-auth/credentials.ts';
 import { NoEntry } from './registry-auth/docker-config.ts';
-import { createGreeting } from './registry-auth/greeting.ts';
-import { createHeaders } from './registry-auth/header.ts';
-import { createKnown } from './registry-auth/known.ts';
-import { CredentialsRefused, createProof, isRefusal } from './registry-auth/proof.ts';
-import {
-  challengeErrors,
-  isSame,
-  type Scheme,
-  schemesOf,
-  unknownSchemes,
-  usualOf,
-} from './registry-auth/scheme.ts';
+import { refused, refusedElsewhere } from './registry-auth/refusals.ts';
+import { challengeErrors, type Scheme, schemesOf } from './registry-auth/scheme.ts';
 import { repositoryOf } from './registry-auth/scope.ts';
+import { type ClientOptions, createShowing } from './registry-auth/showing.ts';
 
 export { parseChallenges } from './registry-auth/challenge.ts';
 export { basicHeader, type Credentials, credentialsOf } from './registry-auth/credentials.ts';
@@ -41,17 +31,6 @@ export interface RegistryClient {
   request(request: RegistryRequest): Promise<HttpResponse>;
 }
 
-/** What a client is made of. */
-interface ClientOptions {
-  readonly http: HttpClient;
-  readonly endpoint: URL;
-  readonly credentials: ReadCredentials;
-  /** Keeps what is known of the registry, and its tokens, over cycles. */
-  readonly session?: Session;
-  /** Hosts that may be sent the credentials besides the registry and its own domain. */
-  readonly trustedRealms?: readonly string[];
-}
-
 /** How often a request is sent again because its token expired while it waited for its turn. */
 const mostRenewals = 3;
 
@@ -74,116 +53,58 @@ function answerTo(
   );
 }
 
-function refused(response: HttpResponse, hadCredentials: boolean, lacksPermission: boolean): CollectError {
-  const unknown = unknownSchemes(response);
-  const next = unknown
-    ? `it wants credentials shown by ${unknown}, which is not known here: Basic is, and Bearer with a realm`
-    : !hadCredentials
-      ? 'it wants credentials: give them under auth'
-      : lacksPermission
-        ? 'the credentials lack a permission for it'
-        : 'check that the credentials are right and have not expired';
-  return new CollectError(
-    lacksPermission ? 'forbidden' : 'auth',
-    `${shown(response.url)} answered 401: ${next}`,
-    { status: 401 },
-  );
+type Showing = ReturnType<typeof createShowing>;
+
+const headerOf = (authorization: string | undefined): Readonly<Record<string, string>> =>
+  authorization === undefined ? {} : { authorization };
+
+const schemesShownBy = (authorization: string | undefined): Scheme['kind'][] =>
+  authorization?.startsWith('Basic ') ? ['basic'] : [];
+
+/** What the last refusal of a request means, after all schemes were tried. */
+async function refusalOf(
+  response: HttpResponse,
+  credentials: Credentials | undefined,
+  tried: readonly Scheme['kind'][],
+  { areGood }: Showing,
+): Promise<CollectError> {
+  if (response.stranger) return refusedElsewhere(response);
+  const lacksScope = challengeErrors(response).includes('insufficient_scope');
+  if (!credentials) return refused(response, false, lacksScope);
+  // With a token that was asked for just now, it was the token server that took the credentials.
+  const lacksPermission = lacksScope || tried.includes('bearer') || (await areGood(credentials));
+  return refused(response, true, lacksPermission);
 }
 
-const lacking = (endpoint: URL, scope: string | undefined, cause: CollectError): CollectError =>
-  new CollectError(
-    'forbidden',
-    `the token server of ${endpoint.origin} answered ${cause.status} for ${scope}: ${isRefusal(cause) ? 'the credentials lack a permission for it' : 'it gives no token for that scope'}`,
-    { status: 401, cause },
-  );
-
-/** Answers that may mean that a token server does not know the scope, or that it is no token server. */
-const scopeRefusals = [400, 404, 405, 406, 410, 422, 501];
-
-const noTokenServer = (cause: CollectError): CollectError =>
-  new CollectError(
-    'auth',
-    `${cause.message}, whatever it is asked for: the registry names this address as the realm of its tokens. Check that setting of the registry`,
-    { cause },
-  );
-
-const redirected = (endpoint: URL, elsewhere: string): CollectError =>
-  new CollectError(
-    'auth',
-    `${endpoint.origin} redirects to ${elsewhere}, which is not sent the credentials: if that is the registry, make it the endpoint`,
-  );
-
-const refusedElsewhere = ({ url }: HttpResponse): CollectError =>
-  new CollectError(
-    'auth',
-    `${shown(url)} answered 401: the registry redirects there, and its credentials are not sent to other servers`,
-    { status: 401 },
-  );
-
-/** How credentials are shown to one registry, and what its refusals mean. */
-function createShowing(options: ClientOptions) {
-  const { http, endpoint, session, credentials: read, trustedRealms = [] } = options;
-  const known = session ? session.keep(`registry-auth ${endpoint.href}`, createKnown) : createKnown();
-  const greeting = createGreeting(http, endpoint, known);
-  const headers = createHeaders({ http, endpoint, known, trustedRealms });
-  const { prove, proveAgain } = createProof({ http, endpoint, known, greeting, ...headers });
-
-  /**
-   * Whether the credentials are good although something was refused.
-   * @throws CredentialsRefused when they are the registry's and are refused for anything
-   */
-  async function areGood(credentials: Credentials): Promise<boolean> {
-    try {
-      return await proveAgain(credentials);
-    } catch (error) {
-      if (!(error instanceof CredentialsRefused)) throw error;
-      const own = await read().catch(() => undefined);
-      if (identityOf(own) === identityOf(credentials)) throw error;
-      // Those of one path say nothing of the rest.
-      return false;
+/** Sends a request with credentials, shown in another way as often as a refusal asks for it. */
+async function sendWith(
+  { http }: ClientOptions,
+  showing: Showing,
+  { scope, ...request }: RegistryRequest,
+  credentials: Credentials | undefined,
+): Promise<HttpResponse> {
+  const { show, schemeFor, learn } = showing;
+  const accept = [...(request.accept ?? []), 401];
+  let scheme = await schemeFor(scope, credentials);
+  let authorization = await show(scheme, scope, credentials);
+  const tried = schemesShownBy(authorization);
+  for (let wasRefused = false; ; wasRefused = true) {
+    const headers = { ...request.headers, ...headerOf(authorization) };
+    const response = await http.request({ ...request, accept, headers });
+    if (response.status !== 401) {
+      if (wasRefused && scheme) await learn(scope, scheme);
+      return response;
     }
+    // Where the registry redirects to has no say in what is shown to the registry.
+    const next = response.stranger ? undefined : answerTo(response, credentials, scheme, tried);
+    if (!next) {
+      if (request.accept?.includes(401)) return response;
+      throw await refusalOf(response, credentials, tried, showing);
+    }
+    tried.push(next.kind);
+    scheme = next;
+    authorization = await show(next, scope, credentials, authorization);
   }
-
-  let forgotten = false;
-  /** A token server that cannot be used may have been a gateway's word: `/v2/` is asked anew, once in each cycle. */
-  const forget = (): void => {
-    if (!forgotten) delete known.greeting;
-    forgotten = true;
-  };
-
-  return {
-    prove,
-    areGood,
-    /** The header for a request. What a token server refuses may be the credentials, or only the scope. */
-    async show(...shown: Parameters<typeof headers.header>): Promise<string | undefined> {
-      const [scheme, scope, credentials] = shown;
-      try {
-        return await headers.header(...shown);
-      } catch (error) {
-        if (!isRefusal(error)) forget();
-        const { status = 0 } = error instanceof CollectError ? error : {};
-        if (error instanceof CollectError && scheme?.kind === 'bearer' && scopeRefusals.includes(status)) {
-          const answersOtherwise = await headers.newToken(scheme, credentials).then(() => true, isRefusal);
-          throw answersOtherwise ? lacking(endpoint, scope, error) : noTokenServer(error);
-        }
-        if (!credentials || !isRefusal(error) || !(await areGood(credentials))) throw error;
-        throw lacking(endpoint, scope, error);
-      }
-    },
-    /** How credentials are shown for a scope. */
-    async schemeFor(scope: string | undefined, credentials: Credentials | undefined) {
-      const { scheme, elsewhere } = await greeting();
-      if (credentials && elsewhere !== undefined) throw redirected(endpoint, elsewhere);
-      return (scope === undefined ? undefined : known.byScope.get(scope)) ?? scheme;
-    },
-    /** Keeps what a challenge taught: for its scope, and for all where nothing was known. */
-    async learn(scope: string | undefined, scheme: Scheme): Promise<void> {
-      const before = await greeting();
-      const usual = usualOf(scheme);
-      if (!before.scheme && usual) known.greeting = Promise.resolve({ ...before, scheme: usual });
-      if (scope !== undefined && !isSame(before.scheme, scheme, scope)) known.byScope.set(scope, scheme);
-    },
-  };
 }
 
 /**
@@ -193,8 +114,7 @@ function createShowing(options: ClientOptions) {
  */
 export function createRegistryClient(options: ClientOptions): RegistryClient {
   const { http, endpoint, credentials: read } = options;
-  const { show, prove, schemeFor, learn, areGood } = createShowing(options);
-
+  const showing = createShowing(options);
   return {
     async prove(scope) {
       let credentials: Credentials | undefined;
@@ -206,42 +126,14 @@ export function createRegistryClient(options: ClientOptions): RegistryClient {
         throw error;
       }
       if (!credentials) return;
-      await schemeFor(scope, credentials);
-      await prove(credentials, scope);
+      await showing.schemeFor(scope, credentials);
+      await showing.prove(credentials, scope);
     },
-
     async request(request) {
-      const { scope, ...plain } = request;
-      if (new URL(request.url).origin !== endpoint.origin) return http.request({ ...plain, stranger: true });
-      const credentials = await read(repositoryOf(scope));
-      let scheme = await schemeFor(scope, credentials);
-      let sent = await show(scheme, scope, credentials);
-      const tried: Scheme['kind'][] = sent?.startsWith('Basic ') ? ['basic'] : [];
-      for (let answered = false; ; answered = true) {
-        const response = await http.request({
-          ...plain,
-          accept: [...(request.accept ?? []), 401],
-          headers: { ...request.headers, ...(sent !== undefined && { authorization: sent }) },
-        });
-        if (response.status !== 401) {
-          if (answered && scheme) await learn(scope, scheme);
-          return response;
-        }
-        // Where the registry redirects to has no say in what is shown to the registry.
-        const next = response.stranger ? undefined : answerTo(response, credentials, scheme, tried);
-        if (!next) {
-          if (request.accept?.includes(401)) return response;
-          if (response.stranger) throw refusedElsewhere(response);
-          const insufficient = challengeErrors(response).includes('insufficient_scope');
-          // With a token that was asked for just now, it was the token server that took the credentials.
-          const good =
-            insufficient || (credentials && (tried.includes('bearer') || (await areGood(credentials))));
-          throw refused(response, credentials !== undefined, good === true);
-        }
-        tried.push(next.kind);
-        scheme = next;
-        sent = await show(next, scope, credentials, sent);
-      }
+      if (new URL(request.url).origin === endpoint.origin)
+        return sendWith(options, showing, request, await read(repositoryOf(request.scope)));
+      const { scope: _, ...plain } = request;
+      return http.request({ ...plain, stranger: true });
     },
   };
 }

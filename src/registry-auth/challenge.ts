@@ -4,49 +4,41 @@ export interface Challenge {
   readonly parameters: ReadonlyMap<string, string>;
 }
 
-/** Sticky expressions over the header: a name, and a parameter's value. */
-const token = /[\w!#$%&'*+.^`|~-]+/y;
-const quoted = /"((?:[^"\\]|\\.)*)"/y;
-/** More than a token may hold: some servers write the address of their token server without quotes. */
-const unquoted = /[^\s",]+/y;
-
 /**
- * All challenges of all header lines. A line may hold several, whose parameters are separated by the same commas as
- * the challenges themselves: a name followed by `=` is a parameter, any other a scheme. What cannot be read ends
- * its line; what was read before stays.
+ * Sticky expressions over a header. A parameter's value may hold more than a token does: some servers write the address
+ * of their token server without quotes. A name before `=` is no scheme.
  */
-export function parseChallenges(lines: readonly string[]): Challenge[] {
-  const challenges: Challenge[] = [];
-  for (const line of lines) {
-    let at = 0;
-    const take = (expression: RegExp): string | undefined => {
-      expression.lastIndex = at;
-      const match = expression.exec(line);
-      if (!match) return undefined;
-      at = expression.lastIndex;
-      return match[1] ?? match[0];
-    };
-    const skip = (): void => {
-      while (at < line.length && /[\s,]/.test(line[at] as string)) at += 1;
-    };
-    let parameters: Map<string, string> | undefined;
-    for (skip(); at < line.length; skip()) {
-      const name = take(token);
-      if (name === undefined) break;
-      const afterName = at;
-      while (line[at] === ' ' || line[at] === '\t') at += 1;
-      if (line[at] === '=' && parameters) {
-        at += 1;
-        while (line[at] === ' ' || line[at] === '\t') at += 1;
-        const value = line[at] === '"' ? take(quoted)?.replace(/\\(.)/g, '$1') : (take(unquoted) ?? '');
-        if (value === undefined) break;
-        if (!parameters.has(name.toLowerCase())) parameters.set(name.toLowerCase(), value);
-        continue;
-      }
-      at = afterName;
-      parameters = new Map();
-      challenges.push({ scheme: name.toLowerCase(), parameters });
+const separator = /[\s,]*/y;
+const parameter = /([\w!#$%&'*+.^`|~-]+)[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|(?!")([^\s",]*))/y;
+const schemeName = /[\w!#$%&'*+.^`|~-]+(?![\w!#$%&'*+.^`|~-]|[ \t]*=)/y;
+
+/** What cannot be read ends the line; what was read before stays. */
+function parseLine(line: string): Challenge[] {
+  const challenges: { readonly scheme: string; readonly parameters: Map<string, string> }[] = [];
+  let at = 0;
+  const take = (expression: RegExp): RegExpExecArray | null => {
+    expression.lastIndex = at;
+    const match = expression.exec(line);
+    if (match) at = expression.lastIndex;
+    return match;
+  };
+  for (take(separator); at < line.length; take(separator)) {
+    const current = challenges.at(-1);
+    const [, name, quoted, unquoted = ''] = (current && take(parameter)) ?? [];
+    if (current && name !== undefined) {
+      const value = quoted?.replace(/\\(.)/g, '$1') ?? unquoted;
+      if (!current.parameters.has(name.toLowerCase())) current.parameters.set(name.toLowerCase(), value);
+      continue;
     }
+    const scheme = take(schemeName)?.[0];
+    if (scheme === undefined) break;
+    challenges.push({ scheme: scheme.toLowerCase(), parameters: new Map() });
   }
   return challenges;
 }
+
+/**
+ * All challenges of all header lines. A line may hold several, whose parameters are separated by the same commas as
+ * the challenges themselves: a name followed by `=` is a parameter, any other a scheme.
+ */
+export const parseChallenges = (lines: readonly string[]): Challenge[] => lines.flatMap(parseLine);

@@ -59,9 +59,9 @@ const credentialsIn = ({ auth, username, password, identitytoken }: Entry): Cred
 };
 
 /** Compares two lists of numbers by the first that differs. */
-function isGreater(a: readonly number[], b: readonly number[]): boolean {
-  const at = a.findIndex((number, index) => number !== b[index]);
-  return at >= 0 && (a[at] as number) > (b[at] as number);
+function compareRanks(a: readonly number[], b: readonly number[]): number {
+  const differences = a.map((number, at) => number - (b[at] ?? 0));
+  return differences.find((difference) => difference !== 0) ?? 0;
 }
 
 /** Whether a path lies at or below another, segment by segment. */
@@ -87,17 +87,14 @@ function isForHost(pattern: string, host: string): boolean {
  */
 function entryFor(auths: NonNullable<File['auths']>, endpoint: URL, paths: readonly string[]) {
   const ours = hostOf(endpoint.host, endpoint.protocol);
-  let best: { readonly credentials: Credentials; readonly rank: readonly number[] } | undefined;
-  for (const [key, value] of Object.entries(auths)) {
+  const candidates = Object.entries(auths).flatMap(([key, value]) => {
     const { host, path, isAddress } = parseKey(key, endpoint.protocol);
     const credentials = isForHost(host, ours) ? credentialsIn(value) : undefined;
-    if (!credentials) continue;
-    const length = paths.some((one) => covers(path, one)) ? path.length : isAddress ? -1 : undefined;
-    if (length === undefined) continue;
-    const rank = [host === ours ? 1 : 0, length, host.length];
-    if (!best || isGreater(rank, best.rank)) best = { credentials, rank };
-  }
-  return best?.credentials;
+    const coversPath = paths.some((one) => covers(path, one));
+    if (!credentials || !(coversPath || isAddress)) return [];
+    return { credentials, rank: [Number(host === ours), coversPath ? path.length : -1, host.length] };
+  });
+  return candidates.toSorted((a, b) => compareRanks(b.rank, a.rank))[0]?.credentials;
 }
 
 /** @param allowHelpers whether programs that the file names may be run */
@@ -119,7 +116,8 @@ export function openDockerConfig(path: string, allowHelpers = false): DockerConf
     }
   }
 
-  async function ask(helper: string, server: string): Promise<Credentials | undefined> {
+  async function ask(helper: string | null | undefined, server: string): Promise<Credentials | undefined> {
+    if (!allowHelpers || !helper) return undefined;
     if (!isHelperName(helper)) throw refuse('names a credential helper that is no name');
     return helperCredentials(helper, server);
   }
@@ -131,18 +129,16 @@ export function openDockerConfig(path: string, allowHelpers = false): DockerConf
       const isOurs = (key: string) => parseKey(key, endpoint.protocol).host === host;
       const prefix = endpoint.pathname.replace(/^\/+|\/+$/g, '');
       const paths = [repository ?? '', [prefix, repository].filter(Boolean).join('/')];
-      const [server = '', own = ''] = Object.entries(credHelpers ?? {}).find(([key]) => isOurs(key)) ?? [];
+      const [server = '', own] = Object.entries(credHelpers ?? {}).find(([key]) => isOurs(key)) ?? [];
       // docker leaves an empty entry under the name that its store knows the host by.
       const stored = Object.keys(auths ?? {}).find(isOurs) ?? (host === 'docker.io' ? hubKey : host);
-      const found =
-        (allowHelpers && own && (await ask(own, server))) ||
-        entryFor(auths ?? {}, endpoint, paths) ||
-        (allowHelpers && credsStore && (await ask(credsStore, stored)));
-      if (found) return found;
-      const wanted = repository === undefined ? host : `${host}/${repository}`;
+      const credentials =
+        (await ask(own, server)) ?? entryFor(auths ?? {}, endpoint, paths) ?? (await ask(credsStore, stored));
+      if (credentials) return credentials;
+      const wanted = [host, repository].filter((part) => part !== undefined).join('/');
       throw new NoEntry(
         'auth',
-        `the docker configuration ${path} has no credentials for ${wanted} under auths${instead(own || credsStore)}`,
+        `the docker configuration ${path} has no credentials for ${wanted} under auths${instead(own ?? credsStore)}`,
       );
     },
   };

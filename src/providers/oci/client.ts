@@ -6,7 +6,7 @@ import { type Document, jsonOf, manifestAccept, parseManifest } from '../../imag
 import type { Memory } from '../../provider.ts';
 import { errorCodes, notOfARegistry } from '../../registry-answers.ts';
 import { pullScope } from '../../registry-auth.ts';
-import { type Attached, createListings } from './listings.ts';
+import { type Attached, Listings } from './listings.ts';
 import { isName } from './names.ts';
 
 /** What a tag names, as reading it shows; without the document where it did not change. */
@@ -65,7 +65,7 @@ export function createDistribution(client: ScopedClient, endpoint: string, memor
     operation,
     scope: pullScope(repository),
   });
-  const listings = createListings(client, base, memory);
+  const listings = new Listings(client, base, memory);
 
   return {
     catalog: () => listings.catalog(),

@@ -36,7 +36,7 @@ function textsOf(values: readonly unknown[], { url }: HttpResponse): string[] {
  * Page sizes to try: distribution answers 400 above its maximum (1000 by default), Quay caps at 100, and some
  * proxies know no `n` at all. https://distribution.github.io/distribution/spec/api/#pagination
  */
-const pageSizes = [1000, 100, undefined] as const;
+const pageSizes: readonly (number | undefined)[] = [1000, 100, undefined];
 
 /** Answers that say that a page cannot be of this size; 400 by the specification. */
 const sizeRefusals = [400, 416, 422];
@@ -58,96 +58,92 @@ export interface Attached {
 }
 
 /** The lists of the distribution specification. */
-export interface Listings {
-  catalog(): AsyncIterable<readonly string[]>;
-  tags(asked: Asked): Promise<readonly string[] | undefined>;
-  referrers(asked: Asked): Promise<Attached | undefined>;
-}
+export class Listings {
+  readonly #client: ScopedClient;
+  readonly #base: string;
+  readonly #memory: Memory;
 
-export function createListings(client: ScopedClient, base: string, memory: Memory): Listings {
-  /** The first page, with the greatest page size that the registry takes; which one that is is remembered. */
-  async function firstPage(asked: Asked): Promise<{ readonly url: URL; readonly answer: HttpResponse }> {
-    const key = `page-size ${asked.operation}`;
-    const from = memory.get<number>(key)?.value ?? 0;
-    for (const [at, size] of pageSizes.entries()) {
-      if (at < from) continue;
-      const url = new URL(asked.url);
-      if (size !== undefined) url.searchParams.set('n', String(size));
-      const last = at === pageSizes.length - 1;
-      const refusals = last ? [] : sizeRefusals;
-      const answer = await client.request({ ...asked, url, accept: [...(asked.accept ?? []), ...refusals] });
-      if (refusals.includes(answer.status)) continue;
-      if (at !== from) memory.set(key, at);
-      return { url, answer };
-    }
-    throw new CollectError('internal', 'no page size was tried');
+  /** @param base the registry's address, without a slash at its end */
+  constructor(client: ScopedClient, base: string, memory: Memory) {
+    this.#client = client;
+    this.#base = base;
+    this.#memory = memory;
   }
 
-  const walk = (
-    asked: Asked,
-    first: { readonly url: URL; readonly answer: HttpResponse },
-    namesOf: (response: HttpResponse) => readonly string[],
-  ) =>
-    walkNames({
+  /** Pages of names. */
+  async *catalog(): AsyncGenerator<readonly string[]> {
+    const url = new URL(`${this.#base}/v2/_catalog`);
+    const asked = { url, operation: 'catalog', scope: catalogScope };
+    const first = await this.#firstPage(asked);
+    yield* this.#walk(asked, first, (page) => textsOf(json(page, catalogPage).repositories ?? [], page));
+  }
+
+  /** Undefined: the registry does not know the repository. */
+  async tags(asked: Asked): Promise<readonly string[] | undefined> {
+    const first = await this.#firstPage({ ...asked, accept: [404] });
+    if (first.answer.status === 404) {
+      if (errorCodes(first.answer).includes('NAME_UNKNOWN')) return undefined;
+      throw notOfARegistry(first.answer.url);
+    }
+    const pages = this.#walk(asked, first, (page) => textsOf(json(page, tagsPage).tags ?? [], page));
+    return (await Array.fromAsync(pages)).flat();
+  }
+
+  /** What is attached to a manifest; undefined where the registry does not offer that. */
+  async referrers(asked: Asked): Promise<Attached | undefined> {
+    const first = await firstReferrers(this.#client, asked);
+    if (!first) return undefined;
+    if (first === 'gone') return { digests: [], complete: true };
+    const pages = walkPages({
+      what: `${asked.url.origin}${asked.url.pathname}`,
+      first: asked.url,
+      placeOf: ({ href }) => href,
+      keyOf: (item) => referrerOf(item) ?? item,
+      read: async (url) => {
+        const page = url === asked.url ? first : await this.#client.request({ ...asked, url });
+        return { items: json(page, referrersPage).manifests ?? [], next: nextByLink(page, url) };
+      },
+    });
+    const digests = (await Array.fromAsync(pages)).flat().map(referrerOf);
+    const listed = digests.filter((digest) => digest !== undefined);
+    return { digests: listed, complete: listed.length === digests.length };
+  }
+
+  /** The first page, with the greatest page size that the registry takes; which one that is is remembered. */
+  async #firstPage(asked: Asked): Promise<FirstPage> {
+    const key = `page-size ${asked.operation}`;
+    const remembered = this.#memory.get<number>(key)?.value ?? 0;
+    for (let at = remembered; ; at += 1) {
+      const size = pageSizes[at];
+      const url = new URL(asked.url);
+      if (size !== undefined) url.searchParams.set('n', String(size));
+      const refusals = size === undefined ? [] : sizeRefusals;
+      const accept = [...(asked.accept ?? []), ...refusals];
+      const answer = await this.#client.request({ ...asked, url, accept });
+      if (refusals.includes(answer.status)) continue;
+      if (at !== remembered) this.#memory.set(key, at);
+      return { url, answer };
+    }
+  }
+
+  #walk(asked: Asked, first: FirstPage, namesOf: (page: HttpResponse) => readonly string[]) {
+    return walkNames({
       first: first.url,
       answer: first.answer,
       namesOf,
       isName,
-      async request(url, tentative) {
+      request: async (url, tentative) => {
         const accept = tentative ? pageRefusals : [];
-        const response = await client.request({ ...asked, url, accept });
+        const response = await this.#client.request({ ...asked, url, accept });
         return response.status >= 400 ? undefined : response;
       },
     });
+  }
+}
 
-  return {
-    async *catalog() {
-      const asked = {
-        url: new URL(`${base}/v2/_catalog`),
-        operation: 'catalog',
-        scope: catalogScope,
-      };
-      yield* walk(asked, await firstPage(asked), (response) =>
-        textsOf(json(response, catalogPage).repositories ?? [], response),
-      );
-    },
-    async tags(asked) {
-      const first = await firstPage({ ...asked, accept: [404] });
-      if (first.answer.status === 404) {
-        if (errorCodes(first.answer).includes('NAME_UNKNOWN')) return undefined;
-        throw notOfARegistry(first.answer.url);
-      }
-      const tags: string[] = [];
-      for await (const page of walk(asked, first, (response) =>
-        textsOf(json(response, tagsPage).tags ?? [], response),
-      ))
-        tags.push(...page);
-      return tags;
-    },
-    async referrers(asked) {
-      const first = await firstReferrers(client, asked);
-      if (!first) return undefined;
-      if (first === 'gone') return { digests: [], complete: true };
-      const digests: string[] = [];
-      let complete = true;
-      for await (const page of walkPages({
-        what: `${asked.url.origin}${asked.url.pathname}`,
-        first: asked.url,
-        placeOf: ({ href }) => href,
-        keyOf: (item) => referrerOf(item) ?? item,
-        async read(url) {
-          const response = url === asked.url ? first : await client.request({ ...asked, url });
-          return { items: json(response, referrersPage).manifests ?? [], next: nextByLink(response, url) };
-        },
-      }))
-        for (const item of page) {
-          const digest = referrerOf(item);
-          if (digest === undefined) complete = false;
-          else digests.push(digest);
-        }
-      return { digests, complete };
-    },
-  };
+interface FirstPage {
+  readonly url: URL;
+  readonly answer: HttpResponse;
 }
 
 /** The first page of referrers; `gone` where their subject is; undefined where the registry does not offer them. */

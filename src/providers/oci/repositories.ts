@@ -20,24 +20,32 @@ export async function* repositories(source: Source): AsyncGenerator<string> {
   else for (const name of listed) if (context.wants(name)) yield name;
 }
 
+/** Statuses of registries that do not let their catalog be listed. */
+const refusals = new Set([400, 403, 404, 405, 406, 410, 501]);
+
+/** A failure to list the catalog, with what to do where it is a refusal. */
+function explained(error: unknown): unknown {
+  if (!(error instanceof CollectError)) return error;
+  const { reason, status } = error;
+  // Registries that check scopes answer 401 to good credentials, which are not what has to be mended.
+  if (reason !== 'forbidden' && !refusals.has(status ?? 0)) return error;
+  return new CollectError(
+    reason,
+    `${error.message}; the registry does not let its catalog be listed: name the repositories under \`names\``,
+    { cause: error, status },
+  );
+}
+
 /** The names of the catalog that the configuration asks for. */
 async function* catalog({ client, context }: Source): AsyncGenerator<string> {
   const impossible: string[] = [];
   try {
-    for await (const page of client.catalog())
-      for (const name of page)
-        if (!isName(name)) impossible.push(name);
-        else if (context.wants(name)) yield name;
+    for await (const page of client.catalog()) {
+      impossible.push(...page.filter((name) => !isName(name)));
+      yield* page.filter((name) => isName(name) && context.wants(name));
+    }
   } catch (error) {
-    // Registries that check scopes answer 401 to good credentials, which are not what has to be mended.
-    const { reason, status = 0 } = error instanceof CollectError ? error : {};
-    if (error instanceof CollectError && (reason === 'forbidden' || refusals.has(status)))
-      throw new CollectError(
-        error.reason,
-        `${error.message}; the registry does not let its catalog be listed: name the repositories under \`names\``,
-        { cause: error, status: error.status },
-      );
-    throw error;
+    throw explained(error);
   }
   if (impossible.length > 0)
     context.tell(
@@ -46,8 +54,6 @@ async function* catalog({ client, context }: Source): AsyncGenerator<string> {
       'the catalog holds what can be no name of a repository: left out',
     );
 }
-
-const refusals = new Set([400, 403, 404, 405, 406, 410, 501]);
 
 /** What a cache would have to ask its upstream for. */
 const unreadOfCaches: readonly Capability[] = [
