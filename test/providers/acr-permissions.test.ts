@@ -174,6 +174,20 @@ describe('faults of Azure Resource Manager cost details only', () => {
   });
 });
 
+test('a list of usages that no registry has is too large, and costs what it tells alone', async () => {
+  const { azure, running } = await start({ seed: 3 });
+  azure.resource.usages = Array.from({ length: 10_000 }, (_, at) => ({
+    name: `Usage${at}`,
+    currentValue: at,
+    limit: -1,
+    unit: 'Count',
+  }));
+  await running.poll();
+  expect(await down(running)).toEqual(['storage', 'quotas']);
+  expect(await running.lines('quota_used')).toEqual([]);
+  expect(told(running, 'reason=too_large').length).toBe(2);
+});
+
 test('an Azure Resource Manager that never answers does not hold up the contents', async () => {
   const { azure, running } = await start(
     { seed: 3 },

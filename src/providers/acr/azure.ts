@@ -16,6 +16,9 @@ export interface Azure {
   ): Promise<HttpResponse>;
 }
 
+/** A registry, its usages and its copies in all regions of Azure are some 60 KB at most. */
+const largestResource = 256 * 2 ** 10;
+
 export function createAzure(options: {
   readonly http: HttpClient;
   readonly endpoint: URL | undefined;
@@ -36,7 +39,12 @@ export function createAzure(options: {
   return {
     origin: new URL(base).origin,
     get: async (operation, path, query) =>
-      http.request({ operation, url: addressOf(path, query), headers: await headers() }),
+      http.request({
+        operation,
+        url: addressOf(path, query),
+        headers: await headers(),
+        maxBytes: largestResource,
+      }),
     post: async (operation, path, query, body) =>
       http.request({
         operation,
