@@ -47,6 +47,12 @@ function pixels(raw: Buffer, width: number, height: number, bytes: number): Buff
   return out;
 }
 
+/** A colour word in a table has few pixels, and means something: strong colours count more than shades of grey. */
+function strength(colour: number): number {
+  const parts = [colour >> 16, (colour >> 8) & 255, colour & 255];
+  return 1 + (Math.max(...parts) - Math.min(...parts)) / 4;
+}
+
 /** The 256 most frequent colours, and for every colour the nearest of them. */
 function palette(colours: readonly number[]): {
   readonly all: readonly number[];
@@ -55,7 +61,7 @@ function palette(colours: readonly number[]): {
   const counts = new Map<number, number>();
   for (const colour of colours) counts.set(colour, (counts.get(colour) ?? 0) + 1);
   const all = [...counts]
-    .toSorted((a, b) => b[1] - a[1])
+    .toSorted((a, b) => b[1] * strength(b[0]) - a[1] * strength(a[0]))
     .slice(0, 256)
     .map(([colour]) => colour);
   const known = new Map(all.map((colour, index) => [colour, index]));
