@@ -128,6 +128,8 @@ export function table(
             excludeByName: Object.fromEntries(['Time', ...hidden, ...unused].map((name) => [name, true])),
             indexByName: Object.fromEntries(entries.map((entry, index) => [field(entry), index])),
             renameByName: {
+              // So it is called when no other query of the panel has an answer.
+              Value: asked[0]?.[0],
               ...Object.fromEntries(entries.map((entry) => [field(entry), entry[0]])),
               cluster: 'Cluster',
             },

@@ -126,7 +126,7 @@ function seriesFrames({ refId, legendFormat = '' }: Target, series: readonly Ser
 
 /** One frame with a column for each label, as the data source makes it of answers in the format `table`. */
 function tableFrame({ refId }: Target, series: readonly Series[], alone: boolean): DataFrame {
-  if (series.length === 0) return grafana.toDataFrame({ refId, fields: [] });
+  // Without series there are still the columns of time and value.
   const labels = [...new Set(series.flatMap(({ metric }) => Object.keys(metric)))].toSorted();
   return grafana.toDataFrame({
     refId,
