@@ -2,13 +2,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { dashboards } from '../grafana/index.ts';
 import { asRead } from './support/dashboards.ts';
 import { type Read, type ReadPanel, readBoard } from './support/grafana.ts';
-import {
-  openMetrics,
-  type Situation,
-  scrapeInterval,
-  seriesWithout,
-  situations,
-} from './support/grafana-fleet.ts';
+import { type Situation, scrapeInterval, situations } from './support/grafana-fleet.ts';
+import { openMetrics, seriesWithout } from './support/grafana-history.ts';
 import { startFleetPrometheus } from './support/grafana-prometheus.ts';
 import { programs } from './support/programs.ts';
 

@@ -1,13 +1,12 @@
 import { failureReasons } from '../../src/errors.ts';
-import type { PushCounts, RegistryView, RepositoryView } from '../../src/metrics/row.ts';
-import { metrics, processMetrics, registryMetrics, repositoryMetrics } from '../../src/metrics.ts';
+import type { PushCounts, RegistryView } from '../../src/metrics/row.ts';
 import type { ImageTotals, RegistryFacts, RepositoryTotals } from '../../src/model.ts';
 
 /**
  * A fleet of made-up registries, over 26 hours in which all is well, one in which one registry is down, and one in
- * which the exporter is. Its series are rendered by the exporter's own table of metrics.
+ * which the exporter is.
  */
-const hour = 3600;
+export const hour = 3600;
 const day = 24 * hour;
 const GiB = 2 ** 30;
 
@@ -19,19 +18,12 @@ export const situations = {
   exporterDead: healthy + 2 * hour,
 } as const;
 export type Situation = keyof typeof situations;
-const begin = healthy - 26 * hour;
+export const begin = healthy - 26 * hour;
 /** Between two samples of what is looked at over time. */
 export const scrapeInterval = 240;
 
-type Labels = Readonly<Record<string, string>>;
-export interface Sample {
-  readonly name: string;
-  readonly labels: Labels;
-  readonly value: number;
-}
-
-const down = 'harbor-eu';
-const registries = [
+export const down = 'harbor-eu';
+export const registries = [
   { registry: 'ecr-us-east-1', provider: 'ecr', host: '123456789012.dkr.ecr.us-east-1.amazonaws.com' },
   { registry: 'ecr-eu-west-1', provider: 'ecr', host: '123456789012.dkr.ecr.eu-west-1.amazonaws.com' },
   { registry: down, provider: 'harbor', host: 'harbor.example.com' },
@@ -40,12 +32,12 @@ const registries = [
   { registry: 'edge', provider: 'oci', host: 'registry.edge.example.com' },
 ] as const;
 /** Configured an hour ago, and not yet polled. */
-const added = { registry: 'acr-new', provider: 'acr', host: 'new.azurecr.io' } as const;
-const repositoriesOf = 20;
+export const added = { registry: 'acr-new', provider: 'acr', host: 'new.azurecr.io' } as const;
+export const repositoriesOf = 20;
 
 const teams = ['checkout', 'search', 'platform', 'billing', 'mobile'];
 const services = ['api', 'worker', 'web', 'proxy', 'batch', 'admin'];
-const repositoryName = (index: number): string =>
+export const repositoryName = (index: number): string =>
   `${teams[index % teams.length]}/${services[Math.floor(index / teams.length) % services.length]}`;
 const digestOf = (text: string): string => {
   let hash = 7;
@@ -91,7 +83,7 @@ function imagesOf(at: number, index: number, time: number): ImageTotals[] {
   });
 }
 
-function totalsOf(at: number, index: number, time: number): RepositoryTotals {
+export function totalsOf(at: number, index: number, time: number): RepositoryTotals {
   const provider = registries[at]?.provider;
   const grown = Math.floor((time - begin) / hour);
   const found = findingsOf(at, index);
@@ -235,7 +227,7 @@ const capabilitiesOf = (provider: string): ReadonlyMap<string, boolean> =>
     ['signatures', provider !== 'artifact_registry'],
   ]);
 
-function registryView(at: number, time: number): RegistryView {
+export function registryView(at: number, time: number): RegistryView {
   const { registry, provider, host } = registries[at] ?? added;
   const isDown = registry === down && time > healthy;
   /** Its poll hangs. */
@@ -271,124 +263,8 @@ function registryView(at: number, time: number): RegistryView {
   };
 }
 
-/** What Prometheus adds to each series of the exporter. */
-const target = { job: 'container-registry-exporter', instance: '10.4.0.17:10056' } as const;
-
-export type Row = {
-  readonly name: string;
-  readonly labels: readonly string[];
-  readonly samples: (view: never, emit: (value: number | undefined, ...labels: string[]) => void) => void;
-};
-
-/** Samples of a registry or repository, as the exporter's own table renders them. */
-export function* rendered(
-  rows: readonly Row[],
-  view: RegistryView | RepositoryView,
-  labels: Labels,
-): Generator<Sample> {
-  for (const row of rows) {
-    const found: Sample[] = [];
-    row.samples(view as never, (value, ...values) => {
-      if (value === undefined) return;
-      const own = Object.fromEntries(row.labels.map((label, index) => [label, values[index] ?? '']));
-      found.push({ name: row.name, labels: { ...target, ...labels, ...own }, value });
-    });
-    yield* found;
-  }
-}
-
-/** Rows that prom-client keeps, and what it tells of the process. */
-function* processSamples(time: number): Generator<Sample> {
-  const elapsed = time - begin;
-  const one = (name: string, value: number, labels: Labels = {}): Sample => ({
-    name,
-    labels: { ...target, ...labels },
-    value,
-  });
-  yield one(processMetrics.buildInfo.name, 1, {
-    version: time < healthy - 3 * hour ? '0.9.4' : '0.10.0',
-    revision: 'a1b2c3d',
-    nodeversion: 'v26.10.0',
-  });
-  yield one(processMetrics.reloadSuccessful.name, 1);
-  yield one(processMetrics.reloadTimestamp.name, healthy - 3 * hour);
-  yield one(processMetrics.placesUp.name, 1, { registry: 'ecr', provider: 'ecr' });
-  for (const [at, { registry, provider }] of registries.entries()) {
-    const labels = { registry, provider };
-    yield one(processMetrics.apiRequests.name, elapsed * (at + 1), {
-      ...labels,
-      operation: 'list',
-      code: '200',
-    });
-    if (at === 2)
-      yield one(processMetrics.apiRequests.name, Math.max(0, time - healthy), {
-        ...labels,
-        operation: 'list',
-        code: '401',
-      });
-    for (const [le, share] of [
-      ['0.1', 0.5],
-      ['0.5', 0.9],
-      ['2', 0.99],
-      ['+Inf', 1],
-    ] as const)
-      yield one(`${processMetrics.apiRequestDuration.name}_bucket`, elapsed * (at + 1) * share, {
-        ...labels,
-        operation: 'list',
-        le,
-      });
-    if (provider === 'harbor' || provider === 'oci')
-      yield one(processMetrics.events.name, Math.floor(elapsed / 60), {
-        ...labels,
-        source: provider === 'oci' ? 'distribution' : 'harbor',
-        outcome: 'accepted',
-      });
-  }
-  const started = healthy - 3 * hour;
-  yield one('process_start_time_seconds', time < started ? begin : started);
-  yield one('process_resident_memory_bytes', (180 + (elapsed % 7200) / 200) * 2 ** 20);
-  yield one('process_cpu_seconds_total', elapsed * 0.04);
-  yield one('nodejs_eventloop_lag_p99_seconds', 0.012 + (elapsed % 3600) / 3600 / 100);
-  yield one('scrape_duration_seconds', 0.08);
-  yield one('scrape_samples_scraped', 12_345);
-}
-
-const firing: Readonly<Record<Situation, readonly Labels[]>> = {
-  healthy: registries
-    .filter(({ provider }) => provider !== 'docker_hub')
-    .flatMap(({ registry, provider }) => [
-      {
-        alertname: 'ImageWithCriticalVulnerabilities',
-        severity: 'critical',
-        registry,
-        provider,
-        repository: repositoryName(4),
-        ...target,
-      },
-    ]),
-  registryDown: [
-    { alertname: 'RegistryDown', severity: 'critical', registry: down, provider: 'harbor', ...target },
-    {
-      alertname: 'RegistryDataStale',
-      severity: 'warning',
-      registry: added.registry,
-      provider: added.provider,
-      ...target,
-    },
-    {
-      alertname: 'RegistryCapabilityFailing',
-      severity: 'warning',
-      registry: 'gar-europe',
-      provider: 'artifact_registry',
-      capability: 'signatures',
-      ...target,
-    },
-  ],
-  exporterDead: [{ alertname: 'RegistryExporterDown', severity: 'critical', ...target }],
-};
-
 /** Pushes of one repository: some fail. */
-const pushesOf = (at: number, index: number, time: number): PushCounts | undefined => {
+export const pushesOf = (at: number, index: number, time: number): PushCounts | undefined => {
   const { provider } = registries[at] ?? added;
   if (provider !== 'harbor' && provider !== 'oci') return undefined;
   const hours = Math.floor((time - begin) / hour);
@@ -397,72 +273,3 @@ const pushesOf = (at: number, index: number, time: number): PushCounts | undefin
     failures: index === 3 ? { quota_exceeded: Math.floor(hours / 3) } : {},
   };
 };
-
-/** Everything that Prometheus has of one moment. */
-function* samplesAt(time: number): Generator<Sample> {
-  const situation =
-    time <= situations.healthy
-      ? 'healthy'
-      : time <= situations.registryDown
-        ? 'registryDown'
-        : 'exporterDead';
-  for (const labels of firing[situation])
-    yield { name: 'ALERTS', labels: { ...labels, alertstate: 'firing' }, value: 1 };
-  yield { name: 'up', labels: target, value: situation === 'exporterDead' ? 0 : 1 };
-  // Another target of the same Prometheus, which no board may take for an exporter.
-  yield { name: 'up', labels: { job: 'node', instance: '10.4.0.9:9100' }, value: 0 };
-  if (situation === 'exporterDead') return;
-  yield* processSamples(time);
-  if (situation === 'registryDown')
-    yield* rendered(
-      registryMetrics as readonly Row[],
-      {
-        registry: added.registry,
-        provider: added.provider,
-        identity: { host: added.host },
-        polls: 0,
-        failures: new Map(),
-        capabilities: new Map(),
-        seriesDropped: new Map(),
-      },
-      { registry: added.registry, provider: added.provider },
-    );
-  for (const [at, { registry, provider }] of registries.entries()) {
-    yield* rendered(registryMetrics as readonly Row[], registryView(at, time), { registry, provider });
-    for (let index = 0; index < repositoriesOf; index++) {
-      // One repository has samples of every scrape, the others of every hour: enough for what is asked of many.
-      if (!(index === 4 && at === 2) && time % hour !== 0) continue;
-      const pushCounts = pushesOf(at, index, time);
-      yield* rendered(
-        repositoryMetrics as readonly Row[],
-        { totals: totalsOf(at, index, time), ...(pushCounts && { pushCounts }) },
-        { registry, provider, repository: repositoryName(index) },
-      );
-    }
-  }
-}
-
-/** A sample of a time in OpenMetrics; no value here needs an escape. */
-export function line({ name, labels, value }: Sample, time: number): string {
-  let text = '';
-  for (const label in labels) if (labels[label]) text += `${text && ','}${label}="${labels[label]}"`;
-  return `${name}{${text}} ${value} ${time}`;
-}
-
-/** The whole history in OpenMetrics, for `promtool tsdb create-blocks-from openmetrics`. */
-export function openMetrics(): string {
-  const families = new Map<string, string[]>();
-  for (let time = begin; time <= situations.exporterDead; time += scrapeInterval)
-    for (const { name, labels, value } of samplesAt(time)) {
-      const family = families.get(name) ?? [];
-      families.set(name, family);
-      family.push(line({ name, labels, value }, time));
-    }
-  return `${[...families].map(([name, all]) => `# TYPE ${name} unknown\n${all.join('\n')}\n`).join('')}# EOF\n`;
-}
-
-/** Metrics of the table of which the history has no series: a panel of one of them would never be looked at. */
-export function seriesWithout(history: string): string[] {
-  const names = new Set([...history.matchAll(/^# TYPE (\S+)/gm)].map(([, name]) => name));
-  return metrics.map(({ name }) => name).filter((name) => !names.has(name) && !names.has(`${name}_bucket`));
-}

@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { openMetrics } from './grafana-fleet.ts';
+import { openMetrics } from './grafana-history.ts';
 import { freePort, startProgram, tempDir } from './programs.ts';
 
 /** A data source as the boards ask it. */
