@@ -51,7 +51,7 @@ const statuses: Readonly<Record<string, ScanStatus>> = {
 /** Findings come from the software composition analysis; other scanners may lag behind. */
 function scanIn(context: CollectContext, { overall, details }: z.infer<typeof artifactStatus>): Scan {
   const state = details?.sca ?? overall;
-  const scanStatus = state ? meaningOf(context, 'the status of a scan', statuses, state.status) : undefined;
+  const scanStatus = meaningOf(context, 'the status of a scan', statuses, state?.status);
   return { scanStatus, scannedAt: scanStatus === 'complete' ? secondsOf(state?.time) : undefined };
 }
 

@@ -1,16 +1,10 @@
 import type { z } from 'zod';
 import { CollectError } from '../../errors.ts';
 import { walkPages } from '../../http/pages.ts';
-import {
-  type HttpClient,
-  type HttpRequest,
-  type HttpResponse,
-  type Judgement,
-  json,
-  shown,
-} from '../../http.ts';
-import type { Bearer, Login } from './login.ts';
-import { hubError, listedRepository, listedTag, pageOf, repositoryDetail } from './wire.ts';
+import { type HttpClient, type HttpRequest, type HttpResponse, json, shown } from '../../http.ts';
+import { failed, isHubError, noCredentials, notFound, refused } from './errors.ts';
+import type { Login } from './login.ts';
+import { listedRepository, listedTag, pageOf, repositoryDetail } from './wire.ts';
 
 /** What is noticed while a listing is read. */
 export interface Walk {
@@ -41,25 +35,8 @@ export const hubAddress = 'https://hub.docker.com';
 
 /** The largest page: https://docs.docker.com/reference/api/hub/latest/#tag/repositories/operation/listNamespaceRepositories */
 const pageSize = 100;
-/** Longer than any poll, and short enough for Node's timers. */
-const longestWaitMs = 86_400_000;
 /** A token may expire while its request waits for its turn. */
 const maxRenewals = 3;
-
-/**
- * How long a 429 asks to wait, apart from `Retry-After`: Docker Hub sends, or sent, the Unix time as `X-Retry-After`,
- * and says with each answer when its minute ends. https://docs.docker.com/reference/api/hub/latest/#tag/rate-limiting
- */
-export function judgeHub(response: HttpResponse): Judgement | undefined {
-  if (response.status !== 429 || response.header('retry-after') !== undefined) return undefined;
-  const at = Number(response.header('x-retry-after') ?? response.header('x-ratelimit-reset') ?? Number.NaN);
-  if (!(at >= 0)) return undefined;
-  // Both times are Docker Hub's: its own clock tells what is left.
-  const date = Date.parse(response.header('date') ?? '');
-  const now = Number.isNaN(date) ? Date.now() : date;
-  const waitMs = at < 1e9 ? at * 1000 : Math.max(0, at * 1000 - now);
-  return { reason: 'throttled', retryAfterMs: Math.min(waitMs, longestWaitMs) };
-}
 
 /** Escapes one part of a path; `.` and `..` would lead to another address, however they are escaped. */
 function inPath(part: string): string {
@@ -71,39 +48,6 @@ const pathOf = (repository: string): string => {
   const slash = repository.indexOf('/');
   return `/v2/namespaces/${inPath(repository.slice(0, slash))}/repositories/${inPath(repository.slice(slash + 1))}`;
 };
-
-/** Whether it is Docker Hub that answered: a 404 of a proxy says nothing of the repository. */
-function isHubError({ body }: HttpResponse): boolean {
-  try {
-    return hubError.safeParse(JSON.parse(body.toString('utf8'))).success;
-  } catch {
-    return false;
-  }
-}
-
-const noCredentials = 'it wants credentials: give an access token under auth';
-
-const failed = (
-  reason: 'auth' | 'forbidden' | 'not_found' | 'invalid_response',
-  { url, status }: HttpResponse,
-  why: string,
-) => new CollectError(reason, `GET ${shown(url)} answered ${status}: ${why}`, { status });
-
-const notFound = (response: HttpResponse, why: string): CollectError =>
-  isHubError(response)
-    ? failed('not_found', response, why)
-    : failed('invalid_response', response, 'it is not the answer of Docker Hub');
-
-/** What to do about an answer that the credentials are not good enough for. */
-function refused(response: HttpResponse, bearer: Bearer | undefined, needed: string): CollectError {
-  const anonymous = /pagination offset/i.test(response.body.toString('utf8'))
-    ? 'without credentials Docker Hub lists the first 1000 only: give an access token under auth'
-    : noCredentials;
-  const advice = bearer
-    ? `the access token of ${bearer.account.username} lacks a permission: a personal one needs Read-only and an account that may read it, an organisation's needs ${needed}`
-    : anonymous;
-  return failed('forbidden', response, advice);
-}
 
 /** A listing that is read page by page. */
 interface Listing<Item extends z.ZodType> {
@@ -132,7 +76,7 @@ function createRequest(http: HttpClient, login: Login) {
       if (!bearer) throw failed('auth', response, noCredentials);
       if (renewals >= maxRenewals)
         throw failed('auth', response, `a new token of ${bearer.account.username} is refused too`);
-      bearer = await login.renew(bearer);
+      bearer = await login.bearer(bearer);
     }
   };
 }

@@ -3,7 +3,9 @@ import { CollectError } from '../../errors.ts';
 import { type HttpClient, json, shown } from '../../http.ts';
 import { allowCredentialHelpers, secretOf } from '../../options.ts';
 import type { CollectContext } from '../../provider.ts';
-import { type DockerConfig, openDockerConfig } from '../../registry-auth.ts';
+import { identityOf } from '../../registry-auth/credentials.ts';
+import { createTokens, type Token } from '../../registry-auth/tokens.ts';
+import { type DockerConfig, lifetimeSeconds, openDockerConfig } from '../../registry-auth.ts';
 import type { Secret } from '../../secret.ts';
 
 /** Who asks: a user with a password or personal access token, or an organisation with one of its tokens. */
@@ -65,24 +67,21 @@ async function fromDockerConfig(dockerConfig: DockerConfig, path: string): Promi
   );
 }
 
-/** A bearer token of the API, and what it says of itself. */
+/** A bearer token of the API, and whose it is. */
 export interface Bearer {
   readonly value: string;
-  readonly claims: Readonly<Record<string, unknown>>;
-  /** Of whom it is; another account needs another one. */
   readonly account: Account;
-  /** Milliseconds of the wall clock. */
-  readonly validUntil: number;
 }
 
 /** Keeps the bearer token across polls, until shortly before it expires. */
 export interface Login {
-  /** Undefined: anonymous. */
-  bearer(): Promise<Bearer | undefined>;
+  /**
+   * Undefined without credentials. One login however many ask at once.
+   * @param refused a token that Docker Hub no longer takes
+   */
+  bearer(refused?: Bearer): Promise<Bearer | undefined>;
   /** The token that was used last. */
   current(): Bearer | undefined;
-  /** A new token in place of one that was refused; one login however many ask at once. */
-  renew(refused: Bearer): Promise<Bearer>;
 }
 
 /** https://docs.docker.com/reference/api/hub/latest/#tag/authentication-api/operation/AuthCreateAccessToken */
@@ -91,7 +90,7 @@ const accessToken = z.object({ access_token: z.string().min(1) });
 const oldToken = z.object({ token: z.string().min(1) });
 
 /** What a JWT says; nothing when it is none. It is not verified, since it is read for hints only. */
-function claimsOf(jwt: string): Record<string, unknown> {
+export function claimsOf(jwt: string): Record<string, unknown> {
   try {
     const claims: unknown = JSON.parse(Buffer.from(jwt.split('.')[1] ?? '', 'base64url').toString('utf8'));
     return typeof claims === 'object' && claims !== null ? (claims as Record<string, unknown>) : {};
@@ -100,16 +99,8 @@ function claimsOf(jwt: string): Record<string, unknown> {
   }
 }
 
-/** How long a token is good for, by its own clock: that of this machine may go wrong. */
-function lifetimeSeconds({ exp, iat }: Record<string, unknown>): number {
-  if (typeof exp !== 'number') return statedLifetimeSeconds;
-  const seconds = exp - (typeof iat === 'number' ? iat : Date.now() / 1000);
-  // A token that was just given is not expired already: then its times are wrong.
-  return seconds > 0 ? seconds : statedLifetimeSeconds;
-}
-
 /** Sends the account's secret for a token. @throws CollectError `auth` when Docker Hub refuses it */
-async function logIn(http: HttpClient, endpoint: string, account: Account): Promise<Bearer> {
+async function logIn(http: HttpClient, endpoint: string, account: Account): Promise<Token> {
   const { username, secret } = account;
   const post = (path: string, body: object) =>
     http.request({
@@ -132,10 +123,10 @@ async function logIn(http: HttpClient, endpoint: string, account: Account): Prom
       { status: response.status },
     );
   const value = isOld ? json(response, oldToken).token : json(response, accessToken).access_token;
-  const claims = claimsOf(value);
-  const lifetimeMs = lifetimeSeconds(claims) * 1000;
-  const validUntil = Date.now() + lifetimeMs - Math.min(30_000, lifetimeMs / 2);
-  return { value, claims, account, validUntil };
+  // One that was just given has not expired already: then its times are wrong.
+  const seconds = lifetimeSeconds(value, response.header('date')) || statedLifetimeSeconds;
+  const lifetimeMs = seconds * 1000;
+  return { value, validUntil: performance.now() + lifetimeMs - Math.min(30_000, lifetimeMs / 2) };
 }
 
 export function createLogin(options: {
@@ -145,31 +136,17 @@ export function createLogin(options: {
   readonly session: CollectContext['session'];
 }): Login {
   const { http, endpoint, auth, session } = options;
-  const held = session.keep<{ bearer?: Bearer }>('docker-hub bearer', () => ({}));
-  let pending: Promise<Bearer> | undefined;
-
-  async function start(account: Account): Promise<Bearer> {
-    pending ??= logIn(http, endpoint, account).finally(() => {
-      pending = undefined;
-    });
-    held.bearer = await pending;
-    return held.bearer;
-  }
-
+  const tokens = session.keep('docker-hub tokens', () => createTokens(2));
+  let current: Bearer | undefined;
   return {
-    async bearer() {
+    async bearer(refused) {
       if (!auth) return undefined;
       const account = await auth.read();
-      const { bearer } = held;
-      const isSame =
-        bearer?.account.username === account.username && bearer.account.secret === account.secret;
-      return bearer && isSame && bearer.validUntil > Date.now() ? bearer : start(account);
+      const key = identityOf({ username: account.username, password: account.secret });
+      const value = await tokens.get(key, () => logIn(http, endpoint, account), refused?.value);
+      current = { value, account };
+      return current;
     },
-    current: () => held.bearer,
-    async renew(refused) {
-      const { bearer } = held;
-      // Another request renewed it meanwhile.
-      return bearer && bearer.value !== refused.value ? bearer : start(refused.account);
-    },
+    current: () => current,
   };
 }

@@ -1,4 +1,4 @@
-import type { Bearer } from './login.ts';
+import { type Bearer, claimsOf } from './login.ts';
 
 /**
  * Every scope that stands anywhere in a token's claims: where is not documented.
@@ -16,7 +16,7 @@ function scopesOf(claims: object): ReadonlySet<string> {
  */
 export function hiddenRepositories(bearer: Bearer, sawPrivate: boolean): string | undefined {
   const { username, secret } = bearer.account;
-  const scopes = scopesOf(bearer.claims);
+  const scopes = scopesOf(claimsOf(bearer.value));
   const told = [...scopes].some((scope) => scope.startsWith('scope-'));
   if (sawPrivate || scopes.has('scope-repository-list')) return undefined;
   const none = 'set privateRepositories: false if there are none';

@@ -7,6 +7,7 @@ import {
   isUnreadable,
   kindOfAccessory,
   kindOfArtifact,
+  oddAtMost,
   partsOf,
   type Scanner,
   statusWithoutScan,
@@ -87,6 +88,8 @@ export class ArtifactReader {
   #noteWhatIsMissing(one: Artifact, kind: Kind): void {
     const { tags, accessories, references, push_time, pull_time } = one;
     this.#unreadTags += tags.odd;
+    // So many are no tags whose names cannot be read: how many there are is unknown.
+    this.#unreadable ||= tags.odd >= oddAtMost;
     if (tags.odd > 0) this.#odd.add('tags');
     if (accessories.odd > 0) {
       for (const attached of attachedKinds) this.#unknownKinds.add(attached);

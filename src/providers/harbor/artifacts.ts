@@ -16,7 +16,7 @@ interface Elements<T> {
 }
 
 /** After so many odd elements the rest is taken for odd too: a report of a hundred thousand holds the event loop. */
-const oddAtMost = 1_000;
+export const oddAtMost = 1_000;
 
 /** A list of which each element may be odd. An empty one is `null`; Harbor leaves out none, so an absent one is odd. */
 const elements = <Schema extends z.ZodType>(of: Schema) =>
