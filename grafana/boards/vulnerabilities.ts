@@ -218,7 +218,7 @@ const unsigned = table({
   columns: {
     ...names,
     'Signed images': {
-      expr: top(30, `${max(byRepository, m('repository_signed_images'))} == 0`),
+      expr: top(30, `${m('repository_signed_images')} == 0`),
       unit: 'locale',
     },
   },
