@@ -37,7 +37,8 @@ const itemsAtOnce = 1_000;
 export async function* walkPages<Item, Cursor>(walk: Walk<Item, Cursor>): AsyncGenerator<readonly Item[]> {
   const { what, read, placeOf = String, keyOf } = walk;
   const pause = createYielder();
-  const places = new Set<string>([placeOf(walk.first)]);
+  const checkPlace = createPlaceGuard(what);
+  checkPlace(placeOf(walk.first));
   const seen = new Set<unknown>();
   const isNew = (item: Item): boolean => {
     const key = keyOf?.(item);
@@ -56,21 +57,23 @@ export async function* walkPages<Item, Cursor>(walk: Walk<Item, Cursor>): AsyncG
     }
     if (next === undefined) return;
     idle = found > 0 ? 0 : idle + 1;
-    if (idle >= mostIdlePages)
-      throw new CollectError(
-        'pagination',
-        `${what}: ${idle} pages in a row show nothing new: the list never ends`,
-      );
-    if (places.size >= mostPages)
-      throw new CollectError('pagination', `${what}: more than ${mostPages} pages: the list never ends`);
-    if (places.has(placeOf(next)))
-      throw new CollectError(
-        'pagination',
-        `${what}: the server names a next page that was read before: the list never ends`,
-      );
-    places.add(placeOf(next));
+    if (idle >= mostIdlePages) throw endless(what, `${idle} pages in a row show nothing new`);
+    checkPlace(placeOf(next));
     cursor = next;
   }
+}
+
+const endless = (what: string, why: string): CollectError =>
+  new CollectError('pagination', `${what}: ${why}: the list never ends`);
+
+/** Refuses a place that was read before, and one after too many others. */
+function createPlaceGuard(what: string): (place: string) => void {
+  const places = new Set<string>();
+  return (place) => {
+    if (places.size >= mostPages) throw endless(what, `more than ${mostPages} pages`);
+    if (places.has(place)) throw endless(what, 'the server names a next page that was read before');
+    places.add(place);
+  };
 }
 
 /** What of an answer tells where the next page is. */
@@ -137,49 +140,57 @@ export interface NameList<Response extends Linked> {
   isName?(name: string): boolean;
 }
 
+/** A page of a list of names. */
+interface NamesPlace {
+  readonly url: URL;
+  /** How many names the page before showed, where this page is asked for without a link. */
+  readonly after?: number;
+}
+
+/** Where to go on after a page without a link; undefined where it is the last one for sure. */
+function nextAfter(url: URL, names: readonly string[], last: string | undefined): NamesPlace | undefined {
+  const isFull = names.length === askedFor(url) || looksCut(names.length);
+  if (last === undefined || !isFull) return undefined;
+  const next = new URL(url);
+  next.searchParams.set('last', last);
+  return { url: next, after: names.length };
+}
+
+const askedFor = (url: URL): number => Number(url.searchParams.get('n') ?? Number.NaN);
+
 /** @throws CollectError `pagination` where the list cannot be read to its end */
 export async function* walkNames<Response extends Linked>(
   list: NameList<Response>,
 ): AsyncGenerator<readonly string[]> {
-  const { first, request, namesOf, isName = () => true } = list;
+  const { first, answer, request, namesOf, isName = () => true } = list;
   const what = `${first.origin}${first.pathname}`;
   const seen = new Set<string>();
   const pause = createYielder();
-  const unproved = () =>
-    new CollectError(
-      'pagination',
-      `${what} shows as many names as were asked for and no next page, and the same again when asked to go on: how many there are is unknown`,
-    );
-  interface Place {
-    readonly url: URL;
-    /** How many names the page before showed, where this page is asked for without a link. */
-    readonly after?: number;
-  }
-  const read = async ({ url, after }: Place): Promise<Page<string, Place>> => {
-    const tentative = after !== undefined;
-    const given = url === first ? list.answer : undefined;
-    const response = given ?? (await request(url, tentative));
-    const asked = Number(url.searchParams.get('n') ?? Number.NaN);
-    const names = response ? namesOf(response) : [];
+  const onlyNew = async (names: readonly string[]) => {
     const fresh: string[] = [];
     for (const name of names) {
       if (!seen.has(name)) fresh.push(name);
       seen.add(name);
       if (seen.size % itemsAtOnce === 0) await pause();
     }
-    const isRepeated = fresh.length === 0 && names.some(isName);
-    if (tentative && (!response || isRepeated)) {
+    return fresh;
+  };
+  const read = async ({ url, after }: NamesPlace): Promise<Page<string, NamesPlace>> => {
+    const isTentative = after !== undefined;
+    const response = url === first && answer ? answer : await request(url, isTentative);
+    const names = response ? namesOf(response) : [];
+    const items = await onlyNew(names);
+    const isRepeated = items.length === 0 && names.some(isName);
+    if (!response || (isTentative && isRepeated)) {
       // It knows no `last`. A page shorter or longer than asked for is all that there is.
-      if (after === asked) throw unproved();
-      return { items: [] };
+      if (after !== askedFor(url)) return { items: [] };
+      throw new CollectError(
+        'pagination',
+        `${what} shows as many names as were asked for and no next page, and the same again when asked to go on: how many there are is unknown`,
+      );
     }
-    const link = response && nextByLink(response, url);
-    if (link) return { items: fresh, next: { url: link } };
-    const last = names.findLast(isName);
-    if (last === undefined || !(names.length === asked || looksCut(names.length))) return { items: fresh };
-    const next = new URL(url);
-    next.searchParams.set('last', last);
-    return { items: fresh, next: { url: next, after: names.length } };
+    const link = nextByLink(response, url);
+    return { items, next: link ? { url: link } : nextAfter(url, names, names.findLast(isName)) };
   };
   yield* walkPages({ what, first: { url: first }, read, placeOf: ({ url }) => url.href });
 }
