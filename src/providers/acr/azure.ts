@@ -18,6 +18,8 @@ export interface Azure {
 
 /** A registry, its usages and its copies in all regions of Azure are some 60 KB at most. */
 const largestResource = 256 * 2 ** 10;
+/** A page of a thousand rows with counts, or registries, is less than 1 MB. */
+const largestPage = 4 * 2 ** 20;
 
 export function createAzure(options: {
   readonly http: HttpClient;
@@ -53,6 +55,7 @@ export function createAzure(options: {
         url: addressOf(path, query),
         headers: { ...(await headers()), 'content-type': 'application/json' },
         body: JSON.stringify(body),
+        maxBytes: largestPage,
       }),
   };
 }

@@ -3,7 +3,7 @@ import { CollectError } from '../../errors.ts';
 import { isDigest } from '../../images/digest.ts';
 import type { Findings } from '../../model.ts';
 import type { CollectContext } from '../../provider.ts';
-import { count, list, optional, parseWire, pastTime, text } from '../../wire.ts';
+import { count, list, type Oddity, optional, pastTime, readElements, text } from '../../wire.ts';
 import { quoted, type ResourceGraph } from './resource-graph.ts';
 
 /** What Microsoft Defender for Cloud found in an image. */
@@ -144,6 +144,8 @@ const planQuery = `securityresources
 | order by id asc`;
 const plan = z.object({ tier: text });
 
+const noRow = 'Azure Resource Graph answered no row of findings that can be understood';
+
 function tellOddSeverities(words: readonly string[], tell: CollectContext['tell']): void {
   for (const severity of words)
     if (severity !== '')
@@ -171,44 +173,35 @@ export async function readFindings(options: {
   const found = new Map<string, Scan>();
   let incomplete = false;
 
-  function take(one: unknown): void {
-    const parsed = parseWire(one, row, ({ at, problem }) =>
-      tell(
-        `findings ${at}`,
-        { field: at, problem },
-        'a field of the findings of Azure Resource Graph cannot be understood: it is unknown',
-      ),
-    );
-    if (parsed.success) {
-      found.set(parsed.data.id, toScan(parsed.data));
-      tellOddSeverities(parsed.data.odd ?? [], tell);
-      return;
-    }
-    incomplete = true;
-    const [issue] = parsed.error.issues;
-    const problem = `${issue?.path.join('.')}: ${issue?.message}`;
+  const onOddity = ({ at, problem }: Oddity) =>
     tell(
-      `findings ${problem}`,
-      { problem },
-      'a row of findings of Azure Resource Graph could not be understood and was left out',
+      `findings ${at}`,
+      { field: at, problem },
+      'a part of the findings of Azure Resource Graph cannot be understood: it is unknown',
     );
+
+  async function take(rows: readonly unknown[]): Promise<void> {
+    const { items, left } = await readElements('findings', row, rows, onOddity).catch((cause: unknown) => {
+      throw new CollectError('invalid_response', noRow, { cause });
+    });
+    if (left > 0) incomplete = true;
+    for (const one of items) {
+      found.set(one.id, toScan(one));
+      tellOddSeverities(one.odd ?? [], tell);
+    }
   }
 
   async function read(names: readonly string[] | undefined): Promise<void> {
     const query = (after: string | undefined): string =>
       findingsQuery({ ...(names && { names }), assessmentKeys, after });
-    for await (const page of graph.rows(query, [subscription])) for (const one of page) take(one);
+    for await (const page of graph.rows(query, [subscription])) await take(page);
   }
 
   await read([loginServer, `/registries/${name}`]);
   // What names the registry in a row is not documented: all images of the subscription are told apart by digest.
   if (found.size === 0 && !incomplete) await read(undefined);
   if (found.size > 0) return { scans: found, incomplete };
-  if (incomplete)
-    throw new CollectError(
-      'invalid_response',
-      'Azure Resource Graph answered no row of findings that can be understood',
-    );
+  if (incomplete) throw new CollectError('invalid_response', noRow);
   let tier: string | undefined;
   for await (const page of graph.rows(() => planQuery, [subscription]))
     tier ??= plan.safeParse(page[0]).data?.tier;
