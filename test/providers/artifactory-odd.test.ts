@@ -99,3 +99,23 @@ test('statistics that cannot be read leave those that can; the newest pull of th
   ).toEqual(['repository_last_pull_timestamp_seconds{repository="docker-local/web"}']);
   expect(told(made).join()).toContain('operation=aql_stats');
 });
+
+test('an account that is shown no repository of images is told so, once', async () => {
+  const made = await emptyPlatform([{ key: 'libs', packageType: 'Maven' }]);
+  await made.running.poll();
+  await made.running.poll();
+  expect(told(made).filter((line) => line.includes('shows this account no repository'))).toHaveLength(1);
+});
+
+test('a storage summary without its repositories is reported', async () => {
+  const made = await emptyPlatform([{ key }]);
+  push(made, 'app');
+  reply(made, 'storage', {
+    binariesSummary: { binariesSize: '1 GB' },
+    fileStoreSummary: { storageType: 'file-system', totalSpace: '2 GB', usedSpace: '1 GB' },
+    repositoriesSummaryList: null,
+  });
+  await made.running.poll();
+  expect(told(made).join()).toContain('at=repositoriesSummaryList');
+  expect(await made.running.value('storage_bytes')).toBe(2 ** 30);
+});

@@ -15,7 +15,7 @@ const storageInfo = z.object({
     'fileStoreSummary',
     z.object({ storageType: optional('storageType', text), totalSpace: size, usedSpace: size }),
   ),
-  repositoriesSummaryList: optional(
+  repositoriesSummaryList: expected(
     'repositoriesSummaryList',
     list(
       'repositoriesSummaryList',

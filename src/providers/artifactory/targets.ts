@@ -65,6 +65,12 @@ export async function listTargets(
     const target = targetOf(listed, context);
     return target && wanted.includes(target.type) ? [target] : [];
   });
+  if (targets.length === 0)
+    context.tell(
+      'no repository',
+      { listed: items.length },
+      'Artifactory shows this account no repository of images: does it have the permission Read on them?',
+    );
   if (!given.keys) return targets;
   const missing = given.keys.filter((pattern) => !targets.some(({ key }) => picomatch.isMatch(key, pattern)));
   const advice = 'check `keys` and `types`, and that the credentials may read them';

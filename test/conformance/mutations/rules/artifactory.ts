@@ -11,6 +11,10 @@ export const rules: MutationOptions = {
     'GET /artifactory/api/system/ping | answer | *',
     // An Xray without a list of scans is asked for summaries, which tell fixable findings too.
     'GET /xray/api/v1/artifacts | answer | status 404',
+    // That it does not know an image Xray says with 404.
+    'POST /xray/api/v1/artifact/status | answer | status 404',
+    // No repository at all is believed when it is listed twice.
+    'GET /artifactory/api/repositories | answer | []',
     // Sizes are told as text, and a number of bytes is one.
     'GET /artifactory/api/storageinfo | fileStoreSummary.*Space | number for text',
   ],
