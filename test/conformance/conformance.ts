@@ -174,7 +174,11 @@ export function conformance(subject: Subject): void {
       expect(await failures(running)).toEqual([`poll_failures_total{reason="${reason}"} 1`]);
       expect(await exposed(running)).toEqual(before);
       simulated.faults.length = 0;
-      await running.poll();
+      // On a busy machine the deadlines of the impatient pass by themselves: then one more poll, a few at most.
+      for (let more = lasts ? 5 : 1; more > 0; more -= 1) {
+        await running.poll();
+        if ((await running.value('up')) === 1) break;
+      }
       expect(await running.value('up')).toBe(1);
       expect(await exposed(running)).toEqual(sorted(simulated.truth()));
     });
