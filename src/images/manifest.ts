@@ -199,7 +199,7 @@ function parseImage(manifest: ImageManifest, bytes: number): ManifestRecord {
 }
 
 /**
- * The record of a manifest, told by its form: media types are often wrong.
+ * The record of a manifest. Its fields decide what it is, since media types are often wrong.
  * @throws ZodError or SyntaxError when it is none of the documents that a registry may hold.
  */
 export function parseManifest(document: Document): ManifestRecord {

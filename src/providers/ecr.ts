@@ -21,20 +21,20 @@ const defaultFindingsMs = 6 * 3_600_000;
  * @param registry what everything that is remembered belongs to: names of repositories and digests repeat elsewhere
  */
 async function scopeOf(
-  given: EcrOptions,
+  config: EcrOptions,
   aws: Aws,
   context: CollectContext,
   { registry, account, scanning }: { registry: string; account: string | undefined; scanning: Scanning },
 ): Promise<Scope> {
   const words = createWords(context);
-  const intervalSeconds = (given.findingsInterval ?? defaultFindingsMs) / 1000;
+  const intervalSeconds = (config.findingsInterval ?? defaultFindingsMs) / 1000;
   return {
     context,
     aws,
     words,
     scanning,
     inspection: scanning.type === 'ENHANCED' ? await inspect({ aws, context, account, words }) : undefined,
-    manifests: given.readIndexes === false ? undefined : createManifests(aws, context, registry),
+    manifests: config.readIndexes === false ? undefined : createManifests(aws, context, registry),
     findings: createImageFindings(aws, context, { registry, words, intervalSeconds }),
     fullest: createFullest(context),
   };
@@ -93,23 +93,23 @@ export const ecr = defineProvider<typeof options>({
   http: { maxConcurrent: 32 },
   placeValues: ['account', 'region'],
   check: mistakesOf,
-  places: (given) => {
-    const places = placesOf(given);
+  places: (config) => {
+    const places = placesOf(config);
     return places && (async () => places);
   },
   identity: ({ region, assumeRoleArn }) => ({ region, account: accountOf(assumeRoleArn) }),
-  async *collect(given, context): AsyncGenerator<Observation> {
-    const aws = await awsOf(given, context);
+  async *collect(config, context): AsyncGenerator<Observation> {
+    const aws = await awsOf(config, context);
     const listing = await openListing(aws, context);
     const { first, gone, counts } = listing;
     const scanning = await readScanning(aws, context);
     const account = first?.registryId ?? scanning.account;
     const region = await aws.region();
-    const registry = [given.endpoint?.host ?? 'aws', region, account ?? '?'].join('/');
+    const registry = [config.endpoint?.host ?? 'aws', region, account ?? '?'].join('/');
     const limits = context.only ? undefined : readLimits(aws, context, registry);
     // A poll that fails before it awaits them reports its own failure.
     limits?.catch(() => {});
-    const scope = await scopeOf(given, aws, context, { registry, account, scanning });
+    const scope = await scopeOf(config, aws, context, { registry, account, scanning });
     const host = first?.repositoryUri?.split('/')[0];
     yield { type: 'identity', identity: { region, account, host } };
     for (const repository of gone) yield { type: 'repository-gone', repository };

@@ -19,8 +19,8 @@ import { readRepository, type Scope } from './oci/repository.ts';
 import { TagResolver } from './oci/tags.ts';
 
 /** People write the address that clients ask first, too: `https://registry.example.com/v2/`. */
-const registryUrl = endpointUrl.transform((given) => {
-  const url = new URL(given);
+const registryUrl = endpointUrl.transform((config) => {
+  const url = new URL(config);
   url.pathname = url.pathname.replace(/\/v2\/*$/, '/');
   return url;
 });
@@ -56,17 +56,17 @@ const options = z.strictObject({
 type Options = z.infer<typeof options>;
 
 /** What reading repositories needs. */
-function scopeOf(given: Options, client: Distribution, context: CollectContext): Scope {
+function scopeOf(config: Options, client: Distribution, context: CollectContext): Scope {
   const digests = new Digests(client, context);
   return {
     context,
     client,
     digests,
     tags: new TagResolver(client, digests, context, {
-      stableTags: given.stableTags ?? [],
-      stableTagsSeconds: (given.stableTagsInterval ?? 86_400_000) / 1000,
+      stableTags: config.stableTags ?? [],
+      stableTagsSeconds: (config.stableTagsInterval ?? 86_400_000) / 1000,
     }),
-    referrers: createReferrers(client, context, (given.referrersInterval ?? 21_600_000) / 1000),
+    referrers: createReferrers(client, context, (config.referrersInterval ?? 21_600_000) / 1000),
     failing: createFailing(context),
     whole: context.session.keep('oci: repositories that were read whole', () => new Set<string>()),
   };
@@ -90,21 +90,21 @@ export const oci = defineProvider<typeof options>({
     events: 'Notifications of the distribution registry and of zot.',
   },
   identity: ({ endpoint }) => ({ host: endpoint.host }),
-  async *collect(given, context) {
-    const { endpoint, names } = given;
+  async *collect(config, context) {
+    const { endpoint, names } = config;
     const registry = createRegistryClient({
       http: context.http(),
       endpoint,
-      credentials: credentialsOf(given.auth, endpoint),
+      credentials: credentialsOf(config.auth, endpoint),
       session: context.session,
-      trustedRealms: given.auth?.trustedRealms ?? [],
+      trustedRealms: config.auth?.trustedRealms ?? [],
     });
     const client = createDistribution(registry, endpoint.href, context.memory);
     const source = { client, context, names };
     const [first] = (context.only ?? names ?? []).filter((name) => context.wants(name));
     await registry.prove(first === undefined ? catalogScope : pullScope(first));
-    if (given.cache) return yield* readCache(source);
-    const scope = scopeOf(given, client, context);
+    if (config.cache) return yield* readCache(source);
+    const scope = scopeOf(config, client, context);
     const read = (name: string) => readRepository(scope, name);
     const named = names ? { setting: 'names', names } : namedByInclude(context);
     const observations = sayMissing(context, named, readSideBySide(context, repositories(source), read));

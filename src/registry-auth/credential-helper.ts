@@ -51,7 +51,7 @@ function run(program: string, server: string): Promise<string> {
       else if (/credentials not found/.test(text)) resolve('');
       else fail(`ended with ${code ?? signal}`);
     });
-    // A program that ends without reading is told by how it ended.
+    // A program may end without reading its input: its exit status says why.
     child.stdin.on('error', () => {});
     child.stdin.end(server);
   });
@@ -83,7 +83,7 @@ export function helperCredentials(name: string, server: string): Promise<Credent
   const found = kept.get(key);
   if (found && performance.now() - found.at < keptMs) return found.credentials;
   const credentials = ask(program, server);
-  // It is awaited by whoever asks; one who stops waiting leaves no unhandled failure behind.
+  // Callers await it; one that stops waiting must not leave an unhandled rejection.
   credentials.catch(() => {});
   kept.set(key, { at: performance.now(), credentials });
   return credentials;

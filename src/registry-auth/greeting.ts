@@ -52,7 +52,7 @@ async function greet(http: HttpClient, endpoint: URL): Promise<Greeting> {
     return { speaks: false, elsewhere: /\/v2\/?$/.test(pathname) ? origin : undefined };
   if (response.status === 401) {
     const scheme = usualOf(schemesOf(response)[0]);
-    // Whoever refuses without saying what would do has not refused credentials.
+    // A refusal without a challenge is not about credentials.
     return scheme ? { speaks: true, scheme } : { speaks: false };
   }
   return { speaks: response.status < 300, passing: response.status >= 500 };

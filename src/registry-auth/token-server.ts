@@ -44,7 +44,7 @@ function isPublic({ protocol, hostname }: URL): boolean {
   return protocol === 'https:' && isIcann === true && isIp !== true && domain !== null;
 }
 
-/** The address with https, where that is the registry itself: whoever ends TLS in front of it did not tell it. */
+/** The address with https, where that is the registry itself: a proxy that ends TLS did not send X-Forwarded-Proto. */
 function secured(realm: URL, endpoint: URL): URL {
   if (endpoint.protocol !== 'https:' || realm.protocol !== 'http:') return realm;
   const secure = new URL(realm);

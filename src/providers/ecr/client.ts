@@ -19,12 +19,12 @@ export interface Aws {
 }
 
 /** Where a service is: as configured, as the environment says, or at ECR's address when that is a stand-in for AWS. */
-function addressOf(given: EcrOptions, service: 'inspector2' | 'serviceQuotas' | 'sts'): string | undefined {
-  const own = given.endpoints?.[service];
+function addressOf(config: EcrOptions, service: 'inspector2' | 'serviceQuotas' | 'sts'): string | undefined {
+  const own = config.endpoints?.[service];
   if (own) return own.href;
   const variable = `AWS_ENDPOINT_URL_${service === 'serviceQuotas' ? 'SERVICE_QUOTAS' : service.toUpperCase()}`;
   if (process.env[variable] || process.env['AWS_ENDPOINT_URL']) return undefined;
-  const { endpoint } = given;
+  const { endpoint } = config;
   const isAws = /(^|\.)(amazonaws\.com(\.cn)?|api\.aws|api\.amazonwebservices\.com\.cn)$/;
   return endpoint && !isAws.test(endpoint.hostname) ? endpoint.href : undefined;
 }
@@ -32,10 +32,10 @@ function addressOf(given: EcrOptions, service: 'inspector2' | 'serviceQuotas' | 
 const quiet = { trace() {}, debug() {}, warn() {}, error() {} } as never;
 
 /** Settings of all clients. */
-const settingsOf = (given: EcrOptions, transport: Transport) =>
+const settingsOf = (config: EcrOptions, transport: Transport) =>
   defined({
-    region: given.region,
-    profile: given.profile,
+    region: config.region,
+    profile: config.profile,
     requestHandler: transport.requestHandler,
     // The same steps for each command of a kind, put together once.
     cacheMiddleware: true,
@@ -43,23 +43,23 @@ const settingsOf = (given: EcrOptions, transport: Transport) =>
     maxAttempts: 1,
     // Without `info` the SDK spares a copy of each answer for the log.
     logger: quiet,
-    useFipsEndpoint: given.useFips,
-    useDualstackEndpoint: given.useDualStack,
+    useFipsEndpoint: config.useFips,
+    useDualstackEndpoint: config.useDualStack,
   });
 
 /** The environment's credentials, or those of the role that they may assume. */
-async function credentialsOf(given: EcrOptions, transport: Transport) {
+async function credentialsOf(config: EcrOptions, transport: Transport) {
   const { fromNodeProviderChain, fromTemporaryCredentials } = await import('@aws-sdk/credential-providers');
-  const clientConfig = defined({ ...settingsOf(given, transport), endpoint: addressOf(given, 'sts') });
-  const own = fromNodeProviderChain(defined({ clientConfig, logger: quiet, profile: given.profile }));
-  if (given.assumeRoleArn === undefined) return own;
+  const clientConfig = defined({ ...settingsOf(config, transport), endpoint: addressOf(config, 'sts') });
+  const own = fromNodeProviderChain(defined({ clientConfig, logger: quiet, profile: config.profile }));
+  if (config.assumeRoleArn === undefined) return own;
   return fromTemporaryCredentials({
     masterCredentials: own,
     clientConfig,
     params: defined({
-      RoleArn: given.assumeRoleArn,
+      RoleArn: config.assumeRoleArn,
       RoleSessionName: 'container-registry-exporter',
-      ExternalId: given.externalId,
+      ExternalId: config.externalId,
     }),
   });
 }
@@ -81,24 +81,24 @@ function createRenewal({ config }: ECR): Pick<Watch, 'generation' | 'renew'> {
   };
 }
 
-async function connect(given: EcrOptions, transport: Transport): Promise<Aws> {
+async function connect(config: EcrOptions, transport: Transport): Promise<Aws> {
   const [{ ECR }, { Inspector2 }, { ServiceQuotas }] = await Promise.all([
     import('@aws-sdk/client-ecr'),
     import('@aws-sdk/client-inspector2'),
     import('@aws-sdk/client-service-quotas'),
   ]);
-  const settings = settingsOf(given, transport);
-  const credentials = await credentialsOf(given, transport);
-  const ecr = new ECR(defined({ ...settings, endpoint: given.endpoint?.href, credentials }));
+  const settings = settingsOf(config, transport);
+  const credentials = await credentialsOf(config, transport);
+  const ecr = new ECR(defined({ ...settings, endpoint: config.endpoint?.href, credentials }));
   // The same credentials for all, kept once.
   const shared = { ...settings, credentials: ecr.config.credentials };
-  const inspector = new Inspector2(defined({ ...shared, endpoint: addressOf(given, 'inspector2') }));
-  const quotas = new ServiceQuotas(defined({ ...shared, endpoint: addressOf(given, 'serviceQuotas') }));
+  const inspector = new Inspector2(defined({ ...shared, endpoint: addressOf(config, 'inspector2') }));
+  const quotas = new ServiceQuotas(defined({ ...shared, endpoint: addressOf(config, 'serviceQuotas') }));
 
   let signal: AbortSignal | undefined;
   const watch: Watch = {
     signal: () => signal,
-    explain: (error, operation) => explained(error, operation, given),
+    explain: (error, operation) => explained(error, operation, config),
     ...createRenewal(ecr),
   };
   for (const client of [ecr, inspector, quotas] as unknown as Client[]) {
@@ -120,16 +120,16 @@ async function connect(given: EcrOptions, transport: Transport): Promise<Aws> {
 
 /** The clients of a registry, made when they are first needed. */
 export async function awsOf(
-  given: EcrOptions,
+  config: EcrOptions,
   context: Pick<CollectContext, 'http' | 'session' | 'signal'>,
 ): Promise<Aws> {
-  const made = context.session.keep('aws', () => connect(given, createTransport(given)));
+  const made = context.session.keep('aws', () => connect(config, createTransport(config)));
   try {
     const aws = await made;
     aws.use(context);
     return aws;
   } catch (error) {
     context.session.forget('aws');
-    throw explained(error, 'the AWS SDK', given);
+    throw explained(error, 'the AWS SDK', config);
   }
 }

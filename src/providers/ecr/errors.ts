@@ -85,9 +85,9 @@ function networkAdvice(reason: FailureReason, { endpoint }: Given): string {
 const joined = (...parts: readonly string[]): string => parts.filter((part) => part !== '').join(': ');
 
 /** An error of the transport, with the operation that it befell. */
-export function named(error: CollectError, operation: string, given: Given): CollectError {
+export function named(error: CollectError, operation: string, config: Given): CollectError {
   const { reason, status, retryAfterMs, cause } = error;
-  return new CollectError(reason, joined(operation, error.message, networkAdvice(reason, given)), {
+  return new CollectError(reason, joined(operation, error.message, networkAdvice(reason, config)), {
     cause,
     status,
     retryAfterMs,
@@ -95,7 +95,7 @@ export function named(error: CollectError, operation: string, given: Given): Col
 }
 
 /** What to do, from what IAM says: https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html */
-function advice(reason: FailureReason, error: Error, given: Given): string {
+function advice(reason: FailureReason, error: Error, config: Given): string {
   const [, who, action] =
     /(arn:aws[\w-]*:(?:iam|sts)::\d*:\S+) is not authorized to perform: ([\w-]+:\w+)/.exec(error.message) ??
     [];
@@ -104,7 +104,7 @@ function advice(reason: FailureReason, error: Error, given: Given): string {
     return 'set `region`, AWS_REGION in the environment, or a region in the profile';
   if (reason === 'forbidden') return 'the role lacks a permission, see docs/providers/ecr.md';
   if (error.name === 'CredentialsProviderError')
-    return (given.profile ?? process.env['AWS_PROFILE']) !== undefined
+    return (config.profile ?? process.env['AWS_PROFILE']) !== undefined
       ? 'check that the profile stands in ~/.aws/config or ~/.aws/credentials (AWS_CONFIG_FILE, AWS_SHARED_CREDENTIALS_FILE) and names credentials'
       : 'give the pod a role (IRSA or EKS Pod Identity), or the process credentials as the AWS CLI takes them';
   // The SDK corrects a clock by what AWS says, once it has seen an answer.
@@ -141,7 +141,7 @@ const isForeign = ({ name }: Error): boolean =>
   !/^[A-Z][A-Za-z]{2,}/.test(name) || /^((Syntax|Range|Type|Unknown)?Error|Unknown)$/.test(name);
 
 /** Any error of the SDK with its reason and the operation. What the transport throws has both already. */
-export function explained(error: unknown, operation: string, given: Given): CollectError {
+export function explained(error: unknown, operation: string, config: Given): CollectError {
   if (error instanceof CollectError) return error;
   if (!(error instanceof Error)) return new CollectError('internal', `${operation}: ${String(error)}`);
   const { $metadata, $response } = error as SdkError;
@@ -159,7 +159,7 @@ export function explained(error: unknown, operation: string, given: Given): Coll
   const name = error.name === 'Error' ? '' : error.name;
   return new CollectError(
     reason,
-    joined(operation, name, oneLine(error.message), advice(reason, error, given)),
+    joined(operation, name, oneLine(error.message), advice(reason, error, config)),
     { cause: error, status },
   );
 }

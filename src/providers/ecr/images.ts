@@ -89,7 +89,7 @@ function isArchived(status: unknown, words: Words): true | undefined {
 
 /**
  * ECR scans what runs: of an index its platforms, and nothing of what is attached.
- * @returns `unknown` for a state that could not be understood, which is told
+ * @returns `unknown` for a status that could not be understood, which is reported
  */
 function scanStatusOf(
   { imageScanStatus: given }: ImageDetail,
@@ -126,7 +126,7 @@ export interface ReadingImages {
   readonly now: number;
 }
 
-/** @returns undefined for an image that cannot be told from others, which is told */
+/** @returns undefined for an image without a digest, which is reported */
 function toListed(detail: ImageDetail, reading: ReadingImages): ListedImage | undefined {
   const { words, odd, now } = reading;
   const digest = detail.imageDigest;
@@ -167,7 +167,7 @@ function toListed(detail: ImageDetail, reading: ReadingImages): ListedImage | un
 /** Images of a page of `DescribeImages` as far as they could be understood. */
 export interface ImageRows {
   readonly images: readonly ListedImage[];
-  /** Whether there are images that cannot be told from others. */
+  /** Whether there are images without a digest. */
   readonly lacksImages: boolean;
 }
 
@@ -175,7 +175,7 @@ export interface ImageRows {
 const rowsAtOnce = 1000;
 
 /**
- * The images of a page of `DescribeImages`, at most 1,000 at once; what is odd is left out and told.
+ * The images of a page of `DescribeImages`, at most 1,000 at once; odd parts are left out and reported.
  * @throws CollectError `invalid_response` when it is no page of images
  */
 export function* imagesOf(page: { imageDetails?: unknown }, reading: ReadingImages): Generator<ImageRows> {

@@ -76,12 +76,12 @@ export function mistakesOf({ region: one, regions, accounts, assumeRoleArn, exte
 }
 
 /** Accounts × regions; undefined for an entry that is one registry as it stands. */
-export function placesOf(given: EcrOptions): Place<EcrOptions>[] | undefined {
-  const { regions, accounts, ...one } = given;
+export function placesOf(config: EcrOptions): Place<EcrOptions>[] | undefined {
+  const { regions, accounts, ...one } = config;
   if (!regions && !accounts) return undefined;
-  const roles = accounts ?? [{ assumeRoleArn: given.assumeRoleArn, externalId: given.externalId }];
+  const roles = accounts ?? [{ assumeRoleArn: config.assumeRoleArn, externalId: config.externalId }];
   return roles.flatMap(({ assumeRoleArn, externalId }) =>
-    (regions ?? [given.region]).map((region) => ({
+    (regions ?? [config.region]).map((region) => ({
       values: {
         ...(accounts && assumeRoleArn !== undefined && { account: accountOf(assumeRoleArn) ?? '' }),
         ...(regions && region !== undefined && { region }),

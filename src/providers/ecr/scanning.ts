@@ -58,10 +58,10 @@ export function fits(filter: string, repository: string): boolean {
   return repository.length - last.length >= at && repository.endsWith(last);
 }
 
-/** What could not be told is asked for again after so long: nothing is missing without it. */
+/** After so long it is asked again which basic scanner is at work, where that could not be read. */
 const askAgainSeconds = 3600;
 
-/** Which basic scanner is at work; undefined where that cannot be told, as by most stand-ins for AWS. */
+/** Which basic scanner is at work; undefined where that cannot be read, as from most stand-ins for AWS. */
 async function isNative(
   aws: Aws,
   context: CollectContext,

@@ -119,7 +119,7 @@ function ownTurn(): Promise<void> {
   return lastTurn;
 }
 
-export function createTransport(given: Pick<EcrOptions, 'profile' | 'endpoint'>): Transport {
+export function createTransport(config: Pick<EcrOptions, 'profile' | 'endpoint'>): Transport {
   let http: HttpClient | undefined;
   async function send(client: HttpClient, request: SdkRequest, operation: string): Promise<SdkResponse> {
     const sign = signatures.get(request);
@@ -167,7 +167,7 @@ export function createTransport(given: Pick<EcrOptions, 'profile' | 'endpoint'>)
         try {
           return { response: await send(client, request, operation) };
         } catch (error) {
-          throw error instanceof CollectError ? named(error, operation, given) : error;
+          throw error instanceof CollectError ? named(error, operation, config) : error;
         }
       },
     },

@@ -6,7 +6,7 @@ export interface Unread {
   readonly images: Map<string, Image>;
   /** A Sigstore bundle in the archive may be a signature. */
   archivedBundle: boolean;
-  /** There are images that cannot be told from others. */
+  /** There are images without a digest. */
   rows: boolean;
   /** When an image was pushed. */
   pushes: boolean;

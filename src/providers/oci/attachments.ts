@@ -220,7 +220,7 @@ async function follow(
       'the referrers API lists what has no digest: whether the image is signed may be unknown',
     );
   }
-  // Whoever signs an image with its parts does both at once.
+  // An image and its parts are mostly signed together: where one is new, the others are asked about too.
   const everyPoll = answer?.changed ?? false;
   const next = (target.parts ?? []).map((digest) => ({ digest, everyPoll }));
   for (const digest of answer?.digests ?? []) {

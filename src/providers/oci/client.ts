@@ -54,7 +54,7 @@ function inPath(name: string): string {
 
 /**
  * A registry may refuse HEAD in any way, and a store that it redirects to does: a signed address is good for one
- * method. What it means is then told by GET.
+ * method. A GET then shows what the tag names.
  */
 const headRefusals = [400, 401, 403, 404, 405, 406, 410, 415, 416, 501];
 

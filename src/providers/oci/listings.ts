@@ -11,15 +11,15 @@ import { isName } from './names.ts';
 
 type Asked = HttpRequest & { readonly url: URL; readonly scope: string };
 
-/** Names that are no text are left to whoever knows what they should be. */
+/** Elements of any type: {@link textsOf} checks them. */
 const names = z.array(z.unknown()).max(1_000_000).nullable();
 const catalogPage = z.object({ repositories: names });
 /** distribution answers `"tags": null` for a repository whose last tag was deleted. */
 const tagsPage = z.object({ tags: names });
 
 /**
- * Names as the list has them. In the place of what is no text stands what is neither a name nor a tag, so that it is told
- * and not asked for.
+ * Names as the list has them. An element that is no text becomes `(number)/` for example, which is neither a name nor a
+ * tag: the caller reports it and asks for nothing.
  * @throws CollectError `invalid_response` for a list that is mostly of something else
  */
 function textsOf(values: readonly unknown[], { url }: HttpResponse): string[] {

@@ -28,7 +28,7 @@ export interface TargetReferrers {
 export interface Referrers {
   /**
    * What the API says is attached; `refused` where it says that it is not offered.
-   * @throws CollectError where it cannot be told
+   * @throws CollectError where the answer does not say
    */
   ask(repository: string, target: Target): Promise<TargetReferrers | 'refused'>;
   /** Whether the repository is known to offer it or not; undefined where it was not asked within a day. */
