@@ -149,6 +149,16 @@ test('a platform that was never pushed here leaves the size unknown', async () =
   expect(lines.some((line) => line.startsWith('repository_size_bytes'))).toBe(false);
 });
 
+test('an image without a time leaves unknown which is the newest, and is told of', async () => {
+  const { running } = await exposed([
+    { entry: image('new', { createdTime: '0001-01-01T00:00:00Z', tags: ['v2'] }) },
+    { entry: image('old', { tags: ['v1'] }) },
+  ]);
+  expect(await running.lines('repository_last_push_timestamp_seconds')).toEqual([]);
+  expect(await running.value('repository_tags')).toBe(2);
+  expect(told(running, 'which is the newest is unknown')).toHaveLength(1);
+});
+
 test('a size of 0, as the registry has it for a moment after the push, is unknown', async () => {
   const { lines } = await exposed([{ entry: image('new', { imageSize: 0, tags: ['v1'] }) }]);
   expect(lines).toEqual([

@@ -32,6 +32,8 @@ interface Unfinished {
 /** What is found out of a repository while it is read. */
 interface Reading {
   latest: boolean;
+  /** An image has no time: which is the newest is then unknown. */
+  undated: boolean;
   /** Manifests that cannot be understood. */
   unread: number;
   readonly unknownKinds: Set<Kind>;
@@ -71,11 +73,15 @@ async function finish(
   else for (const kind of isIndex ? ofIndexes : attachedKinds) unknownKinds.add(kind);
 }
 
-function factsOf({ practices, findings }: Scope, { latest, unread, unknownKinds }: Reading): RepositoryFacts {
+function factsOf(
+  { practices, findings }: Scope,
+  { latest, undated, unread, unknownKinds }: Reading,
+): RepositoryFacts {
   return {
     practices: { ...practices, ...((latest || unread === 0) && { no_latest_tag: !latest }) },
     // Nor are their tags known.
     unreadTags: unread > 0 ? 'all' : undefined,
+    newestUnknown: undated || undefined,
     // Of an index that was not read, it is unknown which platforms' findings are its own.
     findingsUnknown: findings?.incomplete || unknownKinds.has('platform') || undefined,
     listsSignatures: !unknownKinds.has('signature') || undefined,
@@ -90,7 +96,7 @@ function factsOf({ practices, findings }: Scope, { latest, unread, unknownKinds 
 export async function* readRepository(scope: Scope, repository: string): AsyncGenerator<Observation> {
   const { context, registry, findings } = scope;
   const details = createDetails(scope, repository);
-  const reading: Reading = { latest: false, unread: 0, unknownKinds: new Set() };
+  const reading: Reading = { latest: false, undated: false, unread: 0, unknownKinds: new Set() };
   const onLeft = (count: number) => {
     reading.unread += count;
   };
@@ -102,6 +108,7 @@ export async function* readRepository(scope: Scope, repository: string): AsyncGe
         const known = listed(entry);
         const draft = toDraft(entry, known, findings);
         if (known.tags.includes('latest')) reading.latest = true;
+        if (draft.pushedAt === undefined && known.kind !== 'other') reading.undated = true;
         if (known.kind === undefined || known.kind === 'index')
           unfinished.push({ draft, references: entry.references });
         return draft;
@@ -114,6 +121,12 @@ export async function* readRepository(scope: Scope, repository: string): AsyncGe
     yield { type: 'repository-gone', repository };
     return;
   }
+  if (reading.undated)
+    context.tell(
+      `undated ${repository}`,
+      { repository },
+      'the registry does not tell when an image was created: which is the newest is unknown',
+    );
   yield { type: 'repository-complete', repository, facts: factsOf(scope, reading) };
 }
 
