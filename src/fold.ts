@@ -34,7 +34,7 @@ export interface FoldOptions {
   previous?(repository: string): PackedTotals | undefined;
   /** Names of all repositories of the last snapshot: those of a group that failed. */
   known?(): Iterable<string>;
-  /** Told of what cannot be and was left out; once for each `key` is enough. */
+  /** Reports an impossible value that is left out; once for each `key` is enough. */
   tell?(key: string, fields: object, message: string): void;
 }
 

@@ -25,7 +25,7 @@ export interface HttpClientOptions extends AttemptOptions, TlsSettings {
    * asks to wait where it does not say so in `Retry-After`. Such an answer is an error whatever the request accepts.
    */
   judge?(response: HttpResponse): FailureReason | Judgement | undefined;
-  /** Told of what is odd in an answer that is read as JSON, see `wire.ts`. */
+  /** Called with what is odd in an answer that is read as JSON, see `wire.ts`. */
   onOddity?(operation: string, oddity: Oddity): void;
 }
 

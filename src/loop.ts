@@ -97,7 +97,7 @@ export function createRegistryLoop(options: LoopOptions): RegistryLoop {
       await cycles.saved();
     },
     receive(source, events) {
-      // The loop that takes its place, or the next start, counts them.
+      // The loop that follows, or the next start, counts them.
       if (stopping.signal.aborted)
         return { saved: Promise.reject(new Error('the exporter stops')), lost() {} };
       return incoming.receive(source, events);

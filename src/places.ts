@@ -4,7 +4,7 @@ import { startDeadline } from './deadline.ts';
 import { CollectError, type FailureReason, reasonOf } from './errors.ts';
 import { createCycleContext, createSession } from './loop/context.ts';
 import { createNotices } from './loop/notices.ts';
-import { createTroubles } from './loop/troubles.ts';
+import { createTroubles, type Troubles } from './loop/troubles.ts';
 import { openMemory } from './memory.ts';
 import type { Logger, Place, Provider } from './provider.ts';
 import { longestDelayMs } from './schedule.ts';
@@ -93,23 +93,57 @@ function withMissing(
   return kept;
 }
 
-export function createPlaceFinder(input: {
+/** What a search for places works with. */
+interface FinderOptions {
   readonly config: RegistryConfig;
   readonly provider: Provider;
   readonly log: Logger;
   readonly userAgent: string;
   observe(operation: string, code: string, seconds: number): void;
-  /** Told of every search that ended. */
+  /** Called when a search has ended. */
   searched(up: boolean): void;
   /** Takes over what was found. @throws CollectError when it cannot be. */
   found(registries: ReadonlyMap<string, RegistryConfig>): Promise<void>;
-}): PlaceFinder {
-  const { config, provider, log, userAgent, observe, searched, found } = input;
-  const stopping = new AbortController();
+}
+
+/** @returns asks for the places once, within `timeout` */
+function createSearch(
+  { config, provider, log, userAgent, observe }: FinderOptions,
+  { stopping, troubles }: { readonly stopping: AbortSignal; readonly troubles: Troubles },
+): () => Promise<Map<string, RegistryConfig>> {
   const session = createSession();
-  const troubles = createTroubles(log);
   const notices = createNotices(log);
   const find = provider.places?.(config.options);
+  return async () => {
+    const deadline = startDeadline(stopping, config.timeoutMs);
+    const { signal } = deadline;
+    const { context, close } = createCycleContext({
+      ...{ session, log, troubles, userAgent, observe, signal },
+      settings: config,
+      only: undefined,
+      memory: await openMemory({ path: undefined, target: '', log }),
+      notices: notices.begin(),
+      progress: () => {},
+    });
+    try {
+      return placeConfigs(config, (await find?.(context)) ?? []);
+    } catch (cause) {
+      throw cause === signal.reason && !stopping.aborted
+        ? new CollectError('timeout', 'the registries of the entry were not found within `timeout`', {
+            cause,
+          })
+        : cause;
+    } finally {
+      close();
+      deadline.clear();
+    }
+  };
+}
+
+export function createPlaceFinder(input: FinderOptions): PlaceFinder {
+  const { config, log, searched, found } = input;
+  const stopping = new AbortController();
+  const troubles = createTroubles(log);
   const intervalMs = config.places?.intervalMs ?? 600_000;
   /** Registries that were missing in the last search. */
   const missing = new Set<string>();
@@ -118,24 +152,11 @@ export function createPlaceFinder(input: {
   let lastAttemptAt: number | undefined;
   let error: EntryStatus['error'];
 
+  const findConfigs = createSearch(input, { stopping: stopping.signal, troubles });
+
   async function search(): Promise<void> {
-    const deadline = startDeadline(stopping.signal, config.timeoutMs);
-    const { signal } = deadline;
-    const { context, close } = createCycleContext({
-      settings: config,
-      signal,
-      only: undefined,
-      memory: await openMemory({ path: undefined, target: '', log }),
-      session,
-      log,
-      troubles,
-      notices: notices.begin(),
-      userAgent,
-      observe,
-      progress: () => {},
-    });
     try {
-      const configs = placeConfigs(config, (await find?.(context)) ?? []);
+      const configs = await findConfigs();
       // Nothing at all is no answer for somebody who asked for registries to be watched.
       if (configs.size === 0)
         throw new CollectError(
@@ -152,14 +173,8 @@ export function createPlaceFinder(input: {
       up = true;
       error = undefined;
       troubles.over('the search for registries');
-    } catch (cause) {
+    } catch (failure) {
       if (stopping.signal.aborted) return;
-      const failure =
-        cause === signal.reason
-          ? new CollectError('timeout', 'the registries of the entry were not found within `timeout`', {
-              cause,
-            })
-          : cause;
       up = false;
       error = {
         at: Date.now() / 1000,
@@ -168,9 +183,6 @@ export function createPlaceFinder(input: {
       };
       const message = 'the registries of the entry could not be found: those that are known go on';
       troubles.tell('error', 'the search for registries', failure, message);
-    } finally {
-      close();
-      deadline.clear();
     }
     lastAttemptAt = Date.now() / 1000;
     searched(up ?? false);

@@ -1,5 +1,11 @@
 import { createHash } from 'node:crypto';
-import express, { type Express, type NextFunction, type Request, type Response } from 'express';
+import express, {
+  type Express,
+  type NextFunction,
+  type Request,
+  type RequestHandler,
+  type Response,
+} from 'express';
 import { type Exposition, negotiate, type Refused, renderSelf, takeTurn, writeBody } from './exposition.ts';
 import type { RegistryLoop } from './loop.ts';
 import type { EntryStatus } from './places.ts';
@@ -31,12 +37,12 @@ export interface AppOptions {
 
 const styleHash = createHash('sha256').update(style).digest('base64');
 
-/** The web application: every answer is made of what is in memory, none waits for a registry. */
-export function createApp(options: AppOptions): Express {
-  const { exposition, self, log, telemetryPath, maxRequests } = options;
-  const startedAt = Date.now() / 1000;
+const answer = (response: Response, status: number, text: string): void =>
+  void response.status(status).type('text').send(`${text}\n`);
+
+/** Answers scrapes. */
+function createScrapes({ exposition, self, log, maxRequests }: AppOptions): RequestHandler {
   const slots = createScrapeSlots(maxRequests);
-  const gate = createPipelineGate();
   /** Gathering them reads files of /proc: scrapes at the same time share it. */
   let gathering: ReturnType<typeof self.gather> | undefined;
   const gather = () => {
@@ -56,24 +62,10 @@ export function createApp(options: AppOptions): Express {
       told.add(reason);
     }
   };
-  const app = express();
-  app.disable('x-powered-by');
-  app.disable('etag');
-  app.enable('case sensitive routing');
-  app.use(async (request, response, next) => {
-    if (await gate(request, response)) next();
-  });
-  app.use(options.web);
-
-  app.get(telemetryPath, async (request, response) => {
+  return async (request, response) => {
     const release = slots.take(request.socket.remoteAddress ?? '');
-    if (!release) {
-      response
-        .status(503)
-        .type('text')
-        .send(`more than ${maxRequests} scrapes at once (--web.max-requests)\n`);
-      return;
-    }
+    if (!release)
+      return answer(response, 503, `more than ${maxRequests} scrapes at once (--web.max-requests)`);
     try {
       // Many scrapes that arrive together are prepared one after the other, with the event loop free in between.
       await takeTurn();
@@ -84,21 +76,20 @@ export function createApp(options: AppOptions): Express {
     } finally {
       release();
     }
-  });
+  };
+}
 
-  app.all(telemetryPath, (_request, response) => {
-    response.status(405).set('Allow', 'GET, HEAD').type('text').send('scrape with GET\n');
-  });
-
+/** The status page, and the same as JSON. */
+function addStatus(app: Express, options: AppOptions): void {
+  const startedAt = Date.now() / 1000;
   const status = () => ({
     ...options.build,
     startedAt,
     now: Date.now() / 1000,
-    telemetryPath,
+    telemetryPath: options.telemetryPath,
     registries: (options.loops() ?? []).map((loop) => loop.status()),
     entries: options.entries(),
   });
-
   app.get('/', (_request, response) => {
     response
       .set(
@@ -113,38 +104,58 @@ export function createApp(options: AppOptions): Express {
   app.get('/api/v1/status', (_request, response) => {
     response.set('Cache-Control', 'no-store').json(status());
   });
-  app.use(healthRoutes(options));
-  app.all('/-/reload', async (request, response) => {
+}
+
+/** Reads the configuration again. */
+const createReload =
+  ({ reload, log }: AppOptions): RequestHandler =>
+  async (request, response) => {
     if (request.method !== 'POST' && request.method !== 'PUT') {
-      response.status(405).set('Allow', 'POST, PUT').type('text').send('reload with POST\n');
-      return;
+      response.set('Allow', 'POST, PUT');
+      return answer(response, 405, 'reload with POST');
     }
     try {
-      await options.reload();
-      response.type('text').send('reloaded\n');
+      await reload();
+      answer(response, 200, 'reloaded');
     } catch (error) {
       log.error({ err: error }, 'the configuration was refused: the old one runs on');
-      response
-        .status(500)
-        .type('text')
-        .send(`${(error as Error).message}\nThe old configuration runs on.\n`);
+      answer(response, 500, `${(error as Error).message}\nThe old configuration runs on.`);
     }
-  });
-  app.use('/events', options.events);
-  app.use((_request, response) => {
-    response.status(404).type('text').send('not found\n');
-  });
-  // Four parameters tell express that this one handles errors.
-  app.use((error: unknown, request: Request, response: Response, _next: NextFunction) => {
-    const given = (error as { status?: unknown }).status;
-    const code = typeof given === 'number' && given >= 400 && given < 500 ? given : 500;
+  };
+
+/** Answers what went wrong in a handler. Four parameters tell express that this one handles errors. */
+const createErrorHandler =
+  ({ log }: AppOptions) =>
+  (error: unknown, request: Request, response: Response, _next: NextFunction): void => {
+    const { status } = error as { status?: unknown };
+    const code = typeof status === 'number' && status >= 400 && status < 500 ? status : 500;
     if (code === 500) log.error({ err: error, path: request.path }, 'a request failed');
     if (response.headersSent) response.destroy();
-    else
-      response
-        .status(code)
-        .type('text')
-        .send(code === 500 ? 'internal error\n' : 'bad request\n');
+    else answer(response, code, code === 500 ? 'internal error' : 'bad request');
+  };
+
+/** The web application: every answer is made of what is in memory, none waits for a registry. */
+export function createApp(options: AppOptions): Express {
+  const { telemetryPath } = options;
+  const gate = createPipelineGate();
+  const app = express();
+  app.disable('x-powered-by');
+  app.disable('etag');
+  app.enable('case sensitive routing');
+  app.use(async (request, response, next) => {
+    if (await gate(request, response)) next();
   });
+  app.use(options.web);
+  app.get(telemetryPath, createScrapes(options));
+  app.all(telemetryPath, (_request, response) => {
+    response.set('Allow', 'GET, HEAD');
+    answer(response, 405, 'scrape with GET');
+  });
+  addStatus(app, options);
+  app.use(healthRoutes(options));
+  app.all('/-/reload', createReload(options));
+  app.use('/events', options.events);
+  app.use((_request, response) => answer(response, 404, 'not found'));
+  app.use(createErrorHandler(options));
   return app;
 }

@@ -3,13 +3,13 @@ import type { Observation } from './model.ts';
 import type { CollectContext } from './provider.ts';
 
 /**
- * Whoever counts a repository's images holds them until all are seen. While more than so many are held, only the
- * repositories that were begun first go on, and none begins.
+ * The images of a repository are held until all of them are counted. While more than this many are held, only the
+ * repositories that were begun first are read further, and none is begun.
  */
 const heldAtMost = 40_000;
-/** So many go on all the same: one after the other, a poll of a large registry would wait for each of its pages. */
+/** This many are always read further: one alone would make a poll of a large registry wait for each page. */
 const leaders = 4;
-/** So many names are listed ahead of the reading, so that people see early how many repositories there are. */
+/** This many names are listed ahead of the reading, so that the progress shows early how many repositories there are. */
 const listedAhead = 10_000;
 
 /** All names, with those first that no poll has tried, or that were tried longest ago. */
@@ -102,6 +102,20 @@ function createReadings(advance: (reading: Reading) => void) {
   };
 }
 
+/** The names that are found, in the order in which they are to be read. */
+async function listingOf(
+  found: Iterable<string> | AsyncIterable<string>,
+  order: CollectContext['order'],
+): Promise<Iterator<string> | AsyncIterator<string>> {
+  const names = order?.lastTried ? await oldestFirst(found, order.lastTried) : found;
+  return Symbol.asyncIterator in names ? names[Symbol.asyncIterator]() : names[Symbol.iterator]();
+}
+
+/** Ends an iterator. Not awaited: one that hangs would hold the loop for ever. */
+function endAside(iterator: Iterator<unknown> | AsyncIterator<unknown>): void {
+  void Promise.resolve(iterator.return?.()).catch(() => {});
+}
+
 /**
  * Reads repositories side by side and yields what is seen as it comes, so that a slow repository holds up no other
  * and no page waits in memory for its turn. A repository whose reading throws is a `repository-failed`; the listing
@@ -117,8 +131,7 @@ export async function* readSideBySide(
   read: (repository: string) => AsyncIterable<Observation>,
 ): AsyncGenerator<Observation> {
   const { signal, concurrency, progress, order } = context;
-  const names = order?.lastTried ? await oldestFirst(found, order.lastTried) : found;
-  const listing = Symbol.asyncIterator in names ? names[Symbol.asyncIterator]() : names[Symbol.iterator]();
+  const listing = await listingOf(found, order);
   const steps = createSteps();
   const readings = createReadings((reading) =>
     steps.start(
@@ -135,6 +148,16 @@ export async function* readSideBySide(
   let ended = false;
   let listed = 0;
   let done = 0;
+  const enlist = (next: IteratorResult<string>): void => {
+    asking = false;
+    ended = next.done === true;
+    if (!next.done && !known.has(next.value)) {
+      known.add(next.value);
+      listed += 1;
+      waiting.push(next.value);
+    }
+    progress(done, listed);
+  };
   /** Begins what may begin, and lists on. */
   const proceed = (): void => {
     while (waiting.length > 0 && readings.mayBegin(concurrency)) {
@@ -151,14 +174,7 @@ export async function* readSideBySide(
     proceed();
     for (let step = await steps.next(); step; step = await steps.next()) {
       if ('listed' in step) {
-        asking = false;
-        ended = step.listed.done === true;
-        if (!step.listed.done && !known.has(step.listed.value)) {
-          known.add(step.listed.value);
-          listed += 1;
-          waiting.push(step.listed.value);
-        }
-        progress(done, listed);
+        enlist(step.listed);
         proceed();
         continue;
       }
@@ -180,9 +196,8 @@ export async function* readSideBySide(
       proceed();
     }
   } finally {
-    // Not awaited: one that hangs would hold the loop for ever.
-    for (const { iterator } of readings.open) void Promise.resolve(iterator.return?.()).catch(() => {});
-    void Promise.resolve(listing.return?.()).catch(() => {});
+    for (const { iterator } of readings.open) endAside(iterator);
+    endAside(listing);
   }
 }
 

@@ -64,6 +64,105 @@ function parseLine<Schema extends z.ZodType>(line: string | undefined, schema: S
   );
 }
 
+/** One file of a registry, and what its lines say. */
+interface RegistryFile {
+  readonly file: string;
+  readonly kind: string;
+  readonly target: string;
+  readonly log: Logger;
+}
+
+/** Whether a file is of this version and of this registry; if not, that is said, and it is left to be replaced. */
+function isOurs({ file, kind, target, log }: RegistryFile, line: string | undefined): boolean {
+  const header = parseLine(line, fileHeader);
+  if (header.version === version && header.target === target) return true;
+  log.info(
+    { file, of: header.target },
+    header.version === version
+      ? `the saved ${kind} file is of another registry that had this name: starting without it`
+      : `the saved ${kind} file is of another version: starting without it`,
+  );
+  return false;
+}
+
+/** Reads a file; one that cannot be read is told, and one that is damaged is set aside. */
+async function load<T>(of: RegistryFile, parse: (lines: string[]) => T | Promise<T>): Promise<T | undefined> {
+  const { file, kind, log } = of;
+  const read = async () => {
+    const lines = await readLines(file);
+    return lines && isOurs(of, lines[0]) ? parse(lines) : undefined;
+  };
+  try {
+    return await disk.unlessItHangs(read());
+  } catch (error) {
+    if (!(error instanceof DamagedFileError)) {
+      log.warn({ err: error, file }, `the saved ${kind} file cannot be read: starting without it`);
+      return undefined;
+    }
+    const aside = await disk.unlessItHangs(setAside(file)).catch(() => undefined);
+    log.warn(
+      { err: error, file, aside },
+      `a saved ${kind} file is damaged: it was set aside, starting without it`,
+    );
+    return undefined;
+  }
+}
+
+/** The repositories of a snapshot; an odd one is left out, and the others stay. */
+async function repositoriesOf(
+  { file, log }: RegistryFile,
+  lines: readonly string[],
+  now: number,
+): Promise<Map<string, RepositoryEntry>> {
+  const pause = createYielder();
+  const repositories = new Map<string, RepositoryEntry>();
+  let odd = 0;
+  let first: unknown;
+  for (const line of lines) {
+    try {
+      const { totals, observedAt } = parseLine(line, repositoryLine);
+      if (observedAt > now + aheadSeconds) throw new DamagedFileError('it was read in the future');
+      repositories.set(totals.repository, { totals: packTotals(totals), observedAt });
+    } catch (error) {
+      odd += 1;
+      first ??= error;
+    }
+    await pause();
+  }
+  if (odd > 0)
+    log.warn(
+      { err: first, file, leftOut: odd, read: repositories.size },
+      'repositories of the saved snapshot cannot be believed: they are unknown until the next poll',
+    );
+  return repositories;
+}
+
+async function parseSnapshot(
+  of: RegistryFile,
+  [first, ...rest]: readonly string[],
+): Promise<RegistrySnapshot | undefined> {
+  const now = Date.now() / 1000;
+  const { version: _, target: __, ...known } = parseLine(first, snapshotHeader);
+  const newest = Math.max(known.observedAt ?? 0, known.factsAt ?? 0);
+  if (newest > now + aheadSeconds) {
+    of.log.warn(
+      { file: of.file, aheadSeconds: Math.round(newest - now) },
+      'the saved snapshot is of the future: its age is unknown, so that it is not served. Was the clock set back?',
+    );
+    return undefined;
+  }
+  return { ...known, repositories: await repositoriesOf(of, rest, now) } as RegistrySnapshot;
+}
+
+/** Of those that wait while one is written, the newest is next. */
+function saving<T>(path: string, file: string, linesOf: (value: T) => Iterable<string>) {
+  const save = createLatest<T>(async (value) => {
+    await disk.call(() => mkdir(path, { recursive: true }));
+    await writeLines(file, linesOf(value));
+  });
+  return (value: T) => disk.unlessItHangs(save(value));
+}
+
 /**
  * Storage of one registry.
  * @param path the folder, or undefined to keep nothing
@@ -86,102 +185,18 @@ export function createStorage(input: {
     };
   }
   const file = (kind: string) => join(path, `${encodeURIComponent(registry)}.${kind}`);
-
-  function saving<T>(kind: string, linesOf: (value: T) => Iterable<string>): (value: T) => Promise<void> {
-    const save = createLatest<T>(async (value) => {
-      await disk.call(() => mkdir(path as string, { recursive: true }));
-      await writeLines(file(kind), linesOf(value));
-    });
-    return (value) => disk.unlessItHangs(save(value));
-  }
-
-  /** Whether a file is of this version and of this registry; if not, that is said, and it is left to be replaced. */
-  function isOurs(kind: string, line: string | undefined): boolean {
-    const header = parseLine(line, fileHeader);
-    if (header.version === version && header.target === target) return true;
-    log.info(
-      { file: file(kind), of: header.target },
-      header.version === version
-        ? `the saved ${kind} file is of another registry that had this name: starting without it`
-        : `the saved ${kind} file is of another version: starting without it`,
-    );
-    return false;
-  }
-
-  async function load<T>(kind: string, parse: (lines: string[]) => T): Promise<Awaited<T> | undefined> {
-    try {
-      return await disk.unlessItHangs(
-        readLines(file(kind)).then(async (lines) =>
-          lines && isOurs(kind, lines[0]) ? await parse(lines) : undefined,
-        ),
-      );
-    } catch (error) {
-      if (!(error instanceof DamagedFileError)) {
-        log.warn(
-          { err: error, file: file(kind) },
-          `the saved ${kind} file cannot be read: starting without it`,
-        );
-        return undefined;
-      }
-      const aside = await disk.unlessItHangs(setAside(file(kind))).catch(() => undefined);
-      log.warn(
-        { err: error, file: file(kind), aside },
-        `a saved ${kind} file is damaged: it was set aside, starting without it`,
-      );
-      return undefined;
-    }
-  }
-
-  /** The repositories of a snapshot; an odd one is left out, and the others stay. */
-  async function repositoriesOf(
-    lines: readonly string[],
-    now: number,
-  ): Promise<Map<string, RepositoryEntry>> {
-    const pause = createYielder();
-    const repositories = new Map<string, RepositoryEntry>();
-    let odd = 0;
-    let first: unknown;
-    for (const line of lines) {
-      try {
-        const { totals, observedAt } = parseLine(line, repositoryLine);
-        if (observedAt > now + aheadSeconds) throw new DamagedFileError('it was read in the future');
-        repositories.set(totals.repository, { totals: packTotals(totals), observedAt });
-      } catch (error) {
-        odd += 1;
-        first ??= error;
-      }
-      await pause();
-    }
-    if (odd > 0)
-      log.warn(
-        { err: first, file: file('snapshot'), leftOut: odd, read: repositories.size },
-        'repositories of the saved snapshot cannot be believed: they are unknown until the next poll',
-      );
-    return repositories;
-  }
-
+  const fileOf = (kind: string): RegistryFile => ({ file: file(kind), kind, target, log });
   return {
     memoryPath: file('memory.ndjson'),
     journal: { path: file('pushes.ndjson'), target },
-    saveSnapshot: saving('snapshot', (snapshot) => snapshotLines(target, snapshot)),
-    loadSnapshot: () =>
-      load('snapshot', async ([first, ...rest]) => {
-        const now = Date.now() / 1000;
-        const { version: _, target: __, ...known } = parseLine(first, snapshotHeader);
-        const newest = Math.max(known.observedAt ?? 0, known.factsAt ?? 0);
-        if (newest > now + aheadSeconds) {
-          log.warn(
-            { file: file('snapshot'), aheadSeconds: Math.round(newest - now) },
-            'the saved snapshot is of the future: its age is unknown, so that it is not served. Was the clock set back?',
-          );
-          return undefined;
-        }
-        return { ...known, repositories: await repositoriesOf(rest, now) } as RegistrySnapshot;
-      }),
-    saveCounters: saving('counters', (counters) => [
+    saveSnapshot: saving(path, file('snapshot'), (snapshot: RegistrySnapshot) =>
+      snapshotLines(target, snapshot),
+    ),
+    loadSnapshot: () => load(fileOf('snapshot'), (lines) => parseSnapshot(fileOf('snapshot'), lines)),
+    saveCounters: saving(path, file('counters'), (counters: SavedCounters) => [
       JSON.stringify({ version, target }),
       JSON.stringify(counters),
     ]),
-    loadCounters: () => load('counters', ([, line]) => parseLine(line, savedCounters)),
+    loadCounters: () => load(fileOf('counters'), ([, line]) => parseLine(line, savedCounters)),
   };
 }

@@ -2,7 +2,7 @@ import { defined } from './defined.ts';
 import type { RegistryIdentity } from './model.ts';
 
 /** Options that say where and what a registry is, besides the addresses among them. None of them is a secret. */
-const places = ['endpoint', 'region', 'profile', 'assumeRoleArn', 'namespaces', 'cloud', 'tenantId'];
+const identifying = ['endpoint', 'region', 'profile', 'assumeRoleArn', 'namespaces', 'cloud', 'tenantId'];
 
 /** The addresses among some options, whatever they are called: `endpoint`, `registryEndpoint`, … */
 function* addresses(options: object, path = ''): Generator<[string, string]> {
@@ -24,7 +24,7 @@ export function targetOf(input: {
 }): string {
   const { type, identity } = input;
   const options = input.options as Readonly<Record<string, unknown>>;
-  const known = Object.entries(defined(options)).filter(([key]) => places.includes(key));
+  const known = Object.entries(defined(options)).filter(([key]) => identifying.includes(key));
   const sorted = (pairs: Iterable<[string, unknown]>) => [...pairs].sort(([a], [b]) => (a < b ? -1 : 1));
   return JSON.stringify([
     type,

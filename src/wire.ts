@@ -289,20 +289,28 @@ export async function* eachElement<Schema extends z.ZodType>(
 /** The values of an object, without the odd ones, which are reported. Keys may be any text. */
 export function dictionary<Schema extends z.ZodType>(at: string, of: Schema) {
   return anyObject.transform((entries, context) => {
-    const values = new Map<string, z.output<Schema>>();
-    let odd = 0;
-    let problem = '';
-    for (const [key, value] of Object.entries(entries)) {
-      const parsed = of.safeParse(value);
-      if (parsed.success && key.length <= longestText) values.set(key, parsed.data);
-      else if (odd++ === 0) problem = parsed.error ? problemOf(parsed.error) : 'a key is too long';
-      if (odd <= oddAtMost) continue;
+    const { good: values, odd, problem } = readableEntries(of, entries);
+    if (odd > oddAtMost) {
       context.addIssue({ code: 'custom', message: `its values cannot be understood: ${problem}` });
       return z.NEVER;
     }
     if (odd > 0) report?.({ at: `${at}.*`, problem: odd > 1 ? `${problem} (and ${odd - 1} more)` : problem });
     return values;
   });
+}
+
+/** The values that can be understood, up to too many that cannot. */
+function readableEntries<Schema extends z.ZodType>(of: Schema, entries: object) {
+  const good = new Map<string, z.output<Schema>>();
+  let odd = 0;
+  let problem = '';
+  for (const [key, value] of Object.entries(entries)) {
+    const parsed = of.safeParse(value);
+    if (parsed.success && key.length <= longestText) good.set(key, parsed.data);
+    else if (odd++ === 0) problem = parsed.error ? problemOf(parsed.error) : 'a key is too long';
+    if (odd > oddAtMost) break;
+  }
+  return { good, odd, problem };
 }
 
 function readable<Schema extends z.ZodType>(of: Schema, values: readonly unknown[]) {

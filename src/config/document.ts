@@ -90,6 +90,21 @@ function explainSyntax(message: string, around: string): string {
   return message.replace(/\s+/g, ' ');
 }
 
+/** Where a setting stands, or the deepest part of its path that is there. */
+function offsetOf(contents: unknown, path: Path): number {
+  let node = contents;
+  let offset = (node as Node | null)?.range?.[0] ?? 0;
+  for (const part of path) {
+    const pair = isMap(node) ? node.items.find(({ key }) => isScalar(key) && key.value === part) : undefined;
+    const next = isSeq(node) && typeof part === 'number' ? node.items[part] : pair?.value;
+    const start = (pair ? (pair.key as Scalar) : (next as Node | undefined))?.range?.[0];
+    if (!pair && !next) break;
+    offset = start ?? offset;
+    node = next;
+  }
+  return offset;
+}
+
 /**
  * Parses YAML and puts environment variables in place of `${NAME}` and `${NAME:-default}` in text values (`$$` is a
  * dollar sign). A value that was nothing but a reference stays text: `"${PORT}"` is no number.
@@ -103,35 +118,18 @@ export function readDocument(text: string, file: string, env: NodeJS.ProcessEnv)
     prettyErrors: false,
     merge: true,
   });
-  const place = (offset: number) => {
+  const positionOf = (offset: number) => {
     const { line, col } = lines.linePos(offset);
     return { line: Math.max(1, line), column: Math.max(1, col) };
   };
   const problems: Problem[] = [...document.errors, ...document.warnings].map((error) => ({
     file,
-    ...place(error.pos[0]),
+    ...positionOf(error.pos[0]),
     path: '',
     message: explainSyntax(error.message, text.slice(error.pos[0] - 40, error.pos[1] + 40)),
   }));
 
-  const locate = (path: Path) => {
-    let node: unknown = document.contents;
-    let offset = (node as Node | null)?.range?.[0] ?? 0;
-    for (const part of path) {
-      if (isMap(node)) {
-        const pair = node.items.find(({ key }) => isScalar(key) && key.value === part);
-        if (!pair) break;
-        offset = (pair.key as Scalar).range?.[0] ?? offset;
-        node = pair.value;
-      } else if (isSeq(node) && typeof part === 'number') {
-        const item = node.items[part] as Node | undefined;
-        if (!item) break;
-        offset = item.range?.[0] ?? offset;
-        node = item;
-      } else break;
-    }
-    return place(offset);
-  };
+  const locate = (path: Path) => positionOf(offsetOf(document.contents, path));
 
   visit(document, {
     Alias(_key, node, ancestors) {
@@ -140,7 +138,7 @@ export function readDocument(text: string, file: string, env: NodeJS.ProcessEnv)
       const message = node.source.startsWith('/')
         ? 'a value that begins with * has to be in quotes: "*/5 * * * *"'
         : `there is no anchor &${node.source} before this: write it, or the value itself`;
-      problems.push({ file, ...place(node.range?.[0] ?? 0), path, message });
+      problems.push({ file, ...positionOf(node.range?.[0] ?? 0), path, message });
     },
     Scalar(key, node, ancestors) {
       if (key === 'key' || typeof node.value !== 'string' || !node.value.includes('$')) return;
@@ -152,7 +150,7 @@ export function readDocument(text: string, file: string, env: NodeJS.ProcessEnv)
           if (value !== undefined) return value;
           problems.push({
             file,
-            ...place(node.range?.[0] ?? 0),
+            ...positionOf(node.range?.[0] ?? 0),
             path: showPath(pathOf(node, ancestors)),
             message:
               name === undefined
@@ -170,6 +168,6 @@ export function readDocument(text: string, file: string, env: NodeJS.ProcessEnv)
   } catch (error) {
     // The library's guard against aliases of aliases that unfold to gigabytes.
     const message = `the aliases (*name) unfold to too much, write out what is needed: ${(error as Error).message}`;
-    throw new ConfigError([{ file, ...place(0), path: '', message }]);
+    throw new ConfigError([{ file, ...positionOf(0), path: '', message }]);
   }
 }

@@ -92,51 +92,56 @@ function correction(input: unknown, expected: string, path: readonly PropertyKey
   return '';
 }
 
+/** What is wrong, and where. */
+interface Explained {
+  readonly path: readonly PropertyKey[];
+  readonly message: string;
+}
+type Issue<Code extends z.core.$ZodIssue['code']> = Extract<z.core.$ZodIssue, { code: Code }>;
+
+const unknownSettings = ({ keys, path }: Issue<'unrecognized_keys'>, known: Known): Explained[] =>
+  keys.map((key) => ({
+    path: [...path, key],
+    message: `there is no setting ${JSON.stringify(key)} here${nearest(key, known.keys())}`,
+  }));
+
+function unknownRegistryType({ path, input }: Issue<'invalid_union'>, known: Known): Explained {
+  const at = path.at(-1) === 'type' ? path : [...path, 'type'];
+  const type = (input as { readonly type?: unknown } | undefined)?.type ?? input;
+  const hint = typeof type === 'string' ? nearestType(type, known.types) : '';
+  return { path: at, message: `is none of the types of registry: ${known.types.join(', ')}${hint}` };
+}
+
+function wrongType({ path, input, expected }: Issue<'invalid_type'>): Explained {
+  if (path.length === 0)
+    return { path, message: `the document is ${wordFor(input)}: it needs \`registries:\`` };
+  const isInfinite = typeof input === 'number' && expected === 'number';
+  const right = isInfinite ? 'a finite one' : (words[expected] ?? expected);
+  if (input === undefined) return { path, message: `is missing: it has to be ${right}` };
+  const hint = correction(input, expected, path);
+  return { path, message: `is ${wordFor(input)} and has to be ${right}${hint}` };
+}
+
+function outOfBounds(issue: Issue<'too_small'> | Issue<'too_big'>): Explained {
+  const { path, origin, inclusive } = issue;
+  const isSmall = issue.code === 'too_small';
+  const limit = isSmall ? issue.minimum : issue.maximum;
+  if (origin === 'string' && limit === 1) return { path, message: 'is empty and has to be text' };
+  const [at, beyond] = isSmall ? ['at least', 'more than'] : ['at most', 'less than'];
+  const units: Readonly<Record<string, string>> = {
+    string: ' characters',
+    array: limit === 1 ? ' entry' : ' entries',
+  };
+  return { path, message: `has to be ${inclusive ? at : beyond} ${limit}${units[origin] ?? ''}` };
+}
+
 /** A zod issue in words that say what would be right; values are not repeated, they may be secrets. */
-export function explain(
-  issue: z.core.$ZodIssue,
-  known: Known,
-): { readonly path: readonly PropertyKey[]; readonly message: string }[] {
-  const { path } = issue;
-  switch (issue.code) {
-    case 'unrecognized_keys':
-      return issue.keys.map((key) => ({
-        path: [...path, key],
-        message: `there is no setting ${JSON.stringify(key)} here${nearest(key, known.keys())}`,
-      }));
-    case 'invalid_union': {
-      if (!('discriminator' in issue)) break;
-      const at = path.at(-1) === 'type' ? path : [...path, 'type'];
-      const given = (issue.input as { readonly type?: unknown } | undefined)?.type ?? issue.input;
-      const hint = typeof given === 'string' ? nearestType(given, known.types) : '';
-      return [{ path: at, message: `is none of the types of registry: ${known.types.join(', ')}${hint}` }];
-    }
-    case 'invalid_type': {
-      const finite = typeof issue.input === 'number' && issue.expected === 'number';
-      const expected = finite ? 'a finite one' : (words[issue.expected] ?? issue.expected);
-      const missing = issue.input === undefined;
-      if (path.length === 0)
-        return [{ path, message: `the document is ${wordFor(issue.input)}: it needs \`registries:\`` }];
-      return [
-        {
-          path,
-          message: missing
-            ? `is missing: it has to be ${expected}`
-            : `is ${wordFor(issue.input)} and has to be ${expected}${correction(issue.input, issue.expected, path)}`,
-        },
-      ];
-    }
-    case 'too_small':
-    case 'too_big': {
-      if (issue.message.includes('Too ') === false) break;
-      const limit = issue.code === 'too_small' ? issue.minimum : issue.maximum;
-      const [at, beyond] = issue.code === 'too_small' ? ['at least', 'more than'] : ['at most', 'less than'];
-      if (issue.origin === 'string' && limit === 1) return [{ path, message: 'is empty and has to be text' }];
-      const unit = { string: ' characters', array: limit === 1 ? ' entry' : ' entries' }[
-        issue.origin as string
-      ];
-      return [{ path, message: `has to be ${issue.inclusive ? at : beyond} ${limit}${unit ?? ''}` }];
-    }
-  }
-  return [{ path, message: issue.message }];
+export function explain(issue: z.core.$ZodIssue, known: Known): readonly Explained[] {
+  if (issue.code === 'unrecognized_keys') return unknownSettings(issue, known);
+  if (issue.code === 'invalid_union' && 'discriminator' in issue) return [unknownRegistryType(issue, known)];
+  if (issue.code === 'invalid_type') return [wrongType(issue)];
+  const isBound = issue.code === 'too_small' || issue.code === 'too_big';
+  // The messages of our own checks say more.
+  if (isBound && issue.message.includes('Too ')) return [outOfBounds(issue)];
+  return [{ path: issue.path, message: issue.message }];
 }

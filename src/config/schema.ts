@@ -61,7 +61,7 @@ const http = z.strictObject({
   retries: z.int().min(0).max(20).describe('Attempts after the first (default 4)').optional(),
 });
 
-/** Whoever holds the token of push events makes counters go up: it is not to be guessed. */
+/** Push events make counters go up: the token of those who may send them must be hard to guess. */
 export const shortestEventsToken = 16;
 
 /** What each registry has besides its provider's own options. */

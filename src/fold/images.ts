@@ -15,8 +15,8 @@ import { shownTags } from './tags.ts';
 
 function boundedSet(tagged: readonly ImageRow[], selection: ImageSelection, listing: Listing): ImageTotals[] {
   const images: ImageTotals[] = [];
-  for (const [place, row] of tagged.entries()) {
-    const isNew = place < selection.perRepository;
+  for (const [index, row] of tagged.entries()) {
+    const isNew = index < selection.perRepository;
     const tags = shownTags(row.tags, { isNew, matches: (tag) => selection.matches(tag) });
     if (tags.length === 0) continue;
     const signed = isSigned(row, listing);
@@ -88,21 +88,24 @@ function sortOut(rows: ReadonlyMap<string, ImageRow>, facts: RepositoryFacts): S
     archivedSized: [] as ImageRow[],
     primary: [] as ImageRow[],
   };
+  const imagesLike = (row: ImageRow): ImageRow[] => {
+    if (row.archived) return sorted.archived;
+    return row.tags.length > 0 ? sorted.tagged : sorted.untagged;
+  };
   for (const row of rows.values()) {
     sorted.tags += row.tags.length;
     const kind = kindOf(row, listed, attestations);
-    if (!attached.has(kind) && row.subject === undefined) sorted.primary.push(row);
+    if (isPrimary(row, kind)) sorted.primary.push(row);
     if (isStored(kind)) (row.archived ? sorted.archivedSized : sorted.sized).push(row);
-    if (isImage(kind)) {
-      const active = row.tags.length > 0 ? sorted.tagged : sorted.untagged;
-      (row.archived ? sorted.archived : active).push(effective(row, listing));
-    } else if (!row.archived) artifacts[kind] = (artifacts[kind] ?? 0) + 1;
+    if (isImage(kind)) imagesLike(row).push(effective(row, listing));
+    else if (!row.archived) artifacts[kind] = (artifacts[kind] ?? 0) + 1;
   }
   for (const kind of facts.unknownKinds ?? []) delete artifacts[kind];
   sorted.tagged.sort(byAge);
   return sorted;
 }
 
+const isPrimary = (row: ImageRow, kind: Kind): boolean => !attached.has(kind) && row.subject === undefined;
 /** Whether it counts as an image. */
 const isImage = (kind: Kind): boolean => kind === 'image' || kind === 'index';
 /** Whether its bytes count: those of an index are its platforms'. */

@@ -24,7 +24,7 @@ import { aheadSeconds } from '../wire.ts';
 export interface Gate {
   /** Unix seconds. */
   readonly now: number;
-  /** Told of a value that cannot be. */
+  /** Called with a value that is impossible. */
   doubt(field: string, value: unknown): void;
 }
 

@@ -31,8 +31,8 @@ function mostTelling(tags: readonly string[], wanted: number): string[] {
   const best: Ranked[] = [];
   for (const tag of tags) {
     const ranked = rank(tag);
-    const place = best.findIndex((other) => isMoreTelling(ranked, other));
-    if (place >= 0) best.splice(place, 0, ranked);
+    const index = best.findIndex((other) => isMoreTelling(ranked, other));
+    if (index >= 0) best.splice(index, 0, ranked);
     else best.push(ranked);
     if (best.length > wanted) best.pop();
   }

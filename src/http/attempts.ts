@@ -3,7 +3,7 @@ import { CollectError } from '../errors.ts';
 import type { Limiter } from './limiter.ts';
 import { createLimiters, type Limiters, type Limits } from './limiters.ts';
 
-/** Told of every attempt: the status that it ended with, or the reason of the failure, and how long it took. */
+/** Called after every attempt with its status, or the reason of its failure, and how long it took. */
 export type Observe = (operation: string, code: string, seconds: number) => void;
 
 export interface AttemptOptions extends Limits {
@@ -34,6 +34,9 @@ const retriedReasons = new Set(['connect', 'dns', 'timeout', 'server_error', 'th
 const mayPass = ({ reason, status }: CollectError): boolean =>
   reason === 'throttled' || (status === undefined ? retriedReasons.has(reason) : retriedStatuses.has(status));
 
+const throttleOf = (failure: CollectError): CollectError | undefined =>
+  failure.reason === 'throttled' ? failure : undefined;
+
 /** How long to wait before another attempt, where the limiter does not hold it back. */
 const waitMsAfter = ({ retryAfterMs }: CollectError, tried: number): number =>
   retryAfterMs === undefined
@@ -58,6 +61,13 @@ export function createAttempts(options: AttemptOptions): Attempts {
     }
   }
 
+  /** @throws why the poll ended without an answer, when it ends first */
+  async function pause(ms: number, failure: CollectError): Promise<void> {
+    await sleep(ms, undefined, { signal }).catch(() => {
+      throw throttle ?? failure;
+    });
+  }
+
   return {
     limiterOf: limiters.of,
     failed(host, failure) {
@@ -75,14 +85,13 @@ export function createAttempts(options: AttemptOptions): Attempts {
         const { result, failure } = await tryOnce(attempt, own);
         if (!failure) return result as Awaited<ReturnType<typeof attempt>>;
         // A registry that throttles is waited for until the cycle ends: only other failures use up the retries.
-        own = failure.reason === 'throttled' ? failure : undefined;
+        own = throttleOf(failure);
         throttle = own ?? throttle;
-        if (!mayPass(failure) || !repeatable || (tried >= retries && !own)) throw failure;
+        const isRepeated = repeatable && mayPass(failure) && (own !== undefined || tried < retries);
+        if (!isRepeated) throw failure;
         // The limiter holds the next attempt back.
         if (own) continue;
-        await sleep(waitMsAfter(failure, tried), undefined, { signal }).catch(() => {
-          throw throttle ?? failure;
-        });
+        await pause(waitMsAfter(failure, tried), failure);
       }
     },
   };

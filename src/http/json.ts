@@ -12,7 +12,7 @@ export interface JsonAnswer {
   readonly stranger?: boolean;
   /** The body's JSON, where it was large and has been parsed in pieces already. */
   readonly parsed?: { readonly value: unknown };
-  /** Told of what is odd in it. */
+  /** Called with what is odd in it. */
   readonly onOddity?: (oddity: Oddity) => void;
 }
 

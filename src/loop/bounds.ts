@@ -127,7 +127,7 @@ export function boundSeries(
   const keptSeries = kept.reduce((sum, { series }) => sum + series, 0);
   const withImages: CountedRepository[] = [];
   for (const one of kept) {
-    // One with many images does not take the place of all that come after it.
+    // A repository with many images does not push out all that come after it.
     if (one.imageSeries > left) continue;
     left -= one.imageSeries;
     withImages.push(one);

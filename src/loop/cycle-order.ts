@@ -1,7 +1,7 @@
 import type { Logger } from '../provider.ts';
 import { createLooks } from './looks.ts';
 
-/** In which order cycles come: whole polls, and looks at repositories that were pushed to. Never two at once. */
+/** Decides when cycles run: polls of the whole registry, and looks at repositories that were pushed to. Never two at once. */
 export interface CycleOrder {
   /** Runs a poll now; does nothing but wait for the cycle that is running when there is one. */
   poll(): Promise<void>;
@@ -21,7 +21,7 @@ export function createCycleOrder(input: {
   canLook(): boolean;
   /** Whether a listing has shown the repository. */
   isKnown(repository: string): boolean;
-  /** Called instead of a look where there is not. */
+  /** Called instead of a look while there is no such registry yet. */
   cannotLook(): void;
 }): CycleOrder {
   const { log, cycle, canLook, isKnown, cannotLook } = input;
@@ -76,7 +76,7 @@ export function createCycleOrder(input: {
         pollDue = false;
         pollOnSchedule();
       });
-    } else log.warn({}, 'the last poll is still running: this one is left out');
+    } else log.warn({}, 'the last poll is still running: this one is skipped');
   }
 
   return {

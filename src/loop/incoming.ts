@@ -31,7 +31,7 @@ export function createIncoming(input: {
   readonly ids: EventIds;
   readonly pushes: Pick<Pushes, 'add'>;
   readonly counting: Pick<Counting, 'event'>;
-  /** Absent without a place to save to. */
+  /** Absent without a storage path. */
   readonly journal: PushJournal | undefined;
   wants(repository: string): boolean;
   /** Looks at a repository again soon. */

@@ -25,7 +25,7 @@ export interface PollNotices {
   end(whole: boolean): void;
 }
 
-/** So many are told of one poll; the rest are counted. */
+/** This many are logged in one poll; the rest are counted. */
 const toldAtMost = 20;
 /** So many are remembered. */
 const rememberedAtMost = 10_000;
@@ -51,7 +51,10 @@ export function createNotices(log: Logger): Notices {
         },
         end(whole) {
           if (untold > 0)
-            log.warn({ more: untold }, 'more was odd about the registry: --log.level=debug shows all of it');
+            log.warn(
+              { more: untold },
+              'there are more notices about the registry: --log.level=debug shows all of them',
+            );
           last = whole ? met : new Map([...last, ...met].slice(0, rememberedAtMost));
         },
       };

@@ -8,7 +8,7 @@ import type { Shown, Views } from './views.ts';
 
 /** Turns what is known of a registry into what a scrape writes, and again when some of it becomes too old. */
 export interface Publisher {
-  /** Publishes what is known when its turn has come: publishes that overlap keep their order. */
+  /** Publishes what is known, after the publishes that were begun before: they keep their order. */
   publish(): Promise<void>;
   /** The same outside of a cycle. */
   publishAside(): void;

@@ -5,7 +5,7 @@ import { isMissing } from '../storage/files.ts';
 import { createLatest } from '../storage/latest.ts';
 import { appendLog, readLog, writeLog } from '../storage/log.ts';
 import { isIdentityHash } from './event-ids.ts';
-import type { PushIncrement } from './pushes.ts';
+import { type PushIncrement, sumOfPushes } from './pushes.ts';
 
 /**
  * What events counted since the counters were last saved, appended to a file as it comes: an answer to an event waits
@@ -40,6 +40,8 @@ interface Batch {
 }
 
 const newBatchOf = (number: number): Batch => ({ number, pushes: new Map(), events: new Map(), ids: [] });
+
+const isEmpty = ({ pushes, events, ids }: Batch): boolean => pushes.size + events.size + ids.length === 0;
 
 /** After so much was appended the file is written anew, with what is remembered only. */
 const longestBytes = 2 * 2 ** 20;
@@ -93,8 +95,6 @@ export function createPushJournal(options: JournalOptions): PushJournal {
     last += 1;
     return newBatchOf(last);
   }
-  const isEmpty = ({ pushes, events, ids }: Batch) => pushes.size + events.size + ids.length === 0;
-
   function seal(): number {
     const { number } = current;
     if (!isEmpty(current)) sealed.push(current);
@@ -102,7 +102,11 @@ export function createPushJournal(options: JournalOptions): PushJournal {
     return number;
   }
 
-  async function append(batches: readonly Batch[]): Promise<void> {
+  async function append(): Promise<void> {
+    seal();
+    const batches = sealed;
+    sealed = [];
+    if (batches.length === 0) return;
     bytes += await appendLog(path, batches.map(lineOf), { synced: true });
     if (bytes > longestBytes) rewrite = true;
   }
@@ -118,14 +122,7 @@ export function createPushJournal(options: JournalOptions): PushJournal {
 
   async function write(): Promise<void> {
     try {
-      if (rewrite) {
-        await writeAnew();
-        return written(undefined);
-      }
-      seal();
-      const batches = sealed;
-      sealed = [];
-      if (batches.length > 0) await append(batches);
+      await (rewrite ? writeAnew() : append());
       written(undefined);
     } catch (error) {
       rewrite = true;
@@ -145,13 +142,10 @@ export function createPushJournal(options: JournalOptions): PushJournal {
       last = Math.max(last, saved);
       current = newBatch();
     },
-    push(repository, { pushes, failures }) {
+    push(repository, increment) {
       if (current.pushes.size >= heldAtMost) rewrite = true;
       if (rewrite) return;
-      const before = current.pushes.get(repository);
-      const sum = { ...before?.failures };
-      for (const [reason, count] of Object.entries(failures)) sum[reason] = (sum[reason] ?? 0) + count;
-      current.pushes.set(repository, { pushes: (before?.pushes ?? 0) + pushes, failures: sum });
+      current.pushes.set(repository, sumOfPushes(current.pushes.get(repository), increment));
     },
     event(source, outcome, count) {
       const key = `${source}\t${outcome}`;

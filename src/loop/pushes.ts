@@ -46,14 +46,14 @@ export interface Pushes {
   restore(saved: SavedCounters): void;
 }
 
-const sum = (a: PushCounts, b: PushIncrement): PushCounts => {
+/** Counts and what is added to them. */
+export const sumOfPushes = (a: PushCounts | undefined, b: PushIncrement): PushCounts => {
+  if (!a) return { pushes: b.pushes, failures: b.failures };
   const failures = { ...a.failures };
   for (const [reason, count] of Object.entries(b.failures))
     failures[reason] = (failures[reason] ?? 0) + count;
   return { pushes: a.pushes + b.pushes, failures };
 };
-const none: PushCounts = { pushes: 0, failures: {} };
-
 const plain = (counts: ReadonlyMap<string, PushCounts>) =>
   Object.fromEntries(
     [...counts].map(([name, { pushes, failures }]) => [name, { pushes, failures: { ...failures } }]),
@@ -68,7 +68,7 @@ export function createPushes(
   const unconfirmed = new Map<string, WaitingPushes>();
   /** The old counts stay as they were, so that a change is seen. */
   const count = (name: string, increment: PushIncrement) =>
-    void counts.set(name, sum(counts.get(name) ?? none, increment));
+    void counts.set(name, sumOfPushes(counts.get(name), increment));
 
   const giveUp = (name: string, waiting: WaitingPushes) => {
     unconfirmed.delete(name);
@@ -87,7 +87,7 @@ export function createPushes(
       // The first ones stay, since they are looked at first.
       if (!before && unconfirmed.size >= waitingAtMost) return count(unlisted, increment);
       const since = before?.since ?? now();
-      unconfirmed.set(repository, { ...sum(before ?? none, increment), since });
+      unconfirmed.set(repository, { ...sumOfPushes(before, increment), since });
     },
     confirm({ has, lacks }) {
       for (const name of counts.keys())

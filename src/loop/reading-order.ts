@@ -1,7 +1,7 @@
 import type { RegistrySnapshot } from '../model.ts';
 import type { ReadingOrder } from '../provider.ts';
 
-/** Remembers which repositories the polls came to, so that each has its turn when polls run out of time. */
+/** Remembers which repositories the polls came to, so that none is left out each time when polls run out of time. */
 export interface ReadingOrders {
   /** The order of one poll of the whole registry. */
   begin(snapshot: RegistrySnapshot | undefined, startedAt: number): ReadingOrder;

@@ -3,7 +3,7 @@ import type { RegistryStorage, SavedCounters } from '../storage.ts';
 import type { RecentErrors } from './recent-errors.ts';
 import type { Troubles } from './troubles.ts';
 
-/** What the file system refuses (full, read-only, no folder) is for the user to mend, and no fault of the exporter. */
+/** What the file system refuses (full, read-only, no folder) is for the user to correct, and no fault of the exporter. */
 const explained = (error: unknown): unknown =>
   error instanceof Error && typeof (error as NodeJS.ErrnoException).syscall === 'string'
     ? new CollectError('configuration', error.message, { cause: error })

@@ -10,7 +10,7 @@ export interface Snapshots {
   has(repository: string): boolean;
   /**
    * Merges what a cycle read.
-   * @returns what it told of names, and whether what it did not show is believed not to be there
+   * @returns whether repositories that the listing does not show are taken for gone
    */
   take(
     result: CycleResult,

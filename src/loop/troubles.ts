@@ -43,7 +43,7 @@ export function createTroubles(log: Logger): Troubles {
 /** So many broken repositories are named in the log; the others are counted there. */
 const namedAtMost = 20;
 
-/** What the log is told of the repositories of a cycle. */
+/** Logs which repositories of a cycle failed, and which work again. */
 export type TellOfRepositories = (
   result: CycleResult,
   of: {

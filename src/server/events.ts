@@ -51,6 +51,19 @@ async function within(milliseconds: number, promise: Promise<void>): Promise<voi
   await Promise.race([promise, late]).finally(() => waited.abort());
 }
 
+/** Counts a request without an event that can be read; senders tend to repeat theirs, so it is logged now and then. */
+function createComplaints(log: Logger) {
+  const told = new Map<string, number>();
+  return (registry: string, { loop }: EventTarget, problem: string): void => {
+    loop.refused('invalid');
+    const key = `${registry} ${problem}`;
+    const now = performance.now();
+    const repeated = now - (told.get(key) ?? Number.NEGATIVE_INFINITY) < toldEveryMs;
+    if (!repeated) told.set(key, now);
+    log[repeated ? 'debug' : 'warn']({ registry, problem }, 'a push event was refused: see docs/events.md');
+  };
+}
+
 /** Answers `POST /<registry>`: 202 once the events are counted and the counts are on disk. */
 export function createEventReceiver(options: {
   readonly log: Logger;
@@ -59,18 +72,8 @@ export function createEventReceiver(options: {
   starting(): boolean;
 }): RequestHandler {
   const { log, target, starting } = options;
-  const told = new Map<string, number>();
+  const complain = createComplaints(log);
   let inFlight = 0;
-
-  /** Counts a request without an event that can be read; senders tend to repeat theirs, so it is logged now and then. */
-  function complain(registry: string, { loop }: EventTarget, problem: string): void {
-    loop.refused('invalid');
-    const key = `${registry} ${problem}`;
-    const now = performance.now();
-    const repeated = now - (told.get(key) ?? Number.NEGATIVE_INFINITY) < toldEveryMs;
-    if (!repeated) told.set(key, now);
-    log[repeated ? 'debug' : 'warn']({ registry, problem }, 'a push event was refused: see docs/events.md');
-  }
 
   const sender: RequestHandler = async (request, response, next) => {
     const found = target(String(request.params['registry']));

@@ -1,10 +1,11 @@
 import type { Server } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { parse } from 'basic-auth';
-import type { RequestHandler } from 'express';
+import type { Request, RequestHandler } from 'express';
 import type { Logger } from '../provider.ts';
 import { createTokenBucket } from '../token-bucket.ts';
 import { refusedCertificate } from './client-certificates.ts';
+import type { TlsConfig } from './tls-config.ts';
 import { createUserCheck } from './users.ts';
 import { CertificateError, isChanged, loadWebConfig, type WebConfig } from './web-config.ts';
 
@@ -16,6 +17,33 @@ export interface WebAccess {
   /** Keeps a server's TLS as the file says, from its next connection on. */
   attach(server: Server): void;
   close(): Promise<void>;
+}
+
+/** The status of an answer, and its words. */
+type Refusal = readonly [status: number, why: string];
+
+function setTls(server: Server, { context, requestCert, rejectUnauthorized }: TlsConfig): void {
+  if (!('setSecureContext' in server)) return;
+  (server as unknown as { setSecureContext(options: object): void }).setSecureContext(context);
+  // Node reads both of the server for each connection: another client_auth_type needs no restart.
+  Object.assign(server, { requestCert, rejectUnauthorized });
+}
+
+/** Why the user of a request is refused. */
+async function refusedUser(
+  users: ReturnType<typeof createUserCheck>,
+  config: WebConfig,
+  request: Request,
+): Promise<Refusal | undefined> {
+  if (config.users.size === 0) return undefined;
+  const login = parse(request.get('authorization') ?? '');
+  const address = request.socket.remoteAddress;
+  try {
+    const isKnown = login && (await users.check(config.users, login.name, login.pass, address));
+    return isKnown ? undefined : [401, 'unauthorized'];
+  } catch (error) {
+    return [503, (error as Error).message];
+  }
 }
 
 /** Requests look for a change of the files this often; each new connection looks, since a handshake comes first. */
@@ -48,14 +76,7 @@ export function createWebAccess(file: string | undefined, log: Logger): WebAcces
       return;
     }
     config = next;
-    if (!next.tls) return;
-    const { context, requestCert, rejectUnauthorized } = next.tls;
-    for (const server of servers) {
-      if (!('setSecureContext' in server)) continue;
-      (server as unknown as { setSecureContext(options: object): void }).setSecureContext(context);
-      // Node reads both of the server for each connection: another client_auth_type needs no restart.
-      Object.assign(server, { requestCert, rejectUnauthorized });
-    }
+    if (next.tls) for (const server of servers) setTls(server, next.tls);
   }
 
   function refresh(): void {
@@ -82,25 +103,22 @@ export function createWebAccess(file: string | undefined, log: Logger): WebAcces
     }
   }
 
-  const handler: RequestHandler = async (request, response, next) => {
-    const refuse = (status: number, why: string) =>
-      void response.status(status).type('text').send(`${why}\n`);
-    if (performance.now() - checkedAt >= checkMs) refresh();
-    if (broken) return refuse(500, 'the web configuration is wrong');
-    if (allowed && !allowed(performance.now())) return refuse(429, 'too many requests (rate_limit)');
-    response.set(config.headers);
+  /** Why a request is refused before its user is known. */
+  function refusal(request: Request): Refusal | undefined {
+    if (broken) return [500, 'the web configuration is wrong'];
+    if (allowed && !allowed(performance.now())) return [429, 'too many requests (rate_limit)'];
     const unwanted = config.tls && refusedCertificate(config.tls, request.socket as TLSSocket);
-    if (unwanted !== undefined) return refuse(403, unwanted);
-    if (config.users.size === 0) return next();
-    const login = parse(request.get('authorization') ?? '');
-    try {
-      if (login && (await users.check(config.users, login.name, login.pass, request.socket.remoteAddress)))
-        return next();
-    } catch (error) {
-      return refuse(503, (error as Error).message);
-    }
-    response.set('WWW-Authenticate', 'Basic');
-    refuse(401, 'unauthorized');
+    return unwanted === undefined ? undefined : [403, unwanted];
+  }
+
+  const handler: RequestHandler = async (request, response, next) => {
+    if (performance.now() - checkedAt >= checkMs) refresh();
+    const refused = refusal(request) ?? (await refusedUser(users, config, request));
+    if (!broken && refused?.[0] !== 429) response.set(config.headers);
+    if (!refused) return next();
+    const [status, why] = refused;
+    if (status === 401) response.set('WWW-Authenticate', 'Basic');
+    response.status(status).type('text').send(`${why}\n`);
   };
 
   return {

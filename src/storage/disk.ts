@@ -9,7 +9,7 @@ export class DiskHangsError extends Error {
  * whoever waits is told that the disk hangs, and what hangs stays the only one of its kind.
  */
 export interface Disk {
-  /** Makes a call when its turn has come; it waits as long as that takes. */
+  /** Makes a call as soon as few enough others are out; it waits as long as that takes. */
   call<T>(make: () => Promise<T>): Promise<T>;
   /** The result, or a DiskHangsError as soon as the disk hangs: what was begun goes on. */
   unlessItHangs<T>(result: Promise<T>): Promise<T>;

@@ -20,14 +20,14 @@ test('a scheduled poll that meets a look at a pushed repository comes after it; 
   expect(seen.at(-1)).toBe('look');
   gate.resolve();
   await until(() => seen.at(-1) === 'poll');
-  expect(loop.log()).not.toContain('this one is left out');
+  expect(loop.log()).not.toContain('this one is skipped');
 
   const polling = Promise.withResolvers<void>();
   say(async function* () {
     await polling.promise;
     yield* listed('app', imageOf('v1'));
   });
-  await until(() => loop.log().includes('this one is left out'));
+  await until(() => loop.log().includes('this one is skipped'));
   polling.resolve();
   await loop.stop();
 });

@@ -141,7 +141,7 @@ test('more scrapes at once than --web.max-requests are refused, and have their t
   ]);
   expect((await ask(`${app.url}/-/healthy`)).status).toBe(200);
   for (const socket of unread) socket.destroy();
-  await expect.poll(async () => (await ask(`${app.url}/metrics`)).status).toBe(200);
+  await expect.poll(async () => (await ask(`${app.url}/metrics`)).status, { timeout: 30_000 }).toBe(200);
   await app.close();
 });
 
