@@ -97,7 +97,9 @@ export function nextByLink(response: Linked, asked: URL): URL | undefined {
   for (const line of response.headerLines('link')) {
     let links: LinkHeader;
     try {
-      links = LinkHeader.parse(line);
+      // The parser knows no space before a comma, which Harbor writes:
+      // https://github.com/goharbor/harbor/blob/main/src/lib/link.go
+      links = LinkHeader.parse(line.replace(/\s+,/g, ','));
     } catch {
       // What cannot be read and is about something else does no harm.
       if (/<[^>]*>/.test(line) && !/\bnext\b/i.test(line)) continue;
