@@ -149,6 +149,14 @@ test('a platform that was never pushed here leaves the size unknown', async () =
   expect(lines.some((line) => line.startsWith('repository_size_bytes'))).toBe(false);
 });
 
+test('a manifest of no type that cannot be read may be an image: how many there are is unknown', async () => {
+  const { lines } = await exposed([
+    { entry: image('plain', { tags: ['v1'] }) },
+    { entry: entry('untyped', { mediaType: 7, tags: ['v2'] }) },
+  ]);
+  expect(lines).toEqual([]);
+});
+
 test('an image without a time leaves unknown which is the newest, and is told of', async () => {
   const { running } = await exposed([
     { entry: image('new', { createdTime: '0001-01-01T00:00:00Z', tags: ['v2'] }) },

@@ -27,6 +27,8 @@ type Draft = { -readonly [Field in keyof Image]: Image[Field] };
 interface Unfinished {
   readonly draft: Draft;
   readonly references: ManifestEntry['references'];
+  /** Not even the type of the manifest is known. */
+  readonly isUntyped: boolean;
 }
 
 /** What is found out of a repository while it is read. */
@@ -61,16 +63,18 @@ function toDraft(
 
 /** Adds what the list does not tell. */
 async function finish(
-  { draft, references }: Unfinished,
+  { draft, references, isUntyped }: Unfinished,
   details: ReturnType<typeof createDetails>,
-  { unknownKinds }: Reading,
+  reading: Reading,
 ): Promise<void> {
   const isIndex = draft.kind === 'index';
   const detail = references?.length
     ? detailOfReferences(references)
     : await (isIndex ? details.ofIndex(draft.digest) : details.ofArtifact(draft.digest));
   if (detail) Object.assign(draft, detail);
-  else for (const kind of isIndex ? ofIndexes : attachedKinds) unknownKinds.add(kind);
+  else for (const kind of isIndex ? ofIndexes : attachedKinds) reading.unknownKinds.add(kind);
+  // It may be an image as well.
+  if (!detail && isUntyped) reading.unread += 1;
 }
 
 function factsOf(
@@ -110,7 +114,11 @@ export async function* readRepository(scope: Scope, repository: string): AsyncGe
         if (known.tags.includes('latest')) reading.latest = true;
         if (draft.pushedAt === undefined && known.kind !== 'other') reading.undated = true;
         if (known.kind === undefined || known.kind === 'index')
-          unfinished.push({ draft, references: entry.references });
+          unfinished.push({
+            draft,
+            references: entry.references,
+            isUntyped: entry.mediaType === undefined,
+          });
         return draft;
       });
       await pMap(unfinished, (one) => finish(one, details, reading), { concurrency: context.concurrency });
