@@ -11,6 +11,7 @@ describe('the next page of a Link header: its query, at the address that was ask
     ['on another host', ['<//evil.example/x?last=b>; rel="next"'], '?last=b'],
     ['without a query', ['<https://r.example.com/v2/x>; rel="next"'], ''],
     ['after another link', ['</?a>; rel="prev", </?b>; rel="next"'], '?b'],
+    ['after another link and a space, as Harbor writes it', ['</?a>; rel="prev" , </?b>; rel="next"'], '?b'],
     ['in another line', ['</?a>; rel="prev"', '</?b>; rel="next"'], '?b'],
     ['with a comma in it', ['</b?last=a,b>; rel="next"'], '?last=a,b'],
     ['among several relations', ['</?b>; rel="last NEXT"'], '?b'],

@@ -15,6 +15,15 @@ export const rules: MutationOptions = {
     'POST /xray/api/v1/artifact/status | answer | status 404',
     // No repository at all is believed when it is listed twice.
     'GET /artifactory/api/repositories | answer | []',
+    // A licence may have no end, and editions without one have no licence.
+    'GET /artifactory/api/system/license* | *validThrough | absent',
+    'GET /artifactory/api/system/license* | *validThrough | null',
+    'GET /artifactory/api/system/license* | *validThrough | ""',
+    'GET /artifactory/api/system/license* | answer | {}',
+    'GET /artifactory/api/system/license* | answer | status 40*',
+    // A proxy may hide what the platform says of itself.
+    'GET /artifactory/api/system/version | answer | status 40*',
+    'GET /router/api/v1/system/health | answer | status 40*',
     // Sizes are told as text, and a number of bytes is one.
     'GET /artifactory/api/storageinfo | fileStoreSummary.*Space | number for text',
   ],
