@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { Quota, RegistryFacts } from '../../model.ts';
-import { readPart } from '../../parts.ts';
+import { readPart, tellOfWord } from '../../parts.ts';
 import type { CollectContext } from '../../provider.ts';
 import { count, expected, list, optional, text } from '../../wire.ts';
 import { type Api, administrator } from './api.ts';
@@ -67,8 +67,11 @@ export async function readStorage(
     const used = row && (row.usedSpaceInBytes ?? bytesOf(row.usedSpace));
     return used === undefined ? [] : [{ quota: 'storage', project: key, used }];
   });
+  const { binariesSize } = info.binariesSummary;
+  const storageBytes = bytesOf(binariesSize);
+  if (storageBytes === undefined) tellOfWord(context, 'a size of all binaries', binariesSize);
   return {
-    storageBytes: bytesOf(info.binariesSummary.binariesSize),
+    storageBytes,
     quotas: [...fileStore(info.fileStoreSummary, context), ...quotas],
   };
 }
