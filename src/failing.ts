@@ -80,68 +80,101 @@ const longestPauseSeconds = 6 * 3600;
 const isLeftAlone = ({ times, at, poll }: Failure, now: number, current: number): boolean =>
   current - poll <= Math.min(2 ** (times - 1) - 1, mostPolls) && now - at < longestPauseSeconds;
 
-/** Remembers what failed for as long as the registry's loop runs. Made anew for each poll. */
-export function createFailing(context: CollectContext): Failing {
-  const kept = context.session.keep('what failed', () => ({
-    polls: 0,
-    failures: new Map<string, Failure>(),
-  }));
-  const { failures } = kept;
-  kept.polls += 1;
-  const poll = kept.polls;
+/** What failed, in whatever repository, by the thing that it is; kept between polls. */
+interface Kept {
+  polls: number;
+  readonly failures: Map<string, Failure>;
+}
 
-  const remember = (key: string, failure: Failure): void => {
-    failures.delete(key);
-    failures.set(key, failure);
-    const [oldest] = failures.size > rememberedAtMost ? failures.keys() : [];
-    if (oldest !== undefined) failures.delete(oldest);
+function remember({ failures }: Kept, key: string, failure: Failure): void {
+  failures.delete(key);
+  failures.set(key, failure);
+  const [oldest] = failures.size > rememberedAtMost ? failures.keys() : [];
+  if (oldest !== undefined) failures.delete(oldest);
+}
+
+/** How the things of one repository fare in one poll; says when most of them fail. */
+function createTally(tolerant: boolean) {
+  let succeeded = 0;
+  let failed = 0;
+  return {
+    success(): void {
+      succeeded += 1;
+    },
+    /** @returns whether so much failed that the repository did */
+    failure: (): boolean => {
+      failed += 1;
+      return !tolerant && failed >= toleratedFailures && failed > succeeded;
+    },
   };
+}
+
+/** The error, where it may lie in one thing alone. */
+const lonely = (error: unknown): CollectError | undefined =>
+  error instanceof CollectError && single.has(error.reason) ? error : undefined;
+
+function createAttempts(
+  context: CollectContext,
+  kept: Kept,
+  repository: string,
+  tolerant: boolean,
+): Attempts {
+  const { failures, polls: poll } = kept;
+  const fresh: Unread[] = [];
+  const tally = createTally(tolerant);
+  let ended = false;
+
+  const tell = ({ kind, name, effect }: Thing, error: CollectError): void =>
+    context.tell(
+      `${kind} ${repository} ${name}`,
+      { repository, [kind]: name, reason: error.reason, err: error },
+      `the ${kind} could not be read: ${effect}`,
+    );
+
+  /** Remembers a failure and tells of it. @throws the error where it is not of this thing alone */
+  function failedOf(thing: Thing, key: string, before: Failure | undefined, error: unknown): Unread {
+    const own = lonely(error);
+    if (ended || context.signal.aborted || !own || tally.failure()) throw error;
+    remember(kept, key, { times: (before?.times ?? 0) + 1, at: context.now(), poll, error: own });
+    if (!thing.quiet) tell(thing, own);
+    const unread = { error: own, fresh: before === undefined };
+    // What is not there will not come back: it is as it is from the first poll on.
+    if (unread.fresh && own.reason !== 'not_found') fresh.push(unread);
+    return unread;
+  }
 
   return {
-    of(repository, { tolerant = false } = {}) {
-      const fresh: Unread[] = [];
-      let succeeded = 0;
-      let failed = 0;
-      let ended = false;
-      const tell = ({ kind, name, effect }: Thing, error: CollectError) => {
-        context.tell(
-          `${kind} ${repository} ${name}`,
-          { repository, [kind]: name, reason: error.reason, err: error },
-          `the ${kind} could not be read: ${effect}`,
-        );
-      };
-      return {
-        fresh,
-        tell,
-        end() {
-          ended = true;
-        },
-        async attempt(thing, read) {
-          const key = JSON.stringify([repository, thing.kind, thing.name]);
-          const before = failures.get(key);
-          if (before && isLeftAlone(before, context.now(), poll)) {
-            if (!thing.quiet) tell(thing, before.error);
-            return { error: before.error, fresh: false };
-          }
-          try {
-            const value = await read();
-            succeeded += 1;
-            failures.delete(key);
-            return { value };
-          } catch (error) {
-            const about = error instanceof CollectError && single.has(error.reason) ? error : undefined;
-            if (ended || context.signal.aborted || !about) throw error;
-            failed += 1;
-            if (!tolerant && failed >= toleratedFailures && failed > succeeded) throw error;
-            remember(key, { times: (before?.times ?? 0) + 1, at: context.now(), poll, error: about });
-            if (!thing.quiet) tell(thing, about);
-            const unread = { error: about, fresh: before === undefined };
-            // What is not there will not come back: it is as it is from the first poll on.
-            if (unread.fresh && about.reason !== 'not_found') fresh.push(unread);
-            return unread;
-          }
-        },
-      };
+    fresh,
+    tell,
+    end() {
+      ended = true;
     },
+    async attempt(thing, read) {
+      const key = JSON.stringify([repository, thing.kind, thing.name]);
+      const before = failures.get(key);
+      if (before && isLeftAlone(before, context.now(), poll)) {
+        if (!thing.quiet) tell(thing, before.error);
+        return { error: before.error, fresh: false };
+      }
+      try {
+        const value = await read();
+        tally.success();
+        failures.delete(key);
+        return { value };
+      } catch (error) {
+        return failedOf(thing, key, before, error);
+      }
+    },
+  };
+}
+
+/** Remembers what failed for as long as the registry's loop runs. Made anew for each poll. */
+export function createFailing(context: CollectContext): Failing {
+  const kept = context.session.keep('what failed', (): Kept => ({ polls: 0, failures: new Map() }));
+  kept.polls += 1;
+  // The next poll counts on while this one may still be ending.
+  const own = { ...kept };
+  return {
+    of: (repository, { tolerant = false } = {}) => createAttempts(context, own, repository, tolerant),
   };
 }
