@@ -34,9 +34,6 @@ const retriedReasons = new Set(['connect', 'dns', 'timeout', 'server_error', 'th
 const mayPass = ({ reason, status }: CollectError): boolean =>
   reason === 'throttled' || (status === undefined ? retriedReasons.has(reason) : retriedStatuses.has(status));
 
-const throttleOf = (failure: CollectError): CollectError | undefined =>
-  failure.reason === 'throttled' ? failure : undefined;
-
 /** How long to wait before another attempt, where the limiter does not hold it back. */
 const waitMsAfter = ({ retryAfterMs }: CollectError, tried: number): number =>
   retryAfterMs === undefined
@@ -47,6 +44,9 @@ export function createAttempts(options: AttemptOptions): Attempts {
   const { signal, retries, limiters = createLimiters(options) } = options;
   /** The last refusal of a registry that throttles, until a request works again: why a deadline passed. */
   let throttle: CollectError | undefined;
+  /** Of requests that a refusal holds back now, the refusal: others wait behind them, though some may work. */
+  const heldBack = new Map<symbol, CollectError>();
+  const whyEnded = (): CollectError | undefined => throttle ?? heldBack.values().next().value;
 
   /** @returns the failure of an attempt after which another one may be made */
   async function tryOnce<T>(attempt: () => Promise<T>, own: CollectError | undefined) {
@@ -55,16 +55,25 @@ export function createAttempts(options: AttemptOptions): Attempts {
       throttle = undefined;
       return { result };
     } catch (error) {
-      if (signal.aborted) throw own ?? throttle ?? error;
+      if (signal.aborted) throw own ?? whyEnded() ?? error;
       if (!(error instanceof CollectError)) throw error;
       return { failure: error };
     }
   }
 
+  /** @returns whether the registry refused because there are too many requests */
+  function noteThrottle(request: symbol, failure: CollectError): boolean {
+    heldBack.delete(request);
+    if (failure.reason !== 'throttled') return false;
+    throttle = failure;
+    heldBack.set(request, failure);
+    return true;
+  }
+
   /** @throws why the poll ended without an answer, when it ends first */
   async function pause(ms: number, failure: CollectError): Promise<void> {
     await sleep(ms, undefined, { signal }).catch(() => {
-      throw throttle ?? failure;
+      throw whyEnded() ?? failure;
     });
   }
 
@@ -79,19 +88,19 @@ export function createAttempts(options: AttemptOptions): Attempts {
       return failure;
     },
     async repeat(repeatable, attempt) {
-      /** What held this request back at last. */
-      let own: CollectError | undefined;
-      for (let tried = 0; ; tried += 1) {
-        const { result, failure } = await tryOnce(attempt, own);
-        if (!failure) return result as Awaited<ReturnType<typeof attempt>>;
-        // A registry that throttles is waited for until the cycle ends: only other failures use up the retries.
-        own = throttleOf(failure);
-        throttle = own ?? throttle;
-        const isRepeated = repeatable && mayPass(failure) && (own !== undefined || tried < retries);
-        if (!isRepeated) throw failure;
-        // The limiter holds the next attempt back.
-        if (own) continue;
-        await pause(waitMsAfter(failure, tried), failure);
+      const request = Symbol('request');
+      try {
+        for (let tried = 0; ; tried += 1) {
+          const { result, failure } = await tryOnce(attempt, heldBack.get(request));
+          if (!failure) return result as Awaited<ReturnType<typeof attempt>>;
+          const isThrottled = noteThrottle(request, failure);
+          // A registry that throttles is waited for until the cycle ends: only other failures use up the retries.
+          if (!repeatable || !mayPass(failure) || (!isThrottled && tried >= retries)) throw failure;
+          // The limiter holds the next attempt of one that was throttled back.
+          if (!isThrottled) await pause(waitMsAfter(failure, tried), failure);
+        }
+      } finally {
+        heldBack.delete(request);
       }
     },
   };
