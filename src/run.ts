@@ -79,6 +79,7 @@ async function startDaemon(
   };
   let reloading: Promise<void> | undefined;
   signals.reload = () => {
+    if (isEnding) return;
     const reload = daemon.reload();
     if (reload === reloading) return;
     reloading = reload;

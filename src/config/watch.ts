@@ -1,11 +1,12 @@
 import { createHash } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 
 /**
  * Calls `changed` when a file has another content than before, also when a link on the way to it is swapped, as
  * Kubernetes does with the volumes of ConfigMaps and Secrets. The content is compared, at intervals: notifications of
  * the kernel do not follow links, and do not come from network volumes. A change counts when two looks in a row see the
- * same, so that a file is not read while somebody writes it.
+ * same, so that a file is not read while somebody writes it. What is no file, such as a pipe, can be read once only and
+ * is left to whoever reads the configuration.
  * @param path the file; while it cannot be read nothing has changed
  * @returns once the file was looked at for the first time; ends the watch
  */
@@ -29,7 +30,11 @@ export async function watchContent(path: string, everyMs: number, changed: () =>
     timer = setTimeout(() => void look(), everyMs).unref();
   }
 
-  await look();
+  const isFile = await stat(path).then(
+    (found) => found.isFile(),
+    () => true,
+  );
+  if (isFile) await look();
   return () => {
     isOver = true;
     clearTimeout(timer);

@@ -99,7 +99,8 @@ export function nextByLink(response: Linked, asked: URL): URL | undefined {
     try {
       // The parser knows no space before a comma, which Harbor writes:
       // https://github.com/goharbor/harbor/blob/main/src/lib/link.go
-      links = LinkHeader.parse(line.replace(/\s+,/g, ','));
+      // Each run of spaces is looked at once: a header full of them must not hold the event loop.
+      links = LinkHeader.parse(line.replace(/(?<!\s)\s+,/g, ','));
     } catch {
       // What cannot be read and is about something else does no harm.
       if (/<[^>]*>/.test(line) && !/\bnext\b/i.test(line)) continue;

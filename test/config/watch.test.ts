@@ -1,10 +1,12 @@
+import { execFileSync } from 'node:child_process';
 import { mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, expect, test } from 'vitest';
 import { watchContent } from '../../src/config/watch.ts';
 import { until } from '../loop/scripted.ts';
-import { tempDir } from '../support/programs.ts';
+import { programs, tempDir } from '../support/programs.ts';
 
 /** A configuration file that changes is read again; see docs/configuration.md. */
 
@@ -80,3 +82,14 @@ test('a file that comes back with another content is one', async () => {
   writeFileSync(file, 'b');
   await until(() => changes === 1);
 });
+
+test.skipIf(!programs('mkfifo'))(
+  'a pipe is not read: what reads the configuration would find it empty',
+  async () => {
+    const pipe = join(volume('pipe'), 'exporter.yaml');
+    execFileSync('mkfifo', [pipe]);
+    await watched(pipe);
+    const [, text] = await Promise.all([writeFile(pipe, 'registries: []'), readFile(pipe, 'utf8')]);
+    expect(text).toBe('registries: []');
+  },
+);
