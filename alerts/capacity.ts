@@ -42,7 +42,7 @@ container_registry_quota_used / (container_registry_quota_limit > 0) > 0.5
 and
 container_registry_quota_used offset 12h`,
       summary: 'A quota of a container registry will be full within days',
-      description: `${whose} will be full within 4 days if it goes on growing as within the last day.`,
+      description: `${whose} will be full within days if it goes on growing as within the last day.`,
       meaning: 'A quota that is more than half used will be full within 4 days by the trend of the last day.',
     },
     {

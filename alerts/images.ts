@@ -1,4 +1,4 @@
-import type { AlertGroup } from './alert.ts';
+import { type AlertGroup, target } from './alert.ts';
 
 /** What is in the images, whether they arrive, and what they take. */
 export const images: AlertGroup = {
@@ -33,7 +33,7 @@ or
   unless
   (container_registry_push_failures_total offset 15m)
 )
-and on (cluster, namespace, job, instance, registry) (container_registry_info offset 15m)`,
+and on (${target}) (container_registry_info offset 15m)`,
       summary: 'Image push failed',
       description:
         '{{ $value | humanize }} pushes to {{ $labels.repository }} in {{ $labels.registry }} failed within 15 minutes ({{ $labels.reason }}).',
@@ -56,9 +56,9 @@ and on (cluster, namespace, job, instance, registry) (container_registry_info of
       for: '6h',
       threshold: { value: 0.25, of: 'of the images of a registry' },
       why: 'One alert per registry, however many repositories: a scanner that is off is one fault.',
-      expr: `sum by (cluster, namespace, job, instance, registry, provider) (container_registry_repository_image_scans{status=~"none|pending"})
+      expr: `sum by (${target}, provider) (container_registry_repository_image_scans{status=~"none|pending"})
   /
-(sum by (cluster, namespace, job, instance, registry, provider) (container_registry_repository_image_scans{status!="unsupported"}) > 0)
+(sum by (${target}, provider) (container_registry_repository_image_scans{status!="unsupported"}) > 0)
   > $threshold`,
       summary: 'Images of a container registry are not scanned',
       description:
@@ -70,9 +70,9 @@ and on (cluster, namespace, job, instance, registry) (container_registry_info of
       severity: 'warning',
       for: '1h',
       threshold: { value: 0.05, of: 'of the scans of a registry' },
-      expr: `sum by (cluster, namespace, job, instance, registry, provider) (container_registry_repository_image_scans{status="failed"})
+      expr: `sum by (${target}, provider) (container_registry_repository_image_scans{status="failed"})
   /
-(sum by (cluster, namespace, job, instance, registry, provider) (container_registry_repository_image_scans{status=~"complete|failed"}) > 0)
+(sum by (${target}, provider) (container_registry_repository_image_scans{status=~"complete|failed"}) > 0)
   > $threshold`,
       summary: 'Scans of a container registry fail',
       description:
@@ -85,8 +85,8 @@ and on (cluster, namespace, job, instance, registry) (container_registry_info of
       for: '1h',
       threshold: { value: 30, of: 'days since the newest scan of a repository' },
       why: 'The newest scan of each repository that has images in the bounded set; one alert per registry, with their number.',
-      expr: `count by (cluster, namespace, job, instance, registry, provider) (
-  time() - max by (cluster, namespace, job, instance, registry, provider, repository) (container_registry_image_scanned_timestamp_seconds)
+      expr: `count by (${target}, provider) (
+  time() - max by (${target}, provider, repository) (container_registry_image_scanned_timestamp_seconds)
   > $threshold * 86400
 ) > 0`,
       summary: 'Scans of a container registry are old',

@@ -22,7 +22,7 @@ or
 absent(up{job=~"$job"})`,
       summary: 'The container registry exporter cannot be scraped',
       description:
-        '{{ if $labels.instance }}Prometheus has not been able to scrape {{ $labels.instance }} reliably for 5 minutes: it is down, or comes and goes.{{ else }}Prometheus has had no target with a job like container-registry-exporter for 5 minutes.{{ end }} The numbers of its registries are old, or missing.',
+        '{{ if $labels.instance }}Prometheus cannot scrape {{ $labels.instance }} reliably: it is down, or comes and goes.{{ else }}Prometheus has no target with a job like container-registry-exporter.{{ end }} The numbers of its registries are old, or missing.',
       meaning:
         'The exporter cannot be scraped: it is down, it comes and goes (three outages within half an hour, as in a crash loop), or Prometheus has no target with a job like `container-registry-exporter` (then the alert has no `instance`).',
     },
@@ -76,7 +76,7 @@ or
       expr: 'last_over_time(container_registry_capability_up[10m]) == 0',
       summary: 'Part of a container registry cannot be read',
       description:
-        '{{ $labels.registry }} ({{ $labels.provider }}) is polled, but its {{ $labels.capability }} could not be read for 30 minutes: these numbers are missing, which is not zero.',
+        '{{ $labels.registry }} ({{ $labels.provider }}) is polled, but its {{ $labels.capability }} cannot be read: these numbers are missing, which is not zero.',
       meaning: 'Polls of a registry succeed, but a capability of it cannot be read.',
     },
     {
@@ -101,7 +101,7 @@ increase(container_registry_polls_total[1h]) > 2`,
       expr: 'last_over_time(container_registry_places_up[10m]) == 0',
       summary: 'The registries of an entry cannot be found',
       description:
-        'The exporter has not been able to look for the registries of {{ $labels.registry }} ({{ $labels.provider }}) for 30 minutes: new ones are not watched, and none are after a restart.',
+        'The exporter cannot look for the registries of {{ $labels.registry }} ({{ $labels.provider }}): new ones are not watched, and none are after a restart.',
       meaning:
         'An entry of the configuration covers several registries (regions, projects, subscriptions), and they cannot be found.',
     },
@@ -110,9 +110,9 @@ increase(container_registry_polls_total[1h]) > 2`,
       severity: 'warning',
       for: '30m',
       threshold: { value: 0.2, of: 'of the requests' },
-      expr: `sum by (cluster, namespace, job, instance, registry, provider) (rate(container_registry_api_requests_total{code="429"}[30m]))
+      expr: `sum by (${target}, provider) (rate(container_registry_api_requests_total{code="429"}[30m]))
   /
-(sum by (cluster, namespace, job, instance, registry, provider) (rate(container_registry_api_requests_total[30m])) > 0)
+(sum by (${target}, provider) (rate(container_registry_api_requests_total[30m])) > 0)
   > $threshold`,
       summary: 'A container registry refuses requests because there are too many',
       description:
@@ -136,7 +136,7 @@ $threshold * last_over_time(container_registry_poll_interval_seconds[10m])`,
       name: 'RegistrySeriesDropped',
       severity: 'warning',
       for: '30m',
-      expr: 'sum by (cluster, namespace, job, instance, registry, provider) (last_over_time(container_registry_series_dropped[10m])) > 0',
+      expr: `sum by (${target}, provider) (last_over_time(container_registry_series_dropped[10m])) > 0`,
       summary: 'Series of a container registry are dropped',
       description:
         '{{ $labels.registry }} ({{ $labels.provider }}) has {{ $value | humanize }} dropped series: dashboards and alerts do not see all of it.',
@@ -173,7 +173,7 @@ $threshold * last_over_time(container_registry_poll_interval_seconds[10m])`,
       expr: 'last_over_time(container_registry_exporter_state_saved[10m]) == 0',
       summary: 'The exporter cannot save its state',
       description:
-        'What is known of {{ $labels.registry }} ({{ $labels.provider }}) could not be written under --storage.path for 15 minutes: after a restart its data is old and its counters go back.',
+        'What is known of {{ $labels.registry }} ({{ $labels.provider }}) cannot be written under --storage.path: after a restart its data is old and its counters go back.',
       meaning:
         'State that has to survive a restart cannot be written under `--storage.path`: the disk is full, read-only, gone or hangs.',
     },

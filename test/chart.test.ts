@@ -167,6 +167,8 @@ describe('the chart', () => {
     const open = containerOf(await render('--set', `${web},webConfig.auth=false`));
     expect(open.readinessProbe.httpGet).toEqual({ path: '/-/ready', port: 'http-metrics', scheme: 'HTTPS' });
     expect(parseFlags(open.args)).toMatchObject({ healthAddresses: [] });
+    const connects = containerOf(await render('--set', 'livenessProbe.tcpSocket.port=http-metrics'));
+    expect(connects.livenessProbe).not.toHaveProperty('httpGet');
     const own = containerOf(await render('--set', 'livenessProbe.periodSeconds=60'));
     expect(own.livenessProbe).toMatchObject({ periodSeconds: 60, failureThreshold: 4 });
   });
@@ -211,6 +213,8 @@ describe('the chart', () => {
 
   test('helm test asks the Service, and what is extra is filled in', async () => {
     const objects = await render('--values', full);
+    const selector = only(objects, 'Service')['spec'].selector;
+    expect(only(objects, 'Pod').metadata.labels).not.toMatchObject(selector);
     const [container] = only(objects, 'Pod')['spec'].containers;
     const service = only(objects, 'Service').metadata.name;
     expect(container.args.at(-1)).toBe(`https://${service}:8080/-/healthy`);

@@ -59,7 +59,12 @@ export async function renderChart(
   release = 'release',
 ): Promise<KubernetesObject[]> {
   const text = await helm('template', release, folder, '--namespace', 'monitoring', ...args);
-  return parseAllDocuments(text).flatMap((document) => (document.contents ? [document.toJS()] : []));
+  return parseAllDocuments(text).flatMap((document) => {
+    // A key that stands twice, for example: Kubernetes refuses it, and a parser alone would not say so.
+    const [error] = document.errors;
+    if (error) throw error;
+    return document.contents ? [document.toJS()] : [];
+  });
 }
 
 export const render = (...args: readonly string[]) => renderChart(chart, args);

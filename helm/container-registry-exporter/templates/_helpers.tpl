@@ -69,7 +69,10 @@ imagePullSecrets:
 {{- define "exporter.probe" -}}
 {{- $port := include "exporter.healthPort" .root -}}
 {{- $scheme := ternary "HTTP" (include "exporter.scheme" .root | upper) (eq $port "health") -}}
-{{- $probe := dict "httpGet" (dict "path" .path "port" $port "scheme" $scheme) -}}
+{{- $probe := dict -}}
+{{- if not (or .own.tcpSocket .own.exec .own.grpc) -}}
+{{- $probe = dict "httpGet" (dict "path" .path "port" $port "scheme" $scheme) -}}
+{{- end -}}
 {{- toYaml (mergeOverwrite $probe .own) -}}
 {{- end -}}
 
