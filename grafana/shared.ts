@@ -25,6 +25,20 @@ export const exporterUp = (w: number): Panel =>
     links: [toBoard('Exporter', uids.exporter)],
   });
 
+/** Images that nobody knows the findings of. @param m a metric with the matchers of the board */
+export const imagesNotScanned = (m: (metric: string, matchers: string) => string): Panel =>
+  stat({
+    title: 'Images not scanned',
+    about: 'Images whose scan failed or never was: they are not clean, nothing is known of them.',
+    w: 3,
+    threshold: 'some',
+    queries: {
+      failed: `sum(${m('repository_image_scans', 'status="failed"')})`,
+      never: `sum(${m('repository_image_scans', 'status="none"')})`,
+    },
+    links: [toBoard('Vulnerabilities', uids.vulnerabilities)],
+  });
+
 const runbooks =
   'https://github.com/container-registry-exporter/container-registry-exporter/blob/main/docs/runbooks';
 

@@ -36,6 +36,7 @@ export const rooms: Readonly<Record<string, Room>> = {
       'names',
       'queue',
       'secret',
+      'times',
       'token-bucket',
       'yielding',
     ],
@@ -146,7 +147,7 @@ export const rooms: Readonly<Record<string, Room>> = {
   },
 };
 
-/** Rooms whose files are not in the table by name. */
+/** Of every provider: their files are not in the table by name. */
 const provider: Omit<Room, 'files'> = {
   holds: 'one file and folder per provider; none imports another',
   rooms: ['model', 'basics', 'wire', 'http', 'images', 'provider'],
@@ -161,7 +162,7 @@ const provider: Omit<Room, 'files'> = {
     'zod',
   ],
 };
-const programRooms = 'main, run, cli, faults, leave, log-output, providers/index: the process';
+const programHolds = 'main, run, cli, faults, leave, log-output, providers/index: the process';
 
 const source = join(import.meta.dirname, '..', 'src');
 
@@ -224,7 +225,7 @@ export function roomsTable(): string {
     '|---|---|---|---|---|',
     ...Object.entries(rooms).map(([name, room]) => row(name, room.files, room)),
     row('a provider', ['providers/*'], provider),
-    `| the program | | ${programRooms} | all | |`,
+    `| the program | | ${programHolds} | all | |`,
   ].join('\n');
 }
 

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { CollectError } from './errors.ts';
+import { firstRealTime, isPastTime } from './times.ts';
 import { createYielder } from './yielding.ts';
 
 /**
@@ -65,15 +66,6 @@ export const text = z.string().min(1).max(longestText);
 
 /** Longer than a name, such as a description: cut, not refused. */
 export const longText = (length = 1_000) => z.string().transform((value) => value.slice(0, length));
-
-/** Earlier times are zero values of programs, such as Go's year 1 and Unix' 1970. */
-const firstRealTime = Date.UTC(1990, 0, 1) / 1000;
-/** Clocks differ by minutes; what lies further ahead than a day is no time. */
-export const aheadSeconds = 86_400;
-
-/** Whether a time in Unix seconds can be one at which something happened. */
-export const isPastTime = (seconds: number, now = Date.now() / 1000): boolean =>
-  Number.isFinite(seconds) && seconds >= firstRealTime && seconds <= now + aheadSeconds;
 
 /**
  * A moment that has passed, from RFC 3339 text: Unix seconds. Zero values such as Go's year 1 are `undefined` without

@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'vitest';
 import { z } from 'zod';
+import { isPastTime } from '../src/times.ts';
 import {
   count,
   dictionary,
-  isPastTime,
   list,
   longText,
   type Oddity,

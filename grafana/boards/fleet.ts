@@ -1,7 +1,7 @@
 import type { Board } from '../frame.ts';
 import { type Panel, stat, toBoard } from '../panels.ts';
 import { byRegistry, late, max, registryState, selectors, since, sum, until } from '../queries.ts';
-import { exporterUp, firing, uids } from '../shared.ts';
+import { exporterUp, firing, imagesNotScanned, uids } from '../shared.ts';
 import { table } from '../table.ts';
 
 const m = selectors();
@@ -71,17 +71,7 @@ const contents: readonly Panel[] = [
     },
     links: [toBoard('Vulnerabilities', uids.vulnerabilities)],
   }),
-  stat({
-    title: 'Images not scanned',
-    about: 'Images whose scan failed or never was: they are not clean, nothing is known of them.',
-    w: 3,
-    threshold: 'some',
-    queries: {
-      failed: `sum(${m('repository_image_scans', 'status="failed"')})`,
-      never: `sum(${m('repository_image_scans', 'status="none"')})`,
-    },
-    links: [toBoard('Vulnerabilities', uids.vulnerabilities)],
-  }),
+  imagesNotScanned(m),
   stat({
     title: 'Failed pushes, last day',
     about: 'As registries tell in push events; the board Registry says which repositories, and why.',

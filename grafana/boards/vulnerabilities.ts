@@ -2,7 +2,7 @@ import { severities } from '../../src/model.ts';
 import type { Board } from '../frame.ts';
 import { lines, type Panel, stat, toBoard } from '../panels.ts';
 import { among, byImage, byRegistry, byRepository, max, selectors, since, sum, top } from '../queries.ts';
-import { exporterUp, firing, uids } from '../shared.ts';
+import { exporterUp, firing, imagesNotScanned, uids } from '../shared.ts';
 import { table } from '../table.ts';
 
 const m = selectors({ repository: true });
@@ -73,16 +73,7 @@ const summary: readonly Panel[] = [
       images: `count(${image('image_in_use')} > 0 and on (${byImage}) (${image('image_findings', ',severity="CRITICAL"')} > 0)) or 0 * count(${m('image_in_use', ofWorst)})`,
     },
   }),
-  stat({
-    title: 'Images not scanned',
-    about: 'Images whose scan failed or never was: they are not clean, nothing is known of them.',
-    w: 3,
-    threshold: 'some',
-    queries: {
-      failed: `sum(${m('repository_image_scans', 'status="failed"')})`,
-      never: `sum(${m('repository_image_scans', 'status="none"')})`,
-    },
-  }),
+  imagesNotScanned(m),
   stat({
     title: 'Signed images',
     about: 'Images that have a signature, in the repositories of which it is known of every image.',

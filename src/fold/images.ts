@@ -8,9 +8,10 @@ import {
   type ToldNumbers,
   toldNumbers,
 } from '../model.ts';
+import { newestOf } from '../times.ts';
 import { vulnerableCounts } from './findings.ts';
 import { type Retention, staleOf } from './retention.ts';
-import { effective, type ImageRow, isSigned, type Listing, newest, none, sumKnown } from './rows.ts';
+import { effective, type ImageRow, isSigned, type Listing, none, sumKnown } from './rows.ts';
 import { shownTags } from './tags.ts';
 
 function boundedSet(tagged: readonly ImageRow[], selection: ImageSelection, listing: Listing): ImageTotals[] {
@@ -141,8 +142,8 @@ function lastTimes(
   { primary }: Sorted,
   facts: RepositoryFacts,
 ): Pick<RepositoryTotals, 'lastPushAt' | 'lastPullAt'> {
-  const pushedAt = newest(primary, (row) => row.pushedAt) ?? facts.pushedAt;
-  const pulledAt = newest(primary, (row) => row.pulledAt) ?? facts.pulledAt;
+  const pushedAt = newestOf(primary.map((row) => row.pushedAt)) ?? facts.pushedAt;
+  const pulledAt = newestOf(primary.map((row) => row.pulledAt)) ?? facts.pulledAt;
   return {
     lastPushAt: facts.newestUnknown ? undefined : pushedAt,
     lastPullAt: facts.lastPullUnknown ? undefined : pulledAt,

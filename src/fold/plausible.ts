@@ -15,7 +15,7 @@ import {
   toldNumbers,
 } from '../model.ts';
 import { isPlainName, keptName } from '../names.ts';
-import { aheadSeconds } from '../wire.ts';
+import { aheadSeconds } from '../times.ts';
 
 /**
  * The last gate before numbers are counted: whatever a registry sent and a provider let through, what cannot be is

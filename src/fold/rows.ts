@@ -1,5 +1,6 @@
 import { defined } from '../defined.ts';
 import type { Image, RepositoryFacts } from '../model.ts';
+import { newestOf } from '../times.ts';
 import { maximumFindings, worstStatus } from './findings.ts';
 
 /** What is held of a manifest while its repository is being listed. */
@@ -44,19 +45,6 @@ function sumSome<T>(items: Iterable<T>, value: (item: T) => number | undefined):
   return exact(sum);
 }
 
-/** The newest of the times that are known. */
-export function newest(
-  rows: Iterable<ImageRow>,
-  time: (row: ImageRow) => number | undefined,
-): number | undefined {
-  let latest: number | undefined;
-  for (const row of rows) {
-    const one = time(row);
-    if (one !== undefined && (latest === undefined || one > latest)) latest = one;
-  }
-  return latest;
-}
-
 /** All manifests of the repository, and what is told of them by others. */
 export interface Listing {
   readonly rows: ReadonlyMap<string, ImageRow>;
@@ -82,8 +70,8 @@ export function effective(row: ImageRow, { rows, facts }: Listing): ImageRow {
   // Registries that scan indexes say it of the index itself; most scan its platforms.
   const findings = row.findings ?? maximumFindings(present.map((platform) => platform.findings));
   const scanStatus = row.scanStatus ?? worstStatus(present.map((platform) => platform.scanStatus));
-  const scannedAt = row.scannedAt ?? newest(present, (platform) => platform.scannedAt);
-  const pushedAt = row.pushedAt ?? newest(present, (platform) => platform.pushedAt);
+  const scannedAt = row.scannedAt ?? newestOf(present.map((platform) => platform.scannedAt));
+  const pushedAt = row.pushedAt ?? newestOf(present.map((platform) => platform.pushedAt));
   // What runs an index runs one of its platforms.
   const inUse = row.inUse ?? sumSome(present, (platform) => platform.inUse);
   return {

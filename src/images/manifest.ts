@@ -3,7 +3,8 @@ import type { JsonAnswer } from '../http/json.ts';
 import { jsonIn } from '../http/parse.ts';
 import { imageConfigs, indexTypes, isSigningBundle, kindOfType, predicateOf } from '../media-types.ts';
 import type { Kind } from '../model.ts';
-import { isPastTime, parseWire } from '../wire.ts';
+import { isPastTime } from '../times.ts';
+import { parseWire } from '../wire.ts';
 import { blobId } from './digest.ts';
 import { artifactManifest, type Descriptor, imageManifest, indexManifest } from './forms.ts';
 

@@ -1,5 +1,6 @@
 import { type FailureReason, reasonOf } from '../errors.ts';
 import type { CycleResult } from '../fold.ts';
+import type { RegistryView } from '../metrics.ts';
 import type { RegistrySnapshot } from '../model.ts';
 import type { Capability } from '../provider.ts';
 import type { SavedCounters } from '../storage.ts';
@@ -7,19 +8,19 @@ import type { CycleContext } from './context.ts';
 import { earlier, messageOf, type RecentErrors, type RecordedError } from './recent-errors.ts';
 import { createRepositoryTroubles, type Troubles } from './troubles.ts';
 
-/** How the polls of a registry went. */
-export interface Outcome {
-  /** Whether the last poll succeeded; undefined before the first has ended. Times are Unix seconds. */
-  readonly up?: boolean;
-  readonly lastAttemptAt?: number;
-  readonly lastSuccessAt?: number;
-  readonly pollDurationSeconds?: number;
-  /** Polls that failed since the last that did not. */
-  readonly failedInARow?: number;
-  readonly polls: number;
-  readonly failures: ReadonlyMap<FailureReason, number>;
-  /** Whether each worked in the last poll; absent where that is unknown. */
-  readonly capabilities: ReadonlyMap<string, boolean>;
+/** How the polls of a registry went: what its metrics say of that, and what the status page adds. */
+export interface Outcome
+  extends Pick<
+    RegistryView,
+    | 'up'
+    | 'lastAttemptAt'
+    | 'lastSuccessAt'
+    | 'pollDurationSeconds'
+    | 'failedInARow'
+    | 'polls'
+    | 'failures'
+    | 'capabilities'
+  > {
   /** Why capabilities fail, and since when. */
   readonly failing: ReadonlyMap<string, RecordedError>;
   /** Repositories that the last poll could not read. */

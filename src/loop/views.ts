@@ -67,21 +67,13 @@ function registryView(sources: ViewSources, now: number, isFresh: IsFresh): Regi
   const { provider, settings, identity } = sources;
   const snapshot = sources.snapshot();
   const facts = isFresh(snapshot?.factsAt ?? snapshot?.observedAt, now) ? snapshot?.facts : undefined;
-  const outcome = sources.outcome();
   return {
+    ...sources.outcome(),
     registry: settings.name,
     provider,
     identity: { ...identity, ...snapshot?.identity },
-    up: outcome.up,
-    lastSuccessAt: outcome.lastSuccessAt,
-    lastAttemptAt: outcome.lastAttemptAt,
-    pollDurationSeconds: outcome.pollDurationSeconds,
-    failedInARow: outcome.failedInARow,
     pollIntervalSeconds: settings.intervalMs / 1000,
     staleAfterSeconds: settings.staleAfterMs / 1000,
-    polls: outcome.polls,
-    failures: outcome.failures,
-    capabilities: outcome.capabilities,
     facts,
     lists: facts,
     repositoryCount: isFresh(snapshot?.observedAt, now) ? snapshot?.repositoryCount : undefined,

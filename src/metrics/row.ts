@@ -26,6 +26,7 @@ export interface RegistryView {
   readonly lastSuccessAt?: number;
   readonly lastAttemptAt?: number;
   readonly pollDurationSeconds?: number;
+  /** Polls that failed since the last that did not. */
   readonly failedInARow?: number;
   readonly pollIntervalSeconds?: number;
   readonly staleAfterSeconds?: number;

@@ -1,5 +1,4 @@
 import { describe, expect, test } from 'vitest';
-import { secondsOf } from '../../src/images/times.ts';
 import { platformOf } from '../../src/providers/artifactory/api.ts';
 import { chunksByPath } from '../../src/providers/artifactory/aql.ts';
 import { expiryOf, ownToken } from '../../src/providers/artifactory/credentials.ts';
@@ -7,6 +6,7 @@ import { placeOf } from '../../src/providers/artifactory/layout.ts';
 import { bytesOf } from '../../src/providers/artifactory/written-sizes.ts';
 import { findingsOf } from '../../src/providers/artifactory/xray-list.ts';
 import { plainSecret } from '../../src/secret.ts';
+import { secondsOf } from '../../src/times.ts';
 
 /** What JFrog writes, and what it means. */
 const hex = 'a'.repeat(64);

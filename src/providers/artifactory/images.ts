@@ -1,6 +1,6 @@
 import { type AttachedTag, splitTags } from '../../images/attached-tags.ts';
-import { newestOf } from '../../images/times.ts';
 import type { Image, Kind } from '../../model.ts';
+import { newestOf } from '../../times.ts';
 import type { Content, Contents } from './contents.ts';
 import type { Manifest, Target } from './layout.ts';
 

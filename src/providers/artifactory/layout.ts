@@ -1,4 +1,4 @@
-import { secondsOf } from '../../images/times.ts';
+import { secondsOf } from '../../times.ts';
 import { type Aql, type Criteria, idOf, type Row } from './aql.ts';
 
 /** A repository of the JFrog platform that holds images. */

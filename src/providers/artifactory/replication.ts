@@ -1,10 +1,10 @@
 import pMap from 'p-map';
 import { z } from 'zod';
 import { json } from '../../http.ts';
-import { secondsOf } from '../../images/times.ts';
 import type { Replication } from '../../model.ts';
 import { meaningOf, readPart } from '../../parts.ts';
 import type { CollectContext } from '../../provider.ts';
+import { secondsOf } from '../../times.ts';
 import { list, optional, text } from '../../wire.ts';
 import { type Api, administrator } from './api.ts';
 import { type Copies, shownAddress } from './copies.ts';

@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto';
 import { defined } from '../../defined.ts';
 import { splitTags } from '../../images/attached-tags.ts';
-import { newestOf } from '../../images/times.ts';
 import type { Image, Kind } from '../../model.ts';
 import { meaningOf } from '../../parts.ts';
 import type { CollectContext } from '../../provider.ts';
 import { isNotFound } from '../../side-by-side.ts';
+import { newestOf } from '../../times.ts';
 import { type Hub, maxWalks, type Walk } from './client.ts';
 import type { ListedTag, TaggedImage } from './wire.ts';
 

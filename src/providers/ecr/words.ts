@@ -1,7 +1,7 @@
 import { severityCounts, severityOfWord } from '../../images/severity.ts';
 import type { ScanStatus, Severity, SeverityCounts } from '../../model.ts';
 import type { CollectContext } from '../../provider.ts';
-import { isPastTime } from '../../wire.ts';
+import { isPastTime } from '../../times.ts';
 
 /** Values of AWS's answers in the exporter's terms. */
 

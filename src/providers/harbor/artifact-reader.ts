@@ -1,7 +1,7 @@
 import { splitTags } from '../../images/attached-tags.ts';
-import { secondsOf } from '../../images/times.ts';
 import type { Image, Kind, RepositoryFacts } from '../../model.ts';
 import type { CollectContext } from '../../provider.ts';
+import { secondsOf } from '../../times.ts';
 import {
   type Artifact,
   isUnreadable,

@@ -1,9 +1,9 @@
 import { z } from 'zod';
 import { severityCounts, severityOfWord } from '../../images/severity.ts';
-import { secondsOf } from '../../images/times.ts';
 import type { Findings, Image, ScanStatus } from '../../model.ts';
 import { meaningOf, tellOfWord } from '../../parts.ts';
 import type { CollectContext } from '../../provider.ts';
+import { secondsOf } from '../../times.ts';
 import { anyObject, count, dictionary, optional } from '../../wire.ts';
 import { reportTypes } from './client.ts';
 import { word } from './fields.ts';

@@ -1,9 +1,9 @@
 import pMap from 'p-map';
 import { z } from 'zod';
-import { newestOf } from '../../images/times.ts';
 import type { Replication } from '../../model.ts';
 import { tellOfWord } from '../../parts.ts';
 import type { CollectContext } from '../../provider.ts';
+import { newestOf } from '../../times.ts';
 import { count, expected, optional, text, wholeList } from '../../wire.ts';
 import type { Harbor } from './client.ts';
 import { moment } from './fields.ts';

@@ -1,8 +1,8 @@
 import { z } from 'zod';
-import { newestOf } from '../../images/times.ts';
 import type { JobQueue, Task } from '../../model.ts';
 import { tellOfWord } from '../../parts.ts';
 import type { CollectContext } from '../../provider.ts';
+import { newestOf } from '../../times.ts';
 import { count, countedList, expected, list, optional, text } from '../../wire.ts';
 import type { Harbor } from './client.ts';
 import { moment, orZero, word } from './fields.ts';

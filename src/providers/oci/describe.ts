@@ -1,9 +1,9 @@
 import type { Attempts, Unread } from '../../failing.ts';
 import type { ConfigRecord } from '../../images/config.ts';
 import type { Child, Document, ManifestRecord } from '../../images/manifest.ts';
-import { newestOf } from '../../images/times.ts';
 import type { Kind } from '../../model.ts';
 import type { CollectContext } from '../../provider.ts';
+import { newestOf } from '../../times.ts';
 import type { Digests } from './digests.ts';
 
 /** A manifest of the repository and what is known of it. */
