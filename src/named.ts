@@ -8,13 +8,26 @@ export interface Named {
   readonly names: readonly string[];
 }
 
-const isPattern = /[*?[\]{}()!+@|\\]/;
+const special = /[*?[\]{}()!+@|\\]/;
+/** Whether a text could match several names. */
+export const isPattern = (text: string): boolean => special.test(text);
 
 /** The repositories that `repositories.include` names without a pattern. */
 export const namedByInclude = ({ include = [] }: Pick<CollectContext, 'include'>): Named => ({
   setting: 'repositories.include',
-  names: include.filter((name) => !isPattern.test(name)),
+  names: include.filter((name) => !isPattern(name)),
 });
+
+/** Takes the names out that an observation shows. @returns whether it shows a repository, or that some may be hidden */
+function takeShown(missing: Set<string>, observation: Observation): boolean {
+  if (observation.type === 'group-failed') {
+    for (const name of missing) if (name.startsWith(observation.prefix)) missing.delete(name);
+    return true;
+  }
+  if (!('repository' in observation) || observation.type === 'repository-gone') return false;
+  missing.delete(observation.repository);
+  return true;
+}
 
 /**
  * Passes observations on, and says which repositories the configuration names that are not among them. Where there is
@@ -26,12 +39,9 @@ export async function* sayMissing(
   observations: AsyncIterable<Observation>,
 ): AsyncGenerator<Observation> {
   const missing = new Set(context.only ? [] : names.filter((name) => context.wants(name)));
-  let others = 0;
+  let showsAny = false;
   for await (const observation of observations) {
-    if (observation.type !== 'repository-gone') {
-      others += 1;
-      if ('repository' in observation) missing.delete(observation.repository);
-    }
+    if (takeShown(missing, observation)) showsAny = true;
     yield observation;
   }
   for (const repository of missing)
@@ -40,7 +50,7 @@ export async function* sayMissing(
       { repository },
       `the registry does not have a repository that \`${setting}\` names: check its name, and whether the credentials may see it`,
     );
-  if (missing.size === 0 || others > 0) return;
+  if (missing.size === 0 || showsAny) return;
   const nothing = `the registry has none of the repositories that \`${setting}\` names`;
   context.degraded('repositories', new CollectError('not_found', nothing));
   context.absent('repositories');

@@ -2,6 +2,7 @@ import { startDeadline } from '../deadline.ts';
 import { CollectError } from '../errors.ts';
 import type { CycleResult } from '../fold.ts';
 import type { PersistentMemory } from '../memory.ts';
+import { namedByInclude, sayMissing } from '../named.ts';
 import type { Logger, Provider, ReadingOrder, Session } from '../provider.ts';
 import type { RegistryStorage } from '../storage.ts';
 import { type CycleContext, createCycleContext } from './context.ts';
@@ -139,7 +140,10 @@ async function collectAndFold(parts: CycleParts, cycle: Begun): Promise<Reading>
   };
   try {
     if (!only) await settings.eventsToken?.read().catch((error) => context.degraded('events', error));
-    const result = await foldStream(provider.collect(settings.options, context), foldOptions, deadline);
+    // What the configuration spells out and no provider shows is said for all of them here.
+    const observations = provider.collect(settings.options, context);
+    const stream = sayMissing(context, namedByInclude(context), observations);
+    const result = await foldStream(stream, foldOptions, deadline);
     const failure = result.cut && cutShort(result, cycle.progress.total, settings.timeoutMs / 1000);
     return { result, failure, failing, absent };
   } catch (error) {

@@ -1,6 +1,5 @@
 import { CollectError } from '../errors.ts';
 import type { Observation } from '../model.ts';
-import { namedByInclude, sayMissing } from '../named.ts';
 import { type CollectContext, defineProvider } from '../provider.ts';
 import { readSideBySide } from '../side-by-side.ts';
 import { type Aws, awsOf } from './ecr/client.ts';
@@ -116,7 +115,7 @@ export const ecr = defineProvider<typeof options>({
     const observations = readSideBySide(context, listing.names(), (name) =>
       readRepository(scope, listing.take(name)),
     );
-    for await (const observation of sayMissing(context, namedByInclude(context), observations)) {
+    for await (const observation of observations) {
       if (observation.type === 'repository-failed') scope.fullest.failed(observation.repository);
       if (observation.type === 'repository-gone') counts.listed -= 1;
       yield observation;

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { createFailing } from '../failing.ts';
-import { namedByInclude, sayMissing } from '../named.ts';
+import { sayMissing } from '../named.ts';
 import { auth, duration, endpointUrl } from '../options.ts';
 import { type CollectContext, defineProvider } from '../provider.ts';
 import {
@@ -106,7 +106,7 @@ export const oci = defineProvider<typeof options>({
     if (config.cache) return yield* readCache(source);
     const scope = scopeOf(config, client, context);
     const read = (name: string) => readRepository(scope, name);
-    const named = names ? { setting: 'names', names } : namedByInclude(context);
+    const named = { setting: 'names', names: names ?? [] };
     const observations = sayMissing(context, named, readSideBySide(context, repositories(source), read));
     for await (const observation of observations) {
       if (observation.type === 'repository-failed') {

@@ -183,6 +183,25 @@ export function conformance(subject: Subject): void {
       expect(await exposed(running)).toEqual(sorted(simulated.truth()));
     });
 
+    test('what repositories.include spells out and is not there is said once, and is no 0', async () => {
+      const simulated = await subject.start({ seed: 5 });
+      open.push(simulated);
+      const include = ['is/not/there', 'not-there'];
+      const registry = { ...simulated.registry, repositories: { include } };
+      const running = await runLoop(provider, withDeadlines(registry, patient));
+      open.push({ close: () => running.stop() });
+      await running.poll();
+      await running.poll();
+      const said = running
+        .log()
+        .split('\n')
+        .filter((line) => line.includes('level=warn') && /repositories\.include`? names/.test(line));
+      // Each name, or its project in Harbor; and the capability, since none is there.
+      expect(said.length).toBeGreaterThan(0);
+      expect(said.length).toBeLessThanOrEqual(include.length + 1);
+      expect(await running.lines('repositories')).toEqual([]);
+    });
+
     test('without any good poll before there is no number at all', async () => {
       const { simulated, running } = await setup({ seed: 5 });
       const body = subject.absentListIsEmpty ? '{"' : '{}';

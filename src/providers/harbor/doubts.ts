@@ -1,5 +1,6 @@
 import { CollectError } from '../../errors.ts';
 import type { Observation } from '../../model.ts';
+import { isPattern } from '../../named.ts';
 import type { CollectContext } from '../../provider.ts';
 import { isNotFound } from '../../side-by-side.ts';
 import { type Harbor, projectPath } from './client.ts';
@@ -32,15 +33,12 @@ export async function* doubts(
     );
 }
 
-/** Patterns that could name several projects. */
-const isPattern = /[*?[\]{}()!+@|\\]/;
-
 /** Projects that the configuration names and Harbor does not show. */
 function* configuredInVain(context: CollectContext, { projects }: Shown): Generator<Observation> {
   const shown = new Set(projects.map(({ name }) => name));
   const configured = new Set((context.include ?? []).map((pattern) => pattern.split('/')[0] ?? ''));
   for (const name of configured) {
-    if (name === '' || isPattern.test(name) || shown.has(name)) continue;
+    if (name === '' || isPattern(name) || shown.has(name)) continue;
     const message = `Harbor shows no project ${name}, which repositories.include names: there is none, or the account may not see it`;
     yield { type: 'group-failed', prefix: `${name}/`, error: new CollectError('not_found', message) };
   }
