@@ -165,14 +165,14 @@ export function createHttpClient(options: HttpClientOptions): HttpClient {
   return {
     request(request) {
       const method = request.method ?? 'GET';
-      return repeat(method !== 'POST' || request.idempotent === true, async () => {
+      return repeat(method !== 'POST' || request.idempotent === true, async (tried) => {
         const response = await attempt(request);
         const { status } = response;
         const { host } = response.url;
         const judged = judge?.(response);
-        if (judged !== undefined) throw failed(host, failedStatus(response, method, judged));
+        if (judged !== undefined) throw failed(host, failedStatus(response, method, judged), tried);
         if (status >= 200 && status < 300) limiterOf(host).succeeded();
-        else if (!request.accept?.includes(status)) throw failed(host, failedStatus(response, method));
+        else if (!request.accept?.includes(status)) throw failed(host, failedStatus(response, method), tried);
         return response;
       });
     },

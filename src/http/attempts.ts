@@ -1,7 +1,17 @@
-import { setTimeout as sleep } from 'node:timers/promises';
+import { once } from 'node:events';
+import { startDeadline } from '../deadline.ts';
 import { CollectError } from '../errors.ts';
 import type { Limiter } from './limiter.ts';
 import { createLimiters, type Limiters, type Limits } from './limiters.ts';
+import {
+  aloneWaitMs,
+  backOffMs,
+  createRefusals,
+  isGivenUp,
+  noteRefusal,
+  type Refusals,
+  type Repeated,
+} from './refusals.ts';
 
 /** Called after every attempt with its status, or the reason of its failure, and how long it took. */
 export type Observe = (operation: string, code: string, seconds: number) => void;
@@ -9,6 +19,8 @@ export type Observe = (operation: string, code: string, seconds: number) => void
 export interface AttemptOptions extends Limits {
   /** Those of earlier polls; new ones without. */
   readonly limiters?: Limiters;
+  /** Those of all clients of one poll; own ones without. */
+  readonly refusals?: Refusals;
   /** Attempts after the first. */
   readonly retries: number;
   /** The cycle's: no attempt, wait or retry outlives it. */
@@ -20,12 +32,12 @@ export interface Attempts {
   /** The limiter of a host. */
   limiterOf(host: string): Limiter;
   /** Slows requests of the host down when the failure is a request to do so. @returns the failure */
-  failed<E>(host: string, failure: E): E;
+  failed<E>(host: string, failure: E, request: Repeated): E;
   /**
    * Makes attempts until one works, fails for good, or the signal ends.
    * @throws CollectError of the last attempt
    */
-  repeat<T>(repeatable: boolean, attempt: () => Promise<T>): Promise<T>;
+  repeat<T>(repeatable: boolean, attempt: (request: Repeated) => Promise<T>): Promise<T>;
 }
 
 const retriedStatuses = new Set([408, 429, 500, 502, 503, 504]);
@@ -34,73 +46,64 @@ const retriedReasons = new Set(['connect', 'dns', 'timeout', 'server_error', 'th
 const mayPass = ({ reason, status }: CollectError): boolean =>
   reason === 'throttled' || (status === undefined ? retriedReasons.has(reason) : retriedStatuses.has(status));
 
-/** How long to wait before another attempt, where the limiter does not hold it back. */
-const waitMsAfter = ({ retryAfterMs }: CollectError, tried: number): number =>
-  retryAfterMs === undefined
-    ? Math.random() * Math.min(10_000, 200 * 2 ** tried)
-    : retryAfterMs + Math.random() * 100;
+const longestWaitMs = 10_000;
 
 export function createAttempts(options: AttemptOptions): Attempts {
-  const { signal, retries, limiters = createLimiters(options) } = options;
-  /** The last refusal of a registry that throttles, until a request works again: why a deadline passed. */
-  let throttle: CollectError | undefined;
-  /** Of requests that a refusal holds back now, the refusal: others wait behind them, though some may work. */
-  const heldBack = new Map<symbol, CollectError>();
-  const whyEnded = (): CollectError | undefined => throttle ?? heldBack.values().next().value;
+  const { signal, retries, limiters = createLimiters(options), refusals = createRefusals() } = options;
 
   /** @returns the failure of an attempt after which another one may be made */
-  async function tryOnce<T>(attempt: () => Promise<T>, own: CollectError | undefined) {
+  async function tryOnce<T>(attempt: () => Promise<T>, request: Repeated) {
     try {
       const result = await attempt();
-      throttle = undefined;
+      refusals.worked();
       return { result };
     } catch (error) {
-      if (signal.aborted) throw own ?? whyEnded() ?? error;
+      if (signal.aborted) throw refusals.why(request) ?? error;
       if (!(error instanceof CollectError)) throw error;
       return { failure: error };
     }
   }
 
-  /** @returns whether the registry refused because there are too many requests */
-  function noteThrottle(request: symbol, failure: CollectError): boolean {
-    heldBack.delete(request);
-    if (failure.reason !== 'throttled') return false;
-    throttle = failure;
-    heldBack.set(request, failure);
-    return true;
+  /** @returns how long to wait before another attempt, milliseconds @throws the failure where none is worth it */
+  function waitBefore(tried: number, failure: CollectError, request: Repeated): number {
+    if (!mayPass(failure) || isGivenUp(request, failure)) throw failure;
+    // A registry that throttles is waited for until the cycle ends: only other failures use up the retries.
+    if (failure.reason === 'throttled') return aloneWaitMs(request, failure);
+    if (tried >= retries) throw failure;
+    return backOffMs(failure, tried, longestWaitMs);
   }
 
   /** @throws why the poll ended without an answer, when it ends first */
-  async function pause(ms: number, failure: CollectError): Promise<void> {
-    await sleep(ms, undefined, { signal }).catch(() => {
-      throw whyEnded() ?? failure;
-    });
+  async function pause(ms: number, failure: CollectError, request: Repeated): Promise<void> {
+    if (ms === 0) return;
+    const wait = startDeadline(signal, ms);
+    if (!wait.signal.aborted) await once(wait.signal, 'abort');
+    if (!wait.passed()) throw refusals.why(request) ?? failure;
   }
 
   return {
     limiterOf: limiters.of,
-    failed(host, failure) {
+    failed(host, failure, request) {
       if (failure instanceof CollectError) {
         const { reason, retryAfterMs } = failure;
         if (reason === 'throttled' || retryAfterMs !== undefined)
-          limiters.of(host).throttled(retryAfterMs ?? 0);
+          noteRefusal(limiters.of(host), retryAfterMs ?? 0, request);
       }
       return failure;
     },
     async repeat(repeatable, attempt) {
-      const request = Symbol('request');
+      const request: Repeated = { refusedAlone: 0, aloneSince: 0 };
       try {
         for (let tried = 0; ; tried += 1) {
-          const { result, failure } = await tryOnce(attempt, heldBack.get(request));
+          const { result, failure } = await tryOnce(() => attempt(request), request);
           if (!failure) return result as Awaited<ReturnType<typeof attempt>>;
-          const isThrottled = noteThrottle(request, failure);
-          // A registry that throttles is waited for until the cycle ends: only other failures use up the retries.
-          if (!repeatable || !mayPass(failure) || (!isThrottled && tried >= retries)) throw failure;
-          // The limiter holds the next attempt of one that was throttled back.
-          if (!isThrottled) await pause(waitMsAfter(failure, tried), failure);
+          refusals.note(request, failure);
+          if (!repeatable) throw failure;
+          await pause(waitBefore(tried, failure, request), failure, request);
         }
       } finally {
-        heldBack.delete(request);
+        // At the deadline the others still have to learn why: their reasons must not depend on who ends first.
+        if (!signal.aborted) refusals.ended(request);
       }
     },
   };

@@ -59,7 +59,7 @@ export function createCalls(
 
   return {
     call: (call) =>
-      repeat(true, async () => {
+      repeat(true, async (request) => {
         const release = await limiterOf(call.host).acquire(signal);
         const started = performance.now();
         let code = '200';
@@ -69,7 +69,7 @@ export function createCalls(
           return result;
         } catch (error) {
           code = call.codeOf?.(error) ?? reasonOf(error);
-          throw failed(call.host, error);
+          throw failed(call.host, error, request);
         } finally {
           release();
           observe(call.operation, code, (performance.now() - started) / 1000);

@@ -7,6 +7,8 @@ export interface Limiter {
   /** The host asked to slow down; nothing starts before the time given, milliseconds from now. */
   throttled(pauseMs: number): void;
   succeeded(): void;
+  /** How many requests the host has served. */
+  served(): number;
   /** Whether no request runs or waits. */
   idle(): boolean;
 }
@@ -26,6 +28,7 @@ export function createLimiter(max: number, perSecond = Number.POSITIVE_INFINITY)
   const pace = createPace(perSecond);
   let allowed = max;
   let running = 0;
+  let served = 0;
   /** Whether a timer for the next start runs. */
   let timed = false;
   let idleSince: number | undefined;
@@ -82,10 +85,12 @@ export function createLimiter(max: number, perSecond = Number.POSITIVE_INFINITY)
       if (pace.refused(performance.now(), pauseMs)) allowed = Math.max(1, allowed * decrease);
     },
     succeeded() {
+      served += 1;
       pace.succeeded(performance.now());
       allowed = Math.min(max, allowed + 1 / Math.max(1, allowed));
       pump();
     },
+    served: () => served,
     idle: () => running === 0 && waiting.length === 0,
   };
 }

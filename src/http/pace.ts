@@ -23,6 +23,8 @@ const reserveMs = 1_000;
 const betweenPollsMs = 1_000;
 /** A host that refuses everything is asked this rarely at last. */
 const longestHoldMs = 4_000;
+/** Starts per second, at least: one that is slower would take hours to find that the host serves again. */
+const slowest = 1000 / longestHoldMs;
 
 /**
  * How fast requests of a host may start. It is free until the host refuses one; from then on it follows what the host
@@ -65,6 +67,11 @@ export function createPace(perSecond: number): Pace {
     return (served * 1000) / (slowedAt === undefined ? Math.max(ms, reserveMs) : ms);
   };
 
+  const slower = (now: number): number => {
+    if (served >= fewest) return Math.min(rate, measured(now) * decrease);
+    return rate === Number.POSITIVE_INFINITY ? fewest : rate * 0.7;
+  };
+
   return {
     nextStart: () => Math.max(notBefore, next),
     probing: () => inVain > 1,
@@ -85,8 +92,8 @@ export function createPace(perSecond: number): Pace {
       notBefore = Math.max(notBefore, now + pauseMs);
       if (slowedAt !== undefined && now - slowedAt <= burstMs) return false;
       guessed = served < fewest && (guessed || rate === Number.POSITIVE_INFINITY);
-      if (served >= fewest) rate = Math.min(rate, measured(now) * decrease);
-      else rate = rate === Number.POSITIVE_INFINITY ? fewest : rate * 0.7;
+      // A host that serves nothing says nothing of its rate: then only the time between two requests grows.
+      if (inVain === 0) rate = Math.max(Math.min(slowest, perSecond), slower(now));
       const holdMs = Math.min(longestHoldMs, burstMs * 2 ** inVain);
       inVain += 1;
       slowedAt = grownAt = servedSince = now;

@@ -1,6 +1,8 @@
 import { defined } from '../defined.ts';
+import type { CollectError } from '../errors.ts';
 import { createCalls } from '../http/calls.ts';
 import { createLimiters } from '../http/limiters.ts';
+import { createRefusals } from '../http/refusals.ts';
 import { createHttpClient, type HttpClient } from '../http.ts';
 import type { Capability, CollectContext, Logger, Memory, ReadingOrder, Session } from '../provider.ts';
 import type { PollNotices } from './notices.ts';
@@ -14,6 +16,8 @@ export interface CycleContext {
   readonly failing: ReadonlyMap<Capability, unknown>;
   /** Capabilities that this registry does not have. */
   readonly absent: ReadonlySet<Capability>;
+  /** Why requests wait or waited at the deadline: the registry's refusal, when it throttles. */
+  heldBack(): CollectError | undefined;
   /** Ends what is still open, and closes the connections. */
   close(): void;
 }
@@ -48,6 +52,7 @@ export function createCycleContext(input: {
   const { settings, only, memory, session, log, troubles, notices, userAgent } = input;
   const { order, observe, progress } = input;
   const limiters = session.keep('limiters of requests', () => createLimiters(settings.http));
+  const refusals = createRefusals();
   const clients: HttpClient[] = [];
   const failing = new Map<Capability, unknown>();
   const absent = new Set<Capability>();
@@ -56,6 +61,7 @@ export function createCycleContext(input: {
   return {
     failing,
     absent,
+    heldBack: () => refusals.why(),
     close() {
       // What was open when a poll failed is no failure of its own.
       over.abort(new DOMException('the poll is over', 'AbortError'));
@@ -68,6 +74,7 @@ export function createCycleContext(input: {
           ...settings.http,
           ...(options && defined(options)),
           limiters,
+          refusals,
           signal,
           userAgent,
           observe,
@@ -81,7 +88,7 @@ export function createCycleContext(input: {
         clients.push(client);
         return client;
       },
-      calls: () => createCalls({ ...settings.http, limiters, signal, observe }),
+      calls: () => createCalls({ ...settings.http, limiters, refusals, signal, observe }),
       connection: settings.http,
       session,
       log,

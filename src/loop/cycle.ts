@@ -121,7 +121,7 @@ async function collectAndFold(parts: CycleParts, cycle: Begun): Promise<Reading>
   const { settings, provider, stopping, counting, snapshots } = parts;
   const { only, startedAt, notices, order } = cycle;
   const deadline = startDeadline(stopping, settings.timeoutMs);
-  const { context, failing, absent, close } = createCycleContext({
+  const { context, failing, absent, heldBack, close } = createCycleContext({
     ...parts,
     ...{ only, notices, order },
     signal: deadline.signal,
@@ -144,7 +144,8 @@ async function collectAndFold(parts: CycleParts, cycle: Begun): Promise<Reading>
     const observations = provider.collect(settings.options, context);
     const stream = sayMissing(context, namedByInclude(context), observations);
     const result = await foldStream(stream, foldOptions, deadline);
-    const failure = result.cut && cutShort(result, cycle.progress.total, settings.timeoutMs / 1000);
+    const why = heldBack() ?? result.cut?.reason;
+    const failure = result.cut && cutShort(result, cycle.progress.total, settings.timeoutMs / 1000, why);
     return { result, failure, failing, absent };
   } catch (error) {
     const failure = error ?? new CollectError('internal', 'the provider failed without an error');

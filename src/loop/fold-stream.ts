@@ -75,9 +75,13 @@ export async function foldStream(
   }
 }
 
-/** Why a cycle that was cut short counts as failed, how far it came, and what to change. */
-export function cutShort({ complete, cut }: CycleResult, listed: number, seconds: number): CollectError {
-  const reason = cut?.reason;
+/** Why a cycle that was cut short counts as failed, how far it came, and what to change. @param reason what held it up, if that is known */
+export function cutShort(
+  { complete }: CycleResult,
+  listed: number,
+  seconds: number,
+  reason: CollectError | undefined,
+): CollectError {
   if (complete.size === 0 && listed === 0 && !reason)
     return new CollectError(
       'timeout',

@@ -54,13 +54,13 @@ async function poll(limiters: Limiters, quota: Quota, requests = 120) {
     signal: new AbortController().signal,
   });
   const ask = () =>
-    repeat(true, async () => {
+    repeat(true, async (request) => {
       const release = await limiterOf(host).acquire(new AbortController().signal);
       try {
         await after(20);
         if (quota()) return limiterOf(host).succeeded();
         refused += 1;
-        throw failed(host, new CollectError('throttled', 'slow down'));
+        throw failed(host, new CollectError('throttled', 'slow down'), request);
       } finally {
         release();
       }
@@ -105,12 +105,53 @@ test('a quota that was raised is used again', async () => {
   expect((await poll(limiters, raised, 300)).seconds).toBeLessThan(6);
 });
 
-test('a host that refuses everything is asked rarely, and then one request at a time', async () => {
-  const limiters = createLimiters({ maxConcurrent: 32 });
-  const opensAt = 60_000;
-  const { refused } = await poll(limiters, () => performance.now() >= opensAt);
-  // The 32 that began at once, and one after each pause.
-  expect(refused).toBeLessThanOrEqual(32 + 20);
+test.each([
+  ['a minute', 60],
+  ['an hour', 3600],
+])(
+  'a host that refuses everything for %s is asked one request at a time, and is fast soon afterwards',
+  async (_, closed) => {
+    const limiters = createLimiters({ maxConcurrent: 32 });
+    const { refused, seconds } = await poll(limiters, () => performance.now() >= closed * 1000);
+    // The 32 that began at once, those of the pauses that grow, and one every four seconds.
+    expect(refused).toBeGreaterThan(closed / 4);
+    expect(refused).toBeLessThanOrEqual(32 + 5 + closed / 4);
+    expect(seconds - closed).toBeLessThan(15);
+  },
+);
+
+test('one resource that is always refused slows nothing else down, and is given up after a minute', async () => {
+  const limiters = createLimiters({ maxConcurrent: 8 });
+  const { signal } = new AbortController();
+  const { limiterOf, failed, repeat } = createAttempts({ limiters, maxConcurrent: 8, retries: 2, signal });
+  const ask = (resource: number) =>
+    repeat(true, async (request) => {
+      const release = await limiterOf(host).acquire(signal);
+      try {
+        await after(20);
+        if (resource === 7) throw failed(host, new CollectError('throttled', 'slow down'), request);
+        limiterOf(host).succeeded();
+      } finally {
+        release();
+      }
+    });
+  const ends: Record<string, number> = {};
+  const refused = ask(7).catch(({ reason }) => {
+    ends[reason] = performance.now();
+  });
+  // Repositories are read eight at a time, not all at once.
+  const reader = async () => {
+    for (let resource = 8; resource < 150; resource += 1) await ask(resource);
+  };
+  void Promise.all(Array.from({ length: 7 }, reader)).then(() => {
+    ends['others'] = performance.now();
+  });
+  await vi.advanceTimersByTimeAsync(120_000);
+  await refused;
+  // A thousand requests of 20 ms each, eight at a time, take 2.5 s.
+  expect(ends['others']).toBeLessThan(15_000);
+  expect(ends['throttled']).toBeGreaterThan(60_000);
+  expect(ends['throttled']).toBeLessThan(80_000);
 });
 
 test('a new poll asks once, though the host asked to wait for a day in the last', async () => {

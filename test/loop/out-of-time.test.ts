@@ -5,6 +5,7 @@ import { afterEach, expect, test } from 'vitest';
 import { CollectError } from '../../src/errors.ts';
 import type { Observation } from '../../src/model.ts';
 import { readSideBySide } from '../../src/side-by-side.ts';
+import { site } from '../support/registry-site.ts';
 import { type RunningLoop, runLoop } from '../support/running-loop.ts';
 import { failed, holding, imageOf, listed, type Script, scripted, until } from './scripted.ts';
 
@@ -122,6 +123,24 @@ test('a provider that was throttled until its deadline is told of as throttled, 
   expect(await tagged(loop)).toEqual(['{repository="app"} 1']);
   expect(await failures(loop)).toEqual(['poll_failures_total{reason="throttled"} 1']);
   expect(loop.loop.status().errors[0]?.message).toContain('(429 until the end)');
+});
+
+test('a request that is throttled until the deadline is the reason, though another client was waiting for an answer first', async () => {
+  const registry = await site((request, response) => {
+    if (request.url === '/throttled') response.writeHead(429).end('slow down');
+    // What else is asked gets no answer.
+  });
+  const { provider } = scripted(async function* (context) {
+    yield* listed('app', imageOf('v1'));
+    const ask = (path: string) =>
+      context.http().request({ url: `${registry.url}${path}`, operation: 'list' });
+    await Promise.all([ask('/throttled').catch(() => new Promise(() => {})), ask('/slow')]);
+  });
+  const loop = await started(provider, { timeout: '2s' });
+  for (const _ of [1, 2]) await loop.poll();
+  expect(await failures(loop)).toEqual(['poll_failures_total{reason="throttled"} 2']);
+  // It is told once: the reason did not change.
+  expect(loop.log().match(/level=error/g)).toHaveLength(1);
 });
 
 test('what a first poll that ran out of time read is there after a restart, with no last success', async () => {

@@ -1,0 +1,83 @@
+import type { CollectError } from '../errors.ts';
+import type { Limiter } from './limiter.ts';
+
+/** What is remembered of a request while it is repeated. */
+export interface Repeated {
+  /** How many requests its host had served when it refused this one. */
+  servedBefore?: number;
+  /** Refusals, from the first one on that came though the host served others. */
+  refusedAlone: number;
+  /** When the first of these refusals came, by the monotonic clock. */
+  aloneSince: number;
+}
+
+/** A request that is refused again after so many others were served is refused for what it asks, not for its rate. */
+const othersServed = 5;
+/** Such a request is given up after so many refusals, in so long a time: it may be the last that a poll waits for. */
+const aloneAtMost = { refusals: 10, ms: 60_000 };
+/** Longest wait between two attempts of such a request. */
+const longestAloneMs = 4_000;
+
+/** How long to wait before another attempt: as long as the host asked, or by chance up to a bound that doubles. */
+export const backOffMs = ({ retryAfterMs }: CollectError, tried: number, longestMs: number): number =>
+  retryAfterMs === undefined
+    ? Math.random() * Math.min(longestMs, 200 * 2 ** tried)
+    : retryAfterMs + Math.random() * 100;
+
+/**
+ * Slows the host down, unless it serves others: then one resource is refused, which must not slow down the rest. What
+ * was refused alone stays so: in the end nothing else is asked.
+ */
+export function noteRefusal(limiter: Limiter, pauseMs: number, request: Repeated): void {
+  const { servedBefore = limiter.served() } = request;
+  request.servedBefore = limiter.served();
+  if (request.refusedAlone === 0 && limiter.served() - servedBefore < othersServed)
+    return limiter.throttled(pauseMs);
+  if (request.refusedAlone === 0) request.aloneSince = performance.now();
+  request.refusedAlone += 1;
+}
+
+/** Whether a request was refused so often, while others were served, that it is not worth waiting for. */
+export const isGivenUp = (
+  { refusedAlone, aloneSince }: Repeated,
+  { retryAfterMs = 0 }: CollectError,
+): boolean =>
+  refusedAlone > 0 &&
+  (retryAfterMs > aloneAtMost.ms ||
+    (refusedAlone >= aloneAtMost.refusals && performance.now() - aloneSince >= aloneAtMost.ms));
+
+/** How long such a request waits; 0 where the whole host is refused, since its limiter holds the request back. */
+export const aloneWaitMs = ({ refusedAlone }: Repeated, failure: CollectError): number =>
+  refusedAlone === 0 ? 0 : backOffMs(failure, refusedAlone, longestAloneMs);
+
+/** The refusals of one poll, whichever client made the requests: why they wait, and why a deadline passed. */
+export interface Refusals {
+  /** A request failed: when it was throttled, it is held back from now on. */
+  note(request: Repeated, failure: CollectError): void;
+  /** Some request worked. */
+  worked(): void;
+  /** The request is not repeated any more. */
+  ended(request: Repeated): void;
+  /** Why a request has no answer: its own refusal before those of others. */
+  why(request?: Repeated): CollectError | undefined;
+}
+
+export function createRefusals(): Refusals {
+  /** The last refusal, until a request works again. */
+  let last: CollectError | undefined;
+  /** Of requests that a refusal holds back now, the refusal: others wait behind them, though some may work. */
+  const heldBack = new Map<Repeated, CollectError>();
+  return {
+    note(request, failure) {
+      heldBack.delete(request);
+      if (failure.reason !== 'throttled') return;
+      last = failure;
+      heldBack.set(request, failure);
+    },
+    worked() {
+      last = undefined;
+    },
+    ended: (request) => void heldBack.delete(request),
+    why: (request) => (request && heldBack.get(request)) ?? last ?? heldBack.values().next().value,
+  };
+}
