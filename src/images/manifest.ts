@@ -51,6 +51,8 @@ export interface ManifestRecord {
   readonly incomplete?: true;
   /** Blobs that are vulnerability reports. */
   readonly reports?: readonly { readonly digest: string; readonly form: ReportForm }[];
+  /** Of an attestation: a part of it could not be understood, which may name a report. */
+  readonly reportsUnknown?: true | undefined;
   /** From `org.opencontainers.image.created`, Unix seconds. */
   readonly annotatedAt?: number;
   /** What of it could not be understood. */
@@ -223,7 +225,8 @@ export function parseManifest(document: Document): ManifestRecord {
         ? parseImage(read(imageManifest), bytes)
         : parseArtifact(read(artifactManifest), bytes);
   const what = odd ?? record.odd;
-  return { ...record, odd: what };
+  const isVague = record.kind === 'attestation' && (odd !== undefined || !record.blobs);
+  return { ...record, odd: what, reportsUnknown: isVague || undefined };
 }
 
 /** Stored bytes of one manifest: itself and its blobs; undefined where the blobs' sizes are not known. */

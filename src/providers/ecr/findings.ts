@@ -38,6 +38,7 @@ export interface ImageFindings {
 const scanFindings = z.object({
   imageScanCompletedAt: z.unknown().optional(),
   findingSeverityCounts: z.unknown().optional(),
+  findings: optional('findings', z.array(z.unknown())),
   // As a whole: without one of them it is unknown how many have a fix.
   enhancedFindings: optional(
     'enhancedFindings',
@@ -68,8 +69,14 @@ function addFixable(
 
 function summaryOf(scan: ScanFindings | undefined, words: Words, odd: TellOdd): ScanResult {
   const scannedAt = secondsOf(scan?.imageScanCompletedAt, 'imageScanCompletedAt', odd);
-  const isThere = scannedAt !== undefined || scan?.findingSeverityCounts;
-  const counts = isThere ? countsOf(scan?.findingSeverityCounts, words, odd) : undefined;
+  const given = scan?.findingSeverityCounts ?? undefined;
+  // A clean image may have no counts; one that has findings has some.
+  if (given === undefined && (scan?.findings?.length || scan?.enhancedFindings?.length)) {
+    odd('findingSeverityCounts', 'findings without their numbers by severity');
+    return { scannedAt, findings: undefined };
+  }
+  const isThere = scannedAt !== undefined || given;
+  const counts = isThere ? countsOf(given, words, odd) : undefined;
   return { scannedAt, findings: counts && { counts } };
 }
 

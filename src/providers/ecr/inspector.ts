@@ -40,6 +40,8 @@ const countFields = [
   ['NEGLIGIBLE', 'informational'],
   ['UNKNOWN', 'untriaged'],
 ] as const satisfies readonly (readonly [Severity, string])[];
+/** So many of them, the first ones, are in every region. */
+const everPresent = 3;
 
 const rowCounts = z.object({
   all: optional('all', count),
@@ -178,11 +180,14 @@ async function readFindings(scope: Scope, names: readonly string[] | undefined, 
       continue;
     }
     const before = rows.of(repository, digest);
-    const { severityCounts: counts } = row;
+    const { severityCounts: given } = row;
+    // A row without its counts leaves those of the image unknown.
+    const counts = given ? countsOfRow(given) : {};
+    for (const [severity, field] of countFields.slice(0, everPresent))
+      if (counts[severity] === undefined) odd(`severityCounts.${field}`, 'no number of findings');
     rows.put(repository, digest, {
-      // A row without its counts leaves those of the image unknown.
-      counts: counts ? worst(countsOfRow(counts), before?.counts) : {},
-      all: larger(counts?.all, before?.all),
+      counts: given ? worst(counts, before?.counts) : {},
+      all: larger(given?.all, before?.all),
       inUse: larger(row.inUseCount, before?.inUse),
     });
   }

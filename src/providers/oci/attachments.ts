@@ -124,14 +124,18 @@ class Attachments {
   /** `unread` where one of the reports could not be read: an older one would pass for the newest. */
   async #newestReport(subject: string): Promise<Report | 'unread' | undefined> {
     const { digests, attempts, repository } = this.#scope;
+    const records = this.recordsOf(subject);
+    if (records.some(({ reportsUnknown }) => reportsUnknown)) return 'unread';
     let newest: Report | undefined;
-    for (const { reports = [], annotatedAt } of this.recordsOf(subject))
-      for (const { digest, form } of reports) {
-        const read = await digests.report(attempts, repository, digest, form);
-        if (!('value' in read) || read.value === 'odd') return 'unread';
-        const report = read.value && { ...read.value, scannedAt: read.value.scannedAt ?? annotatedAt };
-        if (report && (report.scannedAt ?? 0) >= (newest?.scannedAt ?? 0)) newest = report;
-      }
+    const named = records.flatMap(({ reports = [], annotatedAt }) =>
+      reports.map((report) => ({ ...report, annotatedAt })),
+    );
+    for (const { digest, form, annotatedAt } of named) {
+      const read = await digests.report(attempts, repository, digest, form);
+      if (!('value' in read) || read.value === 'odd') return 'unread';
+      const report = read.value && { ...read.value, scannedAt: read.value.scannedAt ?? annotatedAt };
+      if (report && (report.scannedAt ?? 0) >= (newest?.scannedAt ?? 0)) newest = report;
+    }
     return newest;
   }
 }

@@ -9,7 +9,7 @@ import type { Distribution } from './client.ts';
 
 const day = 86_400;
 /** Raised when records of an older form would be wrong. */
-const form = 2;
+const form = 3;
 
 /** A manifest to read. */
 export interface WantedManifest {

@@ -19,6 +19,9 @@ export const rules: MutationOptions = {
     ),
   ],
   plausible: [
+    // What a manifest says of its subject is not read: the registry's list of referrers tells. It is another manifest of
+    // another size, and what is attached to an image outside the bounded set is remembered.
+    'GET /v2/{repository}/manifests/{digest} | subject.*',
     // A time in the future is none: the image is not the newest.
     'GET /v2/{repository}/blobs/{digest} | created | year 9999',
     // So a registry says that it has no referrers API: then the tags tell alone.
