@@ -62,22 +62,26 @@ export interface Refusals {
   why(request?: Repeated): CollectError | undefined;
 }
 
-export function createRefusals(): Refusals {
-  /** The last refusal, until a request works again. */
-  let last: CollectError | undefined;
+/** The last refusal, until a request works again; another poll may begin before that. */
+export interface LastRefusal {
+  failure?: CollectError | undefined;
+}
+
+/** @param last that of the polls before */
+export function createRefusals(last: LastRefusal = {}): Refusals {
   /** Of requests that a refusal holds back now, the refusal: others wait behind them, though some may work. */
   const heldBack = new Map<Repeated, CollectError>();
   return {
     note(request, failure) {
       heldBack.delete(request);
       if (failure.reason !== 'throttled') return;
-      last = failure;
+      last.failure = failure;
       heldBack.set(request, failure);
     },
     worked() {
-      last = undefined;
+      last.failure = undefined;
     },
     ended: (request) => void heldBack.delete(request),
-    why: (request) => (request && heldBack.get(request)) ?? last ?? heldBack.values().next().value,
+    why: (request) => (request && heldBack.get(request)) ?? last.failure ?? heldBack.values().next().value,
   };
 }

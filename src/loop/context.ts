@@ -2,7 +2,7 @@ import { defined } from '../defined.ts';
 import type { CollectError } from '../errors.ts';
 import { createCalls } from '../http/calls.ts';
 import { createLimiters } from '../http/limiters.ts';
-import { createRefusals } from '../http/refusals.ts';
+import { createRefusals, type LastRefusal } from '../http/refusals.ts';
 import { createHttpClient, type HttpClient } from '../http.ts';
 import type { Capability, CollectContext, Logger, Memory, ReadingOrder, Session } from '../provider.ts';
 import type { PollNotices } from './notices.ts';
@@ -52,7 +52,7 @@ export function createCycleContext(input: {
   const { settings, only, memory, session, log, troubles, notices, userAgent } = input;
   const { order, observe, progress } = input;
   const limiters = session.keep('limiters of requests', () => createLimiters(settings.http));
-  const refusals = createRefusals();
+  const refusals = createRefusals(session.keep('the last refusal', (): LastRefusal => ({})));
   const clients: HttpClient[] = [];
   const failing = new Map<Capability, unknown>();
   const absent = new Set<Capability>();
