@@ -76,6 +76,20 @@ function createPlaceGuard(what: string): (place: string) => void {
   };
 }
 
+/** @throws Error for what is no list of links */
+function linksIn(line: string): LinkHeader {
+  // The parser knows no space before a comma, which Harbor writes:
+  // https://github.com/goharbor/harbor/blob/main/src/lib/link.go
+  // Each run of spaces is looked at once: a header full of them must not hold the event loop.
+  const plain = line.replace(/(?<!\s)\s+,/g, ',');
+  try {
+    return LinkHeader.parse(plain);
+  } catch {
+    // A parameter such as `title*` in another encoding than it says is none of ours.
+    return LinkHeader.parse(plain.replace(/;\s?[\w-]+\*\s?=[^;,\s]*/g, ''));
+  }
+}
+
 /** What of an answer tells where the next page is. */
 interface Linked {
   readonly url: URL;
@@ -97,10 +111,7 @@ export function nextByLink(response: Linked, asked: URL): URL | undefined {
   for (const line of response.headerLines('link')) {
     let links: LinkHeader;
     try {
-      // The parser knows no space before a comma, which Harbor writes:
-      // https://github.com/goharbor/harbor/blob/main/src/lib/link.go
-      // Each run of spaces is looked at once: a header full of them must not hold the event loop.
-      links = LinkHeader.parse(line.replace(/(?<!\s)\s+,/g, ','));
+      links = linksIn(line);
     } catch {
       // What cannot be read and is about something else does no harm.
       if (/<[^>]*>/.test(line) && !/\bnext\b/i.test(line)) continue;

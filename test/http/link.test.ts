@@ -19,6 +19,8 @@ describe('the next page of a Link header: its query, at the address that was ask
     ['after another parameter', ['</?b>; title="a, b"; rel="next"'], '?b'],
     ['with spaces and capitals', ['</?b> ; Rel = next'], '?b'],
     ['beside a link that cannot be read', ['x <a>', '</?b>; rel=next'], '?b'],
+    ['with a title in no known encoding', ['</?b>; rel="next"; title*=latin'], '?b'],
+    ['with a title that is cut', ["</?b>; title*=UTF-8''%z; rel=next"], '?b'],
     ['that is none', ['</a>; rel="prev"', '</b>', ''], undefined],
   ])('%s', (_title, lines, query) => {
     const expected = query === undefined ? undefined : `https://r.example.com/registry/v2/_catalog${query}`;
