@@ -166,9 +166,8 @@ async function recover(bench: Bench, running: RunningLoop, throttled: boolean): 
 export async function runMutation(bench: Bench, mutation: Mutation, warm: boolean): Promise<Run> {
   const apply = mutation.make();
   const renames = mutation.renames();
-  // A registry that throttles is waited for until the poll's deadline; where it throttles one thing, the others are read.
-  const timeout = mutation.key === undefined ? '4s' : '10s';
-  const running = await startLoop(bench, mutation.kind === 'status 429' ? { timeout } : {});
+  // A registry that throttles is waited for until the poll's deadline.
+  const running = await startLoop(bench, mutation.kind === 'status 429' ? { timeout: '10s' } : {});
   try {
     if (warm) await observe(bench, running, 1);
     const applied: number[] = [];

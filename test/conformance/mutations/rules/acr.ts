@@ -10,5 +10,7 @@ export const rules: MutationOptions = {
     // No limit.
     'GET /subscriptions/* | value[].limit | -1',
   ],
+  // The SDK parses a page at once, so that one of more than 512 KiB is refused.
+  everywhere: ['GET /acr/v1/_catalog | repositories[] | 1 MB'],
   pending: [],
 };
