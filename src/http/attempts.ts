@@ -58,7 +58,11 @@ export function createAttempts(options: AttemptOptions): Attempts {
       refusals.worked();
       return { result };
     } catch (error) {
-      if (signal.aborted) throw refusals.why(request) ?? error;
+      if (signal.aborted) {
+        // What waited for a host that is slowed down knows the refusal.
+        if (error instanceof CollectError && error.reason === 'throttled') refusals.note(request, error);
+        throw refusals.why(request) ?? error;
+      }
       if (!(error instanceof CollectError)) throw error;
       return { failure: error };
     }
@@ -87,7 +91,7 @@ export function createAttempts(options: AttemptOptions): Attempts {
       if (failure instanceof CollectError) {
         const { reason, retryAfterMs } = failure;
         if (reason === 'throttled' || retryAfterMs !== undefined)
-          noteRefusal(limiters.of(host), retryAfterMs ?? 0, request);
+          noteRefusal(limiters.of(host), failure, request);
       }
       return failure;
     },

@@ -1,11 +1,15 @@
+import type { CollectError } from '../errors.ts';
 import { createPace } from './pace.ts';
 
 /** Lets only so many requests of a host run at once, and fewer and slower ones after it throttled. */
 export interface Limiter {
-  /** Waits until a request may start. @returns what to call when it ended. @throws the signal's reason when it ends first. */
+  /**
+   * Waits until a request may start. @returns what to call when it ended.
+   * @throws the signal's reason when it ends first, or the host's refusal that slowed it down where it waited for that
+   */
   acquire(signal: AbortSignal): Promise<() => void>;
   /** The host asked to slow down; nothing starts before the time given, milliseconds from now. */
-  throttled(pauseMs: number): void;
+  throttled(pauseMs: number, refusal?: CollectError): void;
   succeeded(): void;
   /** How many requests the host has served. */
   served(): number;
@@ -29,6 +33,7 @@ export function createLimiter(max: number, perSecond = Number.POSITIVE_INFINITY)
   let allowed = max;
   let running = 0;
   let served = 0;
+  let lastRefusal: CollectError | undefined;
   /** Whether a timer for the next start runs. */
   let timed = false;
   let idleSince: number | undefined;
@@ -60,9 +65,10 @@ export function createLimiter(max: number, perSecond = Number.POSITIVE_INFINITY)
       return new Promise((resolve, reject) => {
         if (signal.aborted) return reject(signal.reason);
         const onAbort = () => {
+          const isSlowed = timed || pace.probing();
           waiting.splice(waiting.indexOf(enter), 1);
           pump();
-          reject(signal.reason);
+          reject((isSlowed && lastRefusal) || signal.reason);
         };
         const enter = () => {
           signal.removeEventListener('abort', onAbort);
@@ -81,7 +87,8 @@ export function createLimiter(max: number, perSecond = Number.POSITIVE_INFINITY)
         pump();
       });
     },
-    throttled(pauseMs) {
+    throttled(pauseMs, refusal) {
+      lastRefusal = refusal;
       if (pace.refused(performance.now(), pauseMs)) allowed = Math.max(1, allowed * decrease);
     },
     succeeded() {

@@ -28,11 +28,11 @@ export const backOffMs = ({ retryAfterMs }: CollectError, tried: number, longest
  * Slows the host down, unless it serves others: then one resource is refused, which must not slow down the rest. What
  * was refused alone stays so: in the end nothing else is asked.
  */
-export function noteRefusal(limiter: Limiter, pauseMs: number, request: Repeated): void {
+export function noteRefusal(limiter: Limiter, refusal: CollectError, request: Repeated): void {
   const { servedBefore = limiter.served() } = request;
   request.servedBefore = limiter.served();
   if (request.refusedAlone === 0 && limiter.served() - servedBefore < othersServed)
-    return limiter.throttled(pauseMs);
+    return limiter.throttled(refusal.retryAfterMs ?? 0, refusal);
   if (request.refusedAlone === 0) request.aloneSince = performance.now();
   request.refusedAlone += 1;
 }
