@@ -8,7 +8,6 @@ import {
   backOffMs,
   createRefusals,
   isGivenUp,
-  noteRefusal,
   type Refusals,
   type Repeated,
 } from './refusals.ts';
@@ -91,12 +90,12 @@ export function createAttempts(options: AttemptOptions): Attempts {
       if (failure instanceof CollectError) {
         const { reason, retryAfterMs } = failure;
         if (reason === 'throttled' || retryAfterMs !== undefined)
-          noteRefusal(limiters.of(host), failure, request);
+          refusals.slowDown(limiters.of(host), failure, request);
       }
       return failure;
     },
     async repeat(repeatable, attempt) {
-      const request: Repeated = { refusedAlone: 0, aloneSince: 0 };
+      const request: Repeated = { onlyRefused: 0, refusedAlone: 0, aloneSince: 0 };
       try {
         for (let tried = 0; ; tried += 1) {
           const { result, failure } = await tryOnce(() => attempt(request), request);

@@ -10,6 +10,10 @@ export interface Limiter {
   acquire(signal: AbortSignal): Promise<() => void>;
   /** The host asked to slow down; nothing starts before the time given, milliseconds from now. */
   throttled(pauseMs: number, refusal?: CollectError): void;
+  /** Starts per second, at most. */
+  rate(): number;
+  /** Refusals that slowed the host down from this rate did not concern its rate. */
+  restore(rate: number): void;
   succeeded(): void;
   /** How many requests the host has served. */
   served(): number;
@@ -90,6 +94,11 @@ export function createLimiter(max: number, perSecond = Number.POSITIVE_INFINITY)
     throttled(pauseMs, refusal) {
       lastRefusal = refusal;
       if (pace.refused(performance.now(), pauseMs)) allowed = Math.max(1, allowed * decrease);
+    },
+    rate: pace.rate,
+    restore(rate) {
+      pace.restore(rate, performance.now());
+      pump();
     },
     succeeded() {
       served += 1;

@@ -42,6 +42,10 @@ export interface Pace {
    * @returns whether it counts: refusals that come together are one
    */
   refused(now: number, pauseMs: number): boolean;
+  /** Starts per second, at most. */
+  rate(): number;
+  /** The refusals since the rate was this one did not concern it. */
+  restore(rate: number, now: number): void;
   /** Whether only one request may be on its way, to see whether the host serves again. */
   probing(): boolean;
   /** Something is asked again, after nothing was since then. */
@@ -74,6 +78,12 @@ export function createPace(perSecond: number): Pace {
 
   return {
     nextStart: () => Math.max(notBefore, next),
+    rate: () => rate,
+    restore(before, now) {
+      if (before <= rate) return;
+      rate = before;
+      notBefore = next = now;
+    },
     probing: () => inVain > 1,
     started(now) {
       if (servedSince === undefined) servedSince = next = now;

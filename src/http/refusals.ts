@@ -5,14 +5,20 @@ import type { Limiter } from './limiter.ts';
 export interface Repeated {
   /** How many requests its host had served when it refused this one. */
   servedBefore?: number;
+  /** Refusals in a row between which some others were served, and none was refused. */
+  onlyRefused: number;
+  /** The rate of its host before its refusals slowed it down. */
+  rateBefore?: number;
   /** Refusals, from the first one on that came though the host served others. */
   refusedAlone: number;
   /** When the first of these refusals came, by the monotonic clock. */
   aloneSince: number;
 }
 
-/** A request that is refused again after so many others were served is refused for what it asks, not for its rate. */
+/** A request that is refused again after so many others were served is refused for what it asks, not for its rate… */
 const othersServed = 5;
+/** …and so is one that is the only one to be refused, so many times in a row. */
+const onlyRefusedAtMost = 2;
 /** Such a request is given up after so many refusals, in so long a time: it may be the last that a poll waits for. */
 const aloneAtMost = { refusals: 10, ms: 60_000 };
 /** Longest wait between two attempts of such a request. */
@@ -23,19 +29,6 @@ export const backOffMs = ({ retryAfterMs }: CollectError, tried: number, longest
   retryAfterMs === undefined
     ? Math.random() * Math.min(longestMs, 200 * 2 ** tried)
     : retryAfterMs + Math.random() * 100;
-
-/**
- * Slows the host down, unless it serves others: then one resource is refused, which must not slow down the rest. What
- * was refused alone stays so: in the end nothing else is asked.
- */
-export function noteRefusal(limiter: Limiter, refusal: CollectError, request: Repeated): void {
-  const { servedBefore = limiter.served() } = request;
-  request.servedBefore = limiter.served();
-  if (request.refusedAlone === 0 && limiter.served() - servedBefore < othersServed)
-    return limiter.throttled(refusal.retryAfterMs ?? 0, refusal);
-  if (request.refusedAlone === 0) request.aloneSince = performance.now();
-  request.refusedAlone += 1;
-}
 
 /** Whether a request was refused so often, while others were served, that it is not worth waiting for. */
 export const isGivenUp = (
@@ -52,6 +45,11 @@ export const aloneWaitMs = ({ refusedAlone }: Repeated, failure: CollectError): 
 
 /** The refusals of one poll, whichever client made the requests: why they wait, and why a deadline passed. */
 export interface Refusals {
+  /**
+   * Slows the host down, unless it serves others: then one resource is refused, which must not slow down the rest. What
+   * was refused alone stays so: in the end nothing else is asked.
+   */
+  slowDown(limiter: Limiter, refusal: CollectError, request: Repeated): void;
   /** A request failed: when it was throttled, it is held back from now on. */
   note(request: Repeated, failure: CollectError): void;
   /** Some request worked. */
@@ -71,7 +69,31 @@ export interface LastRefusal {
 export function createRefusals(last: LastRefusal = {}): Refusals {
   /** Of requests that a refusal holds back now, the refusal: others wait behind them, though some may work. */
   const heldBack = new Map<Repeated, CollectError>();
+  /** Of each host, what it refused last. */
+  const lastRefused = new WeakMap<Limiter, Repeated>();
+
+  /** Whether a request was refused for what it asks. */
+  function isAlone(limiter: Limiter, request: Repeated): boolean {
+    const served = limiter.served() - (request.servedBefore ?? limiter.served());
+    const isOnly = served > 0 && lastRefused.get(limiter) === request;
+    request.onlyRefused = isOnly ? request.onlyRefused + 1 : 0;
+    request.servedBefore = limiter.served();
+    lastRefused.set(limiter, request);
+    return request.refusedAlone > 0 || served >= othersServed || request.onlyRefused > onlyRefusedAtMost;
+  }
+
   return {
+    slowDown(limiter, refusal, request) {
+      if (!isAlone(limiter, request)) {
+        if (request.onlyRefused === 0) request.rateBefore = limiter.rate();
+        return limiter.throttled(refusal.retryAfterMs ?? 0, refusal);
+      }
+      if (request.refusedAlone === 0) {
+        request.aloneSince = performance.now();
+        if (request.onlyRefused > 0) limiter.restore(request.rateBefore ?? 0);
+      }
+      request.refusedAlone += 1;
+    },
     note(request, failure) {
       heldBack.delete(request);
       if (failure.reason !== 'throttled') return;
