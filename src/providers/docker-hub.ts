@@ -61,7 +61,8 @@ async function* readRepository(scope: Scope, repository: string): AsyncGenerator
     if (images.length + unread === 0) listing.empty.add(repository);
     const facts: RepositoryFacts = {
       listsUntagged: false,
-      unreadTags: unread || undefined,
+      // A tag without a name may be one that attaches a signature: those are not counted as tags.
+      unreadTags: unread > 0 ? 'all' : undefined,
       pulls: listed.pull_count,
       stars: listed.star_count,
       practices: {
