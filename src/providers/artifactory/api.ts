@@ -95,7 +95,13 @@ export function createApi(
     request,
     async read(asked, schema) {
       const response = await request(asked);
-      return asked.accept?.includes(response.status) ? undefined : json(response, schema);
+      if (!asked.accept?.includes(response.status)) return json(response, schema);
+      // A web site that the platform redirects to does not tell what the platform has.
+      if (response.url.origin === new URL(platform).origin) return undefined;
+      throw new CollectError(
+        'invalid_response',
+        `${asked.path} led to ${shown(response.url)}, which answered ${response.status}`,
+      );
     },
   };
 }

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { CollectError } from '../../errors.ts';
 import { elementsOf, json } from '../../http.ts';
-import { count, list, optional, text, wholeList } from '../../wire.ts';
+import { count, list, optional, pastTime, text, wholeList } from '../../wire.ts';
 import type { Api } from './api.ts';
 
 /**
@@ -27,8 +27,7 @@ const row = z.object({
   // A number, or one in quotes.
   size: optional('size', count),
   sha256: optional('sha256', z.string()),
-  created: optional('created', z.string()),
-  modified: optional('modified', z.string()),
+  modified: optional('modified', pastTime),
   // Absent of what was never downloaded; null here: what there is cannot be understood.
   stats: z
     .unknown()

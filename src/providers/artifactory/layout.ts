@@ -60,8 +60,8 @@ function manifestOf(row: Row): Manifest | undefined {
     digest,
     tag: place.tag,
     bytes: row.size,
-    // `created` stays when a tag is pushed again.
-    pushedAt: secondsOf(row.modified) ?? secondsOf(row.created),
+    // Not `created`, which stays when a tag is pushed again.
+    pushedAt: row.modified,
   };
 }
 
@@ -106,7 +106,7 @@ export async function listManifests(aql: Aql, target: Target, listing: Listing):
   return all;
 }
 
-const fields = ['size', 'sha256', 'created', 'modified'];
+const fields = ['size', 'sha256', 'modified'];
 
 /** The manifests of a page, by the id of their item. */
 async function manifestsOf(

@@ -132,6 +132,10 @@ function isVagueNewest({ entries, sorted }: ImageRepository, time: 'pushedAt' | 
 const arePullsKnown = ({ entries }: ImageRepository): boolean =>
   [...entries.values()].every(({ manifests }) => manifests.every(({ stats }) => stats !== undefined));
 
+/** Whether it is known of everything that may be an image when it was pushed. */
+const arePushesKnown = ({ entries }: ImageRepository): boolean =>
+  [...entries.values()].every((entry) => timesOf(entry).pushedAt !== undefined);
+
 /** Pulls of images: of a multi-platform one the pull of its platform counts, and not that of its index besides. */
 function pullsOf(one: ImageRepository): number | undefined {
   // What may be an image may have been pulled.
@@ -191,12 +195,12 @@ function* observations(one: ImageRepository, around: Surroundings): Generator<Ob
     facts: {
       practices: { ...practices, no_latest_tag: hasLatest || !isIncomplete ? !hasLatest : undefined },
       listsUntagged: whole,
-      pulls: pullsOf(one),
+      pulls: isIncomplete ? undefined : pullsOf(one),
       unknownKinds: whole ? undefined : openKinds,
       findingsUnknown: !whole || isUnscanned,
       unreadTags: isIncomplete ? 'all' : undefined,
-      newestUnknown: isVagueNewest(one, 'pushedAt'),
-      lastPullUnknown: isVagueNewest(one, 'pulledAt') || !arePullsKnown(one),
+      newestUnknown: isVagueNewest(one, 'pushedAt') || !arePushesKnown(one),
+      lastPullUnknown: isIncomplete || isVagueNewest(one, 'pulledAt') || !arePullsKnown(one),
     },
   };
   yield { type: 'images', repository, images: toImages(one, sizes, scans) };

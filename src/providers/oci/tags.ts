@@ -52,8 +52,8 @@ export class TagResolver {
     }
     const read = await this.#client.read(repository, tag, last?.value);
     if (!read) return undefined;
-    // HEAD had no digest where GET has one: the registry does not do HEAD.
-    if (head !== 'failed') this.#giveUpHead();
+    // HEAD had no digest where GET has one: the registry does not do HEAD, unless the tag was pushed in between.
+    if (head !== 'failed' && (await this.#head(repository, tag)) === undefined) this.#giveUpHead();
     if (!this.#usesHead || isStable) memory.set(key, read.digest);
     return read;
   }

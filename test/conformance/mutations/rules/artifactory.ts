@@ -25,7 +25,13 @@ export const rules: MutationOptions = {
     'GET /artifactory/api/system/version | answer | status 40*',
     'GET /router/api/v1/system/health | answer | status 40*',
     // Sizes are told as text, and a number of bytes is one.
-    'GET /artifactory/api/storageinfo | fileStoreSummary.*Space | number for text',
+    ...['fileStoreSummary.*Space', 'binariesSummary.binariesSize'].flatMap((field) =>
+      ['number for text', '0'].map((kind) => `GET /artifactory/api/storageinfo | ${field} | ${kind}`),
+    ),
+    // Where the number of bytes is not there, the rounded text is what is known.
+    'GET /artifactory/api/storageinfo | repositoriesSummaryList[].usedSpaceInBytes | *',
+    // So an edition says that it has no replication.
+    'GET /artifactory/api/replications | answer | status 400',
   ],
   pending: [],
 };
