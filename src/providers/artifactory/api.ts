@@ -96,8 +96,9 @@ export function createApi(
     async read(asked, schema) {
       const response = await request(asked);
       if (!asked.accept?.includes(response.status)) return json(response, schema);
-      // A web site that the platform redirects to does not tell what the platform has.
-      if (response.url.origin === new URL(platform).origin) return undefined;
+      // Where the platform redirects to, such as a web site, does not tell what the platform has.
+      const { url } = response;
+      if (url.pathname === new URL(`${platform}/${asked.path}`).pathname) return undefined;
       throw new CollectError(
         'invalid_response',
         `${asked.path} led to ${shown(response.url)}, which answered ${response.status}`,

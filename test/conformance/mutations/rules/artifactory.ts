@@ -20,6 +20,8 @@ export const rules: MutationOptions = {
     'GET /artifactory/api/system/license* | *validThrough | null',
     'GET /artifactory/api/system/license* | *validThrough | ""',
     'GET /artifactory/api/system/license* | answer | {}',
+    // The other address answers `{}` too.
+    'GET /artifactory/api/system/license* | answer | redirect to another address',
     'GET /artifactory/api/system/license* | answer | status 40*',
     // A proxy may hide what the platform says of itself.
     'GET /artifactory/api/system/version | answer | status 40*',
