@@ -16,6 +16,7 @@ export const rules: MutationOptions = {
     'GET /api/v2.0/retentions/{id} | trigger.settings.cron',
     // Go leaves out what is 0, empty or false.
     'GET /api/v2.0/replication/policies | [].enabled',
+    'GET /api/v2.0/projects/{name}/immutabletagrules | [].disabled',
     'GET /api/v2.0/registries | [].status',
     'GET /api/v2.0/jobservice/queues | [].count',
     'GET /api/v2.0/jobservice/queues | [].latency',
@@ -27,6 +28,8 @@ export const rules: MutationOptions = {
     'GET /api/v2.0/jobservice/* | answer | []',
     // Of an object store both numbers are 0, and left out.
     'GET /api/v2.0/systeminfo/volumes | storage | {} among',
+    // Go's zero time: it was never pulled.
+    'GET /api/v2.0/projects/{name}/repositories/{name}/artifacts | [].pull_time | year 1',
     // A robot account that never expires.
     'GET /api/v2.0/robots | [].expires_at | -1',
     // An empty pattern takes everything.
