@@ -3,6 +3,9 @@ import { type AlertGroup, target } from './alert.ts';
 const lastSuccess = 'last_over_time(container_registry_last_success_timestamp_seconds[10m])';
 const staleAfter = 'last_over_time(container_registry_stale_after_seconds[10m])';
 
+/** What exporters that divide the registries of one configuration have in common. */
+const shardGroup = 'cluster, namespace, job';
+
 /** The exporter and its view of the registries. */
 export const registry: AlertGroup = {
   name: 'container-registry-exporter',
@@ -155,6 +158,35 @@ $threshold * last_over_time(container_registry_poll_interval_seconds[10m])`,
       description:
         '{{ $value }} exporters poll {{ $labels.host }} ({{ $labels.provider }}): it is asked that many times, and sums over all targets count it that many times.',
       meaning: 'Two or more exporters poll the same registry: requests and sums are doubled.',
+    },
+    {
+      name: 'RegistryShardMissing',
+      severity: 'critical',
+      for: '15m',
+      why: 'A shard that is down has series of itself for ten minutes more, so that a restart is no alert.',
+      expr: `max by (${shardGroup}) (last_over_time(container_registry_exporter_shards[10m]))
+  -
+count by (${shardGroup}) (
+  count by (${shardGroup}, shard) (last_over_time(container_registry_exporter_shard_info[10m]))
+) > 0`,
+      summary: 'A part of the container registries is polled by no exporter',
+      description:
+        '{{ $value }} of the shards of {{ $labels.job }} cannot be seen: nobody polls their registries, whose series are gone.',
+      meaning:
+        'The registries are divided among several exporters, and one or more of these are missing: their registries are not polled, and have no series that an alert could see.',
+    },
+    {
+      name: 'RegistryShardsMismatch',
+      severity: 'warning',
+      for: '15m',
+      expr: `max by (${shardGroup}) (last_over_time(container_registry_exporter_shards[10m]))
+  -
+min by (${shardGroup}) (last_over_time(container_registry_exporter_shards[10m])) > 0`,
+      summary: 'Exporters do not agree on how many shards there are',
+      description:
+        'Exporters of {{ $labels.job }} divide the registries by different numbers of shards: some registries are polled twice, others not at all.',
+      meaning:
+        'Exporters that share a configuration do not agree on the number of shards: some registries are polled by two of them, others by none.',
     },
     {
       name: 'RegistryExporterConfigReloadFailed',

@@ -143,7 +143,7 @@ export const rooms: Readonly<Record<string, Room>> = {
     holds: 'endpoints, status page, receiver of events, TLS and users',
     files: ['server'],
     rooms: ['basics', 'provider', 'metrics', 'exposition', 'events', 'loop', 'config', 'daemon'],
-    packages: ['basic-auth', 'bcryptjs', 'express', 'prom-client', 'yaml', 'zod'],
+    packages: ['basic-auth', 'bcryptjs', 'express', 'prom-client', 'undici', 'yaml', 'zod'],
   },
 };
 

@@ -14,6 +14,12 @@ export interface Flags {
   readonly maxRequests: number;
   readonly webConfigFile: string | undefined;
   readonly storagePath: string | undefined;
+  /** Which of several exporters that share the configuration this is, from 0. */
+  readonly shard: number | undefined;
+  /** How many of them there are; undefined where the configuration says it. */
+  readonly shards: number | undefined;
+  /** Address of the shards, with `{shard}` for the number: where push events for their registries go. */
+  readonly shardPeers: string | undefined;
   readonly logLevel: LogLevel;
   readonly logFormat: 'logfmt' | 'json';
 }
@@ -34,6 +40,10 @@ export const usage = `Usage: container-registry-exporter [flags]
   --web.max-requests=40             Scrapes at once at most; 0 for no limit.
   --web.config.file=FILE            TLS and users, in the format of Prometheus' exporter-toolkit.
   --storage.path=DIR                Where state survives a restart; without it none does.
+  --shard=N                         Which shard this process is, from 0; or a name that ends with -N, such as a pod's.
+  --shards=N                        How many shards there are, whatever the configuration says.
+  --shard.peers=URL                 Address of the shards, with {shard} for the number: push events that belong to
+                                    another shard are handed to it.
   --log.level=info                  debug, info, warn or error.
   --log.format=logfmt               logfmt or json.
   --version                         Show the version and leave.
@@ -46,6 +56,35 @@ function listenAddress(flag: string, text: string): { host: string | undefined; 
   if (!match || port > 65_535)
     throw new UsageError(`--${flag}=${text}: write :10056, 127.0.0.1:10056 or [::1]:10056`);
   return { host: match[1] ?? (match[2] || undefined), port };
+}
+
+/** @throws UsageError */
+function shardFlags({
+  shard,
+  shards,
+}: {
+  readonly shard: string | undefined;
+  readonly shards: string | undefined;
+}) {
+  const [, ordinal] = /^(?:.+-)?(\d{1,4})$/.exec(shard ?? '') ?? [];
+  if (shard !== undefined && ordinal === undefined)
+    throw new UsageError(`--shard=${shard}: write a number from 0, or a name that ends with -0, -1, …`);
+  if (shards !== undefined && !/^[1-9]\d{0,3}$/.test(shards))
+    throw new UsageError(`--shards=${shards}: write a number from 1`);
+  return {
+    shard: ordinal === undefined ? undefined : Number(ordinal),
+    shards: shards === undefined ? undefined : Number(shards),
+  };
+}
+
+/** @throws UsageError */
+function peersOf(text: string | undefined): string | undefined {
+  const isAddress =
+    text === undefined || /^https?:$/.test(URL.parse(text.replaceAll('{shard}', '0'))?.protocol ?? '');
+  if (isAddress && text?.includes('{shard}') !== false) return text;
+  throw new UsageError(
+    `--shard.peers=${text}: write an address with {shard} for the number, such as http://exporter-{shard}:10056`,
+  );
 }
 
 /**
@@ -69,6 +108,9 @@ export function parseFlags(args: readonly string[]): Flags | 'version' | 'help' 
         'web.max-requests': { type: 'string', default: '40' },
         'web.config.file': { type: 'string' },
         'storage.path': { type: 'string' },
+        shard: { type: 'string' },
+        shards: { type: 'string' },
+        'shard.peers': { type: 'string' },
         'log.level': { type: 'string', default: 'info' },
         'log.format': { type: 'string', default: 'logfmt' },
         version: { type: 'boolean', default: false },
@@ -110,6 +152,8 @@ export function parseFlags(args: readonly string[]): Flags | 'version' | 'help' 
     maxRequests,
     webConfigFile: path('web.config.file'),
     storagePath: path('storage.path'),
+    ...shardFlags({ shard: path('shard'), shards: path('shards') }),
+    shardPeers: peersOf(path('shard.peers')),
     logLevel,
     logFormat,
   };

@@ -12,6 +12,8 @@ export type { RegistryConfig } from './config/registry.ts';
 
 export interface Config {
   readonly registries: readonly RegistryConfig[];
+  /** How many exporters divide them among them. */
+  readonly shards: number;
 }
 
 export type Providers = Readonly<Record<string, Provider>>;
@@ -93,7 +95,7 @@ export function parseConfig(text: string, options: ParseOptions): Config {
   }
 
   const problems: Problem[] = [];
-  const { defaults = {}, registries } = parsed.data;
+  const { defaults = {}, registries, shards = 1 } = parsed.data;
   const names = new Map<string, number>();
   const sources = (document.value as { registries: unknown[] }).registries;
   const configs = registries.map((registry, index): RegistryConfig => {
@@ -110,7 +112,7 @@ export function parseConfig(text: string, options: ParseOptions): Config {
     });
   });
   if (problems.length > 0) throw new ConfigError(problems);
-  return { registries: configs };
+  return { registries: configs, shards };
 }
 
 /** JSON schema of the document, for editors and the Helm chart. */

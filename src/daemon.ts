@@ -1,6 +1,8 @@
 import { type Config, loadConfig } from './config.ts';
-import { createEntries, type Entry } from './daemon/entries.ts';
-import { type LoopEnvironment, targetOfConfig } from './daemon/loops.ts';
+import { createApply } from './daemon/apply.ts';
+import { createEntries } from './daemon/entries.ts';
+import type { LoopEnvironment } from './daemon/loops.ts';
+import { createShards, type ShardFlags } from './daemon/shards.ts';
 import type { RegistryLoop } from './loop.ts';
 import type { EntryStatus } from './places.ts';
 import { createQueue } from './queue.ts';
@@ -12,12 +14,18 @@ export interface EventTarget {
   readonly token: Secret;
 }
 
+/** One that another shard polls. */
+export interface EventTargetElsewhere {
+  readonly shard: number;
+  readonly token: Secret;
+}
+
 /** All loops, and how a new configuration changes them. */
 export interface Daemon {
   loops(): readonly RegistryLoop[];
   /** Entries that cover several registries. */
   entries(): readonly EntryStatus[];
-  eventTarget(registry: string): EventTarget | undefined;
+  eventTarget(registry: string): EventTarget | EventTargetElsewhere | undefined;
   /** Whether registries are being started, or those of an entry have not been found yet. */
   starting(): boolean;
   /**
@@ -28,13 +36,19 @@ export interface Daemon {
   stop(): Promise<void>;
 }
 
-export function createDaemon(options: LoopEnvironment & { readonly configFile: string }): Daemon {
+export interface DaemonOptions extends Omit<LoopEnvironment, 'shards'>, ShardFlags {
+  readonly configFile: string;
+}
+
+export function createDaemon(options: DaemonOptions): Daemon {
   const { configFile, providers, self, log } = options;
+  const shards = createShards(options);
   const changes = createQueue();
   let pendingChanges = 0;
   /** A reload that has not begun yet. */
   let waiting: Promise<void> | undefined;
-  const entries = createEntries(options, queueChange);
+  const entries = createEntries({ ...options, shards }, queueChange);
+  const apply = createApply({ options, shards, entries });
 
   /** One change at a time. */
   function queueChange(change: () => Promise<void>): Promise<void> {
@@ -44,36 +58,14 @@ export function createDaemon(options: LoopEnvironment & { readonly configFile: s
     });
   }
 
-  /** Goes over to a configuration. When one of its registries cannot be started, all is as it was before. */
-  async function apply({ registries }: Config): Promise<void> {
-    for (const config of registries) if (!config.places) targetOfConfig(providers, config);
-    const wanted = new Map(registries.map((config) => [config.name, config]));
-    const before = [...entries.all().values()];
-    const isWanted = ({ config }: Entry) => wanted.get(config.name)?.source === config.source;
-    const kept = new Set(before.filter(isWanted));
-    await entries.stop(
-      before.filter((entry) => !kept.has(entry)),
-      ({ config }) => !wanted.has(config.name),
-    );
-    try {
-      await entries.start(registries);
-    } catch (error) {
-      const started = [...entries.all().values()].filter((entry) => !kept.has(entry));
-      await entries.stop(started, () => true);
-      for (const { config } of before) await startAgain(config);
-      throw error;
-    }
-  }
-
-  async function startAgain(config: Entry['config']): Promise<void> {
-    try {
-      await entries.start([config]);
-    } catch (err) {
-      log.error(
-        { err, registry: config.name },
-        'a registry of the old configuration cannot be started again',
-      );
-    }
+  function tellRead({ registries }: Config): void {
+    const { ordinal } = shards;
+    const [count, polled] = [shards.count(), entries.loops().length];
+    const divided = count > 1 && { shard: ordinal, shards: count, polled };
+    log.info({ registries: registries.length, ...divided }, 'the configuration was read');
+    if (ordinal >= count)
+      log.warn({ shard: ordinal, shards: count }, 'there are fewer shards: this one polls no registry');
+    self.divided(ordinal, count);
   }
 
   async function load(): Promise<void> {
@@ -81,7 +73,7 @@ export function createDaemon(options: LoopEnvironment & { readonly configFile: s
     try {
       const config = await loadConfig(configFile, providers);
       await apply(config);
-      log.info({ registries: config.registries.length }, 'the configuration was read');
+      tellRead(config);
     } catch (error) {
       self.reloaded(false);
       throw error;
@@ -96,12 +88,13 @@ export function createDaemon(options: LoopEnvironment & { readonly configFile: s
         finder ? [{ ...finder.status(), registries: loops.size }] : [],
       ),
     eventTarget(registry) {
-      const target = entries.loops().find(({ config }) => config.name === registry);
-      return target?.config.eventsToken && { loop: target.loop, token: target.config.eventsToken };
+      const { config, loop } = entries.find(registry) ?? {};
+      const token = config?.eventsToken;
+      return token && (loop ? { loop, token } : { shard: shards.ownerOf(registry), token });
     },
     starting: () =>
       pendingChanges > 0 ||
-      [...entries.all().values()].some(({ finder, loops }) => finder && loops.size === 0),
+      [...entries.all().values()].some(({ finder, registries }) => finder && !registries),
     reload() {
       // Reloads that come while one waits share it: it reads the file as it is then.
       waiting ??= queueChange(load);

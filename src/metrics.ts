@@ -59,6 +59,18 @@ export const processMetrics = {
     'Whether the last reading of the configuration succeeded.',
     [],
   ),
+  shards: processMetric(
+    'exporter_shards',
+    'gauge',
+    'How many exporters divide the registries of the configuration among them; 1 where they are not divided.',
+    [],
+  ),
+  shardInfo: processMetric(
+    'exporter_shard_info',
+    'gauge',
+    'Which of them this exporter is, from 0; always 1. Absent where there are fewer.',
+    ['shard'],
+  ),
   reloadTimestamp: processMetric(
     'exporter_config_last_reload_success_timestamp_seconds',
     'gauge',

@@ -2,6 +2,7 @@ import { build } from './build.ts';
 import { type Flags, parseFlags, UsageError, usage } from './cli.ts';
 import { watchContent } from './config/watch.ts';
 import { ConfigError, checkConfig } from './config.ts';
+import { describeShards } from './daemon/shards.ts';
 import { createDaemon, type Daemon } from './daemon.ts';
 import { createExposition } from './exposition.ts';
 import { watchFaults } from './faults.ts';
@@ -11,6 +12,7 @@ import { createLogOutput } from './log-output.ts';
 import { providers } from './providers/index.ts';
 import { createSelfMetrics } from './self-metrics.ts';
 import { createEventReceiver } from './server/events.ts';
+import { createForward } from './server/forward.ts';
 import { createHealthApp } from './server/health.ts';
 import { ListenError, type Listeners, listen } from './server/listen.ts';
 import { loadWebConfig } from './server/web-config.ts';
@@ -119,6 +121,7 @@ async function openAddresses(
   const events = createEventReceiver({
     log,
     target: daemon.eventTarget,
+    forward: createForward(flags.shardPeers, log),
     starting: () => !isConfigured() || daemon.starting(),
   });
   const main = await listen({
@@ -153,9 +156,10 @@ export async function run(args: readonly string[], signals: Signals): Promise<vo
         `container-registry-exporter ${build.version} (revision ${build.revision}, node ${process.version})\n`,
       );
     else if (flags.checkOnly) {
-      const { registries } = await checkConfig(flags.configFile, providers);
+      const config = await checkConfig(flags.configFile, providers);
       if (flags.webConfigFile !== undefined) loadWebConfig(flags.webConfigFile);
-      process.stdout.write(`${flags.configFile}: ${registries.length} registries, no mistakes\n`);
+      process.stdout.write(`${flags.configFile}: ${config.registries.length} registries, no mistakes\n`);
+      process.stdout.write(describeShards(config.registries, flags.shards ?? config.shards));
     } else await runDaemon(flags, signals);
   } catch (error) {
     const expected = [UsageError, ConfigError, ListenError, StorageInUseError].some(

@@ -20,6 +20,8 @@ export interface SelfMetrics {
   gather(): Promise<MetricObjectWithValues<MetricValue<string>>[]>;
   /** Tells how a reading of the configuration ended. */
   reloaded(successful: boolean): void;
+  /** Tells which shard this is, and how many there are. */
+  divided(shard: number, shards: number): void;
   /** Removes every series of a registry that the configuration no longer names. */
   forget(registryName: string): Promise<void>;
 }
@@ -47,8 +49,8 @@ export function createSelfMetrics(build: {
   for (const name of ['handles', 'requests', 'resources'])
     registry.removeSingleMetric(`nodejs_active_${name}_total`);
   const registers = [registry];
-  const { apiRequests, apiRequestDuration, events, placesUp, buildInfo, reloadSuccessful, reloadTimestamp } =
-    processMetrics;
+  const { apiRequests, apiRequestDuration, events, placesUp, buildInfo } = processMetrics;
+  const { reloadSuccessful, reloadTimestamp, shards, shardInfo } = processMetrics;
 
   const requests = new Counter({ ...apiRequests, labelNames: apiRequests.labels, registers });
   const duration = new Histogram({
@@ -66,6 +68,8 @@ export function createSelfMetrics(build: {
   );
   const successful = new Gauge({ ...reloadSuccessful, labelNames: [], registers });
   const timestamp = new Gauge({ ...reloadTimestamp, labelNames: [], registers });
+  const shardCount = new Gauge({ ...shards, labelNames: [], registers });
+  const ownShard = new Gauge({ ...shardInfo, labelNames: shardInfo.labels, registers });
 
   return {
     registry,
@@ -74,6 +78,11 @@ export function createSelfMetrics(build: {
     events: received,
     placesUp: places,
     gather: async () => withoutEmptyHistogram(await registry.getMetricsAsJSON()),
+    divided(ordinal, count) {
+      shardCount.set(count);
+      ownShard.reset();
+      if (ordinal < count) ownShard.set({ shard: String(ordinal) }, 1);
+    },
     reloaded(ok) {
       successful.set(Number(ok));
       if (ok) timestamp.set(Math.floor(Date.now() / 1000));

@@ -152,6 +152,14 @@ export function createConfigSchema(providers: Readonly<Record<string, Provider>>
       .array(z.discriminatedUnion('type', [first, ...rest]))
       .min(1, 'at least one registry')
       .describe('The registries to watch'),
+    shards: z
+      .int()
+      .min(1)
+      .max(1000)
+      .describe(
+        'How many exporters divide these registries among them; each says with --shard which it is (default 1)',
+      )
+      .optional(),
   });
 }
 

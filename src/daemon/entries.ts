@@ -16,6 +16,8 @@ export interface Entry {
   readonly loops: Map<string, RunningLoop>;
   /** Of an entry that covers several registries. */
   readonly finder?: PlaceFinder;
+  /** Its registries by name, those of other shards among them; undefined before they were found. */
+  registries?: ReadonlyMap<string, RegistryConfig>;
 }
 
 /** Loops start so far apart, so that a restart with many registries is no thundering herd. */
@@ -25,8 +27,14 @@ const startGapMs = 200;
 export interface Entries {
   all(): ReadonlyMap<string, Entry>;
   loops(): readonly RunningLoop[];
+  /** A registry by its name, with its loop where this shard polls it. */
+  find(
+    registry: string,
+  ): { readonly config: RegistryConfig; readonly loop: RegistryLoop | undefined } | undefined;
   /** Starts entries that do not run yet, and brings all into the order given. */
   start(configs: readonly RegistryConfig[]): Promise<void>;
+  /** Starts and stops registries, after the number of shards changed. */
+  divide(): Promise<void>;
   /** Stops entries. @param isGone whether the configuration has none of that name any more */
   stop(entries: readonly Entry[], isGone: (entry: Entry) => boolean): Promise<void>;
 }
@@ -43,19 +51,24 @@ export function createEntries(
       const isRunning = (entry: Entry) => running.get(config.name) === entry;
       const entry = createEntryOfPlaces(environment, config, isRunning, (registries) =>
         queueChange(async () => {
-          if (isRunning(entry)) await applyPlaces(environment, running, entry, registries);
+          if (!isRunning(entry)) return;
+          entry.registries = registries;
+          await applyRegistries(environment, running, entry, registries);
         }),
       );
       running.set(config.name, entry);
       return entry.finder?.start();
     }
-    // What the configuration names outright goes before a place that happens to have the name.
-    for (const { loops } of running.values()) {
-      const place = loops.get(config.name);
-      if (place && loops.delete(config.name)) await stopLoop(environment, place.loop, 'gone');
+    const entry = { config, loops: new Map(), registries: new Map([[config.name, config]]) };
+    if (environment.shards.owns(config.name)) {
+      // What the configuration names outright goes before a place that happens to have the name.
+      for (const { loops } of running.values()) {
+        const place = loops.get(config.name);
+        if (place && loops.delete(config.name)) await stopLoop(environment, place.loop, 'gone');
+      }
+      entry.loops.set(config.name, { config, loop: await startLoop(environment, config, delayMs) });
     }
-    const loop = await startLoop(environment, config, delayMs);
-    running.set(config.name, { config, loops: new Map([[config.name, { config, loop }]]) });
+    running.set(config.name, entry);
   }
 
   async function stopOne(entry: Entry, isGone: boolean): Promise<void> {
@@ -72,6 +85,13 @@ export function createEntries(
   return {
     all: () => running,
     loops: () => [...running.values()].flatMap(({ loops }) => [...loops.values()]),
+    find(name) {
+      for (const { registries, loops } of running.values()) {
+        const config = registries?.get(name);
+        if (config) return { config, loop: loops.get(name)?.loop };
+      }
+      return undefined;
+    },
     async start(configs) {
       let started = 0;
       for (const config of configs) {
@@ -80,6 +100,10 @@ export function createEntries(
         if (kept && running.delete(config.name)) running.set(config.name, kept);
         else await startOne(config, config.places ? 0 : startGapMs * started++);
       }
+    },
+    async divide() {
+      for (const entry of running.values())
+        if (entry.registries) await applyRegistries(environment, running, entry, entry.registries);
     },
     async stop(entries, isGone) {
       for (const entry of entries) await stopOne(entry, isGone(entry));
@@ -111,13 +135,14 @@ function createEntryOfPlaces(
   return entry;
 }
 
-/** Starts and stops loops of an entry, so that it has those of the places that were found. */
-async function applyPlaces(
+/** Starts and stops loops of an entry, so that it has those of its registries that this shard polls. */
+async function applyRegistries(
   environment: LoopEnvironment,
   running: ReadonlyMap<string, Entry>,
   entry: Entry,
-  registries: ReadonlyMap<string, RegistryConfig>,
+  all: ReadonlyMap<string, RegistryConfig>,
 ): Promise<void> {
+  const registries = new Map([...all].filter(([name]) => environment.shards.owns(name)));
   for (const [name, { config, loop }] of entry.loops) {
     const wanted = registries.get(name);
     if (wanted?.source === config.source) continue;

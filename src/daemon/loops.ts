@@ -7,6 +7,7 @@ import type { Provider } from '../provider.ts';
 import type { SelfMetrics } from '../self-metrics.ts';
 import { createStorage } from '../storage.ts';
 import { targetOf } from '../target.ts';
+import type { Shards } from './shards.ts';
 
 /** What all loops share. */
 export interface LoopEnvironment {
@@ -15,6 +16,7 @@ export interface LoopEnvironment {
   readonly exposition: Exposition;
   readonly self: SelfMetrics;
   readonly log: RootLogger;
+  readonly shards: Shards;
   readonly userAgent: string;
 }
 

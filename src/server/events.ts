@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import express, { type NextFunction, type Request, type RequestHandler, type Response } from 'express';
-import type { EventTarget } from '../daemon.ts';
+import type { EventTarget, EventTargetElsewhere } from '../daemon.ts';
 import { parseEventBody, UnreadableBody } from '../events/body.ts';
 import { readDistributionEvents } from '../events/distribution.ts';
 import { readDockerHubEvents } from '../events/docker-hub.ts';
@@ -8,6 +8,7 @@ import { readHarborEvents } from '../events/harbor.ts';
 import type { EventReader, EventRequest, ReadEvents } from '../events/push-event.ts';
 import { readZotEvents } from '../events/zot.ts';
 import type { Logger } from '../provider.ts';
+import type { Forward } from './forward.ts';
 import { mayEnter } from './sender.ts';
 
 /** Readers by the source's name; the first that understands a body has it. */
@@ -54,8 +55,8 @@ async function within(milliseconds: number, promise: Promise<void>): Promise<voi
 /** Counts a request without an event that can be read; senders tend to repeat theirs, so it is logged now and then. */
 function createComplaints(log: Logger) {
   const told = new Map<string, number>();
-  return (registry: string, { loop }: EventTarget, problem: string): void => {
-    loop.refused('invalid');
+  return (registry: string, target: EventTarget | EventTargetElsewhere, problem: string): void => {
+    if ('loop' in target) target.loop.refused('invalid');
     const key = `${registry} ${problem}`;
     const now = performance.now();
     const repeated = now - (told.get(key) ?? Number.NEGATIVE_INFINITY) < toldEveryMs;
@@ -67,11 +68,13 @@ function createComplaints(log: Logger) {
 /** Answers `POST /<registry>`: 202 once the events are counted and the counts are on disk. */
 export function createEventReceiver(options: {
   readonly log: Logger;
-  target(registry: string): EventTarget | undefined;
+  target(registry: string): EventTarget | EventTargetElsewhere | undefined;
+  /** Hands a request to the shard that polls the registry. */
+  readonly forward: Forward;
   /** Whether registries are still being read or found: then nobody is refused for good. */
   starting(): boolean;
 }): RequestHandler {
-  const { log, target, starting } = options;
+  const { log, target, forward, starting } = options;
   const complain = createComplaints(log);
   let inFlight = 0;
 
@@ -84,7 +87,7 @@ export function createEventReceiver(options: {
       return next();
     }
     await floor;
-    found?.loop.refused('unauthorized');
+    if (found && 'loop' in found) found.loop.refused('unauthorized');
     if (starting()) {
       response.set('Retry-After', '5');
       return void plain(response, 503, 'registries are being read: send again');
@@ -106,8 +109,9 @@ export function createEventReceiver(options: {
 
   const receive: RequestHandler = async (request, response) => {
     const registry = String(request.params['registry']);
-    const found: EventTarget = response.locals['target'];
+    const found: EventTarget | EventTargetElsewhere = response.locals['target'];
     const raw: Buffer = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0);
+    if ('shard' in found) return forward(request, response, { registry, shard: found.shard, raw });
     const read = readEvents({ body: parseEventBody(raw), raw, header: (name) => request.get(name) });
     if (!read || (read.events.length > 0 && read.events.every((event) => event === undefined))) {
       complain(registry, found, 'not an event that is understood here');
@@ -137,7 +141,7 @@ export function createEventReceiver(options: {
   router.post('/:registry', sender, admit, express.raw({ limit: largestBody, type: () => true }), receive);
   // Four parameters tell express that this one handles errors: of reading the body, once the sender is known.
   router.use('/:registry', (error: unknown, request: Request, response: Response, next: NextFunction) => {
-    const found = response.locals['target'] as EventTarget | undefined;
+    const found = response.locals['target'] as EventTarget | EventTargetElsewhere | undefined;
     const given = (error as { status?: unknown }).status;
     const status = error instanceof UnreadableBody ? 400 : typeof given === 'number' ? given : 500;
     if (!found || status >= 500) return next(error);

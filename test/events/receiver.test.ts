@@ -71,6 +71,7 @@ beforeEach(async () => {
     events: createEventReceiver({
       log: log as never,
       target: (name) => targets.get(name),
+      forward: () => expect.unreachable(),
       starting: () => starting,
     }),
   });
@@ -159,6 +160,7 @@ describe('who may send', () => {
       events: createEventReceiver({
         log: { debug() {}, info() {}, warn() {}, error() {} },
         target: () => ({ loop, token: fileSecret(file, tokens) }),
+        forward: () => expect.unreachable(),
         starting: () => false,
       }),
     });

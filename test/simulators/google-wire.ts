@@ -31,6 +31,9 @@ export class StatusError extends Error {
 }
 
 /** gRPC's code and the HTTP status of each; https://cloud.google.com/apis/design/errors#handling_errors */
+/** MB that wait to be read by one client before new streams are refused; Node's 10 is less than one answer here. */
+const maxSessionMemory = 256;
+
 const codes = {
   CANCELLED: [1, 499],
   UNKNOWN: [2, 500],
@@ -411,10 +414,10 @@ export async function startGoogleServer(options: {
     });
   const rest = (request: IncomingMessage, response: ServerResponse) => guarded(serveRest(request, response));
   const server: Http2SecureServer | Http2Server | ReturnType<typeof createServer> = tls
-    ? createSecureServer({ ...tls, allowHTTP1: true }, rest as never)
+    ? createSecureServer({ ...tls, allowHTTP1: true, maxSessionMemory }, rest as never)
     : plain === 'rest'
       ? createServer(rest)
-      : createHttp2Server();
+      : createHttp2Server({ maxSessionMemory });
   if (plain !== 'rest') {
     // gRPC is served as streams, not as requests that look like those of HTTP/1.1: trailers are written by hand.
     const requests = server.listeners('stream') as ((...stream: unknown[]) => void)[];

@@ -57,6 +57,8 @@ export function startExporter(options: {
   readonly config: string;
   readonly port: number;
   readonly storage: string;
+  /** More flags. */
+  readonly flags?: readonly string[];
 }): Promise<RunningProgram> {
   return startProgram(
     process.execPath,
@@ -65,6 +67,7 @@ export function startExporter(options: {
       `--config.file=${options.config}`,
       `--web.listen-address=127.0.0.1:${options.port}`,
       `--storage.path=${options.storage}`,
+      ...(options.flags ?? []),
     ],
     { waitFor: /msg=listening/ },
   );

@@ -26,7 +26,7 @@ export interface RunningDaemon {
 export async function startDaemon(
   providers: Readonly<Record<string, Provider>>,
   config: string,
-  options: { readonly exposition?: Exposition; readonly storagePath?: string } = {},
+  options: { readonly exposition?: Exposition; readonly storagePath?: string; readonly shard?: number } = {},
 ): Promise<RunningDaemon> {
   const folder = await mkdtemp(join(tmpdir(), 'daemon-'));
   const configFile = join(folder, 'config.yaml');
@@ -36,6 +36,7 @@ export async function startDaemon(
   const daemon = createDaemon({
     configFile,
     storagePath: options.storagePath,
+    shard: options.shard,
     providers,
     exposition,
     self,
