@@ -18,8 +18,11 @@ export interface Oddity {
   readonly problem: string;
 }
 
-/** Lists are cut short nowhere: a longer one is refused as a whole. Registries' largest pages have some 10,000. */
-const longestList = 1_000_000;
+/**
+ * Lists are cut short nowhere: a longer one is refused as a whole, since looking at all of it in one piece would hold
+ * the event loop. Registries' largest pages have some 10,000; longer lists are read by {@link readElements}.
+ */
+export const longestList = 20_000;
 /** Names, digests, tags and addresses are shorter; longer texts are no such thing. */
 const longestText = 4_096;
 

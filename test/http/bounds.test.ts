@@ -94,10 +94,14 @@ test.each([1, 100_000])('a byte order mark before %d names is passed over', asyn
 });
 
 test('a large page is read like a small one, and what is odd in it is told', async () => {
-  const names = Array.from({ length: 100_000 }, (_, index) => `team/app-${index}`);
+  const names = Array.from({ length: 19_999 }, (_, index) => `team/app-${index}`);
   const page = z.object({ repositories: list('repositories', text) });
   expect(await read(plain(JSON.stringify({ repositories: [...names, null] })), page)).toEqual({
     value: { repositories: names },
     odd: [{ at: 'repositories[]', problem: 'Invalid input: expected string, received null' }],
   });
+  const tooMany = JSON.stringify({ repositories: [...names, 'team/a', 'team/b'] });
+  expect(((await read(plain(tooMany), page)).error as Error).message).toMatch(
+    /repositories: Too big: expected array to have <=20000 items$/,
+  );
 });

@@ -31,6 +31,20 @@ export interface Rewriter {
 
 const rewriters = new Set<Rewriter>();
 
+let madeMs = 0;
+/** How long simulators have taken to make answers: whoever measures the exporter in their process leaves it out. */
+export const answersTookMs = (): number => madeMs;
+
+/** Makes an answer, or a part of it. */
+export function making<T>(make: () => T): T {
+  const began = performance.now();
+  try {
+    return make();
+  } finally {
+    madeMs += performance.now() - began;
+  }
+}
+
 /** What is to go out instead of an answer. Simulators whose answers are no HTTP/1.1 call it themselves. */
 export function replacementOf(exchange: Exchange): Replacement | undefined {
   for (const rewriter of rewriters) {
@@ -96,13 +110,15 @@ function hold(message: unknown): void {
       headers,
       body: Buffer.concat(pieces),
     };
-    const replaced = replacementOf({
-      method: request.method ?? 'GET',
-      url: request.url ?? '/',
-      port: request.socket.localPort ?? 0,
-      asked: { headers: request.headers, body: Buffer.concat(asked) },
-      ...answer,
-    });
+    const replaced = making(() =>
+      replacementOf({
+        method: request.method ?? 'GET',
+        url: request.url ?? '/',
+        port: request.socket.localPort ?? 0,
+        asked: { headers: request.headers, body: Buffer.concat(asked) },
+        ...answer,
+      }),
+    );
     const { 'content-length': length, ...others } = replaced?.headers ?? headers;
     const body = replaced?.body ?? answer.body;
     writeHead.call(response, replaced?.status ?? answer.status, {

@@ -10,7 +10,7 @@ import {
 import type { AddressInfo, Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import gax, { type protobuf } from 'google-gax';
-import { replacementOf } from './answers.ts';
+import { making, replacementOf } from './answers.ts';
 import type { Fault, FaultRule } from './faults.ts';
 
 /**
@@ -292,7 +292,7 @@ export async function startGoogleServer(options: {
     }
     try {
       const answer = run(method, given, asked);
-      const rewritten = rewrittenMessage(grpc, given, asked, answer);
+      const rewritten = making(() => rewrittenMessage(grpc, given, asked, answer));
       if (rewritten instanceof StatusError) return refuse(rewritten);
       if (stream.destroyed) return;
       if (typeof rewritten === 'string') {
@@ -300,10 +300,10 @@ export async function startGoogleServer(options: {
         stream.end(rewritten);
         return;
       }
-      const message = grpc.response.encode(rewritten).finish();
+      const message = making(() => frame(grpc.response.encode(rewritten).finish()));
       stream.respond(headers, { waitForTrailers: true });
       stream.once('wantTrailers', () => stream.sendTrailers({ 'grpc-status': '0' }));
-      stream.end(frame(message));
+      stream.end(message);
     } catch (error) {
       if (!(error instanceof StatusError)) throw error;
       refuse(error);

@@ -61,6 +61,12 @@ async function sslCredentials(
   return credentials;
 }
 
+/**
+ * Bytes. A message is decoded in one piece, which holds the event loop some 30 ms for each MB, while JSON is read in
+ * many. A page of a thousand images has 1 to 3 MB.
+ */
+const largestMessage = 2 ** 23;
+
 /** Options of the SDK's client: where the service is, with our certificates, bounds and without its own retries. */
 export async function clientOptions(
   context: PlacesContext,
@@ -76,7 +82,7 @@ export async function clientOptions(
     // Node refuses an address as the name that TLS asks for, which grpc-js would send: the certificate is still
     // checked against the address.
     ...(addressOf(url) !== undefined && { 'grpc.ssl_target_name_override': 'localhost' }),
-    'grpc.max_receive_message_length': context.connection.maxBytes,
+    'grpc.max_receive_message_length': Math.min(context.connection.maxBytes, largestMessage),
     // Attempts are repeated and counted here.
     'grpc.enable_retries': 0,
     'grpc.service_config_disable_resolution': 1,

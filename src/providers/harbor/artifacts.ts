@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { splitTags } from '../../images/attached-tags.ts';
 import { imageConfigs, indexTypes, kindOfType } from '../../media-types.ts';
 import type { Kind, ScanStatus } from '../../model.ts';
-import { anyObject, count, optional } from '../../wire.ts';
+import { anyObject, count, longestList, optional } from '../../wire.ts';
 
 /** Go leaves out texts that are empty, and some proxies write them all the same. */
 const word = z.string().max(1_024);
@@ -26,6 +26,7 @@ const elements = <Schema extends z.ZodType>(of: Schema) =>
     .transform((value): Elements<z.output<Schema>> => {
       if (value === null) return { items: [], odd: 0 };
       if (!Array.isArray(value)) return { items: [], odd: 1 };
+      if (value.length > longestList) return { items: [], odd: value.length };
       const items: z.output<Schema>[] = [];
       for (const [index, element] of value.entries()) {
         const parsed = of.safeParse(element);
