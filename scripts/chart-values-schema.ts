@@ -54,6 +54,7 @@ export const chartValuesSchema: ChartSchema = {
         properties: { imageRegistry: text, imagePullSecrets: { type: 'array' } },
       },
       enabled: flag,
+      shards: { type: 'integer', minimum: 1, maximum: 1000 },
       nameOverride: text,
       fullnameOverride: text,
       image: object({

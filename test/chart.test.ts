@@ -237,6 +237,85 @@ describe('the chart', () => {
   });
 });
 
+describe('several shards', () => {
+  const shards = ['--values', full, '--set', 'shards=3', '--set', 'storage.existingClaim='];
+
+  test('are pods of a StatefulSet that know their ordinal, the number and each other', async () => {
+    const objects = await render(
+      ...shards,
+      '--set',
+      'storage.persistent=true,webConfig.tls=false,verticalPodAutoscaler.enabled=true',
+    );
+    const set = only(objects, 'StatefulSet');
+    expect(() => new otherModels.StatefulSet(set as never).validate()).not.toThrow();
+    expect(kindsOf(objects)).not.toContain('Deployment');
+    expect(kindsOf(objects)).not.toContain('PersistentVolumeClaim');
+    const [container] = set['spec'].template.spec.containers;
+    expect(container.env[0]).toEqual({
+      name: 'POD_NAME',
+      valueFrom: { fieldRef: { fieldPath: 'metadata.name' } },
+    });
+    const args = container.args.map((arg: string) => arg.replace('$(POD_NAME)', `${set.metadata.name}-2`));
+    const service = set['spec'].serviceName;
+    expect(parseFlags(args)).toMatchObject({
+      shard: 2,
+      shardPeers: `http://${set.metadata.name}-{shard}.${service}:10056`,
+    });
+    const config = objects.flatMap(({ data }) => data?.['exporter.yaml'] ?? []);
+    expect(config.map((text) => parseYaml(text).shards)).toEqual([3]);
+    expect(set['spec'].replicas).toBe(3);
+    const [claim] = set['spec'].volumeClaimTemplates;
+    expect([claim.metadata.name, claim.spec.accessModes]).toEqual(['storage', ['ReadWriteOnce']]);
+    const volumes = set['spec'].template.spec.volumes as { name: string }[];
+    expect(volumes.map(({ name }) => name)).not.toContain('storage');
+    expect(only(objects, 'VerticalPodAutoscaler')['spec'].targetRef.kind).toBe('StatefulSet');
+  });
+
+  test('each pod has a name, is scraped once, and keeps its instance through a restart', async () => {
+    const objects = await render(...shards);
+    const services = objects.filter(({ kind }) => kind === 'Service');
+    const headless = services.find(({ spec }) => spec.clusterIP === 'None');
+    expect(headless?.metadata.name).toBe(only(objects, 'StatefulSet')['spec'].serviceName);
+    expect(headless?.['spec'].selector).toEqual(only(objects, 'StatefulSet')['spec'].selector.matchLabels);
+    const monitor = only(objects, 'ServiceMonitor')['spec'];
+    const selected = services.filter(({ metadata }) =>
+      Object.entries(monitor.selector.matchLabels).every(([key, value]) => metadata.labels?.[key] === value),
+    );
+    expect(selected).not.toContain(headless);
+    expect(selected).toHaveLength(1);
+    expect(monitor.endpoints[0].relabelings).toContainEqual({
+      action: 'replace',
+      sourceLabels: ['__meta_kubernetes_pod_name'],
+      targetLabel: 'instance',
+    });
+    const static_ = only(
+      await render(...shards, '--set', 'serviceMonitor.kind=ScrapeConfig'),
+      'ScrapeConfig',
+    );
+    const { name } = only(objects, 'StatefulSet').metadata;
+    expect(static_['spec'].staticConfigs[0].targets).toEqual(
+      [0, 1, 2].map((ordinal) => `${name}-${ordinal}.${headless?.metadata.name}.monitoring.svc:10056`),
+    );
+  });
+
+  test('a change of the number leaves the pods that are there', async () => {
+    const template = (objects: readonly KubernetesObject[]) => only(objects, 'StatefulSet')['spec'].template;
+    expect(template(await render('--set', 'shards=4'))).toEqual(template(await render('--set', 'shards=3')));
+  });
+
+  test('a configuration in a Secret gets the number by a flag', async () => {
+    const objects = await render('--set', 'shards=3,configSecret.name=own');
+    expect(only(objects, 'StatefulSet')['spec'].template.spec.containers[0].args).toContain('--shards=3');
+  });
+
+  test('what cannot be divided is refused', async () => {
+    await expect(render('--set', 'config.shards=3')).rejects.toThrow('set `shards`, not `config.shards`');
+    await expect(render('--set', 'shards=3,storage.existingClaim=disk')).rejects.toThrow(
+      'each of several shards needs its own: set storage.persistent',
+    );
+  });
+});
+
 describe('wrong values are refused, and the message says which', () => {
   test.each([
     ['a key that is not there', { replicas: 2 }, /additional properties 'replicas' not allowed/],

@@ -7,7 +7,7 @@ import {
   ServiceMonitor,
 } from '@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1';
 import { ScrapeConfig } from '@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1alpha1';
-import { Deployment } from 'kubernetes-models/apps/v1';
+import { Deployment, StatefulSet } from 'kubernetes-models/apps/v1';
 import { Ingress, NetworkPolicy } from 'kubernetes-models/networking.k8s.io/v1';
 import { PodDisruptionBudget } from 'kubernetes-models/policy/v1';
 import { ConfigMap, PersistentVolumeClaim, Pod, Secret, Service, ServiceAccount } from 'kubernetes-models/v1';
@@ -44,7 +44,7 @@ export const models: Record<string, new (object: any) => { validate(): void }> =
 };
 
 /** Models of kinds that stand in place of others. */
-export const otherModels = { PodMonitor, ScrapeConfig } as const;
+export const otherModels = { PodMonitor, ScrapeConfig, StatefulSet } as const;
 
 /** @throws Error with helm's own message */
 export const helm = async (...args: readonly string[]): Promise<string> => {

@@ -13,6 +13,38 @@
 {{- end -}}
 {{- end -}}
 
+{{- define "exporter.workloadKind" -}}
+{{- ternary "StatefulSet" "Deployment" (gt (int .Values.shards) 1) -}}
+{{- end -}}
+
+{{- define "exporter.shardsService" -}}
+{{- include "exporter.fullname" . }}-shards
+{{- end -}}
+
+{{/* The exporter's configuration, with the number of shards: a change of it takes effect without new pods. */}}
+{{- define "exporter.config" -}}
+{{- if .Values.config.shards -}}
+{{- fail "set `shards`, not `config.shards`: the number of pods follows from it" -}}
+{{- end -}}
+{{- if gt (int .Values.shards) 1 -}}
+{{- toYaml (merge (dict "shards" .Values.shards) .Values.config) -}}
+{{- else -}}
+{{- toYaml .Values.config -}}
+{{- end -}}
+{{- end -}}
+
+{{/* What the volume of the state asks for. */}}
+{{- define "exporter.claim" -}}
+accessModes:
+  {{- toYaml .Values.storage.accessModes | nindent 2 }}
+{{- with .Values.storage.storageClassName }}
+storageClassName: {{ . }}
+{{- end }}
+resources:
+  requests:
+    storage: {{ .Values.storage.size }}
+{{- end -}}
+
 {{- define "exporter.selectorLabels" -}}
 app.kubernetes.io/name: {{ include "exporter.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
@@ -142,9 +174,15 @@ honorLabels: {{ .honorLabels }}
   targetLabel: job
   replacement: {{ .jobName }}
 {{- if .stableInstance }}
+{{- if eq (int $.Values.shards) 1 }}
 - action: replace
   targetLabel: instance
   replacement: {{ include "exporter.fullname" $ }}
+{{- else if ne .kind "ScrapeConfig" }}
+- action: replace
+  sourceLabels: [__meta_kubernetes_pod_name]
+  targetLabel: instance
+{{- end }}
 - action: labeldrop
   regex: pod
 {{- end }}
