@@ -17,7 +17,9 @@ no alert would ever fire. Hence last_over_time(…[10m]), which bridges the gaps
       name: 'RegistryExporterDown',
       severity: 'critical',
       for: '5m',
-      why: 'Down; or down three times within half an hour; or no target at all, which no series of `up` can tell.',
+      why: `Down; or down three times within half an hour; or no target at all, which no series of \`up\` can tell.
+The job may be called after a namespace or a release, so that the expression matches a part of its name:
+pint disable promql/regexp`,
       expr: `up{job=~"$job"} == 0
 or
 changes(up{job=~"$job"}[30m]) >= 6
