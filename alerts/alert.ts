@@ -48,6 +48,17 @@ const anyJob = '.*container-registry-exporter.*';
 /** What tells one target from another: two exporters, or two clusters, may watch registries of one name. */
 export const target = 'cluster, namespace, job, instance, registry';
 
+/** What an alert is about, so that a part of these can have settings of its own. */
+export type Scope = 'exporter' | 'registry' | 'repository';
+
+/** The description names what the alert is about. */
+export const scopeOf = ({ description }: Alert): Scope =>
+  description.includes('$labels.repository')
+    ? 'repository'
+    : description.includes('$labels.registry')
+      ? 'registry'
+      : 'exporter';
+
 /** PromQL with its placeholders filled in. */
 export const filled = ({ expr, threshold }: Alert): string =>
   expr.replaceAll('$threshold', String(threshold?.value)).replaceAll('$job', anyJob);

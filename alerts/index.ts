@@ -1,5 +1,5 @@
 import { Document, isMap, isScalar, isSeq, Scalar, stringify, type YAMLMap } from 'yaml';
-import { type Alert, type AlertGroup, filled } from './alert.ts';
+import { type Alert, type AlertGroup, filled, scopeOf } from './alert.ts';
 import { capacity } from './capacity.ts';
 import { images } from './images.ts';
 import { operations } from './operations.ts';
@@ -49,10 +49,15 @@ function ruleFile({ name, about, alerts }: AlertGroup): string {
 
 /**
  * The rule files as the chart reads them: thresholds and the exporter's job stand as `$threshold` and `$job`, with the
- * default threshold beside the rule, so that values can set them.
+ * default threshold and the scope beside the rule, so that values can set them.
  */
 export function renderChartRules(): Map<string, string> {
-  const ruleOf = (alert: Alert) => ({ ...rule(alert), expr: alert.expr, threshold: alert.threshold?.value });
+  const ruleOf = (alert: Alert) => ({
+    ...rule(alert),
+    expr: alert.expr,
+    threshold: alert.threshold?.value,
+    scope: scopeOf(alert),
+  });
   return new Map(
     [...alertGroups].map(([file, { name, alerts }]) => [
       file,

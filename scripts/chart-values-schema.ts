@@ -42,6 +42,8 @@ const alertValues = ({ threshold }: Alert) =>
     }),
   });
 
+const alertsValues = object(Object.fromEntries(allAlerts.map((alert) => [alert.name, alertValues(alert)])));
+
 /** What `values.yaml` may hold. `config` is replaced by the exporter's own schema where that was generated. */
 export const chartValuesSchema: ChartSchema = {
   $schema: 'https://json-schema.org/draft/2020-12/schema',
@@ -167,7 +169,14 @@ export const chartValuesSchema: ChartSchema = {
         labels: stringMap,
         alertLabels: stringMap,
         disabledAlerts: { type: 'array', items: text },
-        alerts: object(Object.fromEntries(allAlerts.map((alert) => [alert.name, alertValues(alert)]))),
+        alerts: alertsValues,
+        overrides: {
+          type: 'array',
+          items: {
+            ...object({ registry: text, repository: text, labels: stringMap, alerts: alertsValues }),
+            anyOf: [{ required: ['registry'] }, { required: ['repository'] }],
+          },
+        },
         job: text,
         runbookUrl: text,
         additionalGroups: kubernetesList,

@@ -561,6 +561,90 @@ describe('monitoring objects', () => {
       ).rejects.toThrow(/prometheusRule.alerts|prometheusRule\/alerts/);
   });
 
+  test.skipIf(!programs('promtool'))('a team has settings of its own, and nobody else has', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'chart-'));
+    const write = (name: string, value: unknown) => {
+      writeFileSync(join(folder, name), stringify(value));
+      return join(folder, name);
+    };
+    const off = { RegistryStorageHigh: { enabled: false } };
+    const overrides = [
+      { repository: 'lab/.*', alerts: off },
+      {
+        registry: 'harbor',
+        repository: 'pay/.*',
+        labels: { team: 'pay' },
+        alerts: { RegistryStorageHigh: { threshold: 500 } },
+      },
+      { registry: 'edge', labels: { team: 'edge' } },
+    ];
+    const values = write('values.yaml', { prometheusRule: { enabled: true, compat: false, overrides } });
+    const groups = groupsOf(await render('--values', values));
+    write('rules.yaml', { groups });
+    const up = { provider: 'x', instance: 'a' };
+    const series = (name: string, labels: object, value: string) => ({
+      series: `${name}{${Object.entries({ ...up, ...labels })
+        .map(([key, text]) => `${key}="${text}"`)
+        .join(',')}}`,
+      values: value,
+    });
+    const repositories = [
+      ['harbor', 'pay/api', 300],
+      ['harbor', 'pay/web', 600],
+      ['harbor', 'lab/x', 900],
+      ['harbor', 'shop/api', 300],
+      ['edge', 'shop/api', 300],
+    ] as const;
+    const input = repositories.flatMap(([registry, repository, gib]) => [
+      series('container_registry_repository_images', { registry, repository }, '1x60'),
+      series('container_registry_repository_size_bytes', { registry, repository }, `${gib * 2 ** 30}x60`),
+    ]);
+    const health = ['edge', 'harbor'].flatMap((registry) => [
+      series('container_registry_info', { registry }, '1x60'),
+      series('container_registry_up', { registry }, '0x60'),
+    ]);
+    const high = (registry: string, repository: string, labels: object = {}) => ({
+      exp_labels: { severity: 'warning', ...up, registry, repository, ...labels },
+    });
+    const down = (registry: string, labels: object = {}) => ({
+      exp_labels: { severity: 'critical', ...up, registry, ...labels },
+    });
+    const bare = groups.map((group) => ({
+      ...group,
+      rules: group.rules.map((rule) => ({ ...rule, annotations: {} })),
+    }));
+    write('rules.yaml', { groups: bare });
+    const tests = write('tests.yaml', {
+      rule_files: ['rules.yaml'],
+      evaluation_interval: '1m',
+      tests: [
+        {
+          interval: '1m',
+          input_series: [...input, ...health],
+          alert_rule_test: [
+            {
+              eval_time: '30m',
+              alertname: 'RegistryStorageHigh',
+              exp_alerts: [
+                high('edge', 'shop/api', { team: 'edge' }),
+                high('harbor', 'shop/api'),
+                high('harbor', 'pay/web', { team: 'pay' }),
+              ],
+            },
+            {
+              eval_time: '30m',
+              alertname: 'RegistryDown',
+              exp_alerts: [down('edge', { team: 'edge' }), down('harbor')],
+            },
+          ],
+        },
+      ],
+    });
+    const { status, stdout, stderr } = spawnSync('promtool', ['test', 'rules', tests], { encoding: 'utf8' });
+    expect(status, stderr + stdout).toBe(0);
+    rmSync(folder, { recursive: true });
+  });
+
   test.skipIf(!programs('promtool'))('promtool accepts the rendered rules', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'chart-'));
     try {
