@@ -172,6 +172,7 @@ export const acr = defineProvider<typeof options>({
     practices:
       'The admin user, anonymous pull, network access, encryption, retention and copies, from Azure Resource Manager; and `no_latest_tag`.',
     replication: 'Whether each copy in another region is provisioned; not how far it is behind.',
+    events: 'Webhooks and Event Grid; neither tells of a push that failed.',
   },
   // Reads are limited to 1,000, 3,000 and 10,000 a minute by the tier, and pulls count too: the middle one is taken,
   // and slower where the registry throttles. https://learn.microsoft.com/en-us/azure/container-registry/container-registry-skus

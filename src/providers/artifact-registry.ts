@@ -198,6 +198,7 @@ export const artifactRegistry = defineProvider<typeof options>({
     storage: "Sum of the repositories' own sizes, as billed.",
     practices:
       '`immutable_tags`, `retention_policy`, `scan_on_push` and `customer_managed_key` from the settings of the repository, `no_latest_tag` from its tags.',
+    events: 'Pub/Sub push subscriptions on the topic `gcr`; Google tells of no push that failed.',
   },
   identity(given) {
     const at = placeOf(given);

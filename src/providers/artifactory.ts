@@ -98,6 +98,7 @@ export const artifactory = defineProvider<typeof options>({
     projects: 'Images of each JFrog repository.',
     health: 'Services of the platform, nodes of a cluster, and the version.',
     credentials: "Expiry of licenses, certificates, access tokens and the exporter's own token.",
+    events: 'Webhooks of the domain Docker; Artifactory tells of no push that failed.',
   },
   // Three searches at once are what Artifactory allows to all by default, other requests have no such limit:
   // https://docs.jfrog.com/artifactory/docs/aql-performance

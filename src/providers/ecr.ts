@@ -86,6 +86,8 @@ export const ecr = defineProvider<typeof options>({
     signatures: 'Notation signatures and cosign signatures, by what ECR lists beside the images.',
     quotas: "The account's limits from Service Quotas.",
     practices: '`scan_on_push`, `immutable_tags` and `customer_managed_key`.',
+    events:
+      'EventBridge by an API destination: pushes, and those that failed by reason, from calls that CloudTrail recorded.',
   },
   // AWS publishes no limit for its Describe operations: the rate is learned from throttling.
   // https://docs.aws.amazon.com/AmazonECR/latest/userguide/service-quotas.html

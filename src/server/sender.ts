@@ -1,4 +1,4 @@
-import { createHash, timingSafeEqual } from 'node:crypto';
+import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
 import { parse } from 'basic-auth';
 import type { Request } from 'express';
 import { plainSecret, type Secret } from '../secret.ts';
@@ -11,12 +11,19 @@ const nobodys = plainSecret(createHash('sha256').update(String(process.hrtime.bi
 const tokenOf = (header: string): string => parse(header)?.pass ?? header.replace(/^Bearer\s+/i, '');
 
 /**
+ * Where Artifactory shows its secret, or the HMAC-SHA256 of the body by it ("use secret for payload signing").
+ * https://jfrog.com/help/r/jfrog-platform-administration-documentation/configure-webhooks
+ */
+const artifactoryHeader = 'x-jfrog-event-auth';
+
+/**
  * What the sender shows. Docker Hub can send no header at all: for such, the token may stand in the address, where
  * those in between may write it into their logs. A header is all that counts where there is one.
  */
 function shownBy(request: Request): string | undefined {
   const { token } = request.query;
-  return request.get('authorization') ?? (typeof token === 'string' ? token : undefined);
+  const header = request.get('authorization') ?? request.get(artifactoryHeader);
+  return header ?? (typeof token === 'string' ? token : undefined);
 }
 
 /**
@@ -26,5 +33,21 @@ function shownBy(request: Request): string | undefined {
 export async function mayEnter(request: Request, token: Secret | undefined): Promise<boolean> {
   const wanted = await (token ?? nobodys).read().catch(() => undefined);
   const isRight = timingSafeEqual(digest(tokenOf(shownBy(request) ?? '')), digest(wanted ?? ''));
+  return isRight && token !== undefined && wanted !== undefined && wanted !== '';
+}
+
+/** The signature of the body that a request shows; undefined where it shows none. */
+export const signatureOf = (request: Request): string | undefined =>
+  request.get('authorization') === undefined
+    ? /^(?:sha256=)?([0-9a-f]{64})$/i.exec(request.get(artifactoryHeader) ?? '')?.[1]?.toLowerCase()
+    : undefined;
+
+/** Whether the body was signed with the token; as {@link mayEnter} otherwise. */
+export async function isSigned(body: Buffer, signature: string, token: Secret | undefined): Promise<boolean> {
+  const wanted = await (token ?? nobodys).read().catch(() => undefined);
+  const right = createHmac('sha256', wanted ?? '')
+    .update(body)
+    .digest();
+  const isRight = timingSafeEqual(right, Buffer.from(signature, 'hex'));
   return isRight && token !== undefined && wanted !== undefined && wanted !== '';
 }
