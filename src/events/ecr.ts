@@ -30,12 +30,7 @@ const call = z.object({
 type RecordedCall = z.output<typeof call>;
 
 /** Calls that push: https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_Operations.html */
-const pushCalls = [
-  'PutImage',
-  'InitiateLayerUpload',
-  'UploadLayerPart',
-  'CompleteLayerUpload',
-] as const;
+const pushCalls = ['PutImage', 'InitiateLayerUpload', 'UploadLayerPart', 'CompleteLayerUpload'] as const;
 
 /** What is there already is no failure: docker goes on. */
 const harmless = /^(?:ImageAlreadyExists|LayerAlreadyExists)/;
@@ -55,10 +50,7 @@ const reasons: readonly (readonly [RegExp, string])[] = [
 const reasonOf = (word: string): string => reasons.find(([pattern]) => pattern.test(word))?.[1] ?? 'other';
 
 /** What a recorded call tells: only those that failed count, since ECR's own events tell of the others. */
-function eventOfCall(
-  id: string,
-  { eventName, errorCode, requestParameters }: RecordedCall,
-): PushEvent {
+function eventOfCall(id: string, { eventName, errorCode, requestParameters }: RecordedCall): PushEvent {
   const isPush = (pushCalls as readonly string[]).includes(eventName);
   const repository = requestParameters?.repositoryName;
   if (!isPush || !repository || !errorCode || harmless.test(errorCode)) return { id, type: 'other' };

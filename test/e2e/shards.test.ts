@@ -40,7 +40,7 @@ async function seriesOf({ port }: { readonly port: number }): Promise<string[]> 
   const text = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
   return text
     .split('\n')
-    .filter((line) => /^container_registry_(?!api_request)/.test(line) && registryOf(line) !== '')
+    .filter((line) => /^container_registry_(?!api_request|exporter_)/.test(line) && registryOf(line) !== '')
     .map((line) => line.slice(0, line.lastIndexOf(' ')));
 }
 

@@ -40,6 +40,13 @@ const faults: readonly Fault[] = [
   { type: 'length', body: '{"tags":[]}', length: 400 },
 ];
 
+/**
+ * Answers that say of a repository which was never asked that it does not offer the referrers API: then the tags tell
+ * alone, for a day, which is no fault.
+ */
+const notOffered = ({ type, ...fault }: Fault): boolean =>
+  (type === 'status' && 'status' in fault && fault.status === 403) || type === 'body' || type === 'length';
+
 /** Lines by what they are about: a repository, or the registry as a whole. */
 function grouped(lines: readonly string[]): Map<string, readonly string[]> {
   const groups = new Map<string, string[]>();
@@ -76,9 +83,11 @@ async function life(number: number, turns: number) {
     }
     simulator.faults.length = 0;
     for (let count = below(4); count > 0; count -= 1) {
+      const fault = faults[below(faults.length)] as Fault;
+      const operation = operations[below(operations.length)] as string;
       const rule: FaultRule = {
-        fault: faults[below(faults.length)] as Fault,
-        operation: operations[below(operations.length)] as string,
+        fault: operation === 'referrers' && notOffered(fault) ? { type: 'status', status: 500 } : fault,
+        operation,
         ...(random() < 0.3 && { repository: population.repositories[below(4)] as string }),
         ...(random() < 0.7 && { times: 1 + below(3) }),
       };

@@ -66,6 +66,8 @@ function* processSamples(time: number): Generator<Sample> {
     nodeversion: 'v26.10.0',
   });
   yield one(processMetrics.reloadSuccessful.name, 1);
+  yield one(processMetrics.shards.name, 1);
+  yield one(processMetrics.shardInfo.name, 1, { shard: '0' });
   yield one(processMetrics.reloadTimestamp.name, healthy - 3 * hour);
   yield one(processMetrics.placesUp.name, 1, { registry: 'ecr', provider: 'ecr' });
   for (const [at, { registry, provider }] of registries.entries()) {
