@@ -111,6 +111,17 @@ increase(container_registry_polls_total[1h]) > 2`,
         'An entry of the configuration covers several registries (regions, projects, subscriptions), and they cannot be found.',
     },
     {
+      name: 'RegistryEventSourceDown',
+      severity: 'warning',
+      for: '30m',
+      expr: 'last_over_time(container_registry_events_source_up[10m]) == 0',
+      summary: 'Push events of a container registry cannot be read',
+      description:
+        'The exporter cannot read push events of {{ $labels.registry }} ({{ $labels.provider }}) from {{ $labels.source }}: pushes that fail are not counted, and no alert tells of them.',
+      meaning:
+        'A source of push events that the exporter asks, such as a queue, cannot be read: `ImagePushFailure` is blind meanwhile.',
+    },
+    {
       name: 'RegistryThrottled',
       severity: 'warning',
       for: '30m',

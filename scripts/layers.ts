@@ -50,6 +50,12 @@ export const rooms: Readonly<Record<string, Room>> = {
     rooms: ['basics'],
     packages: ['zod'],
   },
+  events: {
+    holds: 'what registries tell of pushes, read from their requests',
+    files: ['events'],
+    rooms: ['basics', 'wire'],
+    packages: ['zod'],
+  },
   http: {
     holds:
       'requests with a limit, a deadline, retries and a count, for our own calls and for SDKs; pages; bounds of answers',
@@ -76,7 +82,7 @@ export const rooms: Readonly<Record<string, Room>> = {
       'registry-auth',
       'side-by-side',
     ],
-    rooms: ['model', 'basics', 'wire', 'http'],
+    rooms: ['model', 'basics', 'wire', 'http', 'events'],
     packages: ['lru-cache', 'p-map', 'tldts', 'zod'],
   },
   fold: {
@@ -101,12 +107,6 @@ export const rooms: Readonly<Record<string, Room>> = {
     holds: 'what survives a restart',
     files: ['storage', 'memory'],
     rooms: ['model', 'basics', 'provider', 'fold'],
-    packages: ['zod'],
-  },
-  events: {
-    holds: 'what registries tell of pushes, read from their requests',
-    files: ['events'],
-    rooms: ['basics', 'wire'],
     packages: ['zod'],
   },
   schedule: { holds: 'when to poll', files: ['schedule'], rooms: ['basics'], packages: ['node-cron', 'zod'] },
@@ -150,7 +150,7 @@ export const rooms: Readonly<Record<string, Room>> = {
 /** Of every provider: their files are not in the table by name. */
 const provider: Omit<Room, 'files'> = {
   holds: 'one file and folder per provider; none imports another',
-  rooms: ['model', 'basics', 'wire', 'http', 'images', 'provider'],
+  rooms: ['model', 'basics', 'wire', 'http', 'events', 'images', 'provider'],
   packages: [
     '@aws-sdk/*',
     '@azure/*',

@@ -1,5 +1,6 @@
 import type { ReadEvents } from './events/push-event.ts';
 import { createCycleOrder } from './loop/cycle-order.ts';
+import { createEventSources } from './loop/event-sources.ts';
 import { createIncoming, type Delivery } from './loop/incoming.ts';
 import { createParts, type LoopOptions } from './loop/parts.ts';
 import { type RegistryStatus, statusOf } from './loop/status.ts';
@@ -68,6 +69,11 @@ export function createRegistryLoop(options: LoopOptions): RegistryLoop {
     cannotLook: publisher.publishAside,
   });
   const incoming = createIncoming({ ...parts, wants: settings.wants, look: order.look });
+  const sources = createEventSources({
+    ...{ ...options, ...parts, stopping: stopping.signal },
+    sources: provider.eventSources?.(settings.options) ?? [],
+    receive: incoming.receive,
+  });
   let schedule: Schedule | undefined;
 
   return {
@@ -79,13 +85,14 @@ export function createRegistryLoop(options: LoopOptions): RegistryLoop {
       await publisher.publish();
       schedule = startSchedule(settings.when, settings.name, settings.intervalMs, order.pollOnSchedule);
       setTimeout(order.pollOnSchedule, firstPollDelayMs).unref();
+      sources.start();
     },
     async stop() {
       stopping.abort(new Error('the exporter stops'));
       schedule?.stop();
       times.stop();
       const published = publisher.stop();
-      await order.stop();
+      await Promise.all([order.stop(), sources.stop()]);
       await published;
       await cycles.saved();
       await saving.keep('the memory', () => memory.flush());

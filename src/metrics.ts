@@ -5,6 +5,7 @@ import { type MetricRow, type MetricType, prefix } from './metrics/row.ts';
 export { registryMetrics } from './metrics/registry.ts';
 export { repositoryMetrics } from './metrics/repository.ts';
 export type {
+  EventSourceView,
   MetricRow,
   PackedView,
   PushCounts,

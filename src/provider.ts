@@ -1,5 +1,6 @@
 import type { z } from 'zod';
 import type { ImageSelection } from './bounded.ts';
+import type { ReadEvents } from './events/push-event.ts';
 import type { Calls } from './http/calls.ts';
 import type { TlsSettings } from './http/tls.ts';
 import type { HttpClient, HttpClientOptions } from './http.ts';
@@ -117,6 +118,29 @@ export interface CollectContext {
   now(): number;
 }
 
+/** Push events that were read together. */
+export interface EventBatch {
+  readonly events: ReadEvents;
+  /** When the newest of them happened, Unix seconds. */
+  readonly newestAt?: number | undefined;
+  /** Called once they are counted and on disk: the source need not give them again. */
+  done(): Promise<void>;
+}
+
+/** Where push events are read by asking, with no port to open. It gives each event at least once. */
+export interface EventSource {
+  /** Value of the label `source`, such as `sqs`. */
+  readonly name: string;
+  /** Milliseconds between two readings; 0 where the source itself waits for events. */
+  readonly everyMs: number;
+  /**
+   * Reads what is new.
+   * @param context lasts as long as one reading; its session is the sources' own
+   * @throws CollectError
+   */
+  read(context: CollectContext): AsyncIterable<EventBatch>;
+}
+
 /** One of the places that an entry of the configuration covers; it becomes a registry of its own. */
 export interface Place<Options> {
   /** What tells it from the others, in the order of a name made of them: `account`, `region`. */
@@ -155,6 +179,8 @@ export interface Provider<Options = unknown> {
   ): readonly { readonly path: readonly (string | number)[]; readonly message: string }[];
   /** What is known of the registry before anything was asked. */
   identity(options: Options): RegistryIdentity;
+  /** Where push events are to be read, as the options say. */
+  eventSources?(options: Options): readonly EventSource[];
   /**
    * Reads everything that the registry shows, as a stream.
    * @throws CollectError when repositories cannot be listed: the cycle failed and the last good snapshot stays.

@@ -326,6 +326,9 @@ describe.skipIf(!programs('prometheus', 'promtool'))('what a person reads', () =
     expect(await rows('exporter', 'healthy', 'Dropped series by registry')).toEqual([
       'ecr-us-east-1 | image_cap | 1,200 (yellow)',
     ]);
+    expect(await rows('exporter', 'healthy', 'Sources of push events')).toEqual([
+      'ecr-us-east-1 | sqs | Works (green) | 5 mins | 4 s',
+    ]);
   });
 
   describe.each([...dashboards.keys()].map((file) => file.replace('.json', '')))('%s', (name) => {

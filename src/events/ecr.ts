@@ -20,17 +20,23 @@ const own = z.object({
   'sync-status': shortText.nullish(),
   'failure-code': shortText.nullish(),
 });
-const call = z.object({
+/** Of CloudTrail's record what is used. */
+export const call = z.object({
   eventID: eventId.nullish(),
   eventName: shortText,
   errorCode: shortText.nullish(),
   requestParameters: z.object({ repositoryName: repositoryName.nullish() }).nullish(),
 });
 /** A call that CloudTrail recorded. */
-type RecordedCall = z.output<typeof call>;
+export type RecordedCall = z.output<typeof call>;
 
 /** Calls that push: https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_Operations.html */
-const pushCalls = ['PutImage', 'InitiateLayerUpload', 'UploadLayerPart', 'CompleteLayerUpload'] as const;
+export const pushCalls = [
+  'PutImage',
+  'InitiateLayerUpload',
+  'UploadLayerPart',
+  'CompleteLayerUpload',
+] as const;
 
 /** What is there already is no failure: docker goes on. */
 const harmless = /^(?:ImageAlreadyExists|LayerAlreadyExists)/;
@@ -49,12 +55,17 @@ const reasons: readonly (readonly [RegExp, string])[] = [
 ];
 const reasonOf = (word: string): string => reasons.find(([pattern]) => pattern.test(word))?.[1] ?? 'other';
 
-/** What a recorded call tells: only those that failed count, since ECR's own events tell of the others. */
-function eventOfCall(id: string, { eventName, errorCode, requestParameters }: RecordedCall): PushEvent {
+/**
+ * What a recorded call tells of a push that failed. Those that worked are told by ECR's own events.
+ * @param eventId the envelope's, where the call has none; the same call is the same event whoever tells of it
+ */
+export function eventOfCall(eventId: string, { eventID, ...recorded }: RecordedCall): PushEvent {
+  const { eventName, errorCode, requestParameters } = recorded;
+  const identity = { id: eventID ?? eventId, origin: 'cloudtrail' };
   const isPush = (pushCalls as readonly string[]).includes(eventName);
   const repository = requestParameters?.repositoryName;
-  if (!isPush || !repository || !errorCode || harmless.test(errorCode)) return { id, type: 'other' };
-  return { id, type: 'failed', repository, reason: reasonOf(errorCode) };
+  if (!isPush || !repository || !errorCode || harmless.test(errorCode)) return { ...identity, type: 'other' };
+  return { ...identity, type: 'failed', repository, reason: reasonOf(errorCode) };
 }
 
 /** ECR's own events by their kind. */
@@ -78,7 +89,7 @@ const kinds =
 function eventOf({ id, 'detail-type': kind, detail }: z.output<typeof envelope>): PushEvent | undefined {
   if (kind === recorded) {
     const parsed = call.safeParse(detail);
-    return parsed.success ? eventOfCall(parsed.data.eventID ?? id, parsed.data) : undefined;
+    return parsed.success ? eventOfCall(id, parsed.data) : undefined;
   }
   if (!kinds.test(kind)) return { id, type: 'other' };
   const parsed = own.safeParse(detail);

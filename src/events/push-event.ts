@@ -15,6 +15,8 @@ interface EventIdentity {
   readonly id: string;
   /** The source gives events no id, and their time in seconds: `id` is their content, and equal ones may differ. */
   readonly byContent?: true;
+  /** Who gave it its id, where several sources may tell of it; by default the source. */
+  readonly origin?: string;
 }
 
 /** A request as its readers see it. */

@@ -43,7 +43,7 @@ export function createIncoming(input: {
     if (!event) return 'invalid';
     // Neither pulls nor what nobody wants is remembered: they are many, and would push the pushes out.
     if (event.type === 'other' || !wants(event.repository)) return 'ignored';
-    const hash = identityHash(source, event.id);
+    const hash = identityHash(event.origin ?? source, event.id);
     if (event.byContent) contents.push(hash);
     if ((event.byContent ? ids.seeContent(hash) : ids.see(hash)) === 'repeated') return 'duplicate';
     journal?.identity(hash);

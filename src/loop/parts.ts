@@ -1,5 +1,6 @@
 import type { Exposition } from '../exposition.ts';
 import type { PersistentMemory } from '../memory.ts';
+import type { EventSourceView } from '../metrics.ts';
 import type { Capability, Logger, Provider } from '../provider.ts';
 import type { SelfMetrics } from '../self-metrics.ts';
 import type { RegistryStorage } from '../storage.ts';
@@ -88,8 +89,9 @@ export function createParts(options: LoopOptions, stopping: AbortSignal) {
   const keeping = createKeeping(options, knowledge, () => {
     if (!stopping.aborted) publisher.refresh();
   });
+  const eventSources = new Map<string, EventSourceView>();
   const views = createViews({
-    ...{ settings, pushes },
+    ...{ settings, pushes, eventSources },
     provider: provider.label,
     identity: provider.identity(settings.options),
     snapshot: snapshots.current,
@@ -107,5 +109,5 @@ export function createParts(options: LoopOptions, stopping: AbortSignal) {
   const times = createTimes([snapshots, outcomes, errors, readingTimes], log, publisher.refresh);
   const session = createSession();
   const cycles = createCycles({ ...options, ...knowledge, ...keeping, publisher, times, session, stopping });
-  return { ...knowledge, ...keeping, views, publisher, times, cycles };
+  return { ...knowledge, ...keeping, views, eventSources, publisher, times, cycles };
 }

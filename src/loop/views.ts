@@ -1,5 +1,5 @@
 import { countSeries, unpackView } from '../exposition.ts';
-import type { PackedView, RegistryLists, RegistryView } from '../metrics.ts';
+import type { EventSourceView, PackedView, RegistryLists, RegistryView } from '../metrics.ts';
 import type { RegistryIdentity, RegistrySnapshot } from '../model.ts';
 import { createYielder } from '../yielding.ts';
 import { type Bounded, boundSeries, type CountedRepository } from './bounds.ts';
@@ -37,6 +37,7 @@ export interface ViewSources {
   saved(): boolean | undefined;
   seriesDropped(): ReadonlyMap<string, number>;
   readonly pushes: Pick<Pushes, 'counts'>;
+  readonly eventSources: ReadonlyMap<string, EventSourceView>;
 }
 
 /** Whether data of a time may still be shown. */
@@ -79,6 +80,7 @@ function registryView(sources: ViewSources, now: number, isFresh: IsFresh): Regi
     repositoryCount: isFresh(snapshot?.observedAt, now) ? snapshot?.repositoryCount : undefined,
     seriesDropped: sources.seriesDropped(),
     saved: sources.saved(),
+    eventSources: sources.eventSources,
   };
 }
 

@@ -169,6 +169,33 @@ export const registryMetrics: readonly RegistryMetric[] = [
   }),
   ...operationMetrics,
   registryMetric({
+    name: `${prefix}_events_source_up`,
+    help: 'Whether the last reading of a source of push events that is asked worked, such as `sqs` or `cloudtrail`.',
+    type: 'gauge',
+    labels: ['source'],
+    samples: ({ eventSources }, emit) => {
+      for (const [source, { up }] of eventSources ?? []) emit(Number(up), source);
+    },
+  }),
+  registryMetric({
+    name: `${prefix}_events_source_last_event_timestamp_seconds`,
+    help: 'When the newest push event that a source gave happened.',
+    type: 'gauge',
+    labels: ['source'],
+    samples: ({ eventSources }, emit) => {
+      for (const [source, { lastEventAt }] of eventSources ?? []) emit(lastEventAt, source);
+    },
+  }),
+  registryMetric({
+    name: `${prefix}_events_source_lag_seconds`,
+    help: 'How long after it happened the newest push event of a source was read.',
+    type: 'gauge',
+    labels: ['source'],
+    samples: ({ eventSources }, emit) => {
+      for (const [source, { lagSeconds }] of eventSources ?? []) emit(lagSeconds, source);
+    },
+  }),
+  registryMetric({
     name: `${prefix}_exporter_state_saved`,
     help: 'Whether what has to survive a restart could be saved when it last changed; absent without --storage.path.',
     type: 'gauge',

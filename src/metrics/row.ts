@@ -16,6 +16,16 @@ export const registryLists = [
 export type RegistryList = (typeof registryLists)[number];
 export type RegistryLists = Pick<RegistryFacts, RegistryList>;
 
+/** How reading push events by asking goes. */
+export interface EventSourceView {
+  /** Whether the last reading worked. */
+  readonly up: boolean;
+  /** When the newest event happened, Unix seconds. */
+  readonly lastEventAt?: number;
+  /** How long after that it was read. */
+  readonly lagSeconds?: number;
+}
+
 /** Everything that is rendered of one registry besides its repositories. */
 export interface RegistryView {
   readonly registry: string;
@@ -41,6 +51,8 @@ export interface RegistryView {
   readonly seriesDropped: ReadonlyMap<string, number>;
   /** Whether the last saving under `--storage.path` worked. */
   readonly saved?: boolean;
+  /** Sources of push events that are asked, by name. */
+  readonly eventSources?: ReadonlyMap<string, EventSourceView>;
 }
 
 /** Push events counted for one repository since the exporter's storage began. */

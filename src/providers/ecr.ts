@@ -7,6 +7,7 @@ import { createImageFindings } from './ecr/findings.ts';
 import { inspect } from './ecr/inspector.ts';
 import { createManifests } from './ecr/manifests.ts';
 import { accountOf, type EcrOptions, mistakesOf, options, placesOf } from './ecr/options.ts';
+import { eventSourcesOf } from './ecr/push-events.ts';
 import { createFullest, type Limits, readLimits } from './ecr/quotas.ts';
 import { type Listing, openListing } from './ecr/repositories.ts';
 import { readRepository, type Scope } from './ecr/repository.ts';
@@ -87,7 +88,7 @@ export const ecr = defineProvider<typeof options>({
     quotas: "The account's limits from Service Quotas.",
     practices: '`scan_on_push`, `immutable_tags` and `customer_managed_key`.',
     events:
-      'EventBridge by an API destination: pushes, and those that failed by reason, from calls that CloudTrail recorded.',
+      'EventBridge by a queue or an API destination: pushes, and those that failed by reason. Without any set-up: pushes that failed, from calls that CloudTrail recorded.',
   },
   // AWS publishes no limit for its Describe operations: the rate is learned from throttling.
   // https://docs.aws.amazon.com/AmazonECR/latest/userguide/service-quotas.html
@@ -98,6 +99,7 @@ export const ecr = defineProvider<typeof options>({
     const places = placesOf(config);
     return places && (async () => places);
   },
+  eventSources: eventSourcesOf,
   identity: ({ region, assumeRoleArn }) => ({ region, account: accountOf(assumeRoleArn) }),
   async *collect(config, context): AsyncGenerator<Observation> {
     const aws = await awsOf(config, context);

@@ -6,10 +6,18 @@ import {
   PutRegistryScanningConfigurationCommand,
   StartImageScanCommand,
 } from '@aws-sdk/client-ecr';
+import { SQS } from '@aws-sdk/client-sqs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ecr } from '../../src/providers/ecr.ts';
 import { useAwsFiles } from '../support/aws.ts';
-import { freePort, programs, type RunningProgram, startProgram, tempDir } from '../support/programs.ts';
+import {
+  eventually,
+  freePort,
+  programs,
+  type RunningProgram,
+  startProgram,
+  tempDir,
+} from '../support/programs.ts';
 import { runLoop } from '../support/running-loop.ts';
 
 /**
@@ -167,6 +175,39 @@ describe.skipIf(!moto)('ECR as moto speaks it', () => {
       ]);
     } finally {
       await running.stop();
+    }
+  });
+
+  test('messages of a queue, sent by the vendor’s SDK, are counted and deleted', async () => {
+    const sqs = new SQS({ endpoint, region });
+    const { QueueUrl = '' } = await sqs.createQueue({ QueueName: 'exporter' });
+    const event = {
+      id: 'e1',
+      'detail-type': 'ECR Image Action',
+      source: 'aws.ecr',
+      time: new Date().toISOString(),
+      detail: { result: 'SUCCESS', 'repository-name': 'dev/app', 'action-type': 'PUSH' },
+    };
+    // The second is the same event again, as EventBridge may send it.
+    for (const MessageBody of [JSON.stringify(event), JSON.stringify(event), 'not JSON'])
+      await sqs.sendMessage({ QueueUrl, MessageBody });
+    const running = await runLoop(ecr, { endpoint, region, pushEvents: { queue: QueueUrl } });
+    try {
+      await running.poll();
+      await eventually(async () => {
+        const { Attributes } = await sqs.getQueueAttributes({ QueueUrl, AttributeNames: ['All'] });
+        expect(Attributes).toMatchObject({
+          ApproximateNumberOfMessages: '0',
+          ApproximateNumberOfMessagesNotVisible: '0',
+        });
+        expect(await running.lines('pushes_total', 'events_source_up')).toEqual([
+          'events_source_up{source="sqs"} 1',
+          'pushes_total{repository="dev/app"} 1',
+        ]);
+      });
+    } finally {
+      await running.stop();
+      sqs.destroy();
     }
   });
 });

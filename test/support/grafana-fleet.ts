@@ -259,6 +259,7 @@ export function registryView(at: number, time: number): RegistryView {
     lists: facts,
     repositoryCount: repositoriesOf,
     seriesDropped: new Map(at === 0 ? [['image_cap', 1200]] : []),
+    eventSources: new Map(at === 0 ? [['sqs', { up: true, lastEventAt: time - 300, lagSeconds: 4 }]] : []),
     saved: true,
   };
 }

@@ -1,6 +1,8 @@
+import type { CloudTrail } from '@aws-sdk/client-cloudtrail';
 import type { ECR } from '@aws-sdk/client-ecr';
 import type { Inspector2 } from '@aws-sdk/client-inspector2';
 import type { ServiceQuotas } from '@aws-sdk/client-service-quotas';
+import type { SQS } from '@aws-sdk/client-sqs';
 import { defined } from '../../defined.ts';
 import type { CollectContext } from '../../provider.ts';
 import { explained } from './errors.ts';
@@ -19,7 +21,10 @@ export interface Aws {
 }
 
 /** Where a service is: as configured, as the environment says, or at ECR's address when that is a stand-in for AWS. */
-function addressOf(config: EcrOptions, service: 'inspector2' | 'serviceQuotas' | 'sts'): string | undefined {
+function addressOf(
+  config: EcrOptions,
+  service: keyof NonNullable<EcrOptions['endpoints']>,
+): string | undefined {
   const own = config.endpoints?.[service];
   if (own) return own.href;
   const variable = `AWS_ENDPOINT_URL_${service === 'serviceQuotas' ? 'SERVICE_QUOTAS' : service.toUpperCase()}`;
@@ -64,8 +69,13 @@ async function credentialsOf(config: EcrOptions, transport: Transport) {
   });
 }
 
+/** A client whose credentials can be made anew. */
+interface Renewable {
+  readonly config: { credentials(options: { readonly forceRefresh: boolean }): Promise<unknown> };
+}
+
 /** Renews credentials, once for all requests that were refused with the same ones. */
-function createRenewal({ config }: ECR): Pick<Watch, 'generation' | 'renew'> {
+function createRenewal({ config }: Renewable): Pick<Watch, 'generation' | 'renew'> {
   let generation = 0;
   let renewing: Promise<unknown> | undefined;
   return {
@@ -94,42 +104,91 @@ async function connect(config: EcrOptions, transport: Transport): Promise<Aws> {
   const shared = { ...settings, credentials: ecr.config.credentials };
   const inspector = new Inspector2(defined({ ...shared, endpoint: addressOf(config, 'inspector2') }));
   const quotas = new ServiceQuotas(defined({ ...shared, endpoint: addressOf(config, 'serviceQuotas') }));
+  const use = equip([ecr, inspector, quotas], ecr, { config, transport });
+  return { ecr, inspector, quotas, region: () => ecr.config.region(), use };
+}
 
+/**
+ * Gives clients our transport, whole answers and errors that say what to do.
+ * @param first whose credentials all of them share
+ * @returns what lends them the HTTP client of a cycle
+ */
+function equip(
+  clients: readonly object[],
+  first: Renewable,
+  { config, transport }: { readonly config: EcrOptions; readonly transport: Transport },
+): Aws['use'] {
   let signal: AbortSignal | undefined;
   const watch: Watch = {
     signal: () => signal,
     explain: (error, operation) => explained(error, operation, config),
-    ...createRenewal(ecr),
+    ...createRenewal(first),
   };
-  for (const client of [ecr, inspector, quotas] as unknown as Client[]) {
+  for (const client of clients as readonly Client[]) {
     transport.signLate(client);
     keepAnswersWhole(client);
     watchErrors(client, watch);
   }
-  return {
-    ecr,
-    inspector,
-    quotas,
-    region: () => ecr.config.region(),
-    use(context) {
-      signal = context.signal;
-      transport.use(context.http({ judge }));
-    },
+  return (context) => {
+    signal = context.signal;
+    transport.use(context.http({ judge }));
   };
 }
 
-/** The clients of a registry, made when they are first needed. */
-export async function awsOf(
+/** The region of a queue's address, `https://sqs.eu-west-1.amazonaws.com/123456789012/name`. */
+const regionOfQueue = (queue: string | undefined): string | undefined =>
+  /^(?:sqs|queue)\.([a-z]{2,}(?:-[a-z0-9]+)+)\.|^([a-z]{2,}(?:-[a-z0-9]+)+)\.queue\./
+    .exec(queue ? new URL(queue).hostname : '')
+    ?.slice(1)
+    .find((region) => region !== undefined);
+
+/** What reads push events of ECR; loaded only where it is configured. */
+export interface AwsEvents extends Pick<Aws, 'use'> {
+  readonly sqs: SQS;
+  readonly cloudTrail: CloudTrail;
+}
+
+async function connectEvents(config: EcrOptions, transport: Transport): Promise<AwsEvents> {
+  const [{ SQS }, { CloudTrail }] = await Promise.all([
+    import('@aws-sdk/client-sqs'),
+    import('@aws-sdk/client-cloudtrail'),
+  ]);
+  const settings = settingsOf(config, transport);
+  const credentials = await credentialsOf(config, transport);
+  const cloudTrail = new CloudTrail(
+    defined({ ...settings, endpoint: addressOf(config, 'cloudTrail'), credentials }),
+  );
+  const shared = { ...settings, credentials: cloudTrail.config.credentials };
+  const region = regionOfQueue(config.pushEvents?.queue) ?? config.region;
+  // The queue's address is its endpoint as well.
+  const sqs = new SQS(defined({ ...shared, region }));
+  return { sqs, cloudTrail, use: equip([sqs, cloudTrail], cloudTrail, { config, transport }) };
+}
+
+type LentContext = Pick<CollectContext, 'http' | 'session' | 'signal'>;
+
+/** Clients that are made when they are first needed, and made anew where that failed. */
+async function kept<T extends Pick<Aws, 'use'>>(
+  key: string,
+  connectTo: (config: EcrOptions, transport: Transport) => Promise<T>,
   config: EcrOptions,
-  context: Pick<CollectContext, 'http' | 'session' | 'signal'>,
-): Promise<Aws> {
-  const made = context.session.keep('aws', () => connect(config, createTransport(config)));
+  context: LentContext,
+): Promise<T> {
+  const made = context.session.keep(key, () => connectTo(config, createTransport(config)));
   try {
-    const aws = await made;
-    aws.use(context);
-    return aws;
+    const clients = await made;
+    clients.use(context);
+    return clients;
   } catch (error) {
-    context.session.forget('aws');
+    context.session.forget(key);
     throw explained(error, 'the AWS SDK', config);
   }
 }
+
+/** The clients of a registry. */
+export const awsOf = (config: EcrOptions, context: LentContext): Promise<Aws> =>
+  kept('aws', connect, config, context);
+
+/** Those of its push events. */
+export const awsEventsOf = (config: EcrOptions, context: LentContext): Promise<AwsEvents> =>
+  kept('aws events', connectEvents, config, context);

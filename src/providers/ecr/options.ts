@@ -36,8 +36,25 @@ export const options = z.strictObject({
       inspector2: endpointUrl.describe("Address of Inspector's API").optional(),
       serviceQuotas: endpointUrl.describe("Address of Service Quotas' API").optional(),
       sts: endpointUrl.describe("Address of STS's API").optional(),
+      cloudTrail: endpointUrl.describe("Address of CloudTrail's API").optional(),
     })
     .describe('Addresses of the other services')
+    .optional(),
+  pushEvents: z
+    .strictObject({
+      queue: z
+        .url({ protocol: /^https?$/, error: 'the URL of an SQS queue' })
+        .describe(
+          'SQS queue that EventBridge sends events of ECR to; messages are deleted once they are counted',
+        )
+        .optional(),
+      cloudTrail: z
+        .boolean()
+        .describe('Look for pushes that failed in the calls that CloudTrail recorded; needs no set-up')
+        .optional(),
+      interval: duration.describe('How often these calls are looked for (default 1m)').optional(),
+    })
+    .describe('Push events that are read by asking, with no port to open')
     .optional(),
   useFips: z.boolean().describe('Use FIPS endpoints').optional(),
   useDualStack: z.boolean().describe('Use dual-stack endpoints (IPv4 and IPv6)').optional(),
@@ -58,7 +75,8 @@ export type EcrOptions = z.infer<typeof options>;
 export const accountOf = (arn: string | undefined): string | undefined => arn?.split(':')[4];
 
 /** What excludes each other. */
-export function mistakesOf({ region: one, regions, accounts, assumeRoleArn, externalId }: EcrOptions) {
+export function mistakesOf(config: EcrOptions) {
+  const { region: one, regions, accounts, assumeRoleArn, externalId, pushEvents } = config;
   const mistakes: { path: string[]; message: string }[] = [];
   if (one !== undefined && regions)
     mistakes.push({ path: ['regions'], message: 'is given besides region: keep one of the two' });
@@ -71,6 +89,11 @@ export function mistakesOf({ region: one, regions, accounts, assumeRoleArn, exte
     mistakes.push({
       path: ['externalId'],
       message: 'is what a role asks for: it goes with assumeRoleArn, or with each of accounts',
+    });
+  if (pushEvents?.queue !== undefined && (regions || accounts))
+    mistakes.push({
+      path: ['pushEvents', 'queue'],
+      message: 'is the queue of one region and account: each that has one is an entry of its own',
     });
   return mistakes;
 }

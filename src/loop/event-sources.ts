@@ -1,0 +1,123 @@
+import { once } from 'node:events';
+import { startDeadline } from '../deadline.ts';
+import type { EventSourceView } from '../metrics.ts';
+import type { EventBatch, EventSource } from '../provider.ts';
+import { type CycleContext, createCycleContext, createSession } from './context.ts';
+import type { CycleParts } from './cycle.ts';
+import type { Incoming } from './incoming.ts';
+import { createNotices } from './notices.ts';
+
+/** Reads push events by asking, side by side with the polls. */
+export interface EventSources {
+  start(): void;
+  /** Resolves when none reads any more. */
+  stop(): Promise<void>;
+}
+
+/** A reading that takes longer is ended: the next one goes on. */
+const readingAtMostMs = 5 * 60_000;
+/** After a failure, doubled with each one in a row. */
+const firstWaitMs = 5_000;
+const longestWaitMs = 5 * 60_000;
+
+interface Input
+  extends Pick<
+    CycleParts,
+    'settings' | 'stopping' | 'userAgent' | 'log' | 'memory' | 'troubles' | 'counting' | 'publisher'
+  > {
+  readonly sources: readonly EventSource[];
+  readonly receive: Incoming['receive'];
+  /** How each source goes; written here. */
+  readonly eventSources: Map<string, EventSourceView>;
+}
+
+export function createEventSources(input: Input): EventSources {
+  const { stopping, publisher, sources, receive, eventSources: views } = input;
+  let reading: Promise<unknown> = Promise.resolve();
+
+  async function take(source: EventSource, { events, newestAt, done }: EventBatch): Promise<void> {
+    if (events.length > 0) await receive(source.name, events).saved;
+    await done();
+    const before = views.get(source.name)?.lastEventAt ?? 0;
+    if (newestAt === undefined || newestAt <= before) return;
+    const lagSeconds = Math.max(0, Date.now() / 1000 - newestAt);
+    views.set(source.name, { up: true, lastEventAt: newestAt, lagSeconds });
+    publisher.refresh();
+  }
+
+  function ended(source: EventSource, up: boolean): void {
+    const before = views.get(source.name);
+    views.set(source.name, { ...before, up });
+    if (before?.up !== up) publisher.refresh();
+  }
+
+  /** Reads a source until the exporter stops. */
+  async function run(source: EventSource): Promise<void> {
+    const readOnce = createReading(input, source, (batch) => take(source, batch));
+    for (let failures = 0; !stopping.aborted; ) {
+      const up = await readOnce();
+      if (stopping.aborted) return;
+      failures = up ? 0 : failures + 1;
+      ended(source, up);
+      const wait = up ? source.everyMs : Math.min(longestWaitMs, firstWaitMs * 2 ** (failures - 1));
+      await pause(stopping, wait);
+    }
+  }
+
+  return {
+    start() {
+      reading = Promise.all(sources.map(run));
+    },
+    async stop() {
+      await reading;
+    },
+  };
+}
+
+/** Waits, but not longer than the exporter runs. */
+async function pause(stopping: AbortSignal, ms: number): Promise<void> {
+  if (ms === 0 || stopping.aborted) return;
+  const wait = startDeadline(stopping, ms);
+  if (!wait.signal.aborted) await once(wait.signal, 'abort');
+  wait.clear();
+}
+
+/** @returns what reads a source once, and tells whether that worked */
+function createReading(
+  input: Input,
+  source: EventSource,
+  take: (batch: EventBatch) => Promise<void>,
+): () => Promise<boolean> {
+  const { stopping, troubles, log, counting } = input;
+  // Of its own: a poll that ends must not take the connections of a reading with it.
+  const session = createSession();
+  const notices = createNotices(log);
+  const what = `the push events of ${source.name}`;
+
+  const contextOf = (signal: AbortSignal, polled: ReturnType<typeof notices.begin>): CycleContext =>
+    createCycleContext({
+      ...input,
+      ...{ session, signal, only: undefined, notices: polled, observe: counting.request },
+      progress() {},
+    });
+
+  return async () => {
+    const deadline = startDeadline(stopping, readingAtMostMs);
+    const polled = notices.begin();
+    const { context, failing, close } = contextOf(deadline.signal, polled);
+    try {
+      for await (const batch of source.read(context)) await take(batch);
+      polled.end(true);
+      if (failing.size === 0) troubles.over(what);
+      return failing.size === 0;
+    } catch (error) {
+      if (stopping.aborted) return false;
+      const message = 'push events could not be read: failed pushes are not counted until it works again';
+      troubles.tell('warn', what, error, message, { source: source.name });
+      return false;
+    } finally {
+      close();
+      deadline.clear();
+    }
+  };
+}

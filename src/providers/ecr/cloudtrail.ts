@@ -1,0 +1,109 @@
+import { z } from 'zod';
+import { parseEventBody } from '../../events/body.ts';
+import { call, eventOfCall, pushCalls } from '../../events/ecr.ts';
+import type { PushEvent } from '../../events/push-event.ts';
+import { walkPages } from '../../http/pages.ts';
+import type { CollectContext, EventBatch, EventSource } from '../../provider.ts';
+import { list, text } from '../../wire.ts';
+import { type AwsEvents, awsEventsOf } from './client.ts';
+import { newest, secondsOf } from './event-times.ts';
+import type { EcrOptions } from './options.ts';
+
+/** UploadLayerPart is left out: a push makes many of them, and each is looked up. */
+const lookedUp = pushCalls.filter((name) => name !== 'UploadLayerPart');
+/**
+ * Calls are there some minutes after they were made:
+ * https://docs.aws.amazon.com/awscloudtrail/latest/userguide/view-cloudtrail-events.html
+ */
+const lateSeconds = 20 * 60;
+const usualIntervalMs = 60_000;
+/** Calls of a page at most. */
+const pageSize = 50;
+/** So many calls are remembered, so that they are not given again. */
+const seenAtMost = 50_000;
+
+const record = z.object({ EventId: text, EventTime: z.unknown(), CloudTrailEvent: z.string() });
+type CallRecord = z.output<typeof record>;
+const page = z.object({ Events: list('Events', record).nullish(), NextToken: text.nullish() });
+
+/** The call in a record, which is JSON in a text. */
+function recordedEvent({ EventId, CloudTrailEvent }: CallRecord): PushEvent | undefined {
+  try {
+    const parsed = call.safeParse(parseEventBody(Buffer.from(CloudTrailEvent)));
+    return parsed.success ? eventOfCall(EventId, parsed.data) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Calls of a name in a span of time, the newest first, page by page. */
+function callsOf(
+  { cloudTrail }: AwsEvents,
+  name: string,
+  [from, to]: readonly [number, number],
+): AsyncGenerator<readonly CallRecord[]> {
+  return walkPages<CallRecord, string>({
+    what: `LookupEvents of ${name}`,
+    first: '',
+    keyOf: ({ EventId }) => EventId,
+    read: async (token) => {
+      const answer = await cloudTrail.lookupEvents({
+        LookupAttributes: [{ AttributeKey: 'EventName', AttributeValue: name }],
+        StartTime: new Date(from * 1000),
+        EndTime: new Date(to * 1000),
+        MaxResults: pageSize,
+        ...(token !== '' && { NextToken: token }),
+      });
+      const { Events, NextToken } = page.parse(answer);
+      return { items: Events ?? [], next: NextToken ?? undefined };
+    },
+  });
+}
+
+/** When this exporter began to look: what happened before is not its to count. Unix seconds. */
+function beginningOf({ memory, now }: CollectContext): number {
+  const key = 'cloudtrail looked since';
+  const known = memory.get<number>(key)?.value;
+  if (known !== undefined) return known;
+  const begun = now();
+  memory.set(key, begun);
+  return begun;
+}
+
+/** Failed pushes among calls that were not given before. */
+function batchOf(records: readonly CallRecord[], seen: Set<string>): EventBatch {
+  const fresh = records.filter(({ EventId }) => !seen.has(EventId));
+  const read = fresh.map((one) => ({ event: recordedEvent(one), at: secondsOf(one.EventTime) }));
+  // Calls that worked are looked up too, and tell nothing.
+  const telling = read.filter(({ event }) => event?.type !== 'other');
+  return {
+    events: telling.map(({ event }) => event),
+    newestAt: newest(telling.map(({ at }) => at)),
+    async done() {
+      for (const { EventId } of fresh) seen.add(EventId);
+      for (const first of seen) {
+        if (seen.size <= seenAtMost) break;
+        seen.delete(first);
+      }
+    },
+  };
+}
+
+/**
+ * Calls that CloudTrail recorded within the last minutes, looked for again and again, since some come late.
+ * https://docs.aws.amazon.com/awscloudtrail/latest/APIReference/API_LookupEvents.html
+ */
+export function cloudTrailSource(config: EcrOptions): EventSource {
+  return {
+    name: 'cloudtrail',
+    everyMs: config.pushEvents?.interval ?? usualIntervalMs,
+    async *read(context): AsyncGenerator<EventBatch> {
+      const aws = await awsEventsOf(config, context);
+      const seen = context.session.keep('calls of CloudTrail', () => new Set<string>());
+      const now = context.now();
+      const from = Math.max(beginningOf(context), now - lateSeconds);
+      for (const name of lookedUp)
+        for await (const records of callsOf(aws, name, [from, now])) yield batchOf(records, seen);
+    },
+  };
+}
