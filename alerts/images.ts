@@ -36,7 +36,7 @@ or
 and on (${target}) (container_registry_info offset 15m)`,
       summary: 'Image push failed',
       description:
-        '{{ $value | humanize }} pushes to {{ or $labels.repository "repositories that are not listed" }} in {{ $labels.registry }} failed within 15 minutes ({{ $labels.reason }}).',
+        '{{ $value | humanize }} pushes to {{ or $labels.repository "repositories that are not named" }} in {{ $labels.registry }} failed within 15 minutes ({{ $labels.reason }}).',
       meaning: 'The registry reported a failed push within the last 15 minutes.',
     },
     {

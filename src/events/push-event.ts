@@ -7,6 +7,7 @@ import { z } from 'zod';
 export type PushEvent = EventIdentity &
   (
     | { readonly type: 'pushed' | 'changed'; readonly repository: string }
+    // Empty where a vendor counts for the registry as a whole.
     | { readonly type: 'failed'; readonly repository: string; readonly reason: string }
     | { readonly type: 'other' }
   );

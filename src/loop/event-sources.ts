@@ -38,6 +38,8 @@ export function createEventSources(input: Input): EventSources {
   async function take(source: EventSource, { events, newestAt, done }: EventBatch): Promise<void> {
     if (events.length > 0) await receive(source.name, events).saved;
     await done();
+    // Of a repository the look that follows publishes; what counts for the registry as a whole has none.
+    if (events.some((event) => event?.type === 'failed' && event.repository === '')) publisher.publishAside();
     const before = views.get(source.name)?.lastEventAt ?? 0;
     if (newestAt === undefined || newestAt <= before) return;
     const lagSeconds = Math.max(0, Date.now() / 1000 - newestAt);

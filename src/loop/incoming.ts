@@ -39,10 +39,16 @@ export function createIncoming(input: {
 }): Incoming {
   const { ids, pushes, counting, journal, wants, look } = input;
 
+  // Some vendors count for the registry as a whole: the repository is empty.
+  const isWanted = (repository: string): boolean => repository === '' || wants(repository);
+  const lookAt = (repository: string): void => {
+    if (repository !== '') look(repository);
+  };
+
   function take(source: string, event: PushEvent | undefined, contents: string[]): Outcome {
     if (!event) return 'invalid';
     // Neither pulls nor what nobody wants is remembered: they are many, and would push the pushes out.
-    if (event.type === 'other' || !wants(event.repository)) return 'ignored';
+    if (event.type === 'other' || !isWanted(event.repository)) return 'ignored';
     const hash = identityHash(event.origin ?? source, event.id);
     if (event.byContent) contents.push(hash);
     if ((event.byContent ? ids.seeContent(hash) : ids.see(hash)) === 'repeated') return 'duplicate';
@@ -52,7 +58,7 @@ export function createIncoming(input: {
       pushes.add(event.repository, increment);
       journal?.push(event.repository, increment);
     }
-    look(event.repository);
+    lookAt(event.repository);
     return 'accepted';
   }
 

@@ -82,7 +82,7 @@ export function createPushes(
     counts: () => counts,
     isKnown,
     add(repository, increment) {
-      if (isKnown(repository)) return count(repository, increment);
+      if (repository === unlisted || isKnown(repository)) return count(repository, increment);
       const before = unconfirmed.get(repository);
       // The first ones stay, since they are looked at first.
       if (!before && unconfirmed.size >= waitingAtMost) return count(unlisted, increment);

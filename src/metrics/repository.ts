@@ -128,7 +128,7 @@ export const repositoryMetrics: readonly RepositoryMetric[] = [
   }),
   {
     name: `${prefix}_pushes_total`,
-    help: 'Pushes seen in push events, failed ones included; `repository=""` for names that no listing has shown. Goes on over restarts.',
+    help: 'Pushes seen in push events, failed ones included; `repository=""` for names that no listing has shown, and for what a vendor counts for the registry as a whole. Goes on over restarts.',
     type: 'counter',
     scope: 'repository',
     labels: [],

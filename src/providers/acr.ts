@@ -1,13 +1,14 @@
 import { z } from 'zod';
 import { CollectError } from '../errors.ts';
 import { createFailing } from '../failing.ts';
-import { endpointUrl, secretOf } from '../options.ts';
+import { duration, endpointUrl, secretOf } from '../options.ts';
 import { type CollectContext, defineProvider, type Place, type PlacesContext } from '../provider.ts';
 import { fileSecret, plainSecret } from '../secret.ts';
 import { readSideBySide } from '../side-by-side.ts';
 import { type Access, createAccess, loginServerOf } from './acr/access.ts';
 import { groupedAssessments } from './acr/findings.ts';
 import { findRegistries } from './acr/management.ts';
+import { pushMetricsSource } from './acr/push-metrics.ts';
 import { createRegistry, type Registry } from './acr/registry.ts';
 import { readRepository } from './acr/repository.ts';
 import { createResourceGraph } from './acr/resource-graph.ts';
@@ -16,6 +17,16 @@ import { asksAzure, readSurroundings } from './acr/surroundings.ts';
 const text = (description: string) => z.string().min(1).describe(description);
 
 const options = z.strictObject({
+  pushEvents: z
+    .strictObject({
+      metrics: z
+        .boolean()
+        .describe('Count failed pushes of the registry as a whole, as Azure Monitor does; needs no set-up')
+        .optional(),
+      interval: duration.describe('How often it is asked (default 1m)').optional(),
+    })
+    .describe('Push events that are read by asking, with no port to open')
+    .optional(),
   loginServer: z
     .string()
     .regex(/^[A-Za-z0-9][A-Za-z0-9.-]*(:\d+)?$/, 'a login server is a host such as prod.azurecr.io')
@@ -148,6 +159,11 @@ function mistakesOf(given: Options) {
           key as keyof Options,
           'is for one registry, and `subscriptions` for all of them: keep one of the two',
         );
+  if (given.pushEvents?.metrics && !subscriptions && !asksAzure(given))
+    refuse(
+      'pushEvents',
+      'needs an identity of Azure: `auth` and `anonymous` have none, unless `subscription` is given',
+    );
   if (own && anonymous) refuse('anonymous', 'is given besides auth: keep one of the two');
   if (given.clientSecret && given.clientSecretFile)
     refuse('clientSecretFile', 'is given besides clientSecret: keep one of the two');
@@ -172,12 +188,14 @@ export const acr = defineProvider<typeof options>({
     practices:
       'The admin user, anonymous pull, network access, encryption, retention and copies, from Azure Resource Manager; and `no_latest_tag`.',
     replication: 'Whether each copy in another region is provisioned; not how far it is behind.',
-    events: 'Webhooks and Event Grid; neither tells of a push that failed.',
+    events:
+      'Webhooks and Event Grid tell of pushes; of those that failed, Azure Monitor for the registry as a whole (`pushEvents`).',
   },
   // Reads are limited to 1,000, 3,000 and 10,000 a minute by the tier, and pulls count too: the middle one is taken,
   // and slower where the registry throttles. https://learn.microsoft.com/en-us/azure/container-registry/container-registry-skus
   http: { maxConcurrent: 8, requestsPerSecond: 50 },
   placeValues: ['subscription', 'registry'],
+  eventSources: (given) => (given.pushEvents?.metrics ? [pushMetricsSource(given)] : []),
   check: mistakesOf,
   places: (given) => (given.subscriptions ? (context) => placesOf(given, context) : undefined),
   identity: (given) => {

@@ -13,10 +13,12 @@ export interface ArmRegistry {
   properties: Record<string, unknown>;
   usages: { name: string; currentValue: number; limit: number; unit: string }[];
   replications: { location: string; properties: Record<string, unknown> }[];
+  /** Pushes that Azure Monitor counted, by the minute (Unix seconds); a number that is not there yet is absent. */
+  pushes?: { readonly minute: number; total?: number; successful?: number }[];
 }
 
 /** Actions of roles, as far as they are needed here; `defender` shows what Security Reader shows. */
-export type ArmAction = 'read' | 'listUsages/read' | 'replications/read' | 'defender';
+export type ArmAction = 'read' | 'listUsages/read' | 'replications/read' | 'metrics/read' | 'defender';
 
 export interface ResourceManagerOptions {
   readonly registries: readonly ArmRegistry[];
@@ -38,7 +40,7 @@ export interface ResourceManager extends AzureServer {
 
 const error = (code: string, message: string): string => JSON.stringify({ error: { code, message } });
 const registryPath =
-  /^\/subscriptions\/([^/]+)\/resourceGroups\/([^/]+)\/providers\/Microsoft\.ContainerRegistry\/registries\/([^/]+)(\/listUsages|\/replications)?$/i;
+  /^\/subscriptions\/([^/]+)\/resourceGroups\/([^/]+)\/providers\/Microsoft\.ContainerRegistry\/registries\/([^/]+)(\/listUsages|\/replications|\/providers\/Microsoft\.Insights\/metrics)?$/i;
 
 function route(method: string, path: string) {
   if (method === 'POST' && /^\/providers\/Microsoft\.ResourceGraph\/resources$/i.test(path))
@@ -46,7 +48,36 @@ function route(method: string, path: string) {
   const [, , , , tail] = registryPath.exec(path) ?? [];
   if (method !== 'GET' || !registryPath.test(path)) return undefined;
   if (tail === undefined) return { operation: 'registry' };
+  if (tail.toLowerCase().endsWith('/metrics')) return { operation: 'metrics' };
   return { operation: tail.toLowerCase() === '/listusages' ? 'usages' : 'replications' };
+}
+
+/** Azure Monitor's answer: a number for each minute of the span. https://learn.microsoft.com/rest/api/monitor/metrics/list */
+function metricsOf(query: URLSearchParams, pushes: NonNullable<ArmRegistry['pushes']>): object {
+  const [from = 0, to = 0] = (query.get('timespan') ?? '').split('/').map((time) => Date.parse(time) / 1000);
+  const minutes = Array.from(
+    { length: Math.ceil((to - from) / 60) },
+    (_, at) => Math.floor(from / 60 + at) * 60,
+  );
+  const series = (of: 'total' | 'successful') =>
+    minutes.map((minute) => ({
+      timeStamp: new Date(minute * 1000).toISOString(),
+      total:
+        pushes.find((one) => one.minute === minute)?.[of] ??
+        (pushes.some((one) => one.minute === minute) ? undefined : 0),
+    }));
+  return {
+    cost: 59,
+    timespan: query.get('timespan'),
+    interval: query.get('interval'),
+    value: (query.get('metricnames') ?? '').split(',').map((value) => ({
+      name: { value, localizedValue: value },
+      type: 'Microsoft.Insights/metrics',
+      unit: 'Count',
+      timeseries: [{ metadatavalues: [], data: series(value === 'TotalPushCount' ? 'total' : 'successful') }],
+    })),
+    namespace: 'Microsoft.ContainerRegistry/registries',
+  };
 }
 
 /**
@@ -57,7 +88,7 @@ function route(method: string, path: string) {
  */
 export async function startResourceManager(options: ResourceManagerOptions): Promise<ResourceManager> {
   const actions = new Set<ArmAction>(
-    options.actions ?? ['read', 'listUsages/read', 'replications/read', 'defender'],
+    options.actions ?? ['read', 'listUsages/read', 'replications/read', 'metrics/read', 'defender'],
   );
   const idOf = ({ subscription, resourceGroup, name }: ArmRegistry) =>
     `/subscriptions/${subscription}/resourceGroups/${resourceGroup}/providers/Microsoft.ContainerRegistry/registries/${name}`;
@@ -79,6 +110,7 @@ export async function startResourceManager(options: ResourceManagerOptions): Pro
     registry: 'read',
     usages: 'listUsages/read',
     replications: 'replications/read',
+    metrics: 'metrics/read',
   };
   const server = await startAzureServer({
     tls: options.tls,
@@ -124,6 +156,7 @@ export async function startResourceManager(options: ResourceManagerOptions): Pro
       if (!found) return send(404, error('ResourceNotFound', `the resource ${name} was not found`));
       const { location, tier = 'Premium', properties, usages, replications } = found;
       const id = idOf(found);
+      if (operation === 'metrics') return send(200, metricsOf(url.searchParams, found.pushes ?? []));
       if (operation === 'usages') return send(200, { value: usages });
       if (operation === 'replications')
         return send(200, {

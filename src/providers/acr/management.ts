@@ -20,7 +20,8 @@ export interface FoundRegistry extends Location {
   readonly loginServer: string;
 }
 
-const resourceId = ({ subscription, resourceGroup, name }: Location): string =>
+/** The path of the resource. */
+export const resourceId = ({ subscription, resourceGroup, name }: Location): string =>
   `/subscriptions/${subscription}/resourceGroups/${resourceGroup}/providers/Microsoft.ContainerRegistry/registries/${name}`;
 
 /** The name of the resource: the login server's first label, without what tells two of the same name apart (`name-abc123`). */

@@ -34,7 +34,8 @@ export const asksAzure = ({ auth, anonymous, subscription }: SurroundingsSetting
 
 const fromManagement: readonly Capability[] = ['storage', 'quotas', 'practices', 'replication'];
 
-async function locate(given: SurroundingsSettings, access: Access): Promise<Location> {
+/** Where the registry is among Azure's resources. @throws CollectError `forbidden` where the identity does not see it */
+export async function locate(given: SurroundingsSettings, access: Access): Promise<Location> {
   const { loginServer } = access;
   const { subscription, resourceGroup } = given;
   if (subscription !== undefined && resourceGroup !== undefined)
