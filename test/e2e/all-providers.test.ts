@@ -104,6 +104,9 @@ describe.skipIf(!programs('prometheus'))('a real Prometheus', () => {
     const names = new Set(queries.flatMap((query) => queryMetrics(query).map(({ metric }) => metric)));
     // Push events, retention expectations and entries for several registries are not part of this configuration.
     const absent = [
+      'events_source_lag_seconds',
+      'events_source_last_event_timestamp_seconds',
+      'events_source_up',
       'events_total',
       'places_up',
       'push_failures_total',
