@@ -90,7 +90,9 @@ export function createDaemon(options: DaemonOptions): Daemon {
     eventTarget(registry) {
       const { config, loop } = entries.find(registry) ?? {};
       const token = config?.eventsToken;
-      return token && (loop ? { loop, token } : { shard: shards.ownerOf(registry), token });
+      if (loop) return token && { loop, token };
+      // One that is this shard's and does not run is being started, or cannot be.
+      return token && !shards.owns(registry) ? { shard: shards.ownerOf(registry), token } : undefined;
     },
     starting: () =>
       pendingChanges > 0 ||

@@ -135,10 +135,11 @@ export interface EventSource {
   readonly everyMs: number;
   /**
    * Reads what is new.
-   * @param context lasts as long as one reading; its session is the sources' own
+   * @param context lasts as long as one reading; its session is the source's own
+   * @param since when the exporter first looked, Unix seconds: what happened before is not its to count
    * @throws CollectError
    */
-  read(context: CollectContext): AsyncIterable<EventBatch>;
+  read(context: CollectContext, since: number): AsyncIterable<EventBatch>;
 }
 
 /** One of the places that an entry of the configuration covers; it becomes a registry of its own. */

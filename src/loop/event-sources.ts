@@ -19,6 +19,8 @@ const readingAtMostMs = 5 * 60_000;
 /** After a failure, doubled with each one in a row. */
 const firstWaitMs = 5_000;
 const longestWaitMs = 5 * 60_000;
+/** After a reading that found nothing, also where the source should have waited: each reading costs. */
+const leastWaitMs = 1_000;
 
 interface Input
   extends Pick<
@@ -55,13 +57,18 @@ export function createEventSources(input: Input): EventSources {
 
   /** Reads a source until the exporter stops. */
   async function run(source: EventSource): Promise<void> {
-    const readOnce = createReading(input, source, (batch) => take(source, batch));
-    for (let failures = 0; !stopping.aborted; ) {
+    let found = 0;
+    const readOnce = createReading(input, source, (batch) => {
+      found += batch.events.length;
+      return take(source, batch);
+    });
+    for (let failures = 0; !stopping.aborted; found = 0) {
       const up = await readOnce();
       if (stopping.aborted) return;
       failures = up ? 0 : failures + 1;
       ended(source, up);
-      const wait = up ? source.everyMs : Math.min(longestWaitMs, firstWaitMs * 2 ** (failures - 1));
+      const between = found > 0 ? source.everyMs : Math.max(leastWaitMs, source.everyMs);
+      const wait = up ? between : Math.min(longestWaitMs, firstWaitMs * 2 ** (failures - 1));
       await pause(stopping, wait);
     }
   }
@@ -84,6 +91,16 @@ async function pause(stopping: AbortSignal, ms: number): Promise<void> {
   wait.clear();
 }
 
+/** When a source was looked at first, over restarts with a storage path; Unix seconds. */
+function firstLook({ memory }: Pick<Input, 'memory'>, name: string): number {
+  const key = `push events of ${name} since`;
+  const known = memory.get<number>(key)?.value;
+  if (known !== undefined) return known;
+  const now = Date.now() / 1000;
+  memory.set(key, now);
+  return now;
+}
+
 /** @returns what reads a source once, and tells whether that worked */
 function createReading(
   input: Input,
@@ -95,6 +112,7 @@ function createReading(
   const session = createSession();
   const notices = createNotices(log);
   const what = `the push events of ${source.name}`;
+  const since = firstLook(input, source.name);
 
   const contextOf = (signal: AbortSignal, polled: ReturnType<typeof notices.begin>): CycleContext =>
     createCycleContext({
@@ -108,7 +126,7 @@ function createReading(
     const polled = notices.begin();
     const { context, failing, close } = contextOf(deadline.signal, polled);
     try {
-      for await (const batch of source.read(context)) await take(batch);
+      for await (const batch of source.read(context, since)) await take(batch);
       polled.end(true);
       if (failing.size === 0) troubles.over(what);
       return failing.size === 0;

@@ -18,6 +18,8 @@ const largestBody = 2 ** 20;
 const largestSignedBody = 2 ** 16;
 /** Requests of those who have a token, at once; each waits for its body and for the disk. Scrapes keep their room. */
 const atOnce = 128;
+/** The same of those who sign their body, of whom nobody knows yet whether they may send. */
+const strangersAtOnce = 16;
 /** A refusal takes so long, whatever was found: its time says nothing of names and tokens. */
 const refusedAfterMs = 20;
 
@@ -38,7 +40,7 @@ export interface EventGate {
 }
 
 export function createEventGate({ target, starting }: EventGateOptions): EventGate {
-  let inFlight = 0;
+  const inFlight = { known: 0, strangers: 0 };
 
   /** The same way for an unknown registry and a wrong token: names are not to be guessed. */
   async function refuse(response: Response, found: Found | undefined, floor: Promise<void>): Promise<void> {
@@ -76,10 +78,11 @@ export function createEventGate({ target, starting }: EventGateOptions): EventGa
   };
 
   const admit: RequestHandler = (_request, response, next) => {
-    if (inFlight < atOnce) {
-      inFlight += 1;
+    const kind = response.locals['signed'] ? 'strangers' : 'known';
+    if (inFlight[kind] < (kind === 'known' ? atOnce : strangersAtOnce)) {
+      inFlight[kind] += 1;
       response.once('close', () => {
-        inFlight -= 1;
+        inFlight[kind] -= 1;
       });
       return next();
     }

@@ -91,10 +91,10 @@ export function createEventReceiver(
     const registry = String(request.params['registry']);
     const found: Found = response.locals['target'];
     const raw = bodyOf(request);
-    if ('shard' in found) return forward(request, response, { registry, shard: found.shard, raw });
     const body = parseEventBody(raw);
     const validation = gridValidation(body);
     if (validation) return void response.json(validation);
+    if ('shard' in found) return forward(request, response, { registry, shard: found.shard, raw });
     const read = readEvents({ body, raw, header: (name) => request.get(name) });
     if (!read || (read.events.length > 0 && read.events.every((event) => event === undefined))) {
       complain(registry, found, 'not an event that is understood here');

@@ -79,6 +79,16 @@ test('the owner’s refusal reaches the sender; a sender without the token reach
   expect(seen).toEqual(['invalid']);
 });
 
+test('Event Grid is answered by the shard that it asks', async () => {
+  const other = await startShard({ shard: 1, token }, 'http://127.0.0.1:1/{shard}');
+  const question = {
+    eventType: 'Microsoft.EventGrid.SubscriptionValidationEvent',
+    data: { validationCode: 'code' },
+  };
+  const answer = await post(other, {}, JSON.stringify([question]));
+  expect([answer.status, await answer.json()]).toEqual([200, { validationResponse: 'code' }]);
+});
+
 test('shards that do not agree on the owner do not send them in a circle', async () => {
   const confused = await startShard({ shard: 0, token }, 'http://127.0.0.1:1/{shard}');
   const other = await startShard({ shard: 1, token }, `${confused.url}/?shard={shard}`);

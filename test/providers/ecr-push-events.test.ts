@@ -217,6 +217,15 @@ test('a restart counts nothing twice and loses nothing', async () => {
   });
 });
 
+test('a queue that does not wait is not asked without a pause; odd parts of an answer are told', async () => {
+  const { events, running } = await start({ neverWaits: true });
+  const before = events.requests.get('ReceiveMessage') ?? 0;
+  await new Promise((resolve) => setTimeout(resolve, 2500));
+  expect((events.requests.get('ReceiveMessage') ?? 0) - before).toBeLessThan(5);
+  events.odd = { Messages: [{ MessageId: 'm', Body: 7 }] };
+  await eventually(() => expect(running.log()).toContain('ReceiveMessage answered JSON of another shape'));
+});
+
 test('a queue is that of one region: with several it is refused', () => {
   const config = {
     regions: ['eu-west-1', 'eu-west-2'],

@@ -22,6 +22,8 @@ export interface AwsEventsSimulator {
   readonly refusals: { readonly operation: string; readonly status: number; readonly type: string }[];
   /** Deletions are answered with a failure for each message, as SQS does for old receipts. */
   keepsMessages: boolean;
+  /** What the next `ReceiveMessage` is answered with, in place of messages. */
+  odd: object | undefined;
   close(): Promise<void>;
 }
 
@@ -46,6 +48,8 @@ export interface AwsEventsOptions {
   readonly visibilityMs?: number;
   /** Calls of a page at most, whatever is asked. */
   readonly pageSize?: number;
+  /** An empty queue answers at once, whatever is asked. */
+  readonly neverWaits?: boolean;
   /** Lookups a second; others are throttled. CloudTrail allows two. */
   readonly lookupsPerSecond?: number;
 }
@@ -60,7 +64,7 @@ const denied = (operation: string): string =>
   `User: arn:aws:iam::123456789012:user/exporter is not authorized to perform: sqs:${operation.toLowerCase()} on resource: arn:aws:sqs:us-east-1:123456789012:exporter because no identity-based policy allows the sqs:${operation.toLowerCase()} action`;
 
 /** Messages, each of which is given again unless it is deleted in time. */
-function createQueue({ visibilityMs = 30_000 }: AwsEventsOptions, keeps: () => boolean) {
+function createQueue({ visibilityMs = 30_000, neverWaits }: AwsEventsOptions, keeps: () => boolean) {
   const messages: Message[] = [];
   let number = 0;
   return {
@@ -70,7 +74,7 @@ function createQueue({ visibilityMs = 30_000 }: AwsEventsOptions, keeps: () => b
       messages.push({ id: `message-${number}`, body, visibleAt: 0, receipt: '' });
     },
     async receive({ MaxNumberOfMessages = 1, WaitTimeSeconds = 0 }): Promise<Answer> {
-      const until = Date.now() + Math.min(WaitTimeSeconds * 1000, 300);
+      const until = Date.now() + (neverWaits ? 0 : Math.min(WaitTimeSeconds * 1000, 300));
       for (;;) {
         const now = Date.now();
         const visible = messages.filter(({ visibleAt }) => visibleAt <= now).slice(0, MaxNumberOfMessages);
@@ -174,7 +178,7 @@ async function bodyOf(request: IncomingMessage): Promise<string> {
 export async function startAwsEvents(options: AwsEventsOptions = {}): Promise<AwsEventsSimulator> {
   const requests = new Map<string, number>();
   const refusals: AwsEventsSimulator['refusals'] = [];
-  const state = { keepsMessages: false };
+  const state: { keepsMessages: boolean; odd: object | undefined } = { keepsMessages: false, odd: undefined };
   const queue = createQueue(options, () => state.keepsMessages);
   const trail = createTrail(options);
   const answers: Readonly<Record<string, (input: never) => Answer | Promise<Answer>>> = {
@@ -197,7 +201,9 @@ export async function startAwsEvents(options: AwsEventsOptions = {}): Promise<Aw
       ? refusal(refuse.status, refuse.type, denied(operation))
       : !answer || !/^AWS4-HMAC-SHA256 Credential=/.test(request.headers.authorization ?? '')
         ? refusal(400, answer ? 'MissingAuthenticationToken' : 'UnknownOperationException')
-        : await answer(JSON.parse(text) as never);
+        : operation === 'ReceiveMessage' && state.odd
+          ? { body: state.odd }
+          : await answer(JSON.parse(text) as never);
     response.writeHead(status, { 'content-type': request.headers['content-type'] ?? 'application/json' });
     response.end(JSON.stringify(body));
   });
@@ -211,6 +217,12 @@ export async function startAwsEvents(options: AwsEventsOptions = {}): Promise<Aw
     send: (body) => queue.send(typeof body === 'string' ? body : JSON.stringify(body)),
     waiting: () => queue.messages.length,
     record: trail.record,
+    get odd() {
+      return state.odd;
+    },
+    set odd(value) {
+      state.odd = value;
+    },
     get keepsMessages() {
       return state.keepsMessages;
     },

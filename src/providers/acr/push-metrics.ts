@@ -3,6 +3,7 @@ import { CollectError } from '../../errors.ts';
 import type { PushEvent } from '../../events/push-event.ts';
 import { json } from '../../http.ts';
 import type { CollectContext, EventBatch, EventSource } from '../../provider.ts';
+import { isNotFound } from '../../side-by-side.ts';
 import { count, list, text } from '../../wire.ts';
 import { createAccess } from './access.ts';
 import { type Location, resourceId } from './management.ts';
@@ -67,16 +68,6 @@ function failuresIn(metrics: Metrics, from: number, until: number): EventBatch[]
   });
 }
 
-/** When this exporter began to look: what happened before is not its to count. Unix seconds. */
-function beginningOf({ memory, now }: CollectContext): number {
-  const key = 'azure monitor looked since';
-  const known = memory.get<number>(key)?.value;
-  if (known !== undefined) return known;
-  const begun = Math.ceil(now() / 60) * 60;
-  memory.set(key, begun);
-  return begun;
-}
-
 async function metricsOf(given: Settings, context: CollectContext, span: string): Promise<Metrics> {
   const access = createAccess(given, context);
   const kept = context.session.keep('acr place', (): { location?: Location } => ({}));
@@ -93,6 +84,8 @@ async function metricsOf(given: Settings, context: CollectContext, span: string)
     const azure = await access.azure();
     return json(await azure.get('metrics', path, query), answer);
   } catch (error) {
+    // It may have been moved.
+    if (isNotFound(error)) context.session.forget('acr place');
     if (!(error instanceof CollectError) || error.reason !== 'forbidden') throw error;
     const message = `${error.message}: assign the role "Monitoring Reader" on the registry`;
     throw new CollectError('forbidden', message, { cause: error });
@@ -107,9 +100,9 @@ export function pushMetricsSource(given: Settings): EventSource {
   return {
     name: 'azure-monitor',
     everyMs: given.pushEvents?.interval ?? usualIntervalMs,
-    async *read(context) {
+    async *read(context, since) {
       const now = context.now();
-      const from = Math.max(beginningOf(context), now - lateSeconds);
+      const from = Math.max(Math.ceil(since / 60) * 60, now - lateSeconds);
       const until = now - settledSeconds;
       const metrics = await metricsOf(given, context, `${iso(Math.min(from, now - 60))}/${iso(now)}`);
       for (const batch of failuresIn(metrics, from, until)) {

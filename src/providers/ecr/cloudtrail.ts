@@ -2,9 +2,9 @@ import { z } from 'zod';
 import { parseEventBody } from '../../events/body.ts';
 import { call, eventOfCall, pushCalls } from '../../events/ecr.ts';
 import type { PushEvent } from '../../events/push-event.ts';
-import { walkPages } from '../../http/pages.ts';
 import type { CollectContext, EventBatch, EventSource } from '../../provider.ts';
 import { list, text } from '../../wire.ts';
+import { pagesOf, parsed } from './answers.ts';
 import { type AwsEvents, awsEventsOf } from './client.ts';
 import { newest, secondsOf } from './event-times.ts';
 import type { EcrOptions } from './options.ts';
@@ -24,50 +24,38 @@ const seenAtMost = 50_000;
 
 const record = z.object({ EventId: text, EventTime: z.unknown(), CloudTrailEvent: z.string() });
 type CallRecord = z.output<typeof record>;
-const page = z.object({ Events: list('Events', record).nullish(), NextToken: text.nullish() });
+const page = z.object({ Events: list('Events', record).nullish() });
 
 /** The call in a record, which is JSON in a text. */
 function recordedEvent({ EventId, CloudTrailEvent }: CallRecord): PushEvent | undefined {
   try {
-    const parsed = call.safeParse(parseEventBody(Buffer.from(CloudTrailEvent)));
-    return parsed.success ? eventOfCall(EventId, parsed.data) : undefined;
+    const { data } = call.safeParse(parseEventBody(Buffer.from(CloudTrailEvent)));
+    return data && eventOfCall(EventId, data);
   } catch {
     return undefined;
   }
 }
 
 /** Calls of a name in a span of time, the newest first, page by page. */
-function callsOf(
+async function* callsOf(
   { cloudTrail }: AwsEvents,
   name: string,
   [from, to]: readonly [number, number],
+  context: CollectContext,
 ): AsyncGenerator<readonly CallRecord[]> {
-  return walkPages<CallRecord, string>({
-    what: `LookupEvents of ${name}`,
-    first: '',
-    keyOf: ({ EventId }) => EventId,
-    read: async (token) => {
-      const answer = await cloudTrail.lookupEvents({
+  const pages = pagesOf({
+    operation: 'LookupEvents',
+    tokenField: 'NextToken',
+    ask: (NextToken) =>
+      cloudTrail.lookupEvents({
         LookupAttributes: [{ AttributeKey: 'EventName', AttributeValue: name }],
         StartTime: new Date(from * 1000),
         EndTime: new Date(to * 1000),
         MaxResults: pageSize,
-        ...(token !== '' && { NextToken: token }),
-      });
-      const { Events, NextToken } = page.parse(answer);
-      return { items: Events ?? [], next: NextToken ?? undefined };
-    },
+        ...(NextToken !== undefined && { NextToken }),
+      }),
   });
-}
-
-/** When this exporter began to look: what happened before is not its to count. Unix seconds. */
-function beginningOf({ memory, now }: CollectContext): number {
-  const key = 'cloudtrail looked since';
-  const known = memory.get<number>(key)?.value;
-  if (known !== undefined) return known;
-  const begun = now();
-  memory.set(key, begun);
-  return begun;
+  for await (const answer of pages) yield parsed(answer, page, 'LookupEvents', context).Events ?? [];
 }
 
 /** Failed pushes among calls that were not given before. */
@@ -97,13 +85,13 @@ export function cloudTrailSource(config: EcrOptions): EventSource {
   return {
     name: 'cloudtrail',
     everyMs: config.pushEvents?.interval ?? usualIntervalMs,
-    async *read(context): AsyncGenerator<EventBatch> {
+    async *read(context, since): AsyncGenerator<EventBatch> {
       const aws = await awsEventsOf(config, context);
       const seen = context.session.keep('calls of CloudTrail', () => new Set<string>());
       const now = context.now();
-      const from = Math.max(beginningOf(context), now - lateSeconds);
+      const from = Math.max(since, now - lateSeconds);
       for (const name of lookedUp)
-        for await (const records of callsOf(aws, name, [from, now])) yield batchOf(records, seen);
+        for await (const records of callsOf(aws, name, [from, now], context)) yield batchOf(records, seen);
     },
   };
 }

@@ -4,6 +4,7 @@ import { readEcrEvents } from '../../events/ecr.ts';
 import type { ReadEvents } from '../../events/push-event.ts';
 import type { EventBatch, EventSource } from '../../provider.ts';
 import { list, text } from '../../wire.ts';
+import { parsed } from './answers.ts';
 import { awsEventsOf } from './client.ts';
 import { newest, secondsOf } from './event-times.ts';
 import type { EcrOptions } from './options.ts';
@@ -38,13 +39,13 @@ export function queueSource(config: EcrOptions, queue: string): EventSource {
     everyMs: 0,
     async *read(context): AsyncGenerator<EventBatch> {
       const { sqs } = await awsEventsOf(config, context);
-      const seconds = Math.min(longestPollSeconds, Math.floor(context.connection.timeoutMs / 2000));
+      const seconds = Math.min(longestPollSeconds, Math.ceil(context.connection.timeoutMs / 2000));
       const answer = await sqs.receiveMessage({
         QueueUrl: queue,
         MaxNumberOfMessages: 10,
         WaitTimeSeconds: seconds,
       });
-      const received = messages.parse(answer).Messages ?? [];
+      const received = parsed(answer, messages, 'ReceiveMessage', context).Messages ?? [];
       if (received.length === 0) return;
       const read = received.map(({ Body }) => eventsIn(Body));
       yield {
