@@ -222,8 +222,16 @@ test('a queue that does not wait is not asked without a pause; odd parts of an a
   const before = events.requests.get('ReceiveMessage') ?? 0;
   await new Promise((resolve) => setTimeout(resolve, 2500));
   expect((events.requests.get('ReceiveMessage') ?? 0) - before).toBeLessThan(5);
-  events.odd = { Messages: [{ MessageId: 'm', Body: 7 }] };
-  await eventually(() => expect(running.log()).toContain('ReceiveMessage answered JSON of another shape'));
+  events.odd = {
+    Messages: [
+      { MessageId: 'odd', ReceiptHandle: 'r1', Body: 7, MD5OfBody: 'x' },
+      { MessageId: 'good', ReceiptHandle: 'r2', Body: JSON.stringify(pushed('web')), MD5OfBody: 'y' },
+    ],
+  };
+  await eventually(async () =>
+    expect(await running.lines('pushes_total')).toContain('pushes_total{repository="web"} 1'),
+  );
+  expect(running.log()).toContain('a part of an answer could not be understood and was left out');
 });
 
 test('a queue is that of one region: with several it is refused', () => {

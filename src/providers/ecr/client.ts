@@ -160,8 +160,9 @@ async function connectEvents(config: EcrOptions, transport: Transport): Promise<
   );
   const shared = { ...settings, credentials: cloudTrail.config.credentials };
   const region = regionOfQueue(config.pushEvents?.queue) ?? config.region;
-  // The queue's address is its endpoint as well.
-  const sqs = new SQS(defined({ ...shared, region }));
+  // The queue's address is its endpoint as well. Without the SDK's own check of each body, one odd message does not cost
+  // the others that came with it.
+  const sqs = new SQS(defined({ ...shared, region, md5: false as const }));
   return { sqs, cloudTrail, use: equip([sqs, cloudTrail], cloudTrail, { config, transport }) };
 }
 
