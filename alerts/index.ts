@@ -2,6 +2,7 @@ import { Document, isMap, isScalar, isSeq, Scalar, stringify, type YAMLMap } fro
 import { type Alert, type AlertGroup, filled, scopeOf } from './alert.ts';
 import { capacity } from './capacity.ts';
 import { images } from './images.ts';
+import { inUse } from './in-use.ts';
 import { operations } from './operations.ts';
 import { registry } from './registry.ts';
 
@@ -9,6 +10,7 @@ import { registry } from './registry.ts';
 export const alertGroups: ReadonlyMap<string, AlertGroup> = new Map([
   ['registry.rules.yaml', registry],
   ['images.rules.yaml', images],
+  ['in-use.rules.yaml', inUse],
   ['capacity.rules.yaml', capacity],
   ['operations.rules.yaml', operations],
 ]);

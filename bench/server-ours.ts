@@ -37,6 +37,7 @@ const app = createApp({
   self: createSelfMetrics({ version: '0', revision: 'bench' }),
   log,
   build: { version: '0', revision: 'bench' },
+  inUse: () => [],
   loops: () => [],
   entries: () => [],
   reload: async () => {},

@@ -1,6 +1,7 @@
 import { capacity } from './boards/capacity.ts';
 import { exporter } from './boards/exporter.ts';
 import { fleet } from './boards/fleet.ts';
+import { inUse } from './boards/in-use.ts';
 import { registry } from './boards/registry.ts';
 import { repository } from './boards/repository.ts';
 import { vulnerabilities } from './boards/vulnerabilities.ts';
@@ -9,9 +10,15 @@ import type { Json } from './panels.ts';
 
 /** Every board, by the name of its file. */
 export const dashboards: ReadonlyMap<string, Json> = new Map(
-  Object.entries({ fleet, registry, repository, vulnerabilities, capacity, exporter }).map(
-    ([name, board]) => [`${name}.json`, dashboard(board)],
-  ),
+  Object.entries({
+    fleet,
+    registry,
+    repository,
+    vulnerabilities,
+    'in-use': inUse,
+    capacity,
+    exporter,
+  }).map(([name, board]) => [`${name}.json`, dashboard(board)]),
 );
 
 /** The files as they are checked in. */

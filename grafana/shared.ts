@@ -9,6 +9,7 @@ export const uids = {
   registry: 'container-registry-registry',
   repository: 'container-registry-repository',
   vulnerabilities: 'container-registry-vulnerabilities',
+  inUse: 'container-registry-in-use',
   capacity: 'container-registry-capacity',
   exporter: 'container-registry-exporter',
 } as const;

@@ -117,6 +117,10 @@ export const chartValuesSchema: ChartSchema = {
         annotations: stringMap,
       }),
       serviceAccount: object({ create: flag, name: text, annotations: stringMap, automountToken: flag }),
+      inUse: object({
+        readPods: flag,
+        namespaces: { type: 'array', items: { type: 'string', minLength: 1 } },
+      }),
       service: object({
         type: { enum: ['ClusterIP', 'NodePort', 'LoadBalancer'] },
         port,

@@ -30,6 +30,7 @@ const pictures: readonly Picture[] = [
     choose: { registry: 'harbor-eu', repository: 'mobile/api' },
   },
   { file: 'vulnerabilities', board: 'vulnerabilities', situation: 'healthy' },
+  { file: 'in-use', board: 'in-use', situation: 'healthy' },
   { file: 'capacity', board: 'capacity', situation: 'healthy' },
   { file: 'exporter', board: 'exporter', situation: 'healthy' },
 ];

@@ -3,8 +3,10 @@ import { z } from 'zod';
 import { ConfigError, type Problem, readDocument, showPath } from './config/document.ts';
 import { explain, keysOf } from './config/explain.ts';
 import { badFiles } from './config/files.ts';
+import { resolveInUse } from './config/in-use.ts';
 import { type RegistryConfig, resolveRegistry } from './config/registry.ts';
 import { createConfigSchema } from './config/schema.ts';
+import type { InUseSettings } from './in-use/settings.ts';
 import type { Provider } from './provider.ts';
 
 export { ConfigError } from './config/document.ts';
@@ -12,6 +14,8 @@ export type { RegistryConfig } from './config/registry.ts';
 
 export interface Config {
   readonly registries: readonly RegistryConfig[];
+  /** Where to read which images run. */
+  readonly inUse?: InUseSettings | undefined;
   /** How many exporters divide them among them. */
   readonly shards: number;
 }
@@ -111,8 +115,11 @@ export function parseConfig(text: string, options: ParseOptions): Config {
       refuse,
     });
   });
+  const inUse = resolveInUse(parsed.data.inUse, document.value, (path, message) =>
+    problems.push(problem(['inUse', ...path], message)),
+  );
   if (problems.length > 0) throw new ConfigError(problems);
-  return { registries: configs, shards };
+  return { registries: configs, inUse, shards };
 }
 
 /** JSON schema of the document, for editors and the Helm chart. */

@@ -1,6 +1,7 @@
 import { type Config, loadConfig } from './config.ts';
 import { createApply } from './daemon/apply.ts';
 import { createEntries } from './daemon/entries.ts';
+import { createInUse, type InUseStatus } from './daemon/in-use.ts';
 import type { LoopEnvironment } from './daemon/loops.ts';
 import { createShards, type ShardFlags } from './daemon/shards.ts';
 import type { RegistryLoop } from './loop.ts';
@@ -25,6 +26,8 @@ export interface Daemon {
   loops(): readonly RegistryLoop[];
   /** Entries that cover several registries. */
   entries(): readonly EntryStatus[];
+  /** Sources of what runs. */
+  inUse(): readonly InUseStatus[];
   eventTarget(registry: string): EventTarget | EventTargetElsewhere | undefined;
   /** Whether registries are being started, or those of an entry have not been found yet. */
   starting(): boolean;
@@ -36,7 +39,7 @@ export interface Daemon {
   stop(): Promise<void>;
 }
 
-export interface DaemonOptions extends Omit<LoopEnvironment, 'shards'>, ShardFlags {
+export interface DaemonOptions extends Omit<LoopEnvironment, 'shards' | 'inUse'>, ShardFlags {
   readonly configFile: string;
 }
 
@@ -45,9 +48,12 @@ export function createDaemon(options: DaemonOptions): Daemon {
   const shards = createShards(options);
   const changes = createQueue();
   let pendingChanges = 0;
+  /** What runs now. */
+  let applied: Config | undefined;
   /** A reload that has not begun yet. */
   let waiting: Promise<void> | undefined;
-  const entries = createEntries({ ...options, shards }, queueChange);
+  const inUse = createInUse({ ...options, knowsAll: () => shards.count() === 1 });
+  const entries = createEntries({ ...options, shards, inUse }, queueChange);
   const apply = createApply({ options, shards, entries });
 
   /** One change at a time. */
@@ -72,7 +78,12 @@ export function createDaemon(options: DaemonOptions): Daemon {
     waiting = undefined;
     try {
       const config = await loadConfig(configFile, providers);
-      await apply(config);
+      await inUse.apply(config.inUse);
+      await apply(config).catch(async (error) => {
+        await inUse.apply(applied?.inUse);
+        throw error;
+      });
+      applied = config;
       tellRead(config);
     } catch (error) {
       self.reloaded(false);
@@ -87,6 +98,7 @@ export function createDaemon(options: DaemonOptions): Daemon {
       [...entries.all().values()].flatMap(({ finder, loops }) =>
         finder ? [{ ...finder.status(), registries: loops.size }] : [],
       ),
+    inUse: inUse.sources,
     eventTarget(registry) {
       const { config, loop } = entries.find(registry) ?? {};
       const token = config?.eventsToken;
@@ -105,6 +117,7 @@ export function createDaemon(options: DaemonOptions): Daemon {
     async stop() {
       for (const { finder } of entries.all().values()) finder?.stop();
       await changes.drained();
+      await inUse.stop();
       await Promise.all(entries.loops().map(({ loop }) => loop.stop()));
     },
   };

@@ -59,7 +59,7 @@ export function createRegistryLoop(options: LoopOptions): RegistryLoop {
   const { settings, provider, storage, memory, log } = options;
   const stopping = new AbortController();
   const parts = createParts(options, stopping.signal);
-  const { counting, snapshots, pushes, outcomes, saving, publisher, times, cycles } = parts;
+  const { counting, snapshots, pushes, outcomes, saving, publisher, times, cycles, inUse } = parts;
   const order = createCycleOrder({
     log,
     cycle: cycles.run,
@@ -86,10 +86,12 @@ export function createRegistryLoop(options: LoopOptions): RegistryLoop {
       schedule = startSchedule(settings.when, settings.name, settings.intervalMs, order.pollOnSchedule);
       setTimeout(order.pollOnSchedule, firstPollDelayMs).unref();
       sources.start();
+      inUse.start(publisher.publishAside, order.look);
     },
     async stop() {
       stopping.abort(new Error('the exporter stops'));
       schedule?.stop();
+      inUse.stop();
       times.stop();
       const published = publisher.stop();
       await Promise.all([order.stop(), sources.stop()]);

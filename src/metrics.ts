@@ -2,6 +2,7 @@ import { registryMetrics } from './metrics/registry.ts';
 import { repositoryMetrics } from './metrics/repository.ts';
 import { type MetricRow, type MetricType, prefix } from './metrics/row.ts';
 
+export { imagesInUse } from './metrics/in-use.ts';
 export { registryMetrics } from './metrics/registry.ts';
 export { repositoryMetrics } from './metrics/repository.ts';
 export type {
@@ -48,6 +49,36 @@ export const processMetrics = {
     'gauge',
     'Whether the registries of an entry that covers several were found when they were last looked for; `registry` is the name of the entry.',
     ['registry', 'provider'],
+  ),
+  inUseSourceUp: processMetric(
+    'in_use_source_up',
+    'gauge',
+    'Whether the last reading of a source of what runs worked; absent before the first one ended.',
+    ['source'],
+  ),
+  inUseSourceTimestamp: processMetric(
+    'in_use_source_last_answer_timestamp_seconds',
+    'gauge',
+    'When what a source last told of running images was so; older than `staleAfter` it no longer counts.',
+    ['source'],
+  ),
+  inUseSourceStaleAfter: processMetric(
+    'in_use_source_stale_after_seconds',
+    'gauge',
+    'Age at which the answer of a source no longer counts, as configured.',
+    ['source'],
+  ),
+  inUseSourceContainers: processMetric(
+    'in_use_source_containers',
+    'gauge',
+    'Containers that a source tells of, by whether anything names the image that they run: `identified` or `unidentified`.',
+    ['source', 'image'],
+  ),
+  inUseUnmatched: processMetric(
+    'in_use_unmatched_images',
+    'gauge',
+    'Images that run and that no configured registry lists, by the host that they come from; hosts beyond the 50 largest together under an empty name. Absent where the registries are divided among several exporters.',
+    ['host'],
   ),
   buildInfo: processMetric('exporter_build_info', 'gauge', 'Version of the exporter and of its runtime.', [
     'version',

@@ -40,6 +40,8 @@ export interface Image {
   readonly attestations?: readonly string[];
   /** Of a signature: the digest of what it signs. */
   readonly subject?: string;
+  /** Found only because it runs, where untagged manifests are not listed: it counts in no number of the repository. */
+  readonly unlisted?: boolean;
   /** Moved to the registry's archive storage: it cannot be pulled as it is, and counts apart from the others. */
   readonly archived?: boolean;
 }
@@ -54,6 +56,10 @@ export interface RepositoryFacts extends ToldNumbers {
    * absent take no room. Without this, an absent platform makes the size unknown.
    */
   readonly partialIndexes?: boolean;
+  /** What is not stored here is fetched from elsewhere when it is pulled: no image that runs is missing. */
+  readonly fetchesMissing?: boolean;
+  /** Of the digests that run, those that were asked for and are not there; where untagged manifests are not listed. */
+  readonly absent?: readonly string[];
   /** Whether every signature is among the manifests: an image that none of them is about is not signed. */
   readonly listsSignatures?: boolean;
   /**
@@ -79,6 +85,14 @@ export interface RepositoryFacts extends ToldNumbers {
   readonly pulledAt?: number;
   /** Newest push, where it is known for the repository only. */
   readonly pushedAt?: number;
+}
+
+/** How images of a registry are named: what their names begin with, and what stands there in its repositories' names. */
+export interface ReferenceRule {
+  /** A host, or a host and the beginning of a path, without a slash at its end. */
+  readonly from: string;
+  /** What the repository's name begins with instead; without a slash at its end, `''` for nothing. */
+  readonly to: string;
 }
 
 /**

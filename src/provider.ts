@@ -4,7 +4,7 @@ import type { ReadEvents } from './events/push-event.ts';
 import type { Calls } from './http/calls.ts';
 import type { TlsSettings } from './http/tls.ts';
 import type { HttpClient, HttpClientOptions } from './http.ts';
-import type { Observation, RegistryIdentity } from './model.ts';
+import type { Observation, ReferenceRule, RegistryIdentity } from './model.ts';
 
 /** What a provider can report, as data: the README table and `container_registry_capability_up` derive from it. */
 export const capabilities = [
@@ -180,6 +180,8 @@ export interface Provider<Options = unknown> {
   ): readonly { readonly path: readonly (string | number)[]; readonly message: string }[];
   /** What is known of the registry before anything was asked. */
   identity(options: Options): RegistryIdentity;
+  /** How its images are named where they run; without it, `host/REPOSITORY` with the host of the identity. */
+  references?(options: Options, identity: RegistryIdentity): readonly ReferenceRule[];
   /** Where push events are to be read, as the options say. */
   eventSources?(options: Options): readonly EventSource[];
   /**

@@ -117,6 +117,7 @@ async function openAddresses(
   const health = {
     loops: () => (isConfigured() ? daemon.loops() : undefined),
     entries: daemon.entries,
+    inUse: daemon.inUse,
   };
   const events = createEventReceiver({
     log,

@@ -8,6 +8,7 @@ import {
   Registry,
 } from 'prom-client';
 import { processMetrics } from './metrics.ts';
+import { createInUseGauges, type TellInUse } from './self-metrics/in-use.ts';
 
 /** What the daemon tells of itself, kept by prom-client. */
 export interface SelfMetrics {
@@ -22,6 +23,7 @@ export interface SelfMetrics {
   reloaded(successful: boolean): void;
   /** Tells which shard this is, and how many there are. */
   divided(shard: number, shards: number): void;
+  readonly inUse: TellInUse;
   /** Removes every series of a registry that the configuration no longer names. */
   forget(registryName: string): Promise<void>;
 }
@@ -83,6 +85,7 @@ export function createSelfMetrics(build: {
       ownShard.reset();
       if (ordinal < count) ownShard.set({ shard: String(ordinal) }, 1);
     },
+    inUse: createInUseGauges(registers),
     reloaded(ok) {
       successful.set(Number(ok));
       if (ok) timestamp.set(Math.floor(Date.now() / 1000));

@@ -6,6 +6,7 @@ import express, {
   type RequestHandler,
   type Response,
 } from 'express';
+import type { InUseStatus } from './daemon/in-use.ts';
 import { type Exposition, negotiate, type Refused, renderSelf, takeTurn, writeBody } from './exposition.ts';
 import type { RegistryLoop } from './loop.ts';
 import type { EntryStatus } from './places.ts';
@@ -27,6 +28,8 @@ export interface AppOptions {
   loops(): readonly RegistryLoop[] | undefined;
   /** Entries of the configuration that cover several registries. */
   entries(): readonly EntryStatus[];
+  /** Sources of what runs. */
+  inUse(): readonly InUseStatus[];
   /** Reads the configuration again. @throws with the reason when it is refused. */
   reload(): Promise<void>;
   /** Receives push events; mounted at `/events`. */
@@ -89,6 +92,7 @@ function addStatus(app: Express, options: AppOptions): void {
     telemetryPath: options.telemetryPath,
     registries: (options.loops() ?? []).map((loop) => loop.status()),
     entries: options.entries(),
+    inUse: options.inUse(),
   });
   app.get('/', (_request, response) => {
     response

@@ -73,6 +73,33 @@ describe('the chart', () => {
     expect(new Set(names).size).toBe(names.length);
   });
 
+  test('a source of running images may list pods, in all namespaces or in some, and no more', async () => {
+    const everywhere = await render('--set', 'inUse.readPods=true', '--namespace', 'monitoring');
+    const list = [{ apiGroups: [''], resources: ['pods'], verbs: ['list'] }];
+    expect(only(everywhere, 'ClusterRole')['rules']).toEqual(list);
+    const binding = only(everywhere, 'ClusterRoleBinding');
+    expect(binding['subjects']).toEqual([
+      {
+        kind: 'ServiceAccount',
+        name: only(everywhere, 'ServiceAccount').metadata.name,
+        namespace: 'monitoring',
+      },
+    ]);
+    expect(binding['roleRef'].name).toBe(only(everywhere, 'ClusterRole').metadata.name);
+    expect(only(everywhere, 'Deployment')['spec'].template.spec.automountServiceAccountToken).toBe(true);
+    const some = await render('--set', 'inUse.readPods=true', '--set', 'inUse.namespaces={shop,web}');
+    const roles = some.filter(({ kind }) => kind === 'Role' || kind === 'RoleBinding');
+    const placed = roles.map(
+      ({ kind, metadata }) => `${kind} ${(metadata as { namespace?: string }).namespace}`,
+    );
+    expect(placed.sort()).toEqual(['Role shop', 'Role web', 'RoleBinding shop', 'RoleBinding web']);
+    for (const object of roles) {
+      const Model = otherModels[object.kind as keyof typeof otherModels];
+      expect(() => new (Model as new (o: object) => { validate(): void })(object).validate()).not.toThrow();
+    }
+    expect(kindsOf(some)).not.toContain('ClusterRole');
+  });
+
   test('a single pod without rights, which the Service finds', async () => {
     const objects = await render();
     const { spec } = only(objects, 'Deployment');

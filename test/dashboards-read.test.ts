@@ -215,16 +215,16 @@ describe.skipIf(!programs('prometheus', 'promtool'))('what a person reads', () =
       expect(all.slice(0, 13)).toEqual([
         'ecr-us-east-1 | search/web | v1.11.8 | 12 (red) | 6 | 117 (yellow) | 39 | 3 | 1.71 weeks (yellow)',
         'ecr-us-east-1 | search/web | v1.11.9 | 12 (red) | 6 | 117 (yellow) | 39 | 3 | 1.71 weeks (yellow)',
-        'edge | mobile/api | v1.4.8 | 6 (red) | 3 | 83 (yellow) | 27 | – | 5 days (green)',
-        'edge | mobile/api | v1.4.9 | 6 (red) | 3 | 83 (yellow) | 27 | – | 5 days (green)',
-        'gar-europe | mobile/api | v1.4.8 | 5 (red) | – | 80 (yellow) | – | – | 5 days (green)',
-        'gar-europe | mobile/api | v1.4.9 | 5 (red) | – | 80 (yellow) | – | – | 5 days (green)',
-        'harbor-eu | mobile/api | v1.4.8 | 3 (red) | – | 74 (yellow) | – | – | 5 days (green)',
-        'harbor-eu | mobile/api | v1.4.9 | 3 (red) | – | 74 (yellow) | – | – | 5 days (green)',
-        'ecr-eu-west-1 | mobile/api | v1.4.8 | 2 (red) | 1 | 71 (yellow) | 23 | 0 | 5 days (green)',
-        'ecr-eu-west-1 | mobile/api | v1.4.9 | 2 (red) | 1 | 71 (yellow) | 23 | 0 | 5 days (green)',
-        'ecr-us-east-1 | mobile/api | v1.4.8 | 1 (red) | 1 | 68 (yellow) | 22 | 0 | 5 days (green)',
-        'ecr-us-east-1 | mobile/api | v1.4.9 | 1 (red) | 1 | 68 (yellow) | 22 | 0 | 5 days (green)',
+        'edge | mobile/api | v1.4.8 | 6 (red) | 3 | 83 (yellow) | 27 | 2 | 5 days (green)',
+        'edge | mobile/api | v1.4.9 | 6 (red) | 3 | 83 (yellow) | 27 | 8 | 5 days (green)',
+        'gar-europe | mobile/api | v1.4.8 | 5 (red) | – | 80 (yellow) | – | 2 | 5 days (green)',
+        'gar-europe | mobile/api | v1.4.9 | 5 (red) | – | 80 (yellow) | – | 8 | 5 days (green)',
+        'harbor-eu | mobile/api | v1.4.8 | 3 (red) | – | 74 (yellow) | – | 2 | 5 days (green)',
+        'harbor-eu | mobile/api | v1.4.9 | 3 (red) | – | 74 (yellow) | – | 8 | 5 days (green)',
+        'ecr-eu-west-1 | mobile/api | v1.4.8 | 2 (red) | 1 | 71 (yellow) | 23 | 2 | 5 days (green)',
+        'ecr-eu-west-1 | mobile/api | v1.4.9 | 2 (red) | 1 | 71 (yellow) | 23 | 8 | 5 days (green)',
+        'ecr-us-east-1 | mobile/api | v1.4.8 | 1 (red) | 1 | 68 (yellow) | 22 | 2 | 5 days (green)',
+        'ecr-us-east-1 | mobile/api | v1.4.9 | 1 (red) | 1 | 68 (yellow) | 22 | 8 | 5 days (green)',
         expect.stringContaining(' | 0 (green) | '),
       ]);
       const [digest] = await rows('vulnerabilities', 'healthy', 'Images with findings', ['Digest']);
@@ -249,7 +249,7 @@ describe.skipIf(!programs('prometheus', 'promtool'))('what a person reads', () =
       expect((await rows('vulnerabilities', 'healthy', 'Scan status'))[0]).toBe(
         'gar-europe | 760 | 10 (yellow) | 2 (red) | 20 | 19 (yellow)',
       );
-      expect(await stat('vulnerabilities', 'healthy', 'Affected images in use')).toBe('2 (red)');
+      expect(await stat('vulnerabilities', 'healthy', 'Affected images in use')).toBe('12 (red)');
     });
 
     test('the graph of images by severity', async () => {
@@ -257,6 +257,44 @@ describe.skipIf(!programs('prometheus', 'promtool'))('what a person reads', () =
         'HIGH: 1.20 K',
         'CRITICAL: 18',
       ]);
+    });
+  });
+
+  describe('Images in use', () => {
+    test('repositories with critical findings stand first, then what is missing', async () => {
+      const columns = [
+        'Registry',
+        'Repository',
+        'Critical',
+        'Critical fixable',
+        'Missing',
+        'Would be deleted',
+        'Not scanned',
+      ];
+      const all = await rows('in-use', 'healthy', 'Repositories to act on', columns);
+      expect(all.slice(0, 7)).toEqual([
+        'gar-europe | mobile/api | 2 (red) | – | 0 (green) | 0 (green) | 0 (green)',
+        'ecr-eu-west-1 | mobile/api | 2 (red) | 2 | 0 (green) | 0 (green) | 0 (green)',
+        'ecr-us-east-1 | mobile/api | 2 (red) | 2 | 0 (green) | 0 (green) | 0 (green)',
+        'harbor-eu | mobile/api | 2 (red) | – | 0 (green) | 0 (green) | 0 (green)',
+        'edge | mobile/api | 2 (red) | 2 | 0 (green) | 0 (green) | – (purple)',
+        'ecr-eu-west-1 | checkout/web | 0 (green) | 0 | 1 (red) | 0 (green) | 0 (green)',
+        expect.stringContaining(' | 0 (green) | – | 0 (green) | 1 (yellow) | 0 (green)'),
+      ]);
+    });
+
+    test('what runs that nobody watches, and whether its sources work', async () => {
+      expect(await stat('in-use', 'healthy', 'Sources')).toBe('Works (green)');
+      expect(await rows('in-use', 'healthy', 'Images that no registry lists')).toEqual([
+        'docker.io | 17',
+        'quay.io | 4',
+      ]);
+      expect(await stat('in-use', 'healthy', 'Missing from the registry')).toBe('1 (red)');
+    });
+
+    test('while the exporter is dead, nothing is known', async () => {
+      expect(await stat('in-use', 'exporterDead', 'Running with critical findings')).toMatch(/No data/);
+      expect(await stat('in-use', 'exporterDead', 'Sources')).toMatch(/No data/);
     });
   });
 

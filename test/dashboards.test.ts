@@ -224,6 +224,7 @@ test('the uids stay what they are: bookmarks and links hold them', () => {
     registry: 'container-registry-registry',
     repository: 'container-registry-repository',
     vulnerabilities: 'container-registry-vulnerabilities',
+    inUse: 'container-registry-in-use',
     capacity: 'container-registry-capacity',
     exporter: 'container-registry-exporter',
   });

@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
+import { startDemoCluster } from './demo-cluster.ts';
 import { everyRegistry, type SimulatedRegistry } from './simulators/every-registry.ts';
 import { freePort, program } from './support/programs.ts';
 
@@ -24,6 +25,8 @@ for (const [at, [type, start]] of Object.entries(everyRegistry).entries())
     }),
   );
 
+const cluster = await startDemoCluster(`http://127.0.0.1:${port}/metrics`);
+
 const token = 'demo-events-token-0123456789';
 const config = join(folder, 'exporter.yaml');
 writeFileSync(
@@ -38,6 +41,7 @@ writeFileSync(
       // What is asked of a registry that costs nothing need not be spared.
       http: { requestsPerSecond: 200 },
     })),
+    inUse: { sources: [cluster.source] },
   }),
 );
 
@@ -58,6 +62,7 @@ const lines = [
   '',
   `  Status page   http://127.0.0.1:${port}/`,
   `  Metrics       http://127.0.0.1:${port}/metrics`,
+  `  Cluster       ${cluster.source.name}: a simulated API server whose pods run images of these registries`,
   `  Registries    ${[...registries.keys()].join(', ')}, all simulated`,
   `  Configuration ${config}`,
 ];
@@ -121,6 +126,7 @@ async function end(code: number): Promise<void> {
   if (ending) return;
   ending = true;
   clearInterval(changes);
+  await cluster.close();
   const exits = children.map(
     (child) => new Promise((resolve) => (child.exitCode === null ? child.once('exit', resolve) : resolve(0))),
   );

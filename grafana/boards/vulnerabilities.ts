@@ -66,7 +66,7 @@ const summary: readonly Panel[] = [
   stat({
     title: 'Affected images in use',
     about:
-      'Images with critical findings that tasks or pods run, among the repositories below, where the scanner of the registry knows what runs.',
+      'Images with critical findings that containers run, among the repositories below, where a source or the scanner of the registry knows what runs.',
     w: 4,
     threshold: 'none',
     queries: {
@@ -85,7 +85,7 @@ const summary: readonly Panel[] = [
 const images = table({
   title: 'Images with findings',
   about:
-    'Single images that the exporter shows one by one (the newest few of each repository, and tags of `images.tags`), those with critical findings first, then those with high ones. Fixable: a newer version of the package mends it; "–" where the registry does not tell. In use: tasks and pods that run the image, where the scanner knows.',
+    'Single images that the exporter shows one by one (the newest few of each repository, and tags of `images.tags`), those with critical findings first, then those with high ones. Fixable: a newer version of the package mends it; "–" where the registry does not tell. In use: containers that run the image, where a source or the scanner knows.',
   w: 24,
   h: 11,
   empty: 'No image with findings of the selected severities, or no data: see Scan status',

@@ -129,6 +129,7 @@ export function resolveRegistry(entry: Entry, surroundings: Surroundings): Regis
       matches: tags.length > 0 ? picomatch(tags, { dot: true }) : () => false,
     },
     ...retentionOf(entry),
+    hosts: entry.hosts?.map((host) => (typeof host === 'string' ? { from: host, to: '' } : host)),
     wants: wantsOf(entry),
     include: entry.repositories?.include,
     http: httpOf(entry, surroundings),

@@ -1,5 +1,7 @@
 import cron from 'node-cron';
 import { z } from 'zod';
+import { sourceCommon } from '../in-use/settings.ts';
+import { sourceKinds } from '../in-use/sources/index.ts';
 import { byteSize, duration, parseDuration } from '../options.ts';
 import type { Provider } from '../provider.ts';
 import { longestDelayMs, type When } from '../schedule.ts';
@@ -64,6 +66,10 @@ const http = z.strictObject({
 /** Push events make counters go up: the token of those who may send them must be hard to guess. */
 export const shortestEventsToken = 16;
 
+const imageName = z
+  .string()
+  .regex(/^[a-z0-9][a-z0-9.:_/-]*[a-z0-9]$/, 'is no host, or host and path, such as mirror.example.com/hub');
+
 /** What each registry has besides its provider's own options. */
 const registryCommon = {
   ...common,
@@ -108,6 +114,25 @@ const registryCommon = {
     })
     .describe('What you expect your retention policy to keep; measured as stale_images and reclaimable_bytes')
     .optional(),
+  hosts: z
+    .array(
+      z.union([
+        imageName,
+        z.strictObject({
+          from: imageName.describe(
+            'What the names of running images begin with, such as mirror.example.com/hub',
+          ),
+          to: z
+            .string()
+            .regex(/^([^/]+(\/[^/]+)*)?$/, 'has a slash at its beginning or end')
+            .describe("What the repository's name begins with instead; empty for nothing"),
+        }),
+      ]),
+    )
+    .describe(
+      'Other names that running images have which come from this registry: aliases, mirrors and caches before it',
+    )
+    .optional(),
   events: z
     .strictObject({
       token: z
@@ -134,6 +159,27 @@ const placesCommon = {
   placesInterval: duration.describe('How often they are looked for (default 10m)').optional(),
 };
 
+/** `inUse:`: the sources of what runs. */
+function inUseSchema() {
+  const [first, ...rest] = Object.values(sourceKinds).map((kind) =>
+    z.strictObject({
+      type: z.literal(kind.type),
+      ...sourceCommon,
+      ...kind.options.shape,
+    } as { type: z.ZodLiteral<string> } & typeof sourceCommon),
+  );
+  if (!first) throw new Error('no kinds of sources');
+  return z.strictObject({
+    maxImages: z
+      .int()
+      .min(1)
+      .max(100_000)
+      .describe('Images in use of one registry that are exported one by one, at most (default 2000)')
+      .optional(),
+    sources: z.array(z.discriminatedUnion('type', [first, ...rest])).min(1, 'at least one source'),
+  });
+}
+
 /** The schema of the whole document for these providers. */
 export function createConfigSchema(providers: Readonly<Record<string, Provider>>) {
   const registries = Object.values(providers).map((provider) =>
@@ -152,6 +198,7 @@ export function createConfigSchema(providers: Readonly<Record<string, Provider>>
       .array(z.discriminatedUnion('type', [first, ...rest]))
       .min(1, 'at least one registry')
       .describe('The registries to watch'),
+    inUse: inUseSchema().describe('Where to read which images run').optional(),
     shards: z
       .int()
       .min(1)

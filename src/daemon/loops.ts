@@ -1,5 +1,6 @@
 import type { Providers, RegistryConfig } from '../config.ts';
 import type { Exposition } from '../exposition.ts';
+import type { InUseFeed } from '../in-use/feed.ts';
 import type { RootLogger } from '../log.ts';
 import { createRegistryLoop, type RegistryLoop } from '../loop.ts';
 import { openMemory } from '../memory.ts';
@@ -18,6 +19,8 @@ export interface LoopEnvironment {
   readonly log: RootLogger;
   readonly shards: Shards;
   readonly userAgent: string;
+  /** Tells what runs. */
+  readonly inUse: InUseFeed;
 }
 
 export function providerOf(providers: Providers, { type }: RegistryConfig): Provider {

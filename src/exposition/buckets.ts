@@ -1,4 +1,4 @@
-import { type PackedView, type RepositoryView, repositoryMetrics } from '../metrics.ts';
+import { imagesInUse, type PackedView, type RepositoryView, repositoryMetrics } from '../metrics.ts';
 import type { ImageTotals } from '../model.ts';
 import { keptName } from '../names.ts';
 import { unpackTotals } from '../totals.ts';
@@ -15,8 +15,13 @@ export interface Bucket {
   readonly refused: Refused;
 }
 
-export function unpackView({ totals, pushCounts }: PackedView): RepositoryView {
-  return { totals: totals && unpackTotals(totals), pushCounts };
+export function unpackView({ totals: packed, pushCounts, inUse, gone }: PackedView): RepositoryView {
+  const totals = packed && unpackTotals(packed);
+  return {
+    totals,
+    pushCounts,
+    inUse: inUse === undefined ? undefined : imagesInUse(JSON.parse(inUse), totals, gone === true),
+  };
 }
 
 /** FNV-1a, 32 bits: cheap, and even enough over names. */
@@ -83,6 +88,7 @@ export function unchanged(
     const [before, now] = [bucket.members.get(name), repositories.get(name)];
     if (!before || !now) return false;
     if (before.totals !== now.totals || before.pushCounts !== now.pushCounts) return false;
+    if (before.inUse !== now.inUse || before.gone !== now.gone) return false;
     if (before.withoutImages !== now.withoutImages) return false;
   }
   return true;

@@ -12,16 +12,28 @@ import { newestOf } from '../times.ts';
 import { vulnerableCounts } from './findings.ts';
 import { type Retention, staleOf } from './retention.ts';
 import { effective, type ImageRow, isSigned, type Listing, none, sumKnown } from './rows.ts';
+import { type RunningFacts, readRunning } from './running.ts';
 import { shownTags } from './tags.ts';
 
-function boundedSet(tagged: readonly ImageRow[], selection: ImageSelection, listing: Listing): ImageTotals[] {
+/** The images that are exported one by one, each under its tags. One that runs is there without a tag, too. */
+function boundedSet(
+  tagged: readonly ImageRow[],
+  selection: ImageSelection,
+  listing: Listing,
+  running: ReadonlyMap<ImageRow, RunningFacts>,
+): ImageTotals[] {
   const images: ImageTotals[] = [];
-  for (const [index, row] of tagged.entries()) {
-    const isNew = index < selection.perRepository;
-    const tags = shownTags(row.tags, { isNew, matches: (tag) => selection.matches(tag) });
-    if (tags.length === 0) continue;
+  const others = [...running.keys()].filter((row) => row.tags.length === 0 || !tagged.includes(row));
+  for (const [index, row] of [...tagged, ...others].entries()) {
+    const runs = running.get(row);
+    const isNew = index < selection.perRepository && index < tagged.length;
+    const tags = shownTags(row.tags, {
+      isNew: isNew || runs !== undefined,
+      matches: (tag) => selection.matches(tag),
+    });
+    if (tags.length === 0 && !runs) continue;
     const signed = isSigned(row, listing);
-    for (const tag of tags)
+    for (const tag of tags.length > 0 ? tags : [''])
       images.push({
         tag,
         digest: row.digest,
@@ -31,6 +43,7 @@ function boundedSet(tagged: readonly ImageRow[], selection: ImageSelection, list
         signed,
         inUse: row.inUse,
         findings: row.findings,
+        ...runs,
       });
   }
   return images;
@@ -44,6 +57,8 @@ interface Sorted {
   readonly untagged: readonly ImageRow[];
   /** What the repository's size is the sum of. */
   readonly sized: readonly ImageRow[];
+  /** Found only because they run. */
+  readonly unlisted: readonly ImageRow[];
   readonly archived: readonly ImageRow[];
   readonly archivedSized: readonly ImageRow[];
   readonly artifacts: Readonly<Partial<Record<Kind, number>>>;
@@ -76,6 +91,19 @@ function referencesOf(rows: ReadonlyMap<string, ImageRow>) {
   return { listed, attestations, signed };
 }
 
+/** What the registry lists. */
+function* listedOf(rows: ReadonlyMap<string, ImageRow>): Generator<ImageRow> {
+  for (const row of rows.values()) if (!row.unlisted) yield row;
+}
+
+/** Images that were found only because they run. */
+function unlistedOf(listing: Listing): ImageRow[] {
+  const found: ImageRow[] = [];
+  for (const row of listing.rows.values())
+    if (row.unlisted && isImage(row.kind)) found.push(effective(row, listing));
+  return found;
+}
+
 function sortOut(rows: ReadonlyMap<string, ImageRow>, facts: RepositoryFacts): Sorted {
   const { listed, attestations, signed } = referencesOf(rows);
   const listing: Listing = { rows, facts, signed };
@@ -85,6 +113,7 @@ function sortOut(rows: ReadonlyMap<string, ImageRow>, facts: RepositoryFacts): S
     tagged: [] as ImageRow[],
     untagged: [] as ImageRow[],
     sized: [] as ImageRow[],
+    unlisted: unlistedOf(listing),
     archived: [] as ImageRow[],
     archivedSized: [] as ImageRow[],
     primary: [] as ImageRow[],
@@ -93,7 +122,7 @@ function sortOut(rows: ReadonlyMap<string, ImageRow>, facts: RepositoryFacts): S
     if (row.archived) return sorted.archived;
     return row.tags.length > 0 ? sorted.tagged : sorted.untagged;
   };
-  for (const row of rows.values()) {
+  for (const row of listedOf(rows)) {
     sorted.tags += row.tags.length;
     const kind = kindOf(row, listed, attestations);
     if (isPrimary(row, kind)) sorted.primary.push(row);
@@ -158,7 +187,7 @@ const told = (from: ToldNumbers): ToldNumbers =>
 
 /** The totals of a repository of which some images could not be read: nothing that counts or sums them all. */
 function withUnread(totals: RepositoryTotals, unread: number | 'all'): RepositoryTotals {
-  const { repository, tags = 0, practices, images } = totals;
+  const { repository, tags = 0, practices, images, running } = totals;
   return {
     ...told(totals),
     repository,
@@ -166,6 +195,7 @@ function withUnread(totals: RepositoryTotals, unread: number | 'all'): Repositor
     artifacts: {},
     practices,
     images,
+    running,
   };
 }
 
@@ -187,6 +217,7 @@ export function foldImages(
   });
   const shownUntagged = facts.listsUntagged && !doubtful ? untagged : undefined;
   const stale = staleOf(tagged, shownUntagged, options.retention, options.now);
+  const running = readRunning(sorted, options.images.running?.(repository), stale);
 
   const totals: RepositoryTotals = {
     ...told(facts),
@@ -205,7 +236,8 @@ export function foldImages(
     scans: facts.findingsUnknown ? undefined : countScans(images),
     signedImages,
     practices: facts.practices ?? {},
-    images: boundedSet(tagged, options.images, listing),
+    images: boundedSet(tagged, options.images, listing, running.rows),
+    running: running.others,
   };
   return facts.unreadTags === undefined || facts.unreadTags === 0
     ? totals

@@ -1,3 +1,4 @@
+import type { ImageSelection } from '../bounded.ts';
 import { defined } from '../defined.ts';
 import type { CollectError } from '../errors.ts';
 import { createCalls } from '../http/calls.ts';
@@ -37,6 +38,8 @@ export function createSession(): Session {
 /** What a provider is lent for one cycle. */
 export function createCycleContext(input: {
   readonly settings: RegistrySettings;
+  /** Those of the settings where nothing else is said. */
+  readonly images?: ImageSelection | undefined;
   readonly signal: AbortSignal;
   readonly only: readonly string[] | undefined;
   readonly memory: Memory;
@@ -97,7 +100,7 @@ export function createCycleContext(input: {
       include: settings.include,
       only,
       order,
-      images: settings.images,
+      images: input.images ?? settings.images,
       concurrency: settings.http.maxConcurrent,
       degraded(capability, error) {
         if (over.signal.aborted || failing.has(capability)) return;

@@ -1,3 +1,4 @@
+import type { ImageSelection } from '../bounded.ts';
 import { startDeadline } from '../deadline.ts';
 import { CollectError } from '../errors.ts';
 import type { CycleResult } from '../fold.ts';
@@ -23,6 +24,8 @@ import type { Troubles } from './troubles.ts';
 /** What a cycle works with; each part owns what it keeps between cycles. */
 export interface CycleParts {
   readonly settings: RegistrySettings;
+  /** Which images are exported one by one: what is configured, and what runs. */
+  readonly images: ImageSelection;
   readonly provider: Provider;
   /** Ends when the exporter stops. */
   readonly stopping: AbortSignal;
@@ -118,7 +121,7 @@ export function createCycles(parts: CycleParts): Cycles {
 
 /** Collects what the registry shows and folds it into totals; ends at the deadline with what is complete. */
 async function collectAndFold(parts: CycleParts, cycle: Begun): Promise<Reading> {
-  const { settings, provider, stopping, counting, snapshots } = parts;
+  const { settings, images, provider, stopping, counting, snapshots } = parts;
   const { only, startedAt, notices, order } = cycle;
   const deadline = startDeadline(stopping, settings.timeoutMs);
   const { context, failing, absent, heldBack, close } = createCycleContext({
@@ -131,7 +134,7 @@ async function collectAndFold(parts: CycleParts, cycle: Begun): Promise<Reading>
     },
   });
   const foldOptions = {
-    images: settings.images,
+    images,
     retention: settings.retention,
     now: startedAt,
     previous: (name: string) => snapshots.current()?.repositories.get(name)?.totals,

@@ -1,4 +1,5 @@
 import type { Exposition } from '../exposition.ts';
+import type { InUseFeed } from '../in-use/feed.ts';
 import type { PersistentMemory } from '../memory.ts';
 import type { EventSourceView } from '../metrics.ts';
 import type { Capability, Logger, Provider } from '../provider.ts';
@@ -8,6 +9,7 @@ import { createSession } from './context.ts';
 import { createCounting } from './counting.ts';
 import { createCycles } from './cycle.ts';
 import { createEventIds } from './event-ids.ts';
+import { createRegistryInUse } from './in-use.ts';
 import { createNotices } from './notices.ts';
 import { createOutcomes } from './outcomes.ts';
 import { createPublisher } from './publish.ts';
@@ -31,6 +33,8 @@ export interface LoopOptions {
   readonly self: SelfMetrics;
   readonly log: Logger;
   readonly userAgent: string;
+  /** Tells what runs. */
+  readonly inUse?: InUseFeed | undefined;
 }
 
 /** What is known of a registry between cycles. */
@@ -90,8 +94,10 @@ export function createParts(options: LoopOptions, stopping: AbortSignal) {
     if (!stopping.aborted) publisher.refresh();
   });
   const eventSources = new Map<string, EventSourceView>();
+  const inUse = createRegistryInUse({ ...options, snapshots, feed: options.inUse });
+  const images = { ...settings.images, running: inUse.running };
   const views = createViews({
-    ...{ settings, pushes, eventSources },
+    ...{ settings, pushes, eventSources, inUse },
     provider: provider.label,
     identity: provider.identity(settings.options),
     snapshot: snapshots.current,
@@ -108,6 +114,9 @@ export function createParts(options: LoopOptions, stopping: AbortSignal) {
   const readingTimes = { moveBack: (seconds: number) => cycles.moveBack(seconds) };
   const times = createTimes([snapshots, outcomes, errors, readingTimes], log, publisher.refresh);
   const session = createSession();
-  const cycles = createCycles({ ...options, ...knowledge, ...keeping, publisher, times, session, stopping });
-  return { ...knowledge, ...keeping, views, eventSources, publisher, times, cycles };
+  const cycles = createCycles({
+    ...{ ...options, ...knowledge, ...keeping },
+    ...{ images, publisher, times, session, stopping },
+  });
+  return { ...knowledge, ...keeping, views, eventSources, inUse, publisher, times, cycles };
 }

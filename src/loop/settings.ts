@@ -1,6 +1,7 @@
 import type { ImageSelection } from '../bounded.ts';
 import type { Retention } from '../fold.ts';
 import type { TlsSettings } from '../http/tls.ts';
+import type { ReferenceRule } from '../model.ts';
 import type { When } from '../schedule.ts';
 import type { Secret } from '../secret.ts';
 
@@ -16,6 +17,8 @@ export interface RegistrySettings {
   readonly maxSeries: number;
   readonly images: ImageSelection;
   readonly retention?: Retention;
+  /** Other names of the registry: aliases, mirrors, caches before it. */
+  readonly hosts?: readonly ReferenceRule[] | undefined;
   wants(repository: string): boolean;
   /** The patterns of `repositories.include`, where there are any. */
   readonly include?: readonly string[];

@@ -3,6 +3,7 @@ import type { EventSourceView, PackedView, RegistryLists, RegistryView } from '.
 import type { RegistryIdentity, RegistrySnapshot } from '../model.ts';
 import { createYielder } from '../yielding.ts';
 import { type Bounded, boundSeries, type CountedRepository } from './bounds.ts';
+import type { RegistryInUse } from './in-use.ts';
 import type { Outcome } from './outcomes.ts';
 import type { Pushes } from './pushes.ts';
 import type { RegistrySettings } from './settings.ts';
@@ -38,6 +39,8 @@ export interface ViewSources {
   seriesDropped(): ReadonlyMap<string, number>;
   readonly pushes: Pick<Pushes, 'counts'>;
   readonly eventSources: ReadonlyMap<string, EventSourceView>;
+  /** What runs, where anything tells. */
+  readonly inUse?: Pick<RegistryInUse, 'current'> | undefined;
 }
 
 /** Whether data of a time may still be shown. */
@@ -47,10 +50,12 @@ interface Counted extends CountedRepository {
   readonly packed: PackedView;
 }
 
+const isSame = (a: PackedView, b: PackedView): boolean =>
+  a.totals === b.totals && a.pushCounts === b.pushCounts && a.inUse === b.inUse && a.gone === b.gone;
+
 function count(name: string, packed: PackedView, before: Counted | undefined): Counted {
   // Counting again what did not change would cost as much as rendering it.
-  if (before && before.packed.totals === packed.totals && before.packed.pushCounts === packed.pushCounts)
-    return before;
+  if (before && isSame(before.packed, packed)) return before;
   const view = unpackView(packed);
   const { repository, image } = countSeries(view);
   return {
@@ -81,24 +86,37 @@ function registryView(sources: ViewSources, now: number, isFresh: IsFresh): Regi
     seriesDropped: sources.seriesDropped(),
     saved: sources.saved(),
     eventSources: sources.eventSources,
+    inUseDropped: sources.inUse?.current()?.dropped,
   };
 }
 
 /** The repositories that are fresh, with the pushes that were counted. */
-async function freshRepositories({ snapshot, pushes }: ViewSources, now: number, isFresh: IsFresh) {
+async function freshRepositories({ snapshot, pushes, inUse }: ViewSources, now: number, isFresh: IsFresh) {
   const pause = createYielder();
   const views = new Map<string, PackedView>();
   const { observedAt, factsAt, repositories = [] } = snapshot() ?? {};
   let oldest = Math.min(...[observedAt, factsAt].filter((at) => isFresh(at, now)));
   const counts = pushes.counts();
+  const running = inUse?.current()?.repositories;
   for (const [name, entry] of repositories) {
     if (!isFresh(entry.observedAt, now)) continue;
     oldest = Math.min(oldest, entry.observedAt);
-    views.set(name, { totals: entry.totals, pushCounts: counts.get(name) });
+    views.set(name, {
+      totals: entry.totals,
+      pushCounts: counts.get(name),
+      inUse: running?.get(name)?.packed,
+    });
     await pause();
   }
   // Pushes are the exporter's own knowledge: they do not age with the registry's data.
   for (const [name, pushCounts] of counts) if (!views.has(name)) views.set(name, { pushCounts });
+  // What runs of a repository that is too old to show, or that the registry no longer has, runs all the same.
+  for (const [name, { packed }] of running ?? []) {
+    const view = views.get(name);
+    if (view?.inUse !== undefined) continue;
+    const gone = snapshot()?.repositories.has(name) === false;
+    views.set(name, { ...view, inUse: packed, ...(gone && { gone }) });
+  }
   return { views, oldest: Number.isFinite(oldest) ? oldest : undefined };
 }
 

@@ -196,6 +196,13 @@ export const registryMetrics: readonly RegistryMetric[] = [
     },
   }),
   registryMetric({
+    name: `${prefix}_in_use_dropped_images`,
+    help: 'Images of the registry that run and are left out, since there are more than `inUse.maxImages`.',
+    type: 'gauge',
+    labels: [],
+    samples: ({ inUseDropped }, emit) => emit(inUseDropped),
+  }),
+  registryMetric({
     name: `${prefix}_exporter_state_saved`,
     help: 'Whether what has to survive a restart could be saved when it last changed; absent without --storage.path.',
     type: 'gauge',

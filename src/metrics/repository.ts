@@ -1,4 +1,5 @@
 import { kinds, practices, scanStatuses, severities } from '../model.ts';
+import { inUseMetrics } from './in-use.ts';
 import { prefix, type RepositoryMetric, repositoryMetric } from './row.ts';
 
 /** Rows of a repository and its bounded set of images, in the order of exposition. */
@@ -144,6 +145,7 @@ export const repositoryMetrics: readonly RepositoryMetric[] = [
       for (const [reason, count] of Object.entries(pushCounts?.failures ?? {})) emit(count, reason);
     },
   },
+  ...inUseMetrics,
   repositoryMetric({
     name: `${prefix}_image_findings`,
     help: 'Vulnerability findings of one image of the bounded set.',
@@ -203,13 +205,18 @@ export const repositoryMetrics: readonly RepositoryMetric[] = [
         emit(signed === undefined ? undefined : Number(signed), tag, digest);
     },
   }),
-  repositoryMetric({
+  {
     name: `${prefix}_image_in_use`,
-    help: "Tasks and pods that run one image of the bounded set, where the registry's scanner knows.",
+    help: "Containers that run one image of the bounded set, by the source that tells of them; `scanner` is the registry's own scanner. Each of the image's tags has the same number.",
+    type: 'gauge',
+    scope: 'repository',
     perImage: true,
-    labels: ['tag', 'digest'],
-    samples: ({ images }, emit) => {
-      for (const { tag, digest, inUse } of images) emit(inUse, tag, digest);
+    labels: ['tag', 'digest', 'source'],
+    samples({ totals, inUse }, emit) {
+      for (const { tag, digest, inUse: containers } of totals?.images ?? [])
+        emit(containers, tag, digest, 'scanner');
+      for (const { source, images } of inUse ?? [])
+        for (const { tag, digest, containers } of images) emit(containers, tag, digest, source);
     },
-  }),
+  },
 ];

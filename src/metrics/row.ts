@@ -1,5 +1,6 @@
 import type { FailureReason } from '../errors.ts';
 import type { PackedTotals, RegistryFacts, RegistryIdentity, RepositoryTotals } from '../model.ts';
+import type { ImagesInUse } from './in-use.ts';
 
 /** What a registry has many of, each with series of its own. */
 export const registryLists = [
@@ -53,6 +54,8 @@ export interface RegistryView {
   readonly saved?: boolean;
   /** Sources of push events that are asked, by name. */
   readonly eventSources?: ReadonlyMap<string, EventSourceView>;
+  /** Images in use that are left out of what is exported of them; absent where nothing tells what runs. */
+  readonly inUseDropped?: number | undefined;
 }
 
 /** Push events counted for one repository since the exporter's storage began. */
@@ -65,12 +68,18 @@ export interface PushCounts {
 export interface RepositoryView {
   readonly totals?: RepositoryTotals;
   readonly pushCounts?: PushCounts;
+  /** Of each source of what runs. */
+  readonly inUse?: readonly ImagesInUse[];
 }
 
 /** The same with its totals as text, as they are kept. */
 export interface PackedView {
   readonly totals?: PackedTotals;
   readonly pushCounts?: PushCounts;
+  /** What runs of it, as text too; see `in-use/feed.ts`. */
+  readonly inUse?: string;
+  /** A complete listing no longer has it, though images of it run. */
+  readonly gone?: true;
   /** Its single images are left out: they would exceed `maxSeries`. */
   readonly withoutImages?: true;
 }

@@ -77,6 +77,12 @@ const imageTotals = z.object({
   signed: flag.optional(),
   inUse: count.optional(),
   findings: findings.optional(),
+  /** Of an image that runs: the digests by which containers name it, its own or those of its platforms. */
+  runs: z.array(name).readonly().optional(),
+  /** Of an image that runs. */
+  scanStatus: z.enum(scanStatuses).optional(),
+  /** Of an image that runs: whether the configured retention expectation would remove it. */
+  stale: flag.optional(),
 });
 /** One image that is exported by itself: a member of the bounded set. One entry per digest and tag. */
 export type ImageTotals = Readonly<z.infer<typeof imageTotals>>;
@@ -120,6 +126,15 @@ export const repositoryTotals = z.object({
   signedImages: count.optional(),
   practices: z.partialRecord(z.enum(practices), flag).readonly(),
   images: z.array(imageTotals).readonly(),
+  /** Digests that run and are not among `images`; absent where nothing of the repository runs. */
+  running: z
+    .object({
+      /** A complete listing does not have them. */
+      missing: z.array(name).readonly(),
+      /** Whether they are there cannot be told. */
+      unclear: z.array(name).readonly(),
+    })
+    .optional(),
 });
 export type RepositoryTotals = Readonly<z.infer<typeof repositoryTotals>>;
 

@@ -7,6 +7,16 @@ import { type Api, type Location, openApi } from './artifact-registry/api.ts';
 import { idOf, readPackages, type Scope } from './artifact-registry/repository.ts';
 import type { RepositoryRow } from './artifact-registry/rows.ts';
 
+/**
+ * The hosts of `gcr.io` by the location that holds their repositories.
+ * https://cloud.google.com/artifact-registry/docs/transition/setup-gcr-repo
+ */
+const gcrHosts: Readonly<Record<string, readonly string[]>> = {
+  us: ['gcr.io', 'us.gcr.io'],
+  europe: ['eu.gcr.io'],
+  asia: ['asia.gcr.io'],
+};
+
 const options = z.strictObject({
   projects: z
     .array(z.string().regex(/^([a-z0-9.-]+:)?[a-z0-9-]+$/, 'a project id looks like my-project-123'))
@@ -204,6 +214,15 @@ export const artifactRegistry = defineProvider<typeof options>({
     const at = placeOf(given);
     if (!at) return {};
     return { host: `${at.location}-docker.pkg.dev`, account: at.project, region: at.location };
+  },
+  references: (_, { host, account = '', region = '' }) => {
+    // A project of a domain is `example.com:name`, and `example.com/name` in names of images.
+    const project = account.replace(':', '/');
+    const gcr = gcrHosts[region] ?? [];
+    return [
+      ...(host === undefined ? [] : [{ from: `${host}/${project}`, to: '' }]),
+      ...gcr.map((name) => ({ from: `${name}/${project}`, to: name })),
+    ];
   },
   placeValues: ['project', 'location'],
   places: (given) => (placeOf(given) ? undefined : (context) => findPlaces(given, context)),

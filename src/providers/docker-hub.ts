@@ -152,6 +152,7 @@ export const dockerHub = defineProvider<typeof options>({
     host: new URL(address(endpoint, hubAddress)).host,
     ...(namespaces?.length === 1 && { account: namespaces[0] as string }),
   }),
+  references: () => [{ from: 'docker.io', to: '' }],
   async *collect(given, context) {
     const pullLimit = given.pullLimit === false || context.only ? undefined : startPullLimit(given, context);
     if (given.pullLimit === false) context.absent('pull_limit');

@@ -144,6 +144,7 @@ function repositoryFacts({ shown, settingsOf, replications, caller }: Surroundin
       },
       pulls,
       partialIndexes: project?.registry_id ? true : undefined,
+      fetchesMissing: project?.registry_id ? true : undefined,
     };
   };
 }

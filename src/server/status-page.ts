@@ -1,3 +1,4 @@
+import type { InUseStatus } from '../daemon/in-use.ts';
 import type { RegistryStatus } from '../loop.ts';
 import type { EntryStatus } from '../places.ts';
 
@@ -12,6 +13,8 @@ export interface Status {
   readonly registries: readonly RegistryStatus[];
   /** Entries that cover several registries. */
   readonly entries: readonly EntryStatus[];
+  /** Sources of what runs. */
+  readonly inUse: readonly InUseStatus[];
 }
 
 const entities: Readonly<Record<string, string>> = {
@@ -157,16 +160,36 @@ ${partFailures(status, now)}${noticeList(status)}${errors(status, now)}
 </section>`;
 }
 
+/** The error of a search or of a reading. */
+const errorList = ({ reason, message, at }: NonNullable<EntryStatus['error']>, now: number): string =>
+  `<div class="errors"><ul><li><span class="reason">${escapeHtml(reason)}</span> ${escapeHtml(message)} <span class="quiet">${age(at, now)}</span></li></ul></div>`;
+
 /** An entry that covers several registries: what is shown of it besides those. */
 function entryRow({ name, type, up, registries, lastAttemptAt, error }: EntryStatus, now: number): string {
   const state = up === undefined ? 'waiting' : up ? 'up' : 'down';
   const words = { waiting: 'Looking', up: 'Found', down: 'Search failed' }[state];
-  const problem = error
-    ? `<div class="errors"><ul><li><span class="reason">${escapeHtml(error.reason)}</span> ${escapeHtml(error.message)} <span class="quiet">${age(error.at, now)}</span></li></ul></div>`
-    : '';
+  const problem = error ? errorList(error, now) : '';
   return `<section class="registry ${state}">
 <h2><span class="badge">${words}</span> <bdi>${escapeHtml(name)}</bdi></h2>
 <p class="where">${escapeHtml(type)} &middot; covers ${grouped(registries)} ${registries === 1 ? 'registry' : 'registries'}, looked for ${age(lastAttemptAt, now)}</p>
+${problem}
+</section>`;
+}
+
+/** A source of what runs. An answer that is too old no longer counts, whether the last reading worked or not. */
+function sourceRow({ source, type, up, answeredAt, containers, error }: InUseStatus, now: number): string {
+  const state = up === undefined ? 'waiting' : up ? (containers ? 'up' : 'stale') : 'down';
+  const words = { waiting: 'First reading', up: 'Read', stale: 'Too old', down: 'Not readable' }[state];
+  const unidentified = containers?.unidentified
+    ? `, ${grouped(containers.unidentified)} of them of no known image`
+    : '';
+  const told = containers
+    ? `${grouped(containers.identified + containers.unidentified)} containers${unidentified}`
+    : 'nothing that counts';
+  const problem = error && up === false ? errorList(error, now) : '';
+  return `<section class="registry ${state}">
+<h2><span class="badge">${words}</span> <bdi>${escapeHtml(source)}</bdi></h2>
+<p class="where">What runs, from ${escapeHtml(type)} &middot; ${told}, ${age(answeredAt, now)}</p>
 ${problem}
 </section>`;
 }
@@ -247,6 +270,7 @@ export function statusPage(status: Status): string {
 <main>
 ${entries.map((one) => entryRow(one, now)).join('\n')}
 ${registries.map((one) => row(one, now)).join('\n')}
+${status.inUse.map((source) => sourceRow(source, now)).join('\n')}
 </main>
 <footer>Version ${escapeHtml(status.version)} (${escapeHtml(status.revision)}), running for ${humanDuration(now - status.startedAt)}.</footer>
 </body>

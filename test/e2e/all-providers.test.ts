@@ -19,6 +19,8 @@ import { queryPrometheus } from './reading.ts';
 const dir = tempDir();
 const types = Object.keys(everyRegistry);
 const running = new Map<string, SimulatedRegistry>();
+/** What runs, as a cron job would write it. */
+const whatRuns = join(dir.path, 'running');
 let exporter: RunningProgram;
 let port = 0;
 
@@ -35,7 +37,9 @@ beforeAll(async () => {
     http: { retries: 0, timeout: '60s', requestsPerSecond: 10_000 },
   }));
   const config = join(dir.path, 'exporter.yaml');
-  writeFileSync(config, stringify({ registries }));
+  writeFileSync(whatRuns, '');
+  const sources = [{ name: 'hosts', type: 'file', path: whatRuns, interval: '1s' }];
+  writeFileSync(config, stringify({ registries, inUse: { sources } }));
   port = await freePort();
   exporter = await startExporter({ config, port, storage: join(dir.path, 'storage') });
 });
@@ -50,12 +54,16 @@ afterAll(async () => {
 async function samples(type: string, families: readonly string[]): Promise<string[]> {
   const shared = `registry="the-${type}",provider="${providers[type]?.label}"`;
   const text = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
-  return text
-    .split('\n')
-    .filter((line) => line.includes(shared))
-    .map((line) => line.replace('container_registry_', '').replace(`${shared},`, '').replace(shared, ''))
-    .filter((line) => families.includes(line.slice(0, line.indexOf('{'))))
-    .toSorted();
+  return (
+    text
+      .split('\n')
+      .filter((line) => line.includes(shared))
+      .map((line) => line.replace('container_registry_', '').replace(`${shared},`, '').replace(shared, ''))
+      .filter((line) => families.includes(line.slice(0, line.indexOf('{'))))
+      // The truth of a registry is not what runs of it.
+      .filter((line) => !line.startsWith('image_in_use') || !line.includes('source="hosts"'))
+      .toSorted()
+  );
 }
 async function value(type: string, family: string): Promise<number | undefined> {
   const [line] = await samples(type, [family]);
@@ -88,6 +96,35 @@ test('one poll of each shows everything that is there, side by side', async () =
   }
 });
 
+/** A label of a line of the exposition. */
+const labelOf = (line: string, name: string): string =>
+  new RegExp(`[{,]${name}="([^"]*)"`).exec(line)?.[1] ?? '';
+
+/** How people name an image of a registry where it runs. */
+async function referenceOf(type: string, line: string): Promise<string> {
+  const [info = ''] = await samples(type, ['info']);
+  const place = type === 'artifact-registry' ? `/${labelOf(info, 'account')}` : '';
+  const host = type === 'docker-hub' ? 'docker.io' : labelOf(info, 'host');
+  return `${host}${place}/${labelOf(line, 'repository')}@${labelOf(line, 'digest')}`;
+}
+
+test('what runs is found in the registry of every provider', async () => {
+  const running = [`quay.io/somebody/else@sha256:${'e'.repeat(64)}`];
+  for (const type of types) {
+    const [line = ''] = await samples(type, ['image_pushed_timestamp_seconds']);
+    running.push(await referenceOf(type, line));
+  }
+  writeFileSync(whatRuns, running.join('\n'));
+  for (const type of types)
+    await eventually(async () => {
+      const lines = await samples(type, ['repository_in_use_images']);
+      expect(
+        lines.filter((line) => !line.endsWith(' 0')).map((line) => labelOf(line, 'state')),
+        type,
+      ).toEqual(['present']);
+    });
+});
+
 describe.skipIf(!programs('prometheus'))('a real Prometheus', () => {
   let prometheus: RunningProgram;
   let url = '';
@@ -111,6 +148,7 @@ describe.skipIf(!programs('prometheus'))('a real Prometheus', () => {
       'places_up',
       'push_failures_total',
       'pushes_total',
+      'repository_in_use_stale_images',
       'repository_reclaimable_bytes',
       'repository_stale_images',
     ];

@@ -166,8 +166,8 @@ describe('enhanced scanning', () => {
     await running.poll();
     const inUse = await running.lines('image_in_use');
     expect(inUse.map((line) => line.replace(/digest="[^"]+"/, ''))).toEqual([
-      'image_in_use{repository="app",tag="v1",} 7',
-      'image_in_use{repository="app",tag="v2",} 4',
+      'image_in_use{repository="app",tag="v1",,source="scanner"} 7',
+      'image_in_use{repository="app",tag="v2",,source="scanner"} 4',
     ]);
   });
 

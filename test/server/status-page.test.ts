@@ -69,6 +69,43 @@ test('an entry that covers several registries says how many, or why it cannot te
   expect(waiting.status).toBe(200);
 });
 
+test('a source of what runs says how many containers it tells of, or why it cannot be read', async () => {
+  const source = { type: 'prometheus', staleAfterSeconds: 300, error: undefined };
+  const app = await startApp({
+    inUse: () => [
+      {
+        ...source,
+        source: 'fleet',
+        up: true,
+        answeredAt: now - 40,
+        containers: { identified: 684, unidentified: 3 },
+      },
+      {
+        ...{
+          ...source,
+          source: 'hosts',
+          type: 'file',
+          up: false,
+          answeredAt: now - 7200,
+          containers: undefined,
+        },
+        error: { at: now - 30, reason: 'configuration', message: 'the file <b> cannot be opened' },
+      },
+      { ...source, source: 'cron', type: 'file', up: true, answeredAt: now - 7200, containers: undefined },
+    ],
+  });
+  const page = (await (await fetch(`${app.url}/`)).text())
+    .replaceAll(/<[^>]+>/g, ' ')
+    .replaceAll(/\s+/g, ' ');
+  expect(page).toContain(
+    'Read fleet What runs, from prometheus &middot; 687 containers, 3 of them of no known image, 40 s ago',
+  );
+  expect(page).toContain('Not readable hosts What runs, from file &middot; nothing that counts, 2 h ago');
+  expect(page).toContain('configuration the file &lt;b&gt; cannot be opened');
+  expect(page).toContain('Too old cron');
+  await app.close();
+});
+
 test('is not ready before the registries of an entry were looked for', async () => {
   const app = await startApp({ entries: () => [{ name: 'aws', type: 'ecr', registries: 0 }] });
   const response = await fetch(`${app.url}/-/ready`);

@@ -160,7 +160,9 @@ function repositoryLines(simulator: EcrSimulator, repository: EstateRepository):
         ...lines('image_fixable_findings', own, 'severity', fixable),
         ...line('image_scanned_timestamp_seconds', own, at),
         ...line('image_signed', own, Number(signed.has(image.digest))),
-        ...(simulator.mode === 'enhanced' && covered ? line('image_in_use', own, inUse) : []),
+        ...(simulator.mode === 'enhanced' && covered
+          ? line('image_in_use', { ...own, source: 'scanner' }, inUse)
+          : []),
       ];
     }),
   ];

@@ -77,6 +77,7 @@ export async function startApp(
         build,
         loops: () => loops,
         entries: () => [],
+        inUse: () => [],
         reload: async () => {},
         events: (_request, _response, next) => next(),
         web,

@@ -10,6 +10,12 @@ import { ScrapeConfig } from '@kubernetes-models/prometheus-operator/monitoring.
 import { Deployment, StatefulSet } from 'kubernetes-models/apps/v1';
 import { Ingress, NetworkPolicy } from 'kubernetes-models/networking.k8s.io/v1';
 import { PodDisruptionBudget } from 'kubernetes-models/policy/v1';
+import {
+  ClusterRole,
+  ClusterRoleBinding,
+  Role,
+  RoleBinding,
+} from 'kubernetes-models/rbac.authorization.k8s.io/v1';
 import { ConfigMap, PersistentVolumeClaim, Pod, Secret, Service, ServiceAccount } from 'kubernetes-models/v1';
 import { parseAllDocuments } from 'yaml';
 import { chartFolder } from '../../scripts/chart-files.ts';
@@ -29,6 +35,8 @@ export interface KubernetesObject {
 /** The models of all kinds that the chart may render. */
 // biome-ignore lint/suspicious/noExplicitAny: each constructor takes its own kind
 export const models: Record<string, new (object: any) => { validate(): void }> = {
+  ClusterRole,
+  ClusterRoleBinding,
   ConfigMap,
   Deployment,
   Ingress,
@@ -44,7 +52,7 @@ export const models: Record<string, new (object: any) => { validate(): void }> =
 };
 
 /** Models of kinds that stand in place of others. */
-export const otherModels = { PodMonitor, ScrapeConfig, StatefulSet } as const;
+export const otherModels = { PodMonitor, Role, RoleBinding, ScrapeConfig, StatefulSet } as const;
 
 /** @throws Error with helm's own message */
 export const helm = async (...args: readonly string[]): Promise<string> => {

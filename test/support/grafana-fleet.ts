@@ -1,4 +1,5 @@
 import { failureReasons } from '../../src/errors.ts';
+import { type ImagesInUse, imagesInUse } from '../../src/metrics/in-use.ts';
 import type { PushCounts, RegistryView } from '../../src/metrics/row.ts';
 import type { ImageTotals, RegistryFacts, RepositoryTotals } from '../../src/model.ts';
 
@@ -259,9 +260,38 @@ export function registryView(at: number, time: number): RegistryView {
     lists: facts,
     repositoryCount: repositoriesOf,
     seriesDropped: new Map(at === 0 ? [['image_cap', 1200]] : []),
+    inUseDropped: 0,
     eventSources: new Map(at === 0 ? [['sqs', { up: true, lastEventAt: time - 300, lagSeconds: 4 }]] : []),
     saved: true,
   };
+}
+
+/** What runs of one repository, as a source tells: of every other one, in one or two clusters. */
+export function inUseOf(at: number, index: number, time: number): readonly ImagesInUse[] | undefined {
+  const { provider } = registries[at] ?? added;
+  if (provider === 'docker_hub' || index % 2 === 1) return undefined;
+  const totals = totalsOf(at, index, time);
+  const [newest, older] = totals.images;
+  const known = totals.images.map((image) => ({
+    ...image,
+    runs: [image.digest],
+    stale: index === 8 && image === older,
+    ...(provider !== 'oci' && { scanStatus: index === 6 ? ('none' as const) : ('complete' as const) }),
+  }));
+  const gone = digestOf(`gone ${at} ${index}`);
+  const use = {
+    source: 'clusters',
+    images: [
+      { digest: newest?.digest ?? '', containers: 4 + index, latest: index === 2 ? 1 : 0 },
+      { digest: older?.digest ?? '', containers: 2, latest: 0 },
+      ...(index === 10 && at === 1 ? [{ digest: gone, containers: 3, latest: 0 }] : []),
+    ],
+    places: [
+      { cluster: 'prod-eu', namespace: teams[index % teams.length] ?? '', containers: 4 + index },
+      { cluster: 'prod-us', namespace: teams[index % teams.length] ?? '', containers: 2 },
+    ],
+  };
+  return imagesInUse([use], { ...totals, images: known, running: { missing: [gone], unclear: [] } }, false);
 }
 
 /** Pushes of one repository: some fail. */

@@ -5,6 +5,7 @@ import {
   begin,
   down,
   hour,
+  inUseOf,
   pushesOf,
   registries,
   registryView,
@@ -69,6 +70,14 @@ function* processSamples(time: number): Generator<Sample> {
   yield one(processMetrics.shards.name, 1);
   yield one(processMetrics.shardInfo.name, 1, { shard: '0' });
   yield one(processMetrics.reloadTimestamp.name, healthy - 3 * hour);
+  const source = 'clusters';
+  yield one(processMetrics.inUseSourceUp.name, 1, { source });
+  yield one(processMetrics.inUseSourceTimestamp.name, time - 40, { source });
+  yield one(processMetrics.inUseSourceStaleAfter.name, 300, { source });
+  yield one(processMetrics.inUseSourceContainers.name, 684, { source, image: 'identified' });
+  yield one(processMetrics.inUseSourceContainers.name, 3, { source, image: 'unidentified' });
+  yield one(processMetrics.inUseUnmatched.name, 17, { host: 'docker.io' });
+  yield one(processMetrics.inUseUnmatched.name, 4, { host: 'quay.io' });
   yield one(processMetrics.placesUp.name, 1, { registry: 'ecr', provider: 'ecr' });
   for (const [at, { registry, provider }] of registries.entries()) {
     const labels = { registry, provider };
@@ -181,7 +190,11 @@ function* samplesAt(time: number): Generator<Sample> {
       const pushCounts = pushesOf(at, index, time);
       yield* rendered(
         repositoryMetrics as readonly Row[],
-        { totals: totalsOf(at, index, time), ...(pushCounts && { pushCounts }) },
+        {
+          totals: totalsOf(at, index, time),
+          inUse: inUseOf(at, index, time),
+          ...(pushCounts && { pushCounts }),
+        },
         { registry, provider, repository: repositoryName(index) },
       );
     }

@@ -93,8 +93,10 @@ export function startPrometheus(options: {
   readonly target: string;
   readonly rules?: string;
   readonly alertmanager?: string;
+  /** Further targets, by the name of their job; their own labels are kept. */
+  readonly others?: Readonly<Record<string, string>>;
 }): Promise<RunningProgram> {
-  const { folder, port, target, rules, alertmanager } = options;
+  const { folder, port, target, rules, alertmanager, others = {} } = options;
   mkdirSync(folder, { recursive: true });
   const file = join(folder, 'prometheus.yml');
   writeFileSync(
@@ -105,7 +107,14 @@ export function startPrometheus(options: {
       ...(alertmanager && {
         alerting: { alertmanagers: [{ static_configs: [{ targets: [alertmanager] }] }] },
       }),
-      scrape_configs: [{ job_name: 'container-registry-exporter', static_configs: [{ targets: [target] }] }],
+      scrape_configs: [
+        { job_name: 'container-registry-exporter', static_configs: [{ targets: [target] }] },
+        ...Object.entries(others).map(([job_name, address]) => ({
+          job_name,
+          honor_labels: true,
+          static_configs: [{ targets: [address] }],
+        })),
+      ],
     }),
   );
   return startProgram(

@@ -58,6 +58,11 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
 {{- end -}}
 
+{{/* Of objects that have no namespace of the release's own: two releases of one name must not share them. */}}
+{{- define "exporter.clusterWideName" -}}
+{{- printf "%s-%s" .Release.Namespace (include "exporter.fullname" .) | trunc 63 | trimSuffix "-" }}
+{{- end }}
+
 {{- define "exporter.serviceAccountName" -}}
 {{- if .Values.serviceAccount.create -}}
 {{- default (include "exporter.fullname" .) .Values.serviceAccount.name -}}

@@ -43,6 +43,7 @@ function factsOf(repository: RepositoryRow): RepositoryFacts {
     listsUntagged: true,
     // A remote repository holds what was pulled through it.
     partialIndexes: isRemote || undefined,
+    fetchesMissing: isRemote || undefined,
     practices: defined(practices),
   };
 }

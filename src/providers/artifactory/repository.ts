@@ -181,11 +181,13 @@ interface Surroundings {
   readonly practices: Partial<Record<Practice, boolean>>;
   /** Some of its manifests have no digest. */
   readonly isIncomplete: boolean;
+  /** It keeps what was pulled through it. */
+  readonly isRemote: boolean;
 }
 
 function* observations(one: ImageRepository, around: Surroundings): Generator<Observation> {
   const { repository, entries, sorted } = one;
-  const { sizes, scans, practices, isIncomplete } = around;
+  const { sizes, scans, practices, isIncomplete, isRemote } = around;
   const { whole } = sorted;
   const hasLatest = [...entries.values()].some((entry) => imageTagsOf(entry).includes('latest'));
   const isUnscanned = [...entries.keys()].some((digest) => scans?.unknown.has(digest));
@@ -195,6 +197,7 @@ function* observations(one: ImageRepository, around: Surroundings): Generator<Ob
     facts: {
       practices: { ...practices, no_latest_tag: hasLatest || !isIncomplete ? !hasLatest : undefined },
       listsUntagged: whole,
+      fetchesMissing: isRemote,
       pulls: isIncomplete ? undefined : pullsOf(one),
       unknownKinds: whole ? undefined : openKinds,
       findingsUnknown: !whole || isUnscanned,
@@ -234,7 +237,7 @@ export async function* readTarget(
   const practices = await scope.practicesOf(target);
   for (const one of repositories) {
     const isIncomplete = incomplete.has(undefined) || incomplete.has(one.image);
-    yield* observations(one, { sizes, scans, practices, isIncomplete });
+    yield* observations(one, { sizes, scans, practices, isIncomplete, isRemote: target.type === 'remote' });
   }
   for (const image of only ?? [])
     if (!byImage.has(image)) yield { type: 'repository-gone', repository: `${target.key}/${image}` };

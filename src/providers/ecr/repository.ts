@@ -140,7 +140,7 @@ export async function* readRepository(scope: Scope, row: Repository): AsyncGener
   const reading: Reading = {
     ...scope,
     repository,
-    bounded: createBounded(context.images),
+    bounded: createBounded(context.images, repository),
     unread: createUnread(),
     pushes: new Map(),
     scansOnPush: practices.scan_on_push === true,

@@ -11,6 +11,7 @@ import type { Distribution, Tagged } from './client.ts';
 import { type Described, describe, hasNoSecret } from './describe.ts';
 import type { Digests } from './digests.ts';
 import type { Referrers } from './referrers.ts';
+import { type Running, readRunning } from './running.ts';
 import {
   createStillListed,
   type Look,
@@ -91,9 +92,11 @@ interface Contents {
   readonly names: readonly string[];
   /** An image may be newer than those whose time was read. */
   readonly newestUnknown: boolean;
+  /** What runs without a tag. */
+  readonly running: Running;
 }
 
-async function readContents(scope: Reading, looks: readonly Look[]): Promise<Contents> {
+async function readContents(scope: Reading, looks: readonly Look[]): Promise<Omit<Contents, 'running'>> {
   const { concurrency } = scope.context;
   const byDigest = new Map<string, { tagged: Tagged; tags: string[] }>();
   const names: string[] = [];
@@ -132,6 +135,19 @@ async function readContents(scope: Reading, looks: readonly Look[]): Promise<Con
   };
 }
 
+/** What runs and has no tag. Counted apart: it is not what the repository lists. */
+async function readUntagged(scope: Reading, { described }: Pick<Contents, 'described'>): Promise<Running> {
+  const attempts = scope.failing.of(scope.repository, { tolerant: true });
+  try {
+    return await readRunning(
+      { ...scope, attempts },
+      described.map(({ image }) => image),
+    );
+  } finally {
+    attempts.end();
+  }
+}
+
 /** The manifests that attaching tags name. */
 async function readAttachedTags(
   scope: Reading,
@@ -155,12 +171,17 @@ async function readAttached(
   contents: Contents,
   attachedTags: readonly AttachedTag[],
 ): Promise<Attached> {
-  const { perRepository, matches } = scope.context.images;
-  const subjects = contents.described
+  const { perRepository, matches, running } = scope.context.images;
+  const runs = running?.(scope.repository);
+  const all = [...contents.described, ...contents.running.described.map((image) => ({ image, tags: [] }))];
+  const subjects = all
     .filter(({ image }) => isImage(image))
     .map(({ image, tags }, place) => ({
       digest: image.digest,
-      bounded: place < perRepository || tags.some((tag) => matches(tag)),
+      bounded:
+        place < perRepository ||
+        tags.some((tag) => matches(tag)) ||
+        [image, ...image.parts].some(({ digest }) => runs?.has(digest)),
       parts: image.parts.map((part) => part.digest),
     }));
   // Counted apart: signatures that cannot be read are no failure of the repository.
@@ -173,13 +194,20 @@ async function readAttached(
 }
 
 /** Every manifest of the repository once. */
-function toImages({ described }: Contents, attached: Attached): Image[] {
+function toImages({ described, running }: Contents, attached: Attached): Image[] {
   const images = new Map(attached.artifacts.map((artifact) => [artifact.digest, artifact]));
   for (const { image } of described)
     for (const part of image.parts)
       images.set(part.digest, toImage(part, undefined, attached.findingsOf(part.digest)));
   for (const { image, tags } of described)
     images.set(image.digest, toImage(image, tags, isImage(image) ? attached.factsOf(image.digest) : {}));
+  const add = (image: Image) => {
+    if (!images.has(image.digest)) images.set(image.digest, { ...image, unlisted: true });
+  };
+  for (const image of running.described) {
+    add(toImage(image, [], attached.factsOf(image.digest)));
+    for (const part of image.parts) add(toImage(part, undefined, attached.findingsOf(part.digest)));
+  }
   return [...images.values()];
 }
 
@@ -199,6 +227,7 @@ function toFacts(contents: Contents, attached: Attached): RepositoryFacts {
     },
     // The distribution API names tags only: what has none is seen where an index or a referrer leads to it.
     listsUntagged: false,
+    absent: contents.running.absent,
     ...(contents.unread > 0 && { unreadTags: contents.unread }),
     ...(contents.newestUnknown && { newestUnknown: true }),
     ...(!attached.findingsComplete && { findingsUnknown: true }),
@@ -224,7 +253,8 @@ export async function* readRepository(scope: Scope, repository: string): AsyncGe
   const reading: Reading = { ...scope, repository, stillListed, attempts };
   let contents: Contents;
   try {
-    contents = await readContents(reading, await lookUpImages(reading, imageTags));
+    const tagged = await readContents(reading, await lookUpImages(reading, imageTags));
+    contents = { ...tagged, running: await readUntagged(reading, tagged) };
   } finally {
     attempts.end();
   }

@@ -1,0 +1,57 @@
+import type { z } from 'zod';
+import type { HttpClient } from '../http.ts';
+import type { Logger } from '../provider.ts';
+
+/** Containers that run one image, as a source tells of them. */
+export interface Containers {
+  /** The runtime's id of the image; see `reference.ts`. */
+  readonly imageId: string;
+  /** What was asked for. */
+  readonly image: string;
+  /** Empty where the source does not say. */
+  readonly cluster: string;
+  /** Empty where the source does not say. */
+  readonly namespace: string;
+  /** How many there are. */
+  readonly count: number;
+}
+
+/** What one reading of a source is lent. */
+export interface ReadingContext {
+  /** Ends at the reading's deadline, and when the exporter stops. */
+  readonly signal: AbortSignal;
+  /** Limited, timed, retried and counted; closed after the reading. */
+  http(): HttpClient;
+  readonly log: Logger;
+}
+
+/** What a source answered. */
+export interface ReadingOfSource {
+  /** All that run, in pieces. A source that breaks off throws, so that a part never passes for the whole. */
+  readonly containers: AsyncIterable<readonly Containers[]>;
+  /** When it was so, Unix seconds; the moment of the reading where the source does not say. */
+  readonly at?: number | undefined;
+}
+
+/** A place that tells which images run. */
+export interface InUseSource {
+  /**
+   * Reads all that run.
+   * @throws CollectError
+   */
+  read(context: ReadingContext): Promise<ReadingOfSource>;
+}
+
+/** A kind of source: one file in `sources/`, registered in `sources/index.ts`. */
+export interface InUseSourceKind<Schema extends z.ZodObject = z.ZodObject> {
+  /** Discriminator in the configuration, such as `prometheus`. */
+  readonly type: string;
+  readonly options: Schema;
+  /** How old its answer may be where the configuration does not say, in milliseconds. */
+  readonly staleAfterMs: number;
+  open(options: z.output<Schema>): InUseSource;
+}
+
+/** Keeps the options' type inside the kind while the map forgets it. */
+export const defineSource = <Schema extends z.ZodObject>(kind: InUseSourceKind<Schema>): InUseSourceKind =>
+  kind as unknown as InUseSourceKind;

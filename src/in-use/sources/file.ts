@@ -1,0 +1,111 @@
+import { open } from 'node:fs/promises';
+import { z } from 'zod';
+import { CollectError } from '../../errors.ts';
+import { type Containers, defineSource } from '../source.ts';
+
+const largestFile = 64 * 2 ** 20;
+
+const name = z.string().max(1_000);
+/** An element of the JSON form: a reference, or what is known of it. */
+const entry = z.union([
+  name,
+  z.strictObject({
+    image: name,
+    imageId: name.optional(),
+    cluster: name.optional(),
+    namespace: name.optional(),
+    containers: z.int().min(0).max(1_000_000).optional(),
+  }),
+]);
+
+const options = z.strictObject({
+  path: z
+    .string()
+    .min(1)
+    .describe('Text file with a reference NAME@DIGEST in each line, or a JSON file with a list of them'),
+});
+
+const one = (image: string): Containers => ({ imageId: image, image, cluster: '', namespace: '', count: 1 });
+
+/** Lines with a reference each, and a number of containers after it where there are several; `#` begins a comment. */
+function readLines(text: string, path: string): Containers[] {
+  return text.split('\n').flatMap((line, at) => {
+    const [reference = '', count, ...more] = line.replace(/#.*/, '').trim().split(/\s+/);
+    if (reference === '') return [];
+    if (more.length > 0 || (count !== undefined && !/^\d{1,7}$/.test(count)))
+      throw new CollectError(
+        'invalid_response',
+        `${path}:${at + 1} is no reference with a number of containers after it`,
+      );
+    return [{ ...one(reference), count: Number(count ?? 1) }];
+  });
+}
+
+function readJson(text: string, path: string): Containers[] {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (cause) {
+    throw new CollectError(
+      'invalid_response',
+      `${path} begins like JSON and is none: it may be being written`,
+      { cause },
+    );
+  }
+  const read = z.array(entry).safeParse(value);
+  if (!read.success)
+    throw new CollectError(
+      'invalid_response',
+      `${path} holds no list of references: ${read.error.issues[0]?.path.join('.')} ${read.error.issues[0]?.message}`.slice(
+        0,
+        300,
+      ),
+    );
+  return read.data.map((item) =>
+    typeof item === 'string'
+      ? one(item)
+      : {
+          imageId: item.imageId ?? item.image,
+          image: item.image,
+          cluster: item.cluster ?? '',
+          namespace: item.namespace ?? '',
+          count: item.containers ?? 1,
+        },
+  );
+}
+
+/** The text of a regular file, and when it was written. */
+async function contentOf(path: string): Promise<{ readonly text: string; readonly at: number }> {
+  const refuse = (problem: string, cause?: unknown) =>
+    new CollectError('configuration', `the file ${path} ${problem}`, { cause });
+  const file = await open(path, 'r').catch((cause) => {
+    throw refuse('cannot be opened: check the path and its mount', cause);
+  });
+  try {
+    const stats = await file.stat();
+    if (!stats.isFile()) throw refuse('is no regular file');
+    if (stats.size > largestFile) throw refuse(`is larger than ${largestFile} bytes`);
+    return { text: (await file.readFile('utf8')).replace(/^\uFEFF/, ''), at: stats.mtimeMs / 1000 };
+  } finally {
+    await file.close();
+  }
+}
+
+/** What a cron job, Nomad, ECS or systemd hosts write down. Its age is that of the file. */
+export const file = defineSource({
+  type: 'file',
+  options,
+  staleAfterMs: 3_600_000,
+  open: ({ path }) => ({
+    async read() {
+      const { text, at } = await contentOf(path);
+      const rows = /^\s*[[{]/.test(text) ? readJson(text, path) : readLines(text, path);
+      return {
+        at,
+        containers: (async function* () {
+          yield rows;
+        })(),
+      };
+    },
+  }),
+});

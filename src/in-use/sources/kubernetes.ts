@@ -1,0 +1,192 @@
+import { z } from 'zod';
+import { CollectError } from '../../errors.ts';
+import type { HttpClient, HttpResponse } from '../../http.ts';
+import { endpointUrl } from '../../options.ts';
+import { fileSecret } from '../../secret.ts';
+import { splitList } from '../json-elements.ts';
+import { authHeaders, type SourceAuth, sourceAuth, sourceTls } from '../settings.ts';
+import { type Containers, defineSource } from '../source.ts';
+
+/** Where Kubernetes puts what a pod needs: https://kubernetes.io/docs/tasks/run-application/access-api-from-pod/ */
+const mounted = '/var/run/secrets/kubernetes.io/serviceaccount';
+/** Pods of one answer, as client-go pages: https://kubernetes.io/docs/reference/using-api/api-concepts/#retrieving-large-results-sets-in-chunks */
+const pageSize = 500;
+/** A listing that begins anew so often does not end. */
+const beginnings = 3;
+const pagesAtMost = 2_000;
+
+const options = z.strictObject({
+  address: endpointUrl
+    .describe('Address of the API server (default: that of the cluster which the exporter runs in)')
+    .optional(),
+  tls: sourceTls.optional(),
+  auth: sourceAuth.describe('Who asks (default: the token of the service account)').optional(),
+  cluster: z
+    .string()
+    .min(1)
+    .max(253)
+    .describe('Name of the cluster, for the label workload_cluster')
+    .optional(),
+  namespaces: z
+    .array(z.string().regex(/^[a-z0-9-]{1,63}$/, 'is no name of a namespace'))
+    .min(1)
+    .describe('Only these namespaces, for a Role in each instead of a ClusterRole (default: all)')
+    .optional(),
+});
+
+const status = z.object({ image: z.string().default(''), imageID: z.string().default('') });
+/**
+ * Only what is needed of a pod. A container that has not started has an empty `imageID`.
+ * https://github.com/kubernetes/api/blob/master/core/v1/types.go (`PodStatus`)
+ */
+const pod = z.object({
+  metadata: z.object({ namespace: z.string().default('') }),
+  status: z
+    .object({
+      phase: z.string().optional(),
+      containerStatuses: z.array(status).nullish(),
+      initContainerStatuses: z.array(status).nullish(),
+      ephemeralContainerStatuses: z.array(status).nullish(),
+    })
+    .optional(),
+});
+const page = z.object({
+  kind: z.string(),
+  metadata: z.object({ continue: z.string().optional() }).optional(),
+});
+
+/** The containers of a pod that has not ended. */
+function containersOf(raw: unknown, cluster: string, where: string): Containers[] {
+  const read = pod.safeParse(raw);
+  if (!read.success)
+    throw new CollectError(
+      'invalid_response',
+      `${where} answered a pod that cannot be understood: ${read.error.issues[0]?.path.join('.')}`,
+    );
+  const { metadata, status: now } = read.data;
+  if (now?.phase === 'Succeeded' || now?.phase === 'Failed') return [];
+  const statuses = [
+    ...(now?.containerStatuses ?? []),
+    ...(now?.initContainerStatuses ?? []),
+    ...(now?.ephemeralContainerStatuses ?? []),
+  ];
+  const { namespace } = metadata;
+  return statuses
+    .filter(({ imageID }) => imageID !== '')
+    .map(({ image, imageID }) => ({ imageId: imageID, image, cluster, namespace, count: 1 }));
+}
+
+/** Address and token of the cluster that the exporter runs in, where the options do not say others. */
+function accessOf({
+  address,
+  auth,
+}: {
+  readonly address?: URL | undefined;
+  readonly auth?: SourceAuth | undefined;
+}): {
+  readonly base: string;
+  readonly auth: SourceAuth;
+} {
+  const { KUBERNETES_SERVICE_HOST: host, KUBERNETES_SERVICE_PORT: port = '443' } = process.env;
+  if (!address && !host)
+    throw new CollectError(
+      'configuration',
+      'the exporter does not run in a cluster (KUBERNETES_SERVICE_HOST is not set): give the address of the API server',
+    );
+  const own = host?.includes(':') ? `[${host}]` : host;
+  return {
+    base: address ? address.href.replace(/\/+$/, '') : `https://${own}:${port}`,
+    auth: auth ?? { token: fileSecret(`${mounted}/token`, { setting: 'auth.tokenFile' }) },
+  };
+}
+
+/** One request for a page of pods. 410 says that the continue token is too old. */
+function askPage(http: HttpClient, base: string, token: string, auth: SourceAuth): Promise<HttpResponse> {
+  const url = new URL(base);
+  url.searchParams.set('limit', String(pageSize));
+  if (token !== '') url.searchParams.set('continue', token);
+  return http.request({
+    url,
+    operation: 'pods',
+    raw: true,
+    accept: [410],
+    // Read at each request: Kubernetes replaces the token from time to time, and may revoke it between two pages.
+    headers: () => authHeaders(auth),
+  });
+}
+
+/** One page of pods: its pods in pieces, and the token of the next page. */
+async function pageOf(response: HttpResponse, base: string) {
+  const { rest, elements } = await splitList(response.body, ['items'], base);
+  const said = page.safeParse(rest).data;
+  if (said?.kind !== 'PodList')
+    throw new CollectError('invalid_response', `${base} answered no list of pods`);
+  return { elements, next: said.metadata?.continue ?? '' };
+}
+
+/** All pods below a path, page by page; `anew` where the listing begins again. @throws CollectError */
+async function* listPods(
+  http: HttpClient,
+  base: string,
+  auth: SourceAuth,
+): AsyncGenerator<readonly unknown[] | 'anew'> {
+  let token = '';
+  let begun = 1;
+  for (let pages = 0; pages < pagesAtMost; pages += 1) {
+    const response = await askPage(http, base, token, auth);
+    if (response.status === 410) {
+      if (begun++ >= beginnings) throw expired(base);
+      token = '';
+      yield 'anew';
+      continue;
+    }
+    const { elements, next } = await pageOf(response, base);
+    yield* elements();
+    if (next === '') return;
+    if (next === token) throw new CollectError('invalid_response', `${base} answered the same page again`);
+    token = next;
+  }
+  throw new CollectError('too_large', `${base} answered more than ${pagesAtMost} pages of pods`);
+}
+
+const expired = (base: string): CollectError =>
+  new CollectError(
+    'invalid_response',
+    `${base} expired the listing of pods ${beginnings} times before its end`,
+  );
+
+/** All containers of a listing: what was read before it began anew does not count. */
+async function readAll(
+  http: HttpClient,
+  base: string,
+  auth: SourceAuth,
+  cluster: string,
+): Promise<Containers[]> {
+  let containers: Containers[] = [];
+  for await (const pods of listPods(http, base, auth)) {
+    if (pods === 'anew') containers = [];
+    else for (const raw of pods) for (const row of containersOf(raw, cluster, base)) containers.push(row);
+  }
+  return containers;
+}
+
+/** Pods of the cluster that the exporter runs in, for those without kube-state-metrics. It may `list` pods, no more. */
+export const kubernetes = defineSource({
+  type: 'kubernetes',
+  options,
+  staleAfterMs: 300_000,
+  open: ({ cluster = '', namespaces, ...access }) => ({
+    async read({ http }) {
+      const { base, auth } = accessOf(access);
+      const client = http();
+      const paths = namespaces?.map((namespace) => `/api/v1/namespaces/${namespace}/pods`) ?? [
+        '/api/v1/pods',
+      ];
+      return {
+        containers: (async function* () {
+          for (const path of paths) yield await readAll(client, `${base}${path}`, auth, cluster);
+        })(),
+      };
+    },
+  }),
+});
