@@ -56,9 +56,9 @@ and on (${target}) (container_registry_info offset 15m)`,
       for: '6h',
       threshold: { value: 0.25, of: 'of the images of a registry' },
       why: 'One alert per registry, however many repositories: a scanner that is off is one fault.',
-      expr: `sum by (${target}, provider) (container_registry_repository_image_scans{status=~"none|pending"})
+      expr: `sum by (${target}, provider) (container_registry_scans{status=~"none|pending"})
   /
-(sum by (${target}, provider) (container_registry_repository_image_scans{status!="unsupported"}) > 0)
+(sum by (${target}, provider) (container_registry_scans{status!="unsupported"}) > 0)
   > $threshold`,
       summary: 'Images of a container registry are not scanned',
       description:
@@ -70,9 +70,9 @@ and on (${target}) (container_registry_info offset 15m)`,
       severity: 'warning',
       for: '1h',
       threshold: { value: 0.05, of: 'of the scans of a registry' },
-      expr: `sum by (${target}, provider) (container_registry_repository_image_scans{status="failed"})
+      expr: `sum by (${target}, provider) (container_registry_scans{status="failed"})
   /
-(sum by (${target}, provider) (container_registry_repository_image_scans{status=~"complete|failed"}) > 0)
+(sum by (${target}, provider) (container_registry_scans{status=~"complete|failed"}) > 0)
   > $threshold`,
       summary: 'Scans of a container registry fail',
       description:
@@ -86,8 +86,7 @@ and on (${target}) (container_registry_info offset 15m)`,
       threshold: { value: 30, of: 'days since the newest scan of a repository' },
       why: 'The newest scan of each repository that has images in the bounded set; one alert per registry, with their number.',
       expr: `count by (${target}, provider) (
-  time() - max by (${target}, provider, repository) (container_registry_image_scanned_timestamp_seconds)
-  > $threshold * 86400
+  time() - container_registry_repository_last_scan_timestamp_seconds > $threshold * 86400
 ) > 0`,
       summary: 'Scans of a container registry are old',
       description:

@@ -382,3 +382,29 @@ describe('tags of one image', () => {
     expect(await loop.lines('image_size_bytes')).toHaveLength(1);
   });
 });
+
+test('scans of all repositories together, and the newest of each, for rules over large fleets', async () => {
+  const scanned = (repository: string, ...images: Image[]): Observation[] => [
+    { type: 'repository', repository, facts: { listsUntagged: true } },
+    { type: 'images', repository, images },
+    { type: 'repository-complete', repository },
+  ];
+  const loop = await polled(
+    {},
+    ...scanned(
+      'app',
+      imageOf('a', { scanStatus: 'complete', scannedAt: march }),
+      imageOf('b', { scanStatus: 'complete', scannedAt: april }),
+    ),
+    ...scanned('web', imageOf('c', { scanStatus: 'none' }), imageOf('d', { scanStatus: 'complete' })),
+    ...scanned('untold', imageOf('e')),
+  );
+  expect(await loop.lines('scans', 'repository_last_scan_timestamp_seconds')).toEqual([
+    'scans{status="complete"} 3',
+    'scans{status="pending"} 0',
+    'scans{status="failed"} 0',
+    'scans{status="unsupported"} 0',
+    'scans{status="none"} 1',
+    `repository_last_scan_timestamp_seconds{repository="app"} ${april}`,
+  ]);
+});

@@ -1,6 +1,6 @@
 import { countSeries, unpackView } from '../exposition.ts';
 import type { EventSourceView, PackedView, RegistryLists, RegistryView } from '../metrics.ts';
-import type { RegistryIdentity, RegistrySnapshot } from '../model.ts';
+import type { RegistryIdentity, RegistrySnapshot, RepositoryTotals, ScanStatus } from '../model.ts';
 import { createYielder } from '../yielding.ts';
 import { type Bounded, boundSeries, type CountedRepository } from './bounds.ts';
 import type { RegistryInUse } from './in-use.ts';
@@ -48,6 +48,19 @@ type IsFresh = (observedAt: number | undefined, now: number) => observedAt is nu
 
 interface Counted extends CountedRepository {
   readonly packed: PackedView;
+  /** Its images by the status of their scan. */
+  readonly scans: RepositoryTotals['scans'];
+}
+
+/** Images of all repositories by the status of their scan; undefined where none of them tells. */
+function sumScans(all: readonly Counted[]): RegistryView['scans'] {
+  let sums: Partial<Record<ScanStatus, number>> | undefined;
+  for (const { scans } of all)
+    for (const [status, count] of Object.entries(scans ?? {}) as [ScanStatus, number][]) {
+      sums ??= {};
+      sums[status] = (sums[status] ?? 0) + count;
+    }
+  return sums;
 }
 
 const isSame = (a: PackedView, b: PackedView): boolean =>
@@ -63,6 +76,7 @@ function count(name: string, packed: PackedView, before: Counted | undefined): C
     packed,
     listed: packed.totals !== undefined,
     lastPushAt: view.totals?.lastPushAt,
+    scans: view.totals?.scans,
     series: repository,
     imageSeries: image,
   };
@@ -126,6 +140,7 @@ export function createViews(sources: ViewSources): Views {
     observedAt !== undefined && now - observedAt < settings.staleAfterMs / 1000;
   let counted: ReadonlyMap<string, Counted> = new Map();
   let lists: RegistryLists | undefined;
+  let scans: RegistryView['scans'];
 
   /** Counts the series of each, again where it changed. */
   async function countAll(views: ReadonlyMap<string, PackedView>): Promise<readonly Counted[]> {
@@ -141,7 +156,7 @@ export function createViews(sources: ViewSources): Views {
 
   return {
     ofRegistry(now) {
-      const view = registryView(sources, now, isFresh);
+      const view = { ...registryView(sources, now, isFresh), scans };
       return view.facts && lists ? { ...view, lists } : view;
     },
     async chooseRepositories(now) {
@@ -149,6 +164,7 @@ export function createViews(sources: ViewSources): Views {
       const all = await countAll(views);
       const bounded = boundSeries(registryView(sources, now, isFresh), all, settings.maxSeries);
       lists = bounded.lists;
+      scans = sumScans(all);
       const pause = createYielder();
       const repositories = new Map<string, PackedView>();
       for (const [name, packed] of views) {

@@ -1,4 +1,5 @@
 import { failureReasons } from '../errors.ts';
+import { scanStatuses } from '../model.ts';
 import { operationMetrics } from './operations.ts';
 import { prefix, type RegistryMetric, registryMetric } from './row.ts';
 
@@ -110,6 +111,15 @@ export const registryMetrics: readonly RegistryMetric[] = [
     type: 'gauge',
     labels: [],
     samples: ({ repositoryCount }, emit) => emit(repositoryCount),
+  }),
+  registryMetric({
+    name: `${prefix}_scans`,
+    help: "Images of all repositories by the status of the registry's scan: the sum of `repository_image_scans`, for rules over large fleets.",
+    type: 'gauge',
+    labels: ['status'],
+    samples: ({ scans }, emit) => {
+      for (const status of scanStatuses) emit(scans?.[status], status);
+    },
   }),
   registryMetric({
     name: `${prefix}_storage_bytes`,

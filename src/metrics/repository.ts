@@ -1,4 +1,5 @@
 import { kinds, practices, scanStatuses, severities } from '../model.ts';
+import { newestOf } from '../times.ts';
 import { inUseMetrics } from './in-use.ts';
 import { prefix, type RepositoryMetric, repositoryMetric } from './row.ts';
 
@@ -109,6 +110,12 @@ export const repositoryMetrics: readonly RepositoryMetric[] = [
     samples: ({ scans }, emit) => {
       for (const status of scanStatuses) emit(scans?.[status], status);
     },
+  }),
+  repositoryMetric({
+    name: `${prefix}_repository_last_scan_timestamp_seconds`,
+    help: 'Newest scan among the images of the bounded set.',
+    labels: [],
+    samples: ({ images }, emit) => emit(newestOf(images.map(({ scannedAt }) => scannedAt))),
   }),
   repositoryMetric({
     name: `${prefix}_repository_signed_images`,

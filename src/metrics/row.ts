@@ -49,6 +49,8 @@ export interface RegistryView {
   /** Of `facts` the lists, without what would exceed `maxSeries`. */
   readonly lists?: RegistryLists;
   readonly repositoryCount?: number;
+  /** Images of all repositories by the status of their scan. */
+  readonly scans?: RepositoryTotals['scans'];
   readonly seriesDropped: ReadonlyMap<string, number>;
   /** Whether the last saving under `--storage.path` worked. */
   readonly saved?: boolean;

@@ -228,6 +228,15 @@ const capabilitiesOf = (provider: string): ReadonlyMap<string, boolean> =>
     ['signatures', provider !== 'artifact_registry'],
   ]);
 
+/** The scans of all repositories together. */
+const scansOf = (at: number): RegistryView['scans'] => {
+  const sums: Record<string, number> = {};
+  for (let index = 0; index < repositoriesOf; index += 1)
+    for (const [status, count] of Object.entries(totalsOf(at, index, healthy).scans ?? {}))
+      sums[status] = (sums[status] ?? 0) + count;
+  return Object.keys(sums).length > 0 ? sums : undefined;
+};
+
 export function registryView(at: number, time: number): RegistryView {
   const { registry, provider, host } = registries[at] ?? added;
   const isDown = registry === down && time > healthy;
@@ -259,6 +268,7 @@ export function registryView(at: number, time: number): RegistryView {
     facts,
     lists: facts,
     repositoryCount: repositoriesOf,
+    scans: scansOf(at),
     seriesDropped: new Map(at === 0 ? [['image_cap', 1200]] : []),
     inUseDropped: 0,
     eventSources: new Map(at === 0 ? [['sqs', { up: true, lastEventAt: time - 300, lagSeconds: 4 }]] : []),
