@@ -80,6 +80,7 @@ export const rooms: Readonly<Record<string, Room>> = {
       'parts',
       'registry-answers',
       'registry-auth',
+      'registry-metrics',
       'side-by-side',
     ],
     rooms: ['model', 'basics', 'wire', 'http', 'events'],

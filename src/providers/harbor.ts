@@ -3,6 +3,7 @@ import { CollectError } from '../errors.ts';
 import type { RegistryFacts, RepositoryFacts } from '../model.ts';
 import { auth, duration, endpointUrl } from '../options.ts';
 import { type CollectContext, defineProvider } from '../provider.ts';
+import { pushMetricsOptions, registryMetricsSources } from '../registry-metrics.ts';
 import { type Caller, createHarbor, type Harbor, projectPath } from './harbor/client.ts';
 import { doubts } from './harbor/doubts.ts';
 import { accountFacts, anonymousFacts } from './harbor/facts.ts';
@@ -16,6 +17,7 @@ import { mayHold, readShown, type Shown } from './harbor/shown.ts';
 import { isSince, readComponents, readInfo } from './harbor/system.ts';
 
 const options = z.strictObject({
+  pushEvents: pushMetricsOptions,
   endpoint: endpointUrl.describe('Address of Harbor, such as https://harbor.example.com'),
   auth: auth.describe('A user or robot account; without it what is public is read').optional(),
   pageSize: z
@@ -55,8 +57,10 @@ export const harbor = defineProvider<typeof options>({
     projects: 'Visibility, repositories and members of each project.',
     health: 'Components, scanners, version and settings.',
     tasks: 'Garbage collection, scan-all, and the queues of the job service.',
-    events: 'Webhooks of each project; a push that exceeds a quota is the only failed one that Harbor tells.',
+    events:
+      'Webhooks of each project, of failed pushes those that exceed a quota; all failed pushes from its own metrics (`pushEvents`).',
   },
+  eventSources: registryMetricsSources,
   identity: ({ endpoint }) => ({ host: endpoint.host }),
   async *collect(given, context) {
     const { pageSize = 100, platforms = true, settingsInterval = 600_000, endpoint, auth } = given;

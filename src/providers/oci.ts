@@ -10,6 +10,7 @@ import {
   credentialsOf,
   pullScope,
 } from '../registry-auth.ts';
+import { pushMetricsOptions, registryMetricsSources } from '../registry-metrics.ts';
 import { readSideBySide } from '../side-by-side.ts';
 import { createDistribution, type Distribution } from './oci/client.ts';
 import { Digests } from './oci/digests.ts';
@@ -26,6 +27,7 @@ const registryUrl = endpointUrl.transform((config) => {
 });
 
 const options = z.strictObject({
+  pushEvents: pushMetricsOptions,
   endpoint: registryUrl.describe('Address of the registry, such as https://registry.example.com'),
   auth: auth.describe('Credentials; without them the registry is read anonymously').optional(),
   names: z
@@ -87,8 +89,10 @@ export const oci = defineProvider<typeof options>({
     signatures: "The referrers API, else its tag schema and cosign's tags.",
     storage: 'The sum of all blobs and manifests that were seen, each once.',
     practices: '`no_latest_tag`, and `no_secret_in_config` from the configuration of the newest image.',
-    events: 'Notifications of the distribution registry and of zot.',
+    events:
+      'Notifications of the distribution registry and of zot; failed pushes from their own metrics (`pushEvents`).',
   },
+  eventSources: registryMetricsSources,
   identity: ({ endpoint }) => ({ host: endpoint.host }),
   async *collect(config, context) {
     const { endpoint, names } = config;

@@ -97,7 +97,7 @@ describe.skipIf(!programs(...tools))('what runs, from a real Prometheus to a pag
       const found = webhook.pages.find(
         (page) =>
           page.labels['alertname'] === alertname &&
-          page.labels['repository'] === repository &&
+          (page.labels['repository'] ?? '') === repository &&
           page.status === status,
       );
       expect(found).toBeDefined();
@@ -105,14 +105,22 @@ describe.skipIf(!programs(...tools))('what runs, from a real Prometheus to a pag
     });
 
   beforeAll(async () => {
-    const ports = [await freePort(), await freePort(), await freePort(), await freePort()] as const;
-    const [registryPort, own, prometheusPort, alertmanagerPort] = ports;
+    const ports = [
+      await freePort(),
+      await freePort(),
+      await freePort(),
+      await freePort(),
+      await freePort(),
+    ] as const;
+    const [registryPort, own, prometheusPort, alertmanagerPort, metricsPort] = ports;
     exporterPort = own;
     host = `127.0.0.1:${registryPort}`;
     registryUrl = `http://${host}`;
     ksm = await startKubeStateMetrics();
     webhook = await startWebhook();
-    running.push(await startDistribution({ folder: join(dir.path, 'registry'), port: registryPort }));
+    running.push(
+      await startDistribution({ folder: join(dir.path, 'registry'), port: registryPort, metricsPort }),
+    );
     const push = (repository: string, content: Content, tag: string) =>
       pushTo(registryUrl, repository, content, tag);
     await push('app', old, 'v1');
@@ -166,6 +174,7 @@ describe.skipIf(!programs(...tools))('what runs, from a real Prometheus to a pag
     schedule: 1s
     endpoint: ${registryUrl}
     images: { perRepository: 1 }
+    pushEvents: { metrics: "http://127.0.0.1:${metricsPort}/metrics", interval: 1s }
     retention: { keepLast: 1, maxAge: 90d }
 inUse:
   sources:
@@ -246,5 +255,28 @@ inUse:
     ksm.containers.splice(0, ksm.containers.length, ...left);
     await pageOf('RunningImageWithCriticalVulnerabilities', 'resolved', 'app');
     await pageOf('RunningImageMissingFromRegistry', 'resolved', 'gone');
+  });
+
+  test('a push that the registry refuses is counted from its own metrics, and pages somebody', async () => {
+    // Its layers were never pushed.
+    const { bytes, mediaType } = image({ layers: [layer('never pushed')] });
+    const refuse = async (): Promise<void> => {
+      const { status } = await fetch(`${registryUrl}/v2/app/manifests/broken`, {
+        method: 'PUT',
+        headers: { 'content-type': mediaType },
+        body: bytes,
+      });
+      expect(status).toBe(400);
+    };
+    // Within a registry's first 15 minutes a failure counts only as an increase: two, and scrapes in between.
+    await refuse();
+    const failed = 'push_failures_total{,repository="",reason="invalid"} ';
+    await eventually(async () => expect(await lines('push_failures_total')).toEqual([`${failed}1`]));
+    await new Promise((resolve) => setTimeout(resolve, 3_000));
+    await refuse();
+    const page = await pageOf('ImagePushFailure', 'firing', '');
+    expect(page.annotations['description']).toMatch(
+      /pushes to repositories that are not named in edge failed within 15 minutes \(invalid\)/,
+    );
   });
 });

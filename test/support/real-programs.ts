@@ -20,8 +20,12 @@ export async function startDistribution(options: {
   readonly cacheOf?: string;
   /** How it checks credentials, as its configuration has it. */
   readonly auth?: object;
+  /** Port of its own metrics. */
+  readonly metricsPort?: number;
+  /** It takes no push. */
+  readonly readOnly?: boolean;
 }): Promise<RunningProgram> {
-  const { folder, port, notify, cacheOf, auth } = options;
+  const { folder, port, notify, cacheOf, auth, metricsPort, readOnly } = options;
   mkdirSync(folder, { recursive: true });
   const file = join(folder, 'config.yml');
   writeFileSync(
@@ -29,8 +33,17 @@ export async function startDistribution(options: {
     JSON.stringify({
       version: 0.1,
       // The access log is on by default: `GET /v2/… 200` for each request, in the program's output.
-      storage: { filesystem: { rootdirectory: join(folder, 'data') }, delete: { enabled: true } },
-      http: { addr: `127.0.0.1:${port}` },
+      storage: {
+        filesystem: { rootdirectory: join(folder, 'data') },
+        delete: { enabled: true },
+        ...(readOnly && { maintenance: { readonly: { enabled: true } } }),
+      },
+      http: {
+        addr: `127.0.0.1:${port}`,
+        ...(metricsPort && {
+          debug: { addr: `127.0.0.1:${metricsPort}`, prometheus: { enabled: true, path: '/metrics' } },
+        }),
+      },
       ...(auth && { auth }),
       ...(cacheOf && { proxy: { remoteurl: cacheOf } }),
       ...(notify && {
