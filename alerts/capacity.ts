@@ -56,5 +56,16 @@ container_registry_quota_used offset 12h`,
         'Of the pulls that {{ $labels.registry }} ({{ $labels.provider }}) allows {{ $labels.source }} in its window, {{ $value | humanizePercentage }} are left: nodes that pull more get 429.',
       meaning: 'Less than 10 % of the pulls that the registry allows in its window are left.',
     },
+    {
+      name: 'RegistryStorageHigh',
+      severity: 'warning',
+      threshold: { value: 100, of: 'GiB of one repository' },
+      why: 'Per repository as requested.',
+      expr: 'container_registry_repository_size_bytes / 1024 / 1024 / 1024 > $threshold',
+      summary: 'Registry storage usage is high',
+      description:
+        'The images of {{ $labels.repository }} in {{ $labels.registry }} take {{ $value | humanize }} GiB.',
+      meaning: 'The images of a repository take more than 100 GiB.',
+    },
   ],
 };

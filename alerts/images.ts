@@ -1,9 +1,9 @@
 import { type AlertGroup, target } from './alert.ts';
 
-/** What is in the images, whether they arrive, and what they take. */
+/** What is in the images, and whether they arrive. */
 export const images: AlertGroup = {
   name: 'container-registry-images',
-  about: 'Images: what is in them, whether they arrive, and what they take.',
+  about: 'Images: what is in them, and whether they arrive.',
   alerts: [
     {
       name: 'ImageWithCriticalVulnerabilities',
@@ -38,17 +38,6 @@ and on (${target}) (container_registry_info offset 15m)`,
       description:
         '{{ $value | humanize }} pushes to {{ or $labels.repository "repositories that are not named" }} in {{ $labels.registry }} failed within 15 minutes ({{ $labels.reason }}).',
       meaning: 'The registry reported a failed push within the last 15 minutes.',
-    },
-    {
-      name: 'RegistryStorageHigh',
-      severity: 'warning',
-      threshold: { value: 100, of: 'GiB of one repository' },
-      why: 'Per repository as requested.',
-      expr: 'container_registry_repository_size_bytes / 1024 / 1024 / 1024 > $threshold',
-      summary: 'Registry storage usage is high',
-      description:
-        'The images of {{ $labels.repository }} in {{ $labels.registry }} take {{ $value | humanize }} GiB.',
-      meaning: 'The images of a repository take more than 100 GiB.',
     },
     {
       name: 'RegistryImagesNotScanned',

@@ -111,6 +111,19 @@ increase(container_registry_polls_total[1h]) > 2`,
         'An entry of the configuration covers several registries (regions, projects, subscriptions), and they cannot be found.',
     },
     {
+      name: 'PushEventsSilent',
+      severity: 'warning',
+      keepFiringFor: '1h',
+      threshold: { value: 1, of: 'missed push events within two hours' },
+      why: `A poll that finds a new image of which no event told is a missed event, in repositories that events have told
+of before. One may be lost when a registry restarts; more are a source that is silent.`,
+      expr: 'increase(container_registry_missed_push_events_total[2h]) > $threshold',
+      summary: 'Push events of a container registry no longer come',
+      description:
+        'Polls of {{ $labels.registry }} ({{ $labels.provider }}) found {{ $value | humanize }} pushes within two hours that no push event told of: failed pushes are not told of either.',
+      meaning: 'Polls find pushes that no push event tells of, in repositories of which events told before.',
+    },
+    {
       name: 'RegistryEventSourceDown',
       severity: 'warning',
       for: '30m',

@@ -2,6 +2,7 @@ import { capacity } from './boards/capacity.ts';
 import { exporter } from './boards/exporter.ts';
 import { fleet } from './boards/fleet.ts';
 import { inUse } from './boards/in-use.ts';
+import { pushes } from './boards/pushes.ts';
 import { registry } from './boards/registry.ts';
 import { repository } from './boards/repository.ts';
 import { vulnerabilities } from './boards/vulnerabilities.ts';
@@ -16,6 +17,7 @@ export const dashboards: ReadonlyMap<string, Json> = new Map(
     repository,
     vulnerabilities,
     'in-use': inUse,
+    pushes,
     capacity,
     exporter,
   }).map(([name, board]) => [`${name}.json`, dashboard(board)]),

@@ -10,6 +10,7 @@ export const uids = {
   repository: 'container-registry-repository',
   vulnerabilities: 'container-registry-vulnerabilities',
   inUse: 'container-registry-in-use',
+  pushes: 'container-registry-pushes',
   capacity: 'container-registry-capacity',
   exporter: 'container-registry-exporter',
 } as const;

@@ -151,5 +151,5 @@ export function boardPage(
   );
   return `<!doctype html><html lang="en"><meta charset="utf-8"><title>${escaped(board.title)}</title><style>${style} body { height: ${height}px }</style>
     <header><h1>${escaped(board.title)}</h1><span class="note">A rendering of made-up data by this project's tests, no screenshot of Grafana</span>
-    <div class="variables">${variables.join('')}<span class="links">Fleet · Registry · Repository · Vulnerabilities · Capacity · Exporter</span></div></header>${panels.join('\n')}</html>`;
+    <div class="variables">${variables.join('')}<span class="links">Fleet · Registry · Repository · Vulnerabilities · Images in use · Pushes · Capacity · Exporter</span></div></header>${panels.join('\n')}</html>`;
 }

@@ -31,6 +31,7 @@ const pictures: readonly Picture[] = [
   },
   { file: 'vulnerabilities', board: 'vulnerabilities', situation: 'healthy' },
   { file: 'in-use', board: 'in-use', situation: 'healthy' },
+  { file: 'pushes', board: 'pushes', situation: 'healthy' },
   { file: 'capacity', board: 'capacity', situation: 'healthy' },
   { file: 'exporter', board: 'exporter', situation: 'healthy' },
 ];

@@ -41,9 +41,9 @@ async function restore(
   log: LoopOptions['log'],
   recount: Parameters<NonNullable<Parts['journal']>['restore']>[1],
 ): Promise<void> {
-  const { outcomes, pushes, counting, snapshots, journal } = parts;
+  const { outcomes, pushes, missed, counting, snapshots, journal } = parts;
   const counters = await storage.loadCounters();
-  if (counters) for (const part of [outcomes, pushes, counting]) part.restore(counters);
+  if (counters) for (const part of [outcomes, pushes, missed, counting]) part.restore(counters);
   const snapshot = await storage.loadSnapshot();
   snapshots.restore(snapshot);
   if (snapshot) {

@@ -176,10 +176,10 @@ describe.skipIf(!programs('prometheus', 'promtool'))('what a person reads', () =
           read,
         } of await board(name, 'exporterDead')) {
           if (read.kind === 'stat' && title !== 'Exporter')
-            // Pushes that failed within the last day did fail.
+            // What happened within the last day did happen.
             for (const { text, colour } of read.values)
               expect(`${title}: ${text} (${colour})`).toMatch(
-                /: No data \(purple\)$|^Failed (pushes|polls), last (day|hour): \d+ \(red\)$/,
+                /: No data \(purple\)$|^(Failed (pushes|polls)|Missed events|Pushes), last (day|hour): [\d,]+ \((red|yellow|text)\)$/,
               );
           if (read.kind === 'table')
             for (const row of read.rows)
@@ -295,6 +295,17 @@ describe.skipIf(!programs('prometheus', 'promtool'))('what a person reads', () =
     test('while the exporter is dead, nothing is known', async () => {
       expect(await stat('in-use', 'exporterDead', 'Running with critical findings')).toMatch(/No data/);
       expect(await stat('in-use', 'exporterDead', 'Sources')).toMatch(/No data/);
+    });
+  });
+
+  describe('Pushes', () => {
+    test('failed ones by repository and reason, and what is silent', async () => {
+      expect(await rows('pushes', 'healthy', 'Failed pushes, last day')).toEqual([
+        'harbor-eu | billing/api | quota_exceeded | 8',
+        'edge | billing/api | quota_exceeded | 8',
+      ]);
+      expect(await stat('pushes', 'healthy', 'Missed events, last day')).toBe('4 (yellow)');
+      expect(await legend('pushes', 'healthy', 'Missed events by registry')).toEqual(['edge: 1']);
     });
   });
 

@@ -225,6 +225,7 @@ test('the uids stay what they are: bookmarks and links hold them', () => {
     repository: 'container-registry-repository',
     vulnerabilities: 'container-registry-vulnerabilities',
     inUse: 'container-registry-in-use',
+    pushes: 'container-registry-pushes',
     capacity: 'container-registry-capacity',
     exporter: 'container-registry-exporter',
   });

@@ -9,6 +9,7 @@ import type { RegistryStorage } from '../storage.ts';
 import { type CycleContext, createCycleContext } from './context.ts';
 import type { Counting } from './counting.ts';
 import { cutShort, foldStream } from './fold-stream.ts';
+import type { MissedEvents } from './missed-events.ts';
 import type { Notices, PollNotices } from './notices.ts';
 import type { Outcomes } from './outcomes.ts';
 import type { Publisher } from './publish.ts';
@@ -40,6 +41,7 @@ export interface CycleParts {
   readonly counting: Counting;
   readonly snapshots: Snapshots;
   readonly pushes: Pushes;
+  readonly missed: MissedEvents;
   readonly outcomes: Outcomes;
   readonly publisher: Publisher;
   readonly saving: Saving;
@@ -167,7 +169,7 @@ const learnedNothing = ({ complete, gone }: CycleResult): boolean => complete.si
  * @returns why the cycle failed, where it did, and whether there is something new to save
  */
 async function commit(parts: CycleParts, { only, begunAt }: Begun, { result, failure, absent }: Reading) {
-  const { times, snapshots, pushes, outcomes } = parts;
+  const { times, snapshots, pushes, missed, outcomes } = parts;
   if (!result) return { failure, learned: false };
   if (learnedNothing(result)) {
     const [first] = [...result.failed.values(), ...result.failedGroups.values()];
@@ -177,6 +179,7 @@ async function commit(parts: CycleParts, { only, begunAt }: Begun, { result, fai
   times.now();
   try {
     const listsRepositories = !absent.has('repositories');
+    const previous = snapshots.current();
     const { believed } = await snapshots.take(result, { only, listsRepositories });
     const { failed, failedGroups, cut } = result;
     const looked = new Set(only);
@@ -186,6 +189,7 @@ async function commit(parts: CycleParts, { only, begunAt }: Begun, { result, fai
       has: (name) => snapshots.has(name) || (!only && failed.has(name)),
       lacks: (name, since) => isComplete && !failed.has(name) && (only ? looked.has(name) : since <= begunAt),
     });
+    if (!only && isComplete) await missed.polled(previous, result.complete, Date.now() / 1000);
     outcomes.repositoriesRead(result, { isLook: only !== undefined, hasData: snapshots.has });
     return { failure, learned: true };
   } catch (error) {

@@ -10,6 +10,7 @@ import { createCounting } from './counting.ts';
 import { createCycles } from './cycle.ts';
 import { createEventIds } from './event-ids.ts';
 import { createRegistryInUse } from './in-use.ts';
+import { createMissedEvents } from './missed-events.ts';
 import { createNotices } from './notices.ts';
 import { createOutcomes } from './outcomes.ts';
 import { createPublisher } from './publish.ts';
@@ -46,13 +47,15 @@ function createKnowledge({ settings, provider, self, log }: LoopOptions) {
   const capabilities = (Object.keys(provider.capabilities) as Capability[]).filter(
     (capability) => capability !== 'events' || settings.eventsToken !== undefined,
   );
+  const pushes = createPushes(snapshots.has);
   return {
     troubles,
     errors,
     snapshots,
+    pushes,
+    missed: createMissedEvents(pushes),
     notices: createNotices(log),
     counting: createCounting(self, { registry: settings.name, provider: provider.label }),
-    pushes: createPushes(snapshots.has),
     outcomes: createOutcomes({ capabilities, errors, troubles }),
   };
 }
@@ -60,11 +63,12 @@ type Knowledge = ReturnType<typeof createKnowledge>;
 
 /** What saves it. @param changed called when saving began to fail, or works again */
 function createKeeping({ storage, log }: LoopOptions, knowledge: Knowledge, changed: () => void) {
-  const { outcomes, pushes, counting, errors, troubles } = knowledge;
+  const { outcomes, pushes, missed, counting, errors, troubles } = knowledge;
   /** The counters, up to this line of the push journal. */
   const countersAt = (journal: number) => ({
     ...outcomes.saved(),
     ...pushes.saved(),
+    ...missed.saved(),
     ...counting.saved(),
     journal,
   });
@@ -89,7 +93,7 @@ function createKeeping({ storage, log }: LoopOptions, knowledge: Knowledge, chan
 export function createParts(options: LoopOptions, stopping: AbortSignal) {
   const { settings, provider, exposition, log } = options;
   const knowledge = createKnowledge(options);
-  const { snapshots, outcomes, errors, pushes, troubles } = knowledge;
+  const { snapshots, outcomes, errors, pushes, missed, troubles } = knowledge;
   const keeping = createKeeping(options, knowledge, () => {
     if (!stopping.aborted) publisher.refresh();
   });
@@ -102,6 +106,7 @@ export function createParts(options: LoopOptions, stopping: AbortSignal) {
     identity: provider.identity(settings.options),
     snapshot: snapshots.current,
     outcome: outcomes.current,
+    missedEvents: missed.count,
     saved: keeping.saving.works,
     seriesDropped: () => publisher.seriesDropped(),
   });

@@ -39,6 +39,8 @@ export interface ViewSources {
   seriesDropped(): ReadonlyMap<string, number>;
   readonly pushes: Pick<Pushes, 'counts'>;
   readonly eventSources: ReadonlyMap<string, EventSourceView>;
+  /** Pushes that no event told of; undefined where none has told of any. */
+  missedEvents(): number | undefined;
   /** What runs, where anything tells. */
   readonly inUse?: Pick<RegistryInUse, 'current'> | undefined;
 }
@@ -100,6 +102,7 @@ function registryView(sources: ViewSources, now: number, isFresh: IsFresh): Regi
     seriesDropped: sources.seriesDropped(),
     saved: sources.saved(),
     eventSources: sources.eventSources,
+    missedEvents: sources.missedEvents(),
     inUseDropped: sources.inUse?.current()?.dropped,
   };
 }

@@ -206,6 +206,13 @@ export const registryMetrics: readonly RegistryMetric[] = [
     },
   }),
   registryMetric({
+    name: `${prefix}_missed_push_events_total`,
+    help: 'Pushes that a poll found and no push event told of, in repositories of which events have told before; counted a quarter of an hour later. Absent where no event has told of any push.',
+    type: 'counter',
+    labels: [],
+    samples: ({ missedEvents }, emit) => emit(missedEvents),
+  }),
+  registryMetric({
     name: `${prefix}_in_use_dropped_images`,
     help: 'Images of the registry that run and are left out, since there are more than `inUse.maxImages`.',
     type: 'gauge',

@@ -44,6 +44,8 @@ export const savedCounters = z.object({
   waiting: pushCounts.optional(),
   /** Number of the last line of the push journal that these counters contain. */
   journal: count.optional(),
+  /** Pushes that no event told of. */
+  missedEvents: count.optional(),
   requests: triples,
   events: triples,
 });

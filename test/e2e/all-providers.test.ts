@@ -145,6 +145,7 @@ describe.skipIf(!programs('prometheus'))('a real Prometheus', () => {
       'events_source_last_event_timestamp_seconds',
       'events_source_up',
       'events_total',
+      'missed_push_events_total',
       'places_up',
       'push_failures_total',
       'pushes_total',

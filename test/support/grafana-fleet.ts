@@ -271,6 +271,9 @@ export function registryView(at: number, time: number): RegistryView {
     scans: scansOf(at),
     seriesDropped: new Map(at === 0 ? [['image_cap', 1200]] : []),
     inUseDropped: 0,
+    ...((provider === 'harbor' || provider === 'oci') && {
+      missedEvents: provider === 'oci' ? Math.floor(grown / 6) : 0,
+    }),
     eventSources: new Map(at === 0 ? [['sqs', { up: true, lastEventAt: time - 300, lagSeconds: 4 }]] : []),
     saved: true,
   };

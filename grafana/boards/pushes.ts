@@ -1,0 +1,151 @@
+import type { Board } from '../frame.ts';
+import { lines, type Panel, stat, toBoard } from '../panels.ts';
+import { byRegistry, byRepository, max, min, selectors, since, sum, top } from '../queries.ts';
+import { exporterUp, firing, uids } from '../shared.ts';
+import { table } from '../table.ts';
+
+const m = selectors({ repository: true });
+const ofDay = (metric: string): string => `increase(${m(metric, '', '[1d]')})`;
+const toRegistry = toBoard('Registry', uids.registry, { registry: 'Registry' });
+const registry = { label: 'registry', links: [toRegistry] } as const;
+
+const summary: readonly Panel[] = [
+  exporterUp(4),
+  stat({
+    title: 'Failed pushes, last hour',
+    about: 'As registries tell in push events; "No data": no registry tells of pushes.',
+    w: 4,
+    threshold: 'some',
+    queries: {
+      failed: `round(sum(increase(${m('push_failures_total', '', '[1h]')})) or 0 * sum(${m('pushes_total')}))`,
+    },
+  }),
+  stat({
+    title: 'Pushes, last day',
+    about:
+      'Failed ones included; a multi-platform image counts once for each of its manifests where the registry tells of each.',
+    w: 4,
+    queries: { pushes: `round(sum(${ofDay('pushes_total')}))` },
+  }),
+  stat({
+    title: 'Missed events, last day',
+    about:
+      'Pushes that polls found and no event told of, in repositories of which events told before: a source is silent.',
+    w: 4,
+    threshold: 'some',
+    queries: { missed: `round(sum(${ofDay('missed_push_events_total')}))` },
+  }),
+  stat({
+    title: 'Sources that are asked',
+    about:
+      'Whether queues, CloudTrail, Azure Monitor or metrics of registries could be read; the worst of each kind. "No data": none is configured.',
+    w: 8,
+    state: 'works',
+    queries: { '{{source}}': min('source', m('events_source_up')) },
+  }),
+];
+
+const failures = table({
+  title: 'Failed pushes, last day',
+  about:
+    'By repository and reason, the 50 with the most. Without a repository: what a vendor counts for the registry as a whole, and names that no listing has shown.',
+  w: 14,
+  h: 10,
+  empty: 'No failed push within a day, or no registry tells of them',
+  columns: {
+    Registry: registry,
+    Repository: {
+      label: 'repository',
+      links: [toBoard('Repository', uids.repository, { registry: 'Registry', repository: 'Repository' })],
+    },
+    Reason: { label: 'reason', width: 130 },
+    Failed: {
+      expr: `round(${top(50, sum(`${byRepository}, reason`, ofDay('push_failures_total')))}) > 0`,
+      unit: 'locale',
+      width: 80,
+    },
+  },
+  order: { Failed: 'down' },
+});
+
+const byReason = lines({
+  title: 'Failed pushes by reason',
+  about: 'Within an hour each.',
+  w: 10,
+  h: 10,
+  queries: { '{{reason}}': `${sum('reason', `increase(${m('push_failures_total', '', '[1h]')})`)} > 0` },
+});
+
+const rates: readonly Panel[] = [
+  lines({
+    title: 'Pushes by registry',
+    about: 'Within an hour each, the ten registries with the most.',
+    w: 12,
+    queries: {
+      '{{registry}}': `${top(10, sum('registry', `increase(${m('pushes_total', '', '[1h]')})`))} > 0`,
+    },
+  }),
+  lines({
+    title: 'Missed events by registry',
+    about: 'Within an hour; a source that is silent goes on missing.',
+    w: 12,
+    queries: {
+      '{{registry}}': `${top(10, sum('registry', `increase(${m('missed_push_events_total', '', '[1h]')})`))} > 0`,
+    },
+  }),
+];
+
+const sources: readonly Panel[] = [
+  table({
+    title: 'Sources',
+    about:
+      'Sources that the exporter asks: how old the newest event is, and how late it was read. The worst first, 50 of them.',
+    w: 12,
+    h: 8,
+    empty: 'No source is asked: see pushEvents of the providers',
+    columns: {
+      Registry: registry,
+      Source: { label: 'source' },
+      Works: {
+        expr: `bottomk(50, ${min(`${byRegistry}, source`, m('events_source_up'))})`,
+        state: 'works',
+        width: 90,
+      },
+      'Newest event': {
+        expr: since(max(`${byRegistry}, source`, m('events_source_last_event_timestamp_seconds'))),
+        unit: 's',
+        width: 110,
+      },
+      Lag: { expr: max(`${byRegistry}, source`, m('events_source_lag_seconds')), unit: 's', width: 90 },
+    },
+    order: { Works: 'up', Registry: 'up' },
+  }),
+  table({
+    title: 'Received events, last day',
+    about:
+      'By registry, source and outcome, the 50 with the most. `unauthorized`: the token is wrong on one side; `invalid`: could not be understood.',
+    w: 12,
+    h: 8,
+    empty: 'No event within a day',
+    columns: {
+      Registry: registry,
+      Source: { label: 'source' },
+      Outcome: { label: 'outcome', width: 130 },
+      Events: {
+        expr: `round(${top(50, sum(`${byRegistry}, source, outcome`, ofDay('events_total')))}) > 0`,
+        unit: 'locale',
+        width: 90,
+      },
+    },
+    order: { Events: 'down' },
+  }),
+];
+
+/** Which pushes fail, where and why, and does anything tell of them. */
+export const pushes: Board = {
+  uid: uids.pushes,
+  title: 'Pushes',
+  about: 'Which pushes fail, where and why; how many there are; and whether what tells of them still speaks.',
+  variables: ['provider', 'registry', 'repository'],
+  first: [...summary, failures, byReason, ...rates, ...sources, firing(24, 6)],
+};
