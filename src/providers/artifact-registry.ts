@@ -1,11 +1,12 @@
 import { z } from 'zod';
 import { CollectError } from '../errors.ts';
-import { endpointUrl } from '../options.ts';
+import { duration, endpointUrl } from '../options.ts';
 import { type CollectContext, defineProvider, type Place, type PlacesContext } from '../provider.ts';
 import { isNotFound, readSideBySide } from '../side-by-side.ts';
 import { type Api, type Location, openApi } from './artifact-registry/api.ts';
 import { idOf, readPackages, type Scope } from './artifact-registry/repository.ts';
 import type { RepositoryRow } from './artifact-registry/rows.ts';
+import { subscriptionSource } from './artifact-registry/subscription.ts';
 
 /**
  * The hosts of `gcr.io` by the location that holds their repositories.
@@ -46,6 +47,20 @@ const options = z.strictObject({
     .enum(['grpc', 'rest'])
     .describe('rest for proxies that let only plain HTTP through (default grpc)')
     .optional(),
+  pushEvents: z
+    .strictObject({
+      subscription: z
+        .string()
+        .regex(
+          /^projects\/[a-z0-9.:-]+\/subscriptions\/[A-Za-z][\w.~+%-]{2,254}$/,
+          'a subscription looks like projects/my-project/subscriptions/exporter',
+        )
+        .describe('Pub/Sub subscription to the topic gcr, which the exporter pulls'),
+      interval: duration.describe('Pause between two readings (default 1s)').optional(),
+    })
+    .describe('Push events that are read by asking, with no port to open')
+    .optional(),
+  pubsubEndpoint: endpointUrl.describe('Address of Pub/Sub instead of its own').optional(),
   endpoint: endpointUrl.describe('Address of Artifact Registry instead of its own').optional(),
   containerAnalysisEndpoint: endpointUrl
     .describe('Address of Container Analysis instead of its own')
@@ -208,12 +223,27 @@ export const artifactRegistry = defineProvider<typeof options>({
     storage: "Sum of the repositories' own sizes, as billed.",
     practices:
       '`immutable_tags`, `retention_policy`, `scan_on_push` and `customer_managed_key` from the settings of the repository, `no_latest_tag` from its tags.',
-    events: 'Pub/Sub push subscriptions on the topic `gcr`; Google tells of no push that failed.',
+    events:
+      'The topic `gcr` of Pub/Sub, pulled or received; failed pushes from the audit log where it is switched on (`pushEvents`).',
   },
   identity(given) {
     const at = placeOf(given);
     if (!at) return {};
     return { host: `${at.location}-docker.pkg.dev`, account: at.project, region: at.location };
+  },
+  check: (given) =>
+    given.pushEvents && !placeOf(given)
+      ? [
+          {
+            path: ['pushEvents'],
+            message:
+              'is for an entry of one project and one location: several would take each other’s messages; write an entry for each, with a subscription of its own',
+          },
+        ]
+      : [],
+  eventSources(given) {
+    const at = placeOf(given);
+    return at ? subscriptionSource(given, at) : [];
   },
   references: (_, { host, account = '', region = '' }) => {
     // A project of a domain is `example.com:name`, and `example.com/name` in names of images.

@@ -23,6 +23,8 @@ export interface Transport {
     path: string,
     query: Readonly<Record<string, string>>,
   ): Promise<HttpResponse>;
+  /** One command over REST, in the same way; it is not repeated by itself. */
+  post(operation: string, service: Service, path: string, body: object): Promise<HttpResponse>;
   /** One call: authorized, limited, timed, repeated and counted. @throws CollectError */
   call<T>(operation: string, service: Service, send: (options: CallOptions) => Promise<T>): Promise<T>;
 }
@@ -90,6 +92,19 @@ export function createTransport(options: {
           url,
           operation,
           headers: { accept: 'application/json', ...headers },
+          accept: [403],
+        });
+        if (response.status === 403) throw forbidden(operation, response);
+        return response;
+      }),
+    post: (operation, target, path, body) =>
+      authorized(target, async (headers) => {
+        const response = await http.request({
+          method: 'POST',
+          url: new URL(`${target.url.href.replace(/\/$/, '')}${path}`),
+          operation,
+          headers: { accept: 'application/json', 'content-type': 'application/json', ...headers },
+          body: JSON.stringify(body),
           accept: [403],
         });
         if (response.status === 403) throw forbidden(operation, response);
