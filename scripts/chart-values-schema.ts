@@ -121,6 +121,7 @@ export const chartValuesSchema: ChartSchema = {
         readPods: flag,
         namespaces: { type: 'array', items: { type: 'string', minLength: 1 } },
       }),
+      events: object({ port: { type: 'integer', minimum: 0, maximum: 65_535 }, from: kubernetesList }),
       service: object({
         type: { enum: ['ClusterIP', 'NodePort', 'LoadBalancer'] },
         port,

@@ -1,4 +1,4 @@
-import { parseArgs } from 'node:util';
+import { type ParseArgsOptionsConfig, parseArgs } from 'node:util';
 import { type LogLevel, logLevels } from './log.ts';
 
 /** The command line, as in every Prometheus exporter. */
@@ -10,6 +10,7 @@ export interface Flags {
   readonly listenAddresses: readonly { readonly host: string | undefined; readonly port: number }[];
   /** Where probes are answered without TLS and users, besides the other addresses. */
   readonly healthAddresses: readonly { readonly host: string | undefined; readonly port: number }[];
+  readonly eventsAddresses: readonly { readonly host: string | undefined; readonly port: number }[];
   readonly telemetryPath: string;
   readonly maxRequests: number;
   readonly webConfigFile: string | undefined;
@@ -36,6 +37,7 @@ export const usage = `Usage: container-registry-exporter [flags]
   --no-config.watch                 Do not read the configuration again when its file changes.
   --web.listen-address=:10056       Address to listen on; may be given several times.
   --web.health-listen-address=ADDR  Address that answers /-/healthy and /-/ready only, without TLS and users.
+  --web.events-listen-address=ADDR  Address that takes push events only, apart from the metrics.
   --web.telemetry-path=/metrics     Path of the metrics.
   --web.max-requests=40             Scrapes at once at most; 0 for no limit.
   --web.config.file=FILE            TLS and users, in the format of Prometheus' exporter-toolkit.
@@ -87,6 +89,27 @@ function peersOf(text: string | undefined): string | undefined {
   );
 }
 
+/** The flags as Node parses them. */
+const flagOptions = {
+  'config.file': { type: 'string', default: 'exporter.yaml' },
+  'config.check': { type: 'boolean', default: false },
+  'config.watch': { type: 'boolean', default: true },
+  'web.listen-address': { type: 'string', multiple: true, default: [':10056'] },
+  'web.health-listen-address': { type: 'string', multiple: true, default: [] },
+  'web.events-listen-address': { type: 'string', multiple: true, default: [] },
+  'web.telemetry-path': { type: 'string', default: '/metrics' },
+  'web.max-requests': { type: 'string', default: '40' },
+  'web.config.file': { type: 'string' },
+  'storage.path': { type: 'string' },
+  shard: { type: 'string' },
+  shards: { type: 'string' },
+  'shard.peers': { type: 'string' },
+  'log.level': { type: 'string', default: 'info' },
+  'log.format': { type: 'string', default: 'logfmt' },
+  version: { type: 'boolean', default: false },
+  help: { type: 'boolean', short: 'h', default: false },
+} satisfies ParseArgsOptionsConfig;
+
 /**
  * Reads the command line.
  * @returns flags, or what to print before leaving
@@ -95,28 +118,7 @@ function peersOf(text: string | undefined): string | undefined {
 export function parseFlags(args: readonly string[]): Flags | 'version' | 'help' {
   let values: Record<string, string | boolean | string[] | undefined>;
   try {
-    ({ values } = parseArgs({
-      args: [...args],
-      allowNegative: true,
-      options: {
-        'config.file': { type: 'string', default: 'exporter.yaml' },
-        'config.check': { type: 'boolean', default: false },
-        'config.watch': { type: 'boolean', default: true },
-        'web.listen-address': { type: 'string', multiple: true, default: [':10056'] },
-        'web.health-listen-address': { type: 'string', multiple: true, default: [] },
-        'web.telemetry-path': { type: 'string', default: '/metrics' },
-        'web.max-requests': { type: 'string', default: '40' },
-        'web.config.file': { type: 'string' },
-        'storage.path': { type: 'string' },
-        shard: { type: 'string' },
-        shards: { type: 'string' },
-        'shard.peers': { type: 'string' },
-        'log.level': { type: 'string', default: 'info' },
-        'log.format': { type: 'string', default: 'logfmt' },
-        version: { type: 'boolean', default: false },
-        help: { type: 'boolean', short: 'h', default: false },
-      },
-    }));
+    ({ values } = parseArgs({ args: [...args], allowNegative: true, options: flagOptions }));
   } catch (error) {
     throw new UsageError((error as Error).message);
   }
@@ -148,6 +150,7 @@ export function parseFlags(args: readonly string[]): Flags | 'version' | 'help' 
     watchConfig: values['config.watch'] === true,
     listenAddresses: addresses('web.listen-address'),
     healthAddresses: addresses('web.health-listen-address'),
+    eventsAddresses: addresses('web.events-listen-address'),
     telemetryPath,
     maxRequests,
     webConfigFile: path('web.config.file'),

@@ -16,7 +16,7 @@ import { createForward } from './server/forward.ts';
 import { createHealthApp } from './server/health.ts';
 import { ListenError, type Listeners, listen } from './server/listen.ts';
 import { loadWebConfig } from './server/web-config.ts';
-import { createApp } from './server.ts';
+import { createApp, createEventsApp } from './server.ts';
 import { lockStorage, StorageInUseError } from './storage/lock.ts';
 
 /** Scrapes in flight may end, and state is saved, within this time. */
@@ -105,7 +105,7 @@ async function startDaemon(
     log.info({ address, version: build.version }, 'listening');
 }
 
-/** Listens on the addresses of the metrics, and on those of the probes where there are any. */
+/** Listens on the addresses of the metrics, and on those of probes and push events where there are any. */
 async function openAddresses(
   flags: Flags,
   parts: Pick<Parameters<typeof createApp>[0], 'exposition' | 'self' | 'log'> & {
@@ -138,7 +138,14 @@ async function openAddresses(
     log,
     app: () => createHealthApp(health),
   });
-  return [main, probes];
+  const received = await listen({
+    flag: 'web.events-listen-address',
+    addresses: flags.eventsAddresses,
+    webConfigFile: flags.webConfigFile,
+    log,
+    app: (web) => createEventsApp({ events, log, web }),
+  });
+  return [main, probes, received];
 }
 
 /** What signals do. */

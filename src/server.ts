@@ -129,7 +129,7 @@ const createReload =
 
 /** Answers what went wrong in a handler. Four parameters tell express that this one handles errors. */
 const createErrorHandler =
-  ({ log }: AppOptions) =>
+  ({ log }: Pick<AppOptions, 'log'>) =>
   (error: unknown, request: Request, response: Response, _next: NextFunction): void => {
     const { status } = error as { status?: unknown };
     const code = typeof status === 'number' && status >= 400 && status < 500 ? status : 500;
@@ -138,9 +138,8 @@ const createErrorHandler =
     else answer(response, code, code === 500 ? 'internal error' : 'bad request');
   };
 
-/** The web application: every answer is made of what is in memory, none waits for a registry. */
-export function createApp(options: AppOptions): Express {
-  const { telemetryPath } = options;
+/** What all addresses have in common: one request of a connection at a time, and who may ask. */
+function openApp(web: RequestHandler): Express {
   const gate = createPipelineGate();
   const app = express();
   app.disable('x-powered-by');
@@ -149,7 +148,26 @@ export function createApp(options: AppOptions): Express {
   app.use(async (request, response, next) => {
     if (await gate(request, response)) next();
   });
-  app.use(options.web);
+  app.use(web);
+  return app;
+}
+
+/** Takes push events, and after them says that there is nothing else. */
+function closeApp(app: Express, options: Pick<AppOptions, 'events' | 'log'>): Express {
+  app.use('/events', options.events);
+  app.use((_request, response) => answer(response, 404, 'not found'));
+  app.use(createErrorHandler(options));
+  return app;
+}
+
+/** Push events and nothing else, for an address that registries reach from outside (`--web.events-listen-address`). */
+export const createEventsApp = (options: Pick<AppOptions, 'events' | 'log' | 'web'>): Express =>
+  closeApp(openApp(options.web), options);
+
+/** The web application: every answer is made of what is in memory, none waits for a registry. */
+export function createApp(options: AppOptions): Express {
+  const { telemetryPath } = options;
+  const app = openApp(options.web);
   app.get(telemetryPath, createScrapes(options));
   app.all(telemetryPath, (_request, response) => {
     response.set('Allow', 'GET, HEAD');
@@ -158,8 +176,5 @@ export function createApp(options: AppOptions): Express {
   addStatus(app, options);
   app.use(healthRoutes(options));
   app.all('/-/reload', createReload(options));
-  app.use('/events', options.events);
-  app.use((_request, response) => answer(response, 404, 'not found'));
-  app.use(createErrorHandler(options));
-  return app;
+  return closeApp(app, options);
 }

@@ -100,6 +100,41 @@ describe('the chart', () => {
     expect(kindsOf(some)).not.toContain('ClusterRole');
   });
 
+  test('push events have a port of their own, which reaches no metrics', async () => {
+    const objects = await render(
+      ...[
+        'events.port=8443',
+        'ingress.enabled=true',
+        'ingress.hosts={exporter.example.com}',
+        'networkPolicy.enabled=true',
+      ].flatMap((value) => ['--set', value]),
+      ...['--set-json', 'httpRoute={"enabled":true,"parentRefs":[{"name":"gateway"}]}'],
+      ...['--set-json', 'events.from=[{"ipBlock":{"cidr":"203.0.113.0/24"}}]'],
+    );
+    const container = containerOf(objects);
+    const listening = container['args'].filter((arg: string) => arg.includes('listen-address'));
+    expect(listening).toEqual(['--web.listen-address=:10056', '--web.events-listen-address=:10058']);
+    const flags = parseFlags(container['args']);
+    expect(flags).toMatchObject({ eventsAddresses: [{ port: 10058 }] });
+    expect(container['ports']).toContainEqual({ name: 'events', containerPort: 10058, protocol: 'TCP' });
+    expect(
+      only(objects, 'Service')['spec'].ports.map(({ name, port }: { name: string; port: number }) => [
+        name,
+        port,
+      ]),
+    ).toEqual([
+      ['http-metrics', 10056],
+      ['events', 8443],
+    ]);
+    const [rule] = only(objects, 'Ingress')['spec'].rules;
+    expect(rule.http.paths[0].backend.service.port).toEqual({ name: 'events' });
+    expect(only(objects, 'HTTPRoute')['spec'].rules[0].backendRefs[0].port).toBe(8443);
+    expect(only(objects, 'NetworkPolicy')['spec'].ingress).toEqual([
+      { ports: [{ port: 'http-metrics', protocol: 'TCP' }] },
+      { ports: [{ port: 'events', protocol: 'TCP' }], from: [{ ipBlock: { cidr: '203.0.113.0/24' } }] },
+    ]);
+  });
+
   test('a single pod without rights, which the Service finds', async () => {
     const objects = await render();
     const { spec } = only(objects, 'Deployment');
