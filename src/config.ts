@@ -7,6 +7,7 @@ import { resolveInUse } from './config/in-use.ts';
 import { type RegistryConfig, resolveRegistry } from './config/registry.ts';
 import { createConfigSchema } from './config/schema.ts';
 import type { InUseSettings } from './in-use/settings.ts';
+import { sourceKinds } from './in-use/sources/index.ts';
 import type { Provider } from './provider.ts';
 
 export { ConfigError } from './config/document.ts';
@@ -90,7 +91,11 @@ export function parseConfig(text: string, options: ParseOptions): Config {
     return { file, ...document.locate(known), path: showPath(known), message };
   };
   if (!parsed.success) {
-    const known = { types: Object.keys(providers).sort(), keys: () => keysOf(configJsonSchema(providers)) };
+    const known = {
+      types: Object.keys(providers).sort(),
+      sources: Object.keys(sourceKinds),
+      keys: () => keysOf(configJsonSchema(providers)),
+    };
     throw new ConfigError(
       parsed.error.issues.flatMap((issue) =>
         explain(issue, known).map(({ path, message }) => problem(path, message)),

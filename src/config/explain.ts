@@ -5,6 +5,8 @@ import type { z } from 'zod';
 export interface Known {
   /** Types of registry. */
   readonly types: readonly string[];
+  /** Types of sources of what runs. */
+  readonly sources: readonly string[];
   /** Every key that is a setting somewhere. */
   keys(): ReadonlySet<string>;
 }
@@ -105,11 +107,14 @@ const unknownSettings = ({ keys, path }: Issue<'unrecognized_keys'>, known: Know
     message: `there is no setting ${JSON.stringify(key)} here${nearest(key, known.keys())}`,
   }));
 
-function unknownRegistryType({ path, input }: Issue<'invalid_union'>, known: Known): Explained {
+function unknownType({ path, input }: Issue<'invalid_union'>, known: Known): Explained {
   const at = path.at(-1) === 'type' ? path : [...path, 'type'];
   const type = (input as { readonly type?: unknown } | undefined)?.type ?? input;
-  const hint = typeof type === 'string' ? nearestType(type, known.types) : '';
-  return { path: at, message: `is none of the types of registry: ${known.types.join(', ')}${hint}` };
+  const isSource = path[0] === 'inUse';
+  const types = isSource ? known.sources : known.types;
+  const hint = typeof type === 'string' ? nearestType(type, types) : '';
+  const what = isSource ? 'source' : 'registry';
+  return { path: at, message: `is none of the types of ${what}: ${types.join(', ')}${hint}` };
 }
 
 function wrongType({ path, input, expected }: Issue<'invalid_type'>): Explained {
@@ -138,7 +143,7 @@ function outOfBounds(issue: Issue<'too_small'> | Issue<'too_big'>): Explained {
 /** A zod issue in words that say what would be right; values are not repeated, they may be secrets. */
 export function explain(issue: z.core.$ZodIssue, known: Known): readonly Explained[] {
   if (issue.code === 'unrecognized_keys') return unknownSettings(issue, known);
-  if (issue.code === 'invalid_union' && 'discriminator' in issue) return [unknownRegistryType(issue, known)];
+  if (issue.code === 'invalid_union' && 'discriminator' in issue) return [unknownType(issue, known)];
   if (issue.code === 'invalid_type') return [wrongType(issue)];
   const isBound = issue.code === 'too_small' || issue.code === 'too_big';
   // The messages of our own checks say more.

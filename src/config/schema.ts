@@ -68,7 +68,7 @@ export const shortestEventsToken = 16;
 
 const imageName = z
   .string()
-  .regex(/^[a-z0-9][a-z0-9.:_/-]*[a-z0-9]$/, 'is no host, or host and path, such as mirror.example.com/hub');
+  .regex(/^[a-z0-9][a-z0-9.-]*(:\d+)?(\/[a-z0-9._-]+)*$/, 'is no host, or host and path, such as mirror.example.com/hub');
 
 /** What each registry has besides its provider's own options. */
 const registryCommon = {

@@ -49,7 +49,8 @@ function createReading({ settings, source, log, userAgent }: ReaderInput, stoppi
     const { signal } = deadline;
     const clients: HttpClient[] = [];
     const http = () => {
-      const { timeoutMs, maxBytes, tls } = settings;
+      const { timeoutMs, maxBytes } = settings;
+      const tls = { ...settings.tls, caFile: settings.tls.caFile ?? source.caFile };
       const client = createHttpClient({
         ...{ ...tls, ...limits, limiters, timeoutMs, maxBytes, signal, userAgent },
         retries: 2,

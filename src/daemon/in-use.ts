@@ -39,8 +39,9 @@ const defaultMaxImages = 2_000;
 
 interface Joined {
   readonly registry: JoinedRegistry;
-  /** Of which sources' answers and which rules it was made. */
-  key: string;
+  /** Of which answers and of which listing it was made. */
+  answers: number;
+  listing: unknown;
   use: RegistryUse | undefined;
 }
 
@@ -65,33 +66,26 @@ function statusOf(reader: SourceReader): InUseStatus {
 /** The joins of all registries with what the sources answered; each is made anew when one of both changed. */
 function createJoins(tallies: () => ReadonlyMap<string, Tally>, maxImages: () => number) {
   const joined = new Set<Joined>();
-  const versions = new WeakMap<Tally, number>();
-  let version = 0;
-
-  function keyOf(answers: ReadonlyMap<string, Tally>, registry: JoinedRegistry): string {
-    const numbers = [...answers].map(([name, tally]) => {
-      const number = versions.get(tally) ?? ++version;
-      versions.set(tally, number);
-      return [name, number];
-    });
-    return JSON.stringify([numbers, registry.rules(), registry.listing(), maxImages()]);
-  }
+  /** Counts changes of the answers: a poll asks for the join at each repository. */
+  let changes = 0;
 
   function currentOf(entry: Joined): RegistryUse | undefined {
+    const listing = entry.registry.listing();
+    if (entry.answers === changes && entry.listing === listing) return entry.use;
+    entry.answers = changes;
+    entry.listing = listing;
     const answers = tallies();
-    if (answers.size === 0) return undefined;
-    const key = keyOf(answers, entry.registry);
-    if (key !== entry.key) {
-      entry.use = joinRegistry(entry.registry, answers, maxImages());
-      entry.key = key;
-    }
+    entry.use = answers.size === 0 ? undefined : joinRegistry(entry.registry, answers, maxImages());
     return entry.use;
   }
 
   return {
     registries: () => [...joined].map(({ registry }) => registry),
+    changed() {
+      changes += 1;
+    },
     join(registry: JoinedRegistry) {
-      const entry: Joined = { registry, key: '', use: undefined };
+      const entry: Joined = { registry, answers: -1, listing: undefined, use: undefined };
       joined.add(entry);
       return { current: () => currentOf(entry), leave: () => void joined.delete(entry) };
     },
@@ -111,7 +105,8 @@ export function createInUse(input: InUseInput): InUse {
     const fresh = [...readers].map(([name, reader]) => [name, reader.fresh()] as const);
     return new Map(fresh.filter((entry): entry is [string, Tally] => entry[1] !== undefined));
   }
-  const { registries, join } = createJoins(tallies, () => maxImages);
+  const joins = createJoins(tallies, () => maxImages);
+  const { registries, join } = joins;
 
   /** Tells registries and metrics what runs now, one after the other: each join takes some milliseconds. */
   async function tell(): Promise<void> {
@@ -127,6 +122,7 @@ export function createInUse(input: InUseInput): InUse {
   }
 
   function changed(): void {
+    joins.changed();
     if (isTelling) return;
     isTelling = true;
     telling

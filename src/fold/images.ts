@@ -23,7 +23,8 @@ function boundedSet(
   running: ReadonlyMap<ImageRow, RunningFacts>,
 ): ImageTotals[] {
   const images: ImageTotals[] = [];
-  const others = [...running.keys()].filter((row) => row.tags.length === 0 || !tagged.includes(row));
+  const isTagged = running.size > 0 ? new Set(tagged) : undefined;
+  const others = [...running.keys()].filter((row) => !isTagged?.has(row));
   for (const [index, row] of [...tagged, ...others].entries()) {
     const runs = running.get(row);
     const isNew = index < selection.perRepository && index < tagged.length;

@@ -35,6 +35,8 @@ export interface ReadingOfSource {
 
 /** A place that tells which images run. */
 export interface InUseSource {
+  /** PEM file of certificates to trust, where the configuration names no other. */
+  readonly caFile?: string | undefined;
   /**
    * Reads all that run.
    * @throws CollectError

@@ -77,7 +77,7 @@ export function createRegistryInUse(input: Input): RegistryInUse {
       if (memory.get(key) === undefined) memory.set(key, true);
       return true;
     },
-    listing: () => listingOf(snapshots.current()),
+    listing: snapshots.current,
     changed: () => tell(),
   });
   let last: RegistryUse | undefined;
@@ -108,14 +108,4 @@ export function createRegistryInUse(input: Input): RegistryInUse {
     },
     stop: () => joined?.leave(),
   };
-}
-
-/** Numbers snapshots, so that two can be compared as texts. */
-const listings = new WeakMap<object, number>();
-let lastListing = 0;
-function listingOf(snapshot: object | undefined): number {
-  if (!snapshot) return 0;
-  const known = listings.get(snapshot) ?? ++lastListing;
-  listings.set(snapshot, known);
-  return known;
 }

@@ -176,6 +176,8 @@ export const kubernetes = defineSource({
   options,
   staleAfterMs: 300_000,
   open: ({ cluster = '', namespaces, ...access }) => ({
+    // The certificate of an API server is signed by its cluster.
+    caFile: access.address ? undefined : `${mounted}/ca.crt`,
     async read({ http }) {
       const { base, auth } = accessOf(access);
       const client = http();
