@@ -162,8 +162,17 @@ export const rooms: Readonly<Record<string, Room>> = {
   server: {
     holds: 'endpoints, status page, receiver of events, TLS and users',
     files: ['server'],
-    rooms: ['basics', 'provider', 'metrics', 'exposition', 'events', 'loop', 'config', 'daemon'],
-    packages: ['basic-auth', 'bcryptjs', 'express', 'prom-client', 'undici', 'yaml', 'zod'],
+    rooms: ['basics', 'http', 'provider', 'metrics', 'exposition', 'events', 'loop', 'config', 'daemon'],
+    packages: [
+      'basic-auth',
+      'bcryptjs',
+      'express',
+      'google-auth-library',
+      'prom-client',
+      'undici',
+      'yaml',
+      'zod',
+    ],
   },
 };
 

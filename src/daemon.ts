@@ -4,6 +4,7 @@ import { createEntries } from './daemon/entries.ts';
 import { createInUse, type InUseStatus } from './daemon/in-use.ts';
 import type { LoopEnvironment } from './daemon/loops.ts';
 import { createShards, type ShardFlags } from './daemon/shards.ts';
+import type { OidcSender } from './loop/settings.ts';
 import type { RegistryLoop } from './loop.ts';
 import type { EntryStatus } from './places.ts';
 import { createQueue } from './queue.ts';
@@ -13,12 +14,15 @@ import type { Secret } from './secret.ts';
 export interface EventTarget {
   readonly loop: Pick<RegistryLoop, 'receive' | 'refused'>;
   readonly token: Secret;
+  /** Who else may send. */
+  readonly oidc?: OidcSender | undefined;
 }
 
 /** One that another shard polls. */
 export interface EventTargetElsewhere {
   readonly shard: number;
   readonly token: Secret;
+  readonly oidc?: OidcSender | undefined;
 }
 
 /** All loops, and how a new configuration changes them. */
@@ -102,9 +106,10 @@ export function createDaemon(options: DaemonOptions): Daemon {
     eventTarget(registry) {
       const { config, loop } = entries.find(registry) ?? {};
       const token = config?.eventsToken;
-      if (loop) return token && { loop, token };
+      const oidc = config?.eventsOidc;
+      if (loop) return token && { loop, token, oidc };
       // One that is this shard's and does not run is being started, or cannot be.
-      return token && !shards.owns(registry) ? { shard: shards.ownerOf(registry), token } : undefined;
+      return token && !shards.owns(registry) ? { shard: shards.ownerOf(registry), token, oidc } : undefined;
     },
     starting: () =>
       pendingChanges > 0 ||

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import picomatch from 'picomatch';
 import type { z } from 'zod';
 import type { RegistrySettings } from '../loop/settings.ts';
@@ -79,8 +80,21 @@ function eventsTokenOf(
     return {
       eventsToken: fileSecret(tokenFile, { setting: 'events.tokenFile', minLength: shortestEventsToken }),
     };
+  // Nobody knows it: only what Google signs is let in.
+  if (events?.oidc) return { eventsToken: plainSecret(randomBytes(32).toString('hex')) };
   if (events) refuse(['events'], 'events need a token or tokenFile');
   return {};
+}
+
+/** Who may send push events with a token that Google signs. */
+function eventsOidcOf({ events }: Entry, http: RegistryConfig['http']): Pick<RegistryConfig, 'eventsOidc'> {
+  if (!events?.oidc) return {};
+  const {
+    audience,
+    email,
+    certificates = new URL('https://www.googleapis.com/oauth2/v1/certs'),
+  } = events.oidc;
+  return { eventsOidc: { audience, email, certificates, http } };
 }
 
 /** What names registries of an entry that covers several. */
@@ -114,6 +128,7 @@ export function resolveRegistry(entry: Entry, surroundings: Surroundings): Regis
   const intervalMs = 'everyMs' in when ? when.everyMs : longestGap(when.cron);
   const selection = { ...defaults.images, ...entry.images };
   const tags = selection.tags ?? [];
+  const http = httpOf(entry, surroundings);
   const own = Object.fromEntries(Object.entries(entry).filter(([key]) => !commonKeys.includes(key)));
   for (const { path, message } of provider.check?.(own) ?? []) refuse(path, message);
   return {
@@ -132,7 +147,8 @@ export function resolveRegistry(entry: Entry, surroundings: Surroundings): Regis
     hosts: entry.hosts?.map((host) => (typeof host === 'string' ? { from: host, to: '' } : host)),
     wants: wantsOf(entry),
     include: entry.repositories?.include,
-    http: httpOf(entry, surroundings),
+    http,
+    ...eventsOidcOf(entry, http),
     options: own,
     ...placesOf(entry, own, surroundings),
     ...eventsTokenOf(entry, refuse),

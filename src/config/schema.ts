@@ -2,7 +2,7 @@ import cron from 'node-cron';
 import { z } from 'zod';
 import { sourceCommon } from '../in-use/settings.ts';
 import { sourceKinds } from '../in-use/sources/index.ts';
-import { byteSize, duration, parseDuration } from '../options.ts';
+import { byteSize, duration, endpointUrl, parseDuration } from '../options.ts';
 import type { Provider } from '../provider.ts';
 import { longestDelayMs, type When } from '../schedule.ts';
 
@@ -68,7 +68,10 @@ export const shortestEventsToken = 16;
 
 const imageName = z
   .string()
-  .regex(/^[a-z0-9][a-z0-9.-]*(:\d+)?(\/[a-z0-9._-]+)*$/, 'is no host, or host and path, such as mirror.example.com/hub');
+  .regex(
+    /^[a-z0-9][a-z0-9.-]*(:\d+)?(\/[a-z0-9._-]+)*$/,
+    'is no host, or host and path, such as mirror.example.com/hub',
+  );
 
 /** What each registry has besides its provider's own options. */
 const registryCommon = {
@@ -142,6 +145,21 @@ const registryCommon = {
         .describe('Secret that push events carry; better from tokenFile')
         .optional(),
       tokenFile: z.string().min(1).describe('File that holds the secret').optional(),
+      oidc: z
+        .strictObject({
+          audience: z.string().min(1).max(1000).describe('Audience of the token, as the subscription has it'),
+          email: z
+            .string()
+            .regex(/^[^@\s]+@[^@\s]+$/, 'is no address of a service account')
+            .describe('Service account of the subscription'),
+          certificates: endpointUrl
+            .describe("Address of Google's certificates (default https://www.googleapis.com/oauth2/v1/certs)")
+            .optional(),
+        })
+        .describe(
+          'Instead of the secret or besides it: a token that Google signs, as Pub/Sub push subscriptions show',
+        )
+        .optional(),
     })
     .describe('Accepts push events at /events/<registry>')
     .optional(),

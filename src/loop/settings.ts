@@ -5,6 +5,18 @@ import type { ReferenceRule } from '../model.ts';
 import type { When } from '../schedule.ts';
 import type { Secret } from '../secret.ts';
 
+/** Who may send push events with a token that Google signs. */
+export interface OidcSender {
+  /** What the token is made for. */
+  readonly audience: string;
+  /** The service account that it is made of. */
+  readonly email: string;
+  /** Where Google's certificates are. */
+  readonly certificates: URL;
+  /** How they are fetched. */
+  readonly http: RegistrySettings['http'];
+}
+
 /** What a loop needs to know of its registry's configuration; all durations in milliseconds. */
 export interface RegistrySettings {
   readonly name: string;
@@ -24,6 +36,8 @@ export interface RegistrySettings {
   readonly include?: readonly string[];
   /** What push events have to show; present when they are accepted. */
   readonly eventsToken?: Secret;
+  /** The same by a token that Google signs. */
+  readonly eventsOidc?: OidcSender;
   readonly http: TlsSettings & {
     readonly maxConcurrent: number;
     readonly requestsPerSecond?: number;

@@ -1,6 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import express, { type Request, type RequestHandler, type Response } from 'express';
 import type { EventTarget, EventTargetElsewhere } from '../daemon.ts';
+import type { Logger } from '../provider.ts';
+import { createOidcCheck } from './oidc.ts';
 import { isSigned, mayEnter, signatureOf } from './sender.ts';
 
 /** A registry whose events may be sent. */
@@ -9,6 +11,7 @@ export type Found = EventTarget | EventTargetElsewhere;
 /** Who may send events, and from when on. */
 export interface EventGateOptions {
   target(registry: string): Found | undefined;
+  readonly log: Logger;
   /** Whether registries are still being read or found: then nobody is refused for good. */
   starting(): boolean;
 }
@@ -39,7 +42,8 @@ export interface EventGate {
   readonly body: readonly RequestHandler[];
 }
 
-export function createEventGate({ target, starting }: EventGateOptions): EventGate {
+export function createEventGate({ target, starting, log }: EventGateOptions): EventGate {
+  const oidc = createOidcCheck(log);
   const inFlight = { known: 0, strangers: 0 };
 
   /** The same way for an unknown registry and a wrong token: names are not to be guessed. */
@@ -56,7 +60,8 @@ export function createEventGate({ target, starting }: EventGateOptions): EventGa
   const sender: RequestHandler = async (request, response, next) => {
     const found = target(String(request.params['registry']));
     const floor = sleep(refusedAfterMs);
-    if (await mayEnter(request, found?.token)) {
+    const isSignedByGoogle = async () => found?.oidc !== undefined && oidc.mayEnter(request, found.oidc);
+    if ((await mayEnter(request, found?.token)) || (await isSignedByGoogle())) {
       response.locals['target'] = found;
       return next();
     }
