@@ -235,6 +235,7 @@ export function foldImages(
     findings: facts.newestUnknown ? undefined : tagged[0]?.findings,
     vulnerableImages: facts.findingsUnknown ? undefined : vulnerableCounts(images),
     scans: facts.findingsUnknown ? undefined : countScans(images),
+    lastScanAt: facts.findingsUnknown ? undefined : newestOf(images.map(({ scannedAt }) => scannedAt)),
     signedImages,
     practices: facts.practices ?? {},
     images: boundedSet(tagged, options.images, listing, running.rows),

@@ -114,7 +114,7 @@ export const registryMetrics: readonly RegistryMetric[] = [
   }),
   registryMetric({
     name: `${prefix}_scans`,
-    help: "Images of all repositories by the status of the registry's scan: the sum of `repository_image_scans`, for rules over large fleets.",
+    help: "Images by the status of the registry's scan, of all repositories of which that is known: the sum of `repository_image_scans`, for rules over large fleets.",
     type: 'gauge',
     labels: ['status'],
     samples: ({ scans }, emit) => {

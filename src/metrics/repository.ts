@@ -1,5 +1,4 @@
 import { kinds, practices, scanStatuses, severities } from '../model.ts';
-import { newestOf } from '../times.ts';
 import { inUseMetrics } from './in-use.ts';
 import { prefix, type RepositoryMetric, repositoryMetric } from './row.ts';
 
@@ -113,9 +112,9 @@ export const repositoryMetrics: readonly RepositoryMetric[] = [
   }),
   repositoryMetric({
     name: `${prefix}_repository_last_scan_timestamp_seconds`,
-    help: 'Newest scan among the images of the bounded set.',
+    help: 'Newest scan of any image in the repository; absent where that of some image is not known.',
     labels: [],
-    samples: ({ images }, emit) => emit(newestOf(images.map(({ scannedAt }) => scannedAt))),
+    samples: ({ lastScanAt }, emit) => emit(lastScanAt),
   }),
   repositoryMetric({
     name: `${prefix}_repository_signed_images`,

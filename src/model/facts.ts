@@ -122,6 +122,8 @@ export const repositoryTotals = z.object({
   /** Images with at least one finding of the severity; absent while no image has been scanned. */
   vulnerableImages: severityCounts.optional(),
   scans: z.partialRecord(z.enum(scanStatuses), count).readonly().optional(),
+  /** Newest scan of any image; absent where that of some is not known. */
+  lastScanAt: time.optional(),
   /** Absent unless it is known of every image. */
   signedImages: count.optional(),
   practices: z.partialRecord(z.enum(practices), flag).readonly(),

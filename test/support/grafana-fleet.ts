@@ -125,6 +125,7 @@ export function totalsOf(at: number, index: number, time: number): RepositoryTot
         none: index % 3,
       },
     }),
+    ...(found && { lastScanAt: time - (1 + index) * day }),
     signedImages: index === 19 ? 0 : 30 + index,
     practices: {
       scan_on_push: index % 3 !== 0,
