@@ -15,6 +15,16 @@ import { effective, type ImageRow, isSigned, type Listing, none, sumKnown } from
 import { type RunningFacts, readRunning } from './running.ts';
 import { shownTags } from './tags.ts';
 
+/** Tagged images, and those without a tag that run. */
+function withRunning(
+  tagged: readonly ImageRow[],
+  running: ReadonlyMap<ImageRow, unknown>,
+): readonly ImageRow[] {
+  if (running.size === 0) return tagged;
+  const isTagged = new Set(tagged);
+  return [...tagged, ...[...running.keys()].filter((row) => !isTagged.has(row))];
+}
+
 /** The images that are exported one by one, each under its tags. One that runs is there without a tag, too. */
 function boundedSet(
   tagged: readonly ImageRow[],
@@ -23,9 +33,7 @@ function boundedSet(
   running: ReadonlyMap<ImageRow, RunningFacts>,
 ): ImageTotals[] {
   const images: ImageTotals[] = [];
-  const isTagged = running.size > 0 ? new Set(tagged) : undefined;
-  const others = [...running.keys()].filter((row) => !isTagged?.has(row));
-  for (const [index, row] of [...tagged, ...others].entries()) {
+  for (const [index, row] of withRunning(tagged, running).entries()) {
     const runs = running.get(row);
     const isNew = index < selection.perRepository && index < tagged.length;
     const tags = shownTags(row.tags, {

@@ -1,6 +1,12 @@
 import { countSeries, unpackView } from '../exposition.ts';
 import type { EventSourceView, PackedView, RegistryLists, RegistryView } from '../metrics.ts';
-import type { RegistryIdentity, RegistrySnapshot, RepositoryTotals, ScanStatus } from '../model.ts';
+import {
+  type RegistryIdentity,
+  type RegistrySnapshot,
+  type RepositoryTotals,
+  type ScanStatus,
+  scanStatuses,
+} from '../model.ts';
 import { createYielder } from '../yielding.ts';
 import { type Bounded, boundSeries, type CountedRepository } from './bounds.ts';
 import type { RegistryInUse } from './in-use.ts';
@@ -54,15 +60,17 @@ interface Counted extends CountedRepository {
   readonly scans: RepositoryTotals['scans'];
 }
 
-/** Images of all repositories by the status of their scan; undefined where none of them tells. */
-function sumScans(all: readonly Counted[]): RegistryView['scans'] {
-  let sums: Partial<Record<ScanStatus, number>> | undefined;
-  for (const { scans } of all)
-    for (const [status, count] of Object.entries(scans ?? {}) as [ScanStatus, number][]) {
-      sums ??= {};
-      sums[status] = (sums[status] ?? 0) + count;
-    }
-  return sums;
+type Scans = Partial<Record<ScanStatus, number>>;
+
+/** Adds the scans of a repository, where it tells of them. @returns the sums; undefined while none tells */
+function withScans(sums: Scans | undefined, scans: RepositoryTotals['scans']): Scans | undefined {
+  if (!scans) return sums;
+  const all = sums ?? {};
+  for (const status of scanStatuses) {
+    const count = scans[status];
+    if (count !== undefined) all[status] = (all[status] ?? 0) + count;
+  }
+  return all;
 }
 
 const isSame = (a: PackedView, b: PackedView): boolean =>
@@ -145,15 +153,19 @@ export function createViews(sources: ViewSources): Views {
   let lists: RegistryLists | undefined;
   let scans: RegistryView['scans'];
 
-  /** Counts the series of each, again where it changed. */
+  /** Counts the series of each, again where it changed, and the scans of all. */
   async function countAll(views: ReadonlyMap<string, PackedView>): Promise<readonly Counted[]> {
     const pause = createYielder();
     const next = new Map<string, Counted>();
+    let sums: Scans | undefined;
     for (const [name, packed] of views) {
-      next.set(name, count(name, packed, counted.get(name)));
+      const entry = count(name, packed, counted.get(name));
+      next.set(name, entry);
+      sums = withScans(sums, entry.scans);
       await pause();
     }
     counted = next;
+    scans = sums;
     return [...next.values()];
   }
 
@@ -167,7 +179,6 @@ export function createViews(sources: ViewSources): Views {
       const all = await countAll(views);
       const bounded = boundSeries(registryView(sources, now, isFresh), all, settings.maxSeries);
       lists = bounded.lists;
-      scans = sumScans(all);
       const pause = createYielder();
       const repositories = new Map<string, PackedView>();
       for (const [name, packed] of views) {
