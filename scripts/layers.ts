@@ -115,7 +115,7 @@ export const rooms: Readonly<Record<string, Room>> = {
     holds: 'which images run: sources that tell it, and what of it concerns a registry',
     files: ['in-use'],
     rooms: ['model', 'basics', 'wire', 'http', 'provider'],
-    packages: ['zod'],
+    packages: ['yaml', 'zod'],
   },
   loop: {
     holds: 'schedule → collect → fold → commit → publish → save',

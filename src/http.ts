@@ -4,7 +4,7 @@ import { type AttemptOptions, createAttempts, type Observe } from './http/attemp
 import { createExchange, type Target } from './http/exchange.ts';
 import { explained, failedStatus, type Judgement, shown } from './http/failure.ts';
 import { redirectOf, withoutCredentials } from './http/redirect.ts';
-import { createDispatchers, type TlsSettings } from './http/tls.ts';
+import { createDispatchers, type PemSettings, type TlsSettings } from './http/tls.ts';
 import type { Oddity } from './wire.ts';
 
 /** @public */
@@ -19,6 +19,8 @@ export interface HttpClientOptions extends AttemptOptions, TlsSettings {
   /** Of a body after decompression. */
   readonly maxBytes: number;
   readonly userAgent: string;
+  /** Certificates and a key as texts, besides those in files. */
+  readonly pem?: PemSettings | undefined;
   readonly observe: Observe;
   /**
    * What a vendor means by an answer that HTTP alone does not tell, such as a 400 that is a throttle, or how long it

@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { startDeadline } from '../deadline.ts';
 import { CollectError, type FailureReason, reasonOf } from '../errors.ts';
 import { createLimiters } from '../http/limiters.ts';
+import type { PemSettings } from '../http/tls.ts';
 import { createHttpClient, type HttpClient } from '../http.ts';
 import type { SourceSettings } from '../in-use/settings.ts';
 import type { InUseSource } from '../in-use/source.ts';
@@ -48,11 +49,11 @@ function createReading({ settings, source, log, userAgent }: ReaderInput, stoppi
     const deadline = startDeadline(stopping, settings.timeoutMs);
     const { signal } = deadline;
     const clients: HttpClient[] = [];
-    const http = () => {
+    const http = (pem?: PemSettings) => {
       const { timeoutMs, maxBytes } = settings;
       const tls = { ...settings.tls, caFile: settings.tls.caFile ?? source.caFile };
       const client = createHttpClient({
-        ...{ ...tls, ...limits, limiters, timeoutMs, maxBytes, signal, userAgent },
+        ...{ ...tls, ...limits, pem, limiters, timeoutMs, maxBytes, signal, userAgent },
         retries: 2,
         observe() {},
       });

@@ -15,6 +15,14 @@ export interface TlsSettings {
   readonly insecureSkipVerify?: boolean | undefined;
 }
 
+/** The same as texts in PEM, of those who bring their own. */
+export interface PemSettings {
+  readonly ca?: string | undefined;
+  readonly cert?: string | undefined;
+  readonly key?: string | undefined;
+  readonly insecureSkipVerify?: boolean | undefined;
+}
+
 const unreadable = (what: string, file: string, setting: string, cause: unknown): CollectError =>
   new CollectError('tls', `the ${what} ${file} cannot be read: check ${setting} and its mount`, { cause });
 
@@ -94,12 +102,18 @@ export interface Dispatchers {
  * checked against the CA file through a proxy too.
  * @throws CollectError `tls` for files that cannot be used
  */
-export function createDispatchers(options: TlsSettings & { readonly maxConcurrent: number }): Dispatchers {
+export function createDispatchers(
+  options: TlsSettings & { readonly maxConcurrent: number; readonly pem?: PemSettings | undefined },
+): Dispatchers {
+  const { pem = {} } = options;
   const trust = {
+    ...(pem.ca !== undefined && { ca: [...getCACertificates('default'), pem.ca] }),
     ...(options.caFile !== undefined && { ca: certificates(options.caFile) }),
-    ...(options.insecureSkipVerify && { rejectUnauthorized: false }),
+    ...((options.insecureSkipVerify || pem.insecureSkipVerify) && { rejectUnauthorized: false }),
   };
-  const own = clientCertificate(options);
+  const brought =
+    pem.cert !== undefined && pem.key !== undefined ? { cert: pem.cert, key: pem.key } : undefined;
+  const own = clientCertificate(options) ?? brought;
   const usual = createDispatcher(options.maxConcurrent, { ...trust, ...own });
   let bare: Dispatcher | undefined = own ? undefined : usual;
   return {

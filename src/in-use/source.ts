@@ -1,4 +1,5 @@
 import type { z } from 'zod';
+import type { PemSettings } from '../http/tls.ts';
 import type { HttpClient } from '../http.ts';
 import type { Logger } from '../provider.ts';
 
@@ -21,7 +22,7 @@ export interface ReadingContext {
   /** Ends at the reading's deadline, and when the exporter stops. */
   readonly signal: AbortSignal;
   /** Limited, timed, retried and counted; closed after the reading. */
-  http(): HttpClient;
+  http(pem?: PemSettings): HttpClient;
   readonly log: Logger;
 }
 

@@ -6,6 +6,7 @@ import { fileSecret } from '../../secret.ts';
 import { splitList } from '../json-elements.ts';
 import { authHeaders, type SourceAuth, sourceAuth, sourceTls } from '../settings.ts';
 import { type Containers, defineSource } from '../source.ts';
+import { type ClusterAccess, readKubeconfig } from './kubeconfig.ts';
 
 /** Where Kubernetes puts what a pod needs: https://kubernetes.io/docs/tasks/run-application/access-api-from-pod/ */
 const mounted = '/var/run/secrets/kubernetes.io/serviceaccount';
@@ -19,6 +20,12 @@ const options = z.strictObject({
   address: endpointUrl
     .describe('Address of the API server (default: that of the cluster which the exporter runs in)')
     .optional(),
+  kubeconfigFile: z
+    .string()
+    .min(1)
+    .describe('kubeconfig with address, certificates and token instead; read again each time')
+    .optional(),
+  context: z.string().min(1).describe('Its context (default: the current one)').optional(),
   tls: sourceTls.optional(),
   auth: sourceAuth.describe('Who asks (default: the token of the service account)').optional(),
   cluster: z
@@ -76,27 +83,23 @@ function containersOf(raw: unknown, cluster: string, where: string): Containers[
     .map(({ image, imageID }) => ({ imageId: imageID, image, cluster, namespace, count: 1 }));
 }
 
-/** Address and token of the cluster that the exporter runs in, where the options do not say others. */
-function accessOf({
-  address,
-  auth,
-}: {
-  readonly address?: URL | undefined;
-  readonly auth?: SourceAuth | undefined;
-}): {
-  readonly base: string;
-  readonly auth: SourceAuth;
-} {
+type Access = Pick<z.output<typeof options>, 'address' | 'auth' | 'kubeconfigFile' | 'context'>;
+
+/** How the API server is reached: as a kubeconfig says, as the options say, or that of the cluster around the exporter. */
+async function accessOf({ address, auth, kubeconfigFile, context }: Access): Promise<ClusterAccess> {
+  if (kubeconfigFile !== undefined) return readKubeconfig(kubeconfigFile, context);
+  // The token of this cluster is shown to no other.
+  if (address) return { base: address.href.replace(/\/+$/, ''), auth: auth ?? {}, pem: {} };
   const { KUBERNETES_SERVICE_HOST: host, KUBERNETES_SERVICE_PORT: port = '443' } = process.env;
-  if (!address && !host)
+  if (!host)
     throw new CollectError(
       'configuration',
-      'the exporter does not run in a cluster (KUBERNETES_SERVICE_HOST is not set): give the address of the API server',
+      'the exporter does not run in a cluster (KUBERNETES_SERVICE_HOST is not set): give a kubeconfigFile, or the address of the API server',
     );
-  const own = host?.includes(':') ? `[${host}]` : host;
   return {
-    base: address ? address.href.replace(/\/+$/, '') : `https://${own}:${port}`,
+    base: `https://${host.includes(':') ? `[${host}]` : host}:${port}`,
     auth: auth ?? { token: fileSecret(`${mounted}/token`, { setting: 'auth.tokenFile' }) },
+    pem: {},
   };
 }
 
@@ -177,10 +180,10 @@ export const kubernetes = defineSource({
   staleAfterMs: 300_000,
   open: ({ cluster = '', namespaces, ...access }) => ({
     // The certificate of an API server is signed by its cluster.
-    caFile: access.address ? undefined : `${mounted}/ca.crt`,
+    caFile: access.address || access.kubeconfigFile ? undefined : `${mounted}/ca.crt`,
     async read({ http }) {
-      const { base, auth } = accessOf(access);
-      const client = http();
+      const { base, auth, pem } = await accessOf(access);
+      const client = http(pem);
       const paths = namespaces?.map((namespace) => `/api/v1/namespaces/${namespace}/pods`) ?? [
         '/api/v1/pods',
       ];
