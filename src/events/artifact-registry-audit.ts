@@ -17,7 +17,7 @@ const entry = z.object({
   }),
 });
 
-const pushMethods = /^Docker-(StartUpload|UploadChunk|FinishUpload|PutManifest)$/;
+const pushMethods = /^Docker-(StartUpload|FinishUpload|PutManifest)$/;
 
 /** https://github.com/googleapis/googleapis/blob/master/google/rpc/code.proto */
 const reasons: Readonly<Record<number, string>> = {
@@ -27,8 +27,7 @@ const reasons: Readonly<Record<number, string>> = {
   5: 'not_found',
   6: 'immutable_tag',
   7: 'denied',
-  8: 'quota',
-  9: 'immutable_tag',
+  8: 'throttled',
   13: 'server_error',
   14: 'server_error',
 };

@@ -56,7 +56,7 @@ const options = z.strictObject({
           'a subscription looks like projects/my-project/subscriptions/exporter',
         )
         .describe('Pub/Sub subscription to the topic gcr, which the exporter pulls'),
-      interval: duration.describe('Pause between two readings (default 1s)').optional(),
+      interval: duration.describe('Pause between two readings (default 5s)').optional(),
     })
     .describe('Push events that are read by asking, with no port to open')
     .optional(),

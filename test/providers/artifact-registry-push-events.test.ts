@@ -24,7 +24,7 @@ async function setup(storagePath?: string) {
       {
         ...project.registry,
         pubsubEndpoint: pubsub.url,
-        http: { retries: 0 },
+        http: { retries: 0, timeout: '2s' },
         pushEvents: { subscription, interval: '50ms' },
       },
       { ...(storagePath !== undefined && { storagePath }) },
@@ -79,10 +79,37 @@ test('pushes count, failed ones by the code of the audit log; other places and o
       `pushes_total{repository="${name}"} 1`,
       'push_failures_total{repository="",reason="denied"} 1',
       'push_failures_total{repository="",reason="immutable_tag"} 1',
-      'push_failures_total{repository="",reason="quota"} 1',
+      'push_failures_total{repository="",reason="throttled"} 1',
     ]);
     expect(pubsub.waiting()).toBe(0);
   });
+});
+
+test('odd messages are acknowledged with the others: without an id, of another form, or too long', async () => {
+  const { pubsub, start, name, at } = await setup();
+  pubsub.odd([
+    { messageId: 5, data: 7 },
+    { data: 'eA==' },
+    null,
+    { messageId: 'long', data: Buffer.from('x'.repeat(2 ** 21)).toString('base64') },
+  ]);
+  pubsub.publish({ action: 'INSERT', tag: `${at}/${name}:v1` });
+  const running = await start();
+  open.push(() => running.stop());
+  await eventually(async () => {
+    expect(pubsub.waiting()).toBe(0);
+    expect(await counted(running)).toEqual([`pushes_total{repository="${name}"} 1`]);
+  });
+});
+
+test('a network that swallows packets is a source that is down', async () => {
+  const { pubsub, start } = await setup();
+  pubsub.state.silent = true;
+  const running = await start();
+  open.push(() => running.stop());
+  await eventually(async () =>
+    expect(await running.lines('events_source_up')).toEqual(['events_source_up{source="pubsub"} 0']),
+  );
 });
 
 test('a message that comes again counts once: the acknowledgement failed, or the exporter was restarted', async () => {

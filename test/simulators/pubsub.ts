@@ -3,9 +3,8 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
 interface Message {
-  readonly messageId: string;
-  readonly data: string;
-  readonly publishTime: string;
+  /** As it is given. */
+  readonly message: unknown;
   /** Not given again before, milliseconds. */
   hiddenUntil: number;
   ackId: string;
@@ -23,6 +22,8 @@ export async function startPubSub(subscription: string) {
     failingAcks: 0,
     /** What each pull is answered with instead. */
     answer: undefined as { readonly status: number; readonly body: string } | undefined,
+    /** Requests are never answered. */
+    silent: false,
     pulls: 0,
     acknowledged: 0,
   };
@@ -41,10 +42,7 @@ export async function startPubSub(subscription: string) {
     return due.length === 0
       ? {}
       : {
-          receivedMessages: due.map(({ ackId, messageId, data, publishTime }) => ({
-            ackId,
-            message: { messageId, data, publishTime },
-          })),
+          receivedMessages: due.map(({ ackId, message }) => ({ ackId, message })),
         };
   }
 
@@ -62,6 +60,7 @@ export async function startPubSub(subscription: string) {
         return send(404, error(404, 'NOT_FOUND', `Resource not found (resource=${name}).`));
       if (action === 'pull') {
         state.pulls += 1;
+        if (state.silent) return;
         if (state.answer) return send(state.answer.status, state.answer.body);
         return send(200, JSON.stringify(pull(body.maxMessages)));
       }
@@ -84,14 +83,16 @@ export async function startPubSub(subscription: string) {
     waiting: () => messages.size,
     publish(value: unknown, messageId: string = randomUUID()) {
       const data = Buffer.from(typeof value === 'string' ? value : JSON.stringify(value)).toString('base64');
-      messages.set(messageId, {
-        messageId,
-        data,
-        publishTime: new Date().toISOString(),
-        hiddenUntil: 0,
-        ackId: '',
-      });
+      const message = { messageId, data, publishTime: new Date().toISOString() };
+      messages.set(messageId, { message, hiddenUntil: 0, ackId: '' });
     },
-    close: () => new Promise<void>((resolve) => server.close(() => resolve())),
+    /** Messages as they are given, whatever they look like. */
+    odd(all: readonly unknown[]) {
+      for (const message of all) messages.set(randomUUID(), { message, hiddenUntil: 0, ackId: '' });
+    },
+    close() {
+      server.closeAllConnections();
+      return new Promise<void>((resolve) => server.close(() => resolve()));
+    },
   };
 }

@@ -16,36 +16,55 @@ export interface SubscriptionSettings extends CredentialOptions {
   readonly pubsubEndpoint?: URL | undefined;
 }
 
-/** Pub/Sub itself waits for messages, for a while that it does not tell. */
-const usualIntervalMs = 1_000;
-const messagesAtOnce = 500;
+const usualIntervalMs = 5_000;
+/** Entries of the audit log have up to 256 KiB: https://cloud.google.com/logging/quotas */
+const messagesAtOnce = 50;
 
-/** https://cloud.google.com/pubsub/docs/reference/rest/v1/projects.subscriptions/pull */
+/**
+ * A message is read by itself, so that an odd one is acknowledged like the others.
+ * https://cloud.google.com/pubsub/docs/reference/rest/v1/projects.subscriptions/pull
+ */
 const pulled = z.object({
   receivedMessages: list(
     'receivedMessages',
-    z.object({
-      ackId: z.string().min(1).max(4_096),
-      message: z.object({
-        messageId: text,
-        data: z
-          .string()
-          .max(2 ** 20)
-          .nullish(),
-        publishTime: z.iso.datetime({ offset: true }).nullish(),
-      }),
-    }),
+    z.object({ ackId: z.string().min(1).max(4_096), message: z.unknown() }),
   ).nullish(),
 });
-type Received = NonNullable<z.output<typeof pulled>['receivedMessages']>[number];
+const content = z.object({
+  messageId: text,
+  data: z.string(),
+  publishTime: z.iso.datetime({ offset: true }).optional().catch(undefined),
+});
 
-/** What a message says: a push of the topic `gcr`, or an entry of the audit log that a sink sends to the same topic. */
-function eventOf({ message: { messageId, data } }: Received, at: Location): PushEvent {
-  return failedPushOf(messageId, data ?? '', at) ?? noticeOf(messageId, data ?? '', at);
+/** What a message says, and when it was sent. */
+interface Told {
+  readonly event: PushEvent | undefined;
+  readonly at: number | undefined;
 }
 
-const secondsOf = ({ message }: Received): number | undefined =>
-  message.publishTime ? Date.parse(message.publishTime) / 1000 : undefined;
+/**
+ * A push of the topic `gcr`, or an entry of the audit log that a sink sends to the same topic. The receiver gives an event
+ * of a push subscription the same identity.
+ */
+function toldBy(message: unknown, place: Location): Told {
+  const read = content.safeParse(message);
+  if (!read.success || !isJson(read.data.data)) return { event: undefined, at: undefined };
+  const { messageId, data, publishTime } = read.data;
+  const event = failedPushOf(messageId, data, place) ?? noticeOf(messageId, data, place);
+  return {
+    event: { ...event, origin: 'artifact-registry' },
+    at: publishTime === undefined ? undefined : Date.parse(publishTime) / 1000,
+  };
+}
+
+function isJson(data: string): boolean {
+  try {
+    JSON.parse(Buffer.from(data, 'base64').toString('utf8'));
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 async function openPubSub(given: SubscriptionSettings, context: CollectContext, subscription: string) {
   const http = context.http();
@@ -54,7 +73,9 @@ async function openPubSub(given: SubscriptionSettings, context: CollectContext, 
   const at = service(given.pubsubEndpoint ?? new URL('https://pubsub.googleapis.com'));
   const path = `/v1/${subscription}`;
   return {
-    pull: () => transport.post('Pull', at, `${path}:pull`, { maxMessages: messagesAtOnce }),
+    // Answered at once: an answer that Google holds back for longer than a request may take looks like a dead network.
+    pull: (maxMessages: number) =>
+      transport.post('Pull', at, `${path}:pull`, { maxMessages, returnImmediately: true }),
     acknowledge: (ackIds: readonly string[]) =>
       transport.post('Acknowledge', at, `${path}:acknowledge`, { ackIds }),
   };
@@ -67,23 +88,26 @@ async function openPubSub(given: SubscriptionSettings, context: CollectContext, 
 export function subscriptionSource(given: SubscriptionSettings, at: Location): readonly EventSource[] {
   const { subscription, interval } = given.pushEvents ?? {};
   if (subscription === undefined) return [];
+  let atOnce = messagesAtOnce;
   return [
     {
       name: 'pubsub',
       everyMs: interval ?? usualIntervalMs,
       async *read(context): AsyncGenerator<EventBatch> {
         const pubsub = await openPubSub(given, context, subscription);
-        const answer = await pubsub.pull().catch((error) => {
+        const answer = await pubsub.pull(atOnce).catch((error) => {
           context.signal.throwIfAborted();
-          // It waits for messages longer than a request may take: there were none.
-          if (reasonOf(error) === 'timeout') return undefined;
+          // Fewer of them have room in an answer.
+          if (reasonOf(error) === 'too_large') atOnce = Math.max(1, Math.floor(atOnce / 2));
           throw explained(error, subscription);
         });
-        const received = (answer && json(answer, pulled).receivedMessages) ?? [];
+        atOnce = messagesAtOnce;
+        const received = json(answer, pulled).receivedMessages ?? [];
         if (received.length === 0) return;
-        const times = received.map(secondsOf).filter((time) => time !== undefined);
+        const told = received.map(({ message }) => toldBy(message, at));
+        const times = told.flatMap((one) => one.at ?? []);
         yield {
-          events: received.map((message) => eventOf(message, at)),
+          events: told.map(({ event }) => event),
           newestAt: times.length > 0 ? Math.max(...times) : undefined,
           async done() {
             await pubsub.acknowledge(received.map(({ ackId }) => ackId));

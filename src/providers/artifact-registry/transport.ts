@@ -23,7 +23,7 @@ export interface Transport {
     path: string,
     query: Readonly<Record<string, string>>,
   ): Promise<HttpResponse>;
-  /** One command over REST, in the same way; it is not repeated by itself. */
+  /** One command over REST, in the same way; it may be sent twice. */
   post(operation: string, service: Service, path: string, body: object): Promise<HttpResponse>;
   /** One call: authorized, limited, timed, repeated and counted. @throws CollectError */
   call<T>(operation: string, service: Service, send: (options: CallOptions) => Promise<T>): Promise<T>;
@@ -101,6 +101,7 @@ export function createTransport(options: {
       authorized(target, async (headers) => {
         const response = await http.request({
           method: 'POST',
+          idempotent: true,
           url: new URL(`${target.url.href.replace(/\/$/, '')}${path}`),
           operation,
           headers: { accept: 'application/json', 'content-type': 'application/json', ...headers },
