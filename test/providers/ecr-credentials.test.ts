@@ -127,7 +127,7 @@ describe('credentials', () => {
 
 describe('signatures', () => {
   test('each attempt is signed when its turn comes: one that waited is not too old', async () => {
-    const all = await setup({ estate: estate(), skewMs: 0 });
+    const all = await setup({ estate: estate(), skewMs: 1_500 });
     all.simulator.faults.push({
       operation: 'DescribeRepositories',
       fault: { type: 'throttle', retryAfter: '2.5' },
