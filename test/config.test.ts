@@ -459,9 +459,13 @@ describe('the JSON schema', () => {
     expect(schema.safeParse(object(extra)).success).toBe(false);
   });
 
-  test('describes every setting, and docs/configuration.md or the page of a provider explains it', () => {
+  test('describes every setting, and docs/configuration.md, docs/in-use.md or the page of a provider explains it', () => {
     const folder = join(import.meta.dirname, '..', 'docs');
-    const documents = ['configuration.md', ...Object.keys(providers).map((type) => `providers/${type}.md`)]
+    const documents = [
+      'configuration.md',
+      'in-use.md',
+      ...Object.keys(providers).map((type) => `providers/${type}.md`),
+    ]
       .map((name) => readFileSync(join(folder, name), 'utf8'))
       .join('\n');
     const missing: string[] = [];

@@ -27,11 +27,6 @@ const answer = z.object({
   data: z.object({ resultType: z.string() }).optional(),
 });
 
-const row = z.object({
-  metric: z.record(z.string(), z.string()),
-  value: z.tuple([z.number(), z.string()]),
-});
-
 const labelName = /^[a-zA-Z_][a-zA-Z0-9_]*$/;
 
 const options = z.strictObject({
@@ -67,16 +62,38 @@ function refusal(where: string, { error, warnings }: z.output<typeof answer>): C
     : new CollectError('invalid_response', `${where} refused the query: ${said}`);
 }
 
-/** The containers of some rows. Rows that cannot be understood make the whole answer doubtful. */
-function containersOf(rows: readonly unknown[], clusterLabel: string, where: string): Containers[] {
-  return rows.map((raw) => {
-    const read = row.safeParse(raw);
-    const count = Number(read.data?.value[1]);
-    if (!read.success || !Number.isSafeInteger(count) || count < 0)
-      throw new CollectError('invalid_response', `${where} answered a row that is no number of containers`);
-    const { image_id: imageId = '', image = '', image_spec: spec = '', namespace = '' } = read.data.metric;
-    return { imageId, image: spec || image, cluster: read.data.metric[clusterLabel] ?? '', namespace, count };
-  });
+/** A label of a row; `''` where it has none. @throws CollectError where it is no text */
+function labelOf(metric: Readonly<Record<string, unknown>>, name: string, where: string): string {
+  const value = metric[name];
+  if (value === undefined) return '';
+  if (typeof value === 'string') return value;
+  throw noRow(where);
+}
+
+const noRow = (where: string): CollectError =>
+  new CollectError('invalid_response', `${where} answered a row that is no number of containers`);
+
+/** The containers of a row, without a schema: there may be 500,000 of them. @throws CollectError for what is no row */
+function containersOf(raw: unknown, clusterLabel: string, where: string): Containers {
+  const { metric, value } = (raw ?? {}) as { readonly metric?: unknown; readonly value?: unknown };
+  const text = Array.isArray(value) ? value[1] : undefined;
+  const count = typeof text === 'string' && text !== '' ? Number(text) : Number.NaN;
+  if (
+    typeof metric !== 'object' ||
+    metric === null ||
+    Array.isArray(metric) ||
+    !Number.isSafeInteger(count) ||
+    count < 0
+  )
+    throw noRow(where);
+  const label = (name: string) => labelOf(metric as Readonly<Record<string, unknown>>, name, where);
+  return {
+    imageId: label('image_id'),
+    image: label('image_spec') || label('image'),
+    cluster: label(clusterLabel),
+    namespace: label('namespace'),
+    count,
+  };
 }
 
 /** What the answer says of itself. @throws CollectError where it is no list of rows */
@@ -118,7 +135,8 @@ export const prometheus = defineSource({
         checked(rest, where);
         return {
           containers: (async function* () {
-            for await (const rows of elements()) yield containersOf(rows, clusterLabel, where);
+            for await (const rows of elements())
+              yield rows.map((raw) => containersOf(raw, clusterLabel, where));
           })(),
         };
       },
