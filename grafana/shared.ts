@@ -1,6 +1,6 @@
 import { colours } from './look.ts';
 import { type Panel, stat, toBoard } from './panels.ts';
-import { exporterState } from './queries.ts';
+import { exporterState, max, min, type Select, since } from './queries.ts';
 import { table } from './table.ts';
 
 /** Uids never change: bookmarks, links and the provisioning of Grafana hold them. */
@@ -14,6 +14,35 @@ export const uids = {
   capacity: 'container-registry-capacity',
   exporter: 'container-registry-exporter',
 } as const;
+
+/** Columns that name a repository; its name leads to its board. */
+export const repositoryColumns = {
+  Registry: { label: 'registry' },
+  Repository: {
+    label: 'repository',
+    links: [toBoard('Repository', uids.repository, { registry: 'Registry', repository: 'Repository' })],
+  },
+} as const;
+
+/** Sources of push events that the exporter asks; at most fifty, the worst first. @param m a metric with the matchers of the board */
+export function eventSources(m: Select, w: number, h: number): Panel {
+  const by = 'cluster, job, registry, source';
+  return table({
+    title: 'Sources of push events',
+    about:
+      'Those that are asked, such as a queue. Last event: how old the newest is; lag: how long after it happened it was read.',
+    ...{ w, h },
+    empty: 'No source is asked, or no data',
+    columns: {
+      Registry: { label: 'registry' },
+      Source: { label: 'source' },
+      State: { expr: `bottomk(50, ${min(by, m('events_source_up'))})`, state: 'works' },
+      'Last event': { expr: max(by, since(m('events_source_last_event_timestamp_seconds'))), unit: 's' },
+      Lag: { expr: max(by, m('events_source_lag_seconds')), unit: 's' },
+    },
+    order: { State: 'up' },
+  });
+}
 
 /** Whether the exporter itself can be scraped: first on every board, since without it nothing else is known. */
 export const exporterUp = (w: number): Panel =>

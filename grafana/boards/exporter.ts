@@ -1,7 +1,7 @@
 import type { Board } from '../frame.ts';
 import { lines, type Panel, stat } from '../panels.ts';
-import { max, min, ofExporter, perMinute, selectors, since, sum, top } from '../queries.ts';
-import { exporterUp, firing, uids } from '../shared.ts';
+import { max, ofExporter, perMinute, selectors, since, sum, top } from '../queries.ts';
+import { eventSources, exporterUp, firing, uids } from '../shared.ts';
 import { table } from '../table.ts';
 
 const m = selectors();
@@ -166,31 +166,8 @@ const work: readonly Panel[] = [
     unit: 'bytes',
     queries: { '{{instance}}': max('instance', ofProcess('process_resident_memory_bytes')) },
   }),
-  table({
-    title: 'Sources of push events',
-    about:
-      'Those that are asked, such as a queue. Last event: how old the newest is; lag: how long after it happened it was read.',
-    w: 24,
-    h: 5,
-    empty: 'No source is asked, or no data',
-    columns: {
-      Registry: { label: 'registry' },
-      Source: { label: 'source' },
-      State: { expr: sourceOf(m('events_source_up')), state: 'works' },
-      'Last event': {
-        expr: sourceOf(`time() - ${m('events_source_last_event_timestamp_seconds')}`),
-        unit: 's',
-      },
-      Lag: { expr: sourceOf(m('events_source_lag_seconds')), unit: 's' },
-    },
-    order: { State: 'up' },
-  }),
+  eventSources(m, 24, 5),
 ];
-
-/** At most fifty sources, the worst first where it is their state. */
-function sourceOf(expr: string): string {
-  return `bottomk(50, ${min('cluster, job, registry, source', expr)})`;
-}
 
 const process: readonly Panel[] = [
   lines({

@@ -1,7 +1,7 @@
 import type { Board } from '../frame.ts';
-import { type Panel, stat, toBoard } from '../panels.ts';
+import { type Panel, stat } from '../panels.ts';
 import { among, byImage, byRepository, max, selectors, since, sum, top } from '../queries.ts';
-import { exporterUp, firing, uids } from '../shared.ts';
+import { exporterUp, firing, repositoryColumns, uids } from '../shared.ts';
 import { table } from '../table.ts';
 
 const m = selectors({ repository: true });
@@ -34,13 +34,6 @@ const worstImages = `(\n  ${['CRITICAL', 'HIGH']
   )
   .join('\n  or\n  ')}\n)`;
 
-const names = {
-  Registry: { label: 'registry' },
-  Repository: {
-    label: 'repository',
-    links: [toBoard('Repository', uids.repository, { registry: 'Registry', repository: 'Repository' })],
-  },
-} as const;
 const bad = { threshold: 'none', unit: 'locale' } as const;
 const look = { threshold: 'some', unit: 'locale' } as const;
 
@@ -105,7 +98,7 @@ const repositories = table({
   h: 9,
   empty: 'No running image needs anybody, or nothing tells what runs: see Sources',
   columns: {
-    ...names,
+    ...repositoryColumns,
     Source: { label: 'source', width: 110 },
     Critical: { expr: use('repository_in_use_vulnerable_images', 'severity="CRITICAL"'), ...bad, width: 80 },
     'Critical fixable': {
@@ -139,7 +132,7 @@ const images = table({
   h: 10,
   empty: 'No running image with critical or high findings, or nothing tells what runs: see Sources',
   columns: {
-    ...names,
+    ...repositoryColumns,
     Tag: { label: 'tag' },
     Digest: { label: 'digest', width: 130 },
     Containers: { expr: image('image_in_use'), unit: 'locale', width: 90 },

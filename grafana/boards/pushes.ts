@@ -1,7 +1,7 @@
 import type { Board } from '../frame.ts';
 import { lines, type Panel, stat, toBoard } from '../panels.ts';
-import { byRegistry, byRepository, max, min, selectors, since, sum, top } from '../queries.ts';
-import { exporterUp, firing, uids } from '../shared.ts';
+import { byRegistry, byRepository, min, selectors, sum, top } from '../queries.ts';
+import { eventSources, exporterUp, firing, repositoryColumns, uids } from '../shared.ts';
 import { table } from '../table.ts';
 
 const m = selectors({ repository: true });
@@ -53,11 +53,7 @@ const failures = table({
   h: 10,
   empty: 'No failed push within a day, or no registry tells of them',
   columns: {
-    Registry: registry,
-    Repository: {
-      label: 'repository',
-      links: [toBoard('Repository', uids.repository, { registry: 'Registry', repository: 'Repository' })],
-    },
+    ...repositoryColumns,
     Reason: { label: 'reason', width: 130 },
     Failed: {
       expr: `round(${top(50, sum(`${byRepository}, reason`, ofDay('push_failures_total')))}) > 0`,
@@ -96,30 +92,7 @@ const rates: readonly Panel[] = [
 ];
 
 const sources: readonly Panel[] = [
-  table({
-    title: 'Sources',
-    about:
-      'Sources that the exporter asks: how old the newest event is, and how late it was read. The worst first, 50 of them.',
-    w: 12,
-    h: 8,
-    empty: 'No source is asked: see pushEvents of the providers',
-    columns: {
-      Registry: registry,
-      Source: { label: 'source' },
-      Works: {
-        expr: `bottomk(50, ${min(`${byRegistry}, source`, m('events_source_up'))})`,
-        state: 'works',
-        width: 90,
-      },
-      'Newest event': {
-        expr: since(max(`${byRegistry}, source`, m('events_source_last_event_timestamp_seconds'))),
-        unit: 's',
-        width: 110,
-      },
-      Lag: { expr: max(`${byRegistry}, source`, m('events_source_lag_seconds')), unit: 's', width: 90 },
-    },
-    order: { Works: 'up', Registry: 'up' },
-  }),
+  eventSources(m, 12, 8),
   table({
     title: 'Received events, last day',
     about:

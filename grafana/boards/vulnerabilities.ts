@@ -2,7 +2,7 @@ import { severities } from '../../src/model.ts';
 import type { Board } from '../frame.ts';
 import { lines, type Panel, stat, toBoard } from '../panels.ts';
 import { among, byImage, byRegistry, byRepository, max, selectors, since, sum, top } from '../queries.ts';
-import { exporterUp, firing, imagesNotScanned, uids } from '../shared.ts';
+import { exporterUp, firing, imagesNotScanned, repositoryColumns, uids } from '../shared.ts';
 import { table } from '../table.ts';
 
 const m = selectors({ repository: true });
@@ -31,14 +31,6 @@ const repository = (metric: string, more = ''): string => max(byRepository, m(me
 const rowsOf = (find: typeof image, metric: string): string =>
   `(\n  ${['CRITICAL', 'HIGH'].map((severity) => top(each, `${find(metric, `,${of(severity)}`)} > 0`)).join('\n  or\n  ')}\n)`;
 
-const toRepository = toBoard('Repository', uids.repository, {
-  registry: 'Registry',
-  repository: 'Repository',
-});
-const names = {
-  Registry: { label: 'registry' },
-  Repository: { label: 'repository', links: [toRepository] },
-} as const;
 const count = { threshold: 'none', unit: 'locale' } as const;
 
 const summary: readonly Panel[] = [
@@ -90,7 +82,7 @@ const images = table({
   h: 11,
   empty: 'No image with findings of the selected severities, or no data: see Scan status',
   columns: {
-    ...names,
+    ...repositoryColumns,
     Tag: { label: 'tag' },
     Digest: { label: 'digest', width: 150 },
     Critical: { expr: image('image_findings', `,severity="CRITICAL"`), ...count, width: 80 },
@@ -122,7 +114,7 @@ const repositories = table({
   h: 9,
   empty: 'No repository with findings of the selected severities, or no data: see Scan status',
   columns: {
-    ...names,
+    ...repositoryColumns,
     Critical: { expr: repository('repository_findings', ',severity="CRITICAL"'), ...count, width: 80 },
     High: {
       expr: repository('repository_findings', ',severity="HIGH"'),
@@ -207,7 +199,7 @@ const unsigned = table({
   w: 24,
   empty: 'Every repository has a signed image, or it is not known',
   columns: {
-    ...names,
+    ...repositoryColumns,
     'Signed images': {
       expr: top(30, `${m('repository_signed_images')} == 0`),
       unit: 'locale',
