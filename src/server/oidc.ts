@@ -1,6 +1,7 @@
 import type { Request } from 'express';
 import type { OAuth2Client } from 'google-auth-library';
-import { createHttpClient } from '../http.ts';
+import { z } from 'zod';
+import { createHttpClient, json } from '../http.ts';
 import type { OidcSender } from '../loop/settings.ts';
 import type { Logger } from '../provider.ts';
 
@@ -20,7 +21,9 @@ const keptAtMostMs = 24 * 3_600_000;
 const issuers = ['https://accounts.google.com', 'accounts.google.com'];
 const largestToken = 8_192;
 
-type Certificates = Readonly<Record<string, string>>;
+/** Certificates in PEM by the id of their key. */
+const certificateAnswer = z.record(z.string().max(200), z.string().max(10_000));
+type Certificates = z.output<typeof certificateAnswer>;
 
 /** When an answer has to be asked for again, by its `Cache-Control`. */
 function keptMs(cacheControl: string | undefined): number {
@@ -42,29 +45,52 @@ async function fetchCertificates({ certificates, http }: OidcSender) {
       operation: 'certificates',
       maxBytes: 2 ** 20,
     });
-    const found = JSON.parse(response.body.toString('utf8')) as Certificates;
+    const found = json(response, certificateAnswer);
     return { found, untilMs: performance.now() + keptMs(response.header('cache-control')) };
   } finally {
     await client.close();
   }
 }
 
-/** The certificates of each address, kept for as long as Google says. */
+/** What is known of an address, and since when. */
+interface Kept {
+  readonly certificates: Promise<Certificates>;
+  readonly askedMs: number;
+  untilMs: number;
+}
+
+/**
+ * The certificates of each address, kept for as long as Google says. Whoever comes may make the exporter ask for them:
+ * requests share one, and the next comes a minute later at the earliest, also after a failure.
+ */
 function createCertificates() {
-  const kept = new Map<string, { found: Certificates; untilMs: number; askedMs: number }>();
-  return async (
-    sender: OidcSender,
-    isKnown: (certificates: Certificates) => boolean,
-  ): Promise<Certificates> => {
-    const key = sender.certificates.href;
-    const before = kept.get(key);
+  const kept = new Map<string, Kept>();
+
+  function ask(sender: OidcSender, before: Kept | undefined): Kept {
+    const asked: Kept = {
+      askedMs: performance.now(),
+      untilMs: performance.now() + askedAgainMs,
+      certificates: fetchCertificates(sender).then(
+        ({ found, untilMs }) => {
+          asked.untilMs = untilMs;
+          return found;
+        },
+        // Keys that were good a moment ago still are.
+        (error) => before?.certificates ?? Promise.reject(error),
+      ),
+    };
+    asked.certificates.catch(() => {});
+    kept.set(sender.certificates.href, asked);
+    return asked;
+  }
+
+  return async (sender: OidcSender, kid: string): Promise<Certificates> => {
+    const before = kept.get(sender.certificates.href);
     const now = performance.now();
-    const isGood =
-      before && now < before.untilMs && (isKnown(before.found) || now - before.askedMs < askedAgainMs);
-    if (isGood) return before.found;
-    const { found, untilMs } = await fetchCertificates(sender);
-    kept.set(key, { found, untilMs, askedMs: now });
-    return found;
+    const isRecent = before !== undefined && now - before.askedMs < askedAgainMs;
+    const known = isRecent || (before && now < before.untilMs) ? await before.certificates : undefined;
+    if (known && (isRecent || Object.hasOwn(known, kid))) return known;
+    return ask(sender, before).certificates;
   };
 }
 
@@ -94,10 +120,10 @@ export function createOidcCheck(log: Logger): OidcCheck {
       const kid = keyOf(token);
       if (typeof kid !== 'string') return false;
       try {
-        const certificates = await certificatesOf(sender, (known) => Object.hasOwn(known, kid));
+        const certificates = await certificatesOf(sender, kid);
         const verified = await (await load()).verifySignedJwtWithCertsAsync(
           token,
-          certificates as Record<string, string>,
+          certificates,
           sender.audience,
           issuers,
         );

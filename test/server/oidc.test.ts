@@ -113,6 +113,11 @@ test('a new key of Google is found, and asked for once a minute at most', async 
 
 test('without the certificates nobody is let in', async () => {
   status = 503;
-  expect(await enters(signed({}), createOidcCheck(log as never))).toBe(false);
+  const fresh = createOidcCheck(log as never);
+  const before = asked;
+  expect(await Promise.all([enters(signed({}), fresh), enters(signed({}), fresh)])).toEqual([false, false]);
+  expect(await enters(signed({}), fresh)).toBe(false);
+  // One request and its repetition, for all three.
+  expect(asked - before).toBe(2);
   status = 200;
 });
