@@ -21,15 +21,20 @@ const digestPattern = /^sha256:[0-9a-f]{64}$/;
 /** Docker's hub has several names, and images without a host are its own. */
 const hubNames: ReadonlySet<string> = new Set(['docker.io', 'index.docker.io', 'registry-1.docker.io']);
 
+/** A host as names are compared: without the usual ports, and Docker's hub by one name. */
+export function canonicalHost(host: string): string {
+  const plain = host.toLowerCase().replace(/:(443|80)$/, '');
+  return hubNames.has(plain) ? 'docker.io' : plain;
+}
+
 /** A name with its host, as Docker completes it: `nginx` is `docker.io/library/nginx`. */
 function withHost(name: string): string {
   const slash = name.indexOf('/');
   const first = slash < 0 ? '' : name.slice(0, slash);
   const isHost = first === 'localhost' || /[.:]/.test(first);
-  if (!isHost) return slash < 0 ? `docker.io/library/${name}` : `docker.io/${name}`;
-  if (!hubNames.has(first.toLowerCase())) return `${first.toLowerCase()}${name.slice(slash)}`;
-  const path = name.slice(slash + 1);
-  return path.includes('/') ? `docker.io/${path}` : `docker.io/library/${path}`;
+  const host = isHost ? canonicalHost(first) : 'docker.io';
+  const path = isHost ? name.slice(slash + 1) : name;
+  return host === 'docker.io' && !path.includes('/') ? `docker.io/library/${path}` : `${host}/${path}`;
 }
 
 /** A reference without its digest: the name, and the tag where there is one. */

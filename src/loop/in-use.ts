@@ -1,4 +1,5 @@
 import type { InUseFeed, RegistryUse } from '../in-use/feed.ts';
+import { canonicalHost } from '../in-use/reference.ts';
 import type { ReferenceRule, RegistryIdentity } from '../model.ts';
 import type { Memory, Provider } from '../provider.ts';
 import { unpackTotals } from '../totals.ts';
@@ -39,7 +40,10 @@ function rulesOf({ settings, provider, snapshots }: Input): readonly ReferenceRu
   const { host } = identity;
   const own =
     provider.references?.(settings.options, identity) ?? (host === undefined ? [] : [{ from: host, to: '' }]);
-  return [...own, ...(settings.hosts ?? [])];
+  return [...own, ...(settings.hosts ?? [])].map(({ from, to }) => {
+    const [first = '', ...path] = from.split('/');
+    return { from: [canonicalHost(first), ...path].join('/'), to };
+  });
 }
 
 /** Which digests were looked for when a repository was listed last. */

@@ -305,6 +305,39 @@ test('mirrors and aliases lead to the registry; what it does not list is counted
   }, settled);
 });
 
+test('names of one host lead to one registry', async () => {
+  runs('alias.corp/app@a', 'docker.io/app@a', 'index.docker.io/app@a');
+  const { lines, own } = await started(() => app([image('a')]), {
+    registry: { hosts: ['alias.corp:443', { from: 'registry-1.docker.io/library', to: '' }] },
+  });
+  await eventually(async () => {
+    expect(await states(lines)).toEqual(['app present 1']);
+    expect(await lines('image_in_use')).toEqual([
+      `image_in_use{,repository="app",tag="a",digest="${hex('a')}",source="hosts"} 3`,
+    ]);
+    expect(await own('in_use_unmatched_images')).toEqual([]);
+  }, settled);
+});
+
+test('before a registry was listed no image of its host counts as one that no registry lists', async () => {
+  runs('other@a', 'quay.io/x@a');
+  const { poll, say, own } = await started(() => {
+    throw new Error('no answer');
+  });
+  const unmatched = (...hosts: string[]) =>
+    eventually(
+      async () =>
+        expect(await own('in_use_unmatched_images')).toEqual(
+          hosts.map((host) => `container_registry_in_use_unmatched_images{host="${host}"} 1`),
+        ),
+      settled,
+    );
+  await unmatched('quay.io');
+  say(() => app([image('a')]));
+  await poll();
+  await unmatched('quay.io', 'registry.example.com');
+});
+
 test('places beyond the 20 largest are counted together', async () => {
   runs(
     ...Array.from({ length: 25 }, (_, at) => ({

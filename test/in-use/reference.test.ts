@@ -72,6 +72,20 @@ describe('what a runtime says leads to the manifest that it pulled', () => {
     ['an id with the tag in it', `ghcr.io/acme/api:v1@${digest}`, '', 'ghcr.io/acme/api', false],
     ['no id, the digest was asked for', '', `ghcr.io/acme/api@${digest}`, 'ghcr.io/acme/api', false],
     ['a bare id, the digest was asked for', digest, `ghcr.io/acme/api@${digest}`, 'ghcr.io/acme/api', false],
+    [
+      'a port that https has anyway',
+      `ghcr.io:443/acme/api@${digest}`,
+      'ghcr.io:443/acme/api:1',
+      'ghcr.io/acme/api',
+      false,
+    ],
+    [
+      "Docker's hub by the name of its interface",
+      `registry-1.docker.io/nginx@${digest}`,
+      'nginx:1',
+      'docker.io/library/nginx',
+      false,
+    ],
     ['the host in capitals', `GHCR.io/acme/api@${digest}`, 'GHCR.io/acme/api:1', 'ghcr.io/acme/api', false],
   ])('%s', (_, imageId, image, name, latest) => {
     expect(runningImage(imageId, image)).toEqual({ name, digest, latest });

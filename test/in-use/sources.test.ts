@@ -350,8 +350,16 @@ describe('file', () => {
     await expect(read('file', { path: file })).rejects.toThrow(message);
   });
 
+  test('a file that was written in the future: its age is not known', async () => {
+    const ahead = Date.now() / 1000 + 3600;
+    write(`ghcr.io/acme/api@${digest('a')}`, ahead);
+    await expect(read('file', { path: file })).rejects.toThrow(/was written in the future: check the clocks/);
+    write(`ghcr.io/acme/api@${digest('a')}`, Date.now() / 1000 + 60);
+    expect((await read('file', { path: file })).containers).toBe(1);
+  });
+
   test('a file that is not there, and a folder', async () => {
-    await expect(read('file', { path: join(folder, 'none') })).rejects.toThrow(/cannot be opened/);
+    await expect(read('file', { path: join(folder, 'none') })).rejects.toThrow(/cannot be read/);
     await expect(read('file', { path: folder })).rejects.toThrow(/is no regular file/);
   });
 });

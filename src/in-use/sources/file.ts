@@ -1,6 +1,7 @@
-import { open } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { z } from 'zod';
 import { CollectError } from '../../errors.ts';
+import { changingFile } from '../../secret.ts';
 import { type Containers, defineSource } from '../source.ts';
 
 const largestFile = 64 * 2 ** 20;
@@ -74,21 +75,19 @@ function readJson(text: string, path: string): Containers[] {
   );
 }
 
-/** The text of a regular file, and when it was written. */
-async function contentOf(path: string): Promise<{ readonly text: string; readonly at: number }> {
-  const refuse = (problem: string, cause?: unknown) =>
-    new CollectError('configuration', `the file ${path} ${problem}`, { cause });
-  const file = await open(path, 'r').catch((cause) => {
-    throw refuse('cannot be opened: check the path and its mount', cause);
-  });
-  try {
-    const stats = await file.stat();
-    if (!stats.isFile()) throw refuse('is no regular file');
-    if (stats.size > largestFile) throw refuse(`is larger than ${largestFile} bytes`);
-    return { text: (await file.readFile('utf8')).replace(/^\uFEFF/, ''), at: stats.mtimeMs / 1000 };
-  } finally {
-    await file.close();
-  }
+/** Clocks differ by minutes; a file of tomorrow would count for a day after the last one was written. */
+const aheadAtMostSeconds = 300;
+
+/** When the file was written, Unix seconds. @throws CollectError for a time that lies ahead */
+async function writtenAt(path: string): Promise<number> {
+  const { mtimeMs } = await stat(path);
+  const at = mtimeMs / 1000;
+  if (at > Date.now() / 1000 + aheadAtMostSeconds)
+    throw new CollectError(
+      'invalid_response',
+      `the file ${path} was written in the future: check the clocks`,
+    );
+  return at;
 }
 
 /** What a cron job, Nomad, ECS or systemd hosts write down. Its age is that of the file. */
@@ -96,16 +95,24 @@ export const file = defineSource({
   type: 'file',
   options,
   staleAfterMs: 3_600_000,
-  open: ({ path }) => ({
-    async read() {
-      const { text, at } = await contentOf(path);
-      const rows = /^\s*[[{]/.test(text) ? readJson(text, path) : readLines(text, path);
-      return {
-        at,
-        containers: (async function* () {
-          yield rows;
-        })(),
-      };
-    },
-  }),
+  open: ({ path }) => {
+    const content = changingFile(
+      path,
+      largestFile,
+      (problem, cause) => new CollectError('configuration', `the file ${path} ${problem}`, { cause }),
+    );
+    return {
+      async read() {
+        const text = await content.read();
+        const at = await writtenAt(path);
+        const rows = /^\s*[[{]/.test(text) ? readJson(text, path) : readLines(text, path);
+        return {
+          at,
+          containers: (async function* () {
+            yield rows;
+          })(),
+        };
+      },
+    };
+  },
 });

@@ -1,10 +1,9 @@
-import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { parse } from 'yaml';
 import { z } from 'zod';
 import { CollectError } from '../../errors.ts';
 import type { PemSettings } from '../../http/tls.ts';
-import { fileSecret, plainSecret } from '../../secret.ts';
+import { changingFile, fileSecret, plainSecret } from '../../secret.ts';
 import type { SourceAuth } from '../settings.ts';
 
 /** What a kubeconfig says of one context. */
@@ -55,10 +54,7 @@ const largestFile = 2 ** 20;
 async function load(path: string): Promise<Kubeconfig> {
   const refuse = (problem: string, cause?: unknown) =>
     new CollectError('configuration', `the kubeconfig ${path} ${problem}`, { cause });
-  const content = await readFile(path, 'utf8').catch((cause) => {
-    throw refuse('cannot be read: check kubeconfigFile and its mount', cause);
-  });
-  if (content.length > largestFile) throw refuse('is too large');
+  const content = await changingFile(path, largestFile, refuse).read();
   let document: unknown;
   try {
     document = parse(content, { maxAliasCount: 0 });
@@ -91,9 +87,9 @@ async function pemOf(
 ): Promise<string | undefined> {
   if (data !== undefined) return Buffer.from(data, 'base64').toString('utf8');
   if (file === undefined) return undefined;
-  return readFile(resolve(folder, file), 'utf8').catch((cause) => {
-    throw new CollectError('configuration', `${file}, which the kubeconfig names, cannot be read`, { cause });
-  });
+  const refuse = (problem: string, cause?: unknown) =>
+    new CollectError('configuration', `${file}, which the kubeconfig names, ${problem}`, { cause });
+  return changingFile(resolve(folder, file), largestFile, refuse).read();
 }
 
 /** The entry of a name. @throws CollectError where there is none */
