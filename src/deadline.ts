@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+
 /** A time limit within another signal's. */
 export interface Deadline {
   /** Ends when the time is up or the outer signal ends, with that one's reason. */
@@ -35,4 +37,12 @@ export function startDeadline(outer: AbortSignal, ms: number): Deadline {
       outer.removeEventListener('abort', onOuter);
     },
   };
+}
+
+/** Waits, but not longer than whoever waits goes on. */
+export async function pauseWithin(stopping: AbortSignal, ms: number): Promise<void> {
+  if (ms === 0 || stopping.aborted) return;
+  const wait = startDeadline(stopping, ms);
+  if (!wait.signal.aborted) await once(wait.signal, 'abort');
+  wait.clear();
 }

@@ -95,6 +95,29 @@ export interface ReferenceRule {
   readonly to: string;
 }
 
+/** Where containers run. */
+export interface WorkloadPlace {
+  readonly cluster: string;
+  readonly namespace: string;
+  readonly containers: number;
+}
+
+/** The images of one repository that run, as one source tells. */
+export interface SourceUse {
+  readonly source: string;
+  /** Containers by digest, in the order of digests; of them those that run it under the tag `latest`. */
+  readonly images: readonly {
+    readonly digest: string;
+    readonly containers: number;
+    readonly latest: number;
+  }[];
+  /** Where they run, the most containers first; bounded, the rest under empty names. */
+  readonly places: readonly WorkloadPlace[];
+}
+
+/** What runs of one repository, of all sources that count; JSON of `SourceUse[]`, so that equal ones are equal texts. */
+export type PackedUse = string & { readonly packed: 'use' };
+
 /**
  * What a provider streams. For every repository: `repository` first, any number of `images`, then one of
  * `repository-complete` (all images were listed), `repository-gone` (a definite "not found") or

@@ -64,6 +64,27 @@ export const endpointUrl = z.string().transform((text, context) => {
   return z.NEVER;
 });
 
+/** `tls:` of what is reached by HTTP. */
+export const tlsFiles = z.strictObject({
+  caFile: z.string().min(1).describe("PEM file of certificates to trust besides the system's").optional(),
+  certFile: z
+    .string()
+    .min(1)
+    .describe('PEM file of a client certificate, for servers that ask for one')
+    .optional(),
+  keyFile: z.string().min(1).describe("PEM file of the client certificate's private key").optional(),
+  insecureSkipVerify: z.boolean().describe('Do not check certificates; for tests only').optional(),
+});
+
+/** What is wrong with `tls:`; the path begins within it. */
+export function checkTls(
+  { certFile, keyFile }: z.output<typeof tlsFiles>,
+  refuse: (path: readonly PropertyKey[], message: string) => void,
+): void {
+  if ((certFile === undefined) !== (keyFile === undefined))
+    refuse([certFile === undefined ? 'keyFile' : 'certFile'], 'certFile and keyFile go together');
+}
+
 /** Credentials as the registry protocol takes them. */
 export interface Auth {
   readonly username?: string;
@@ -74,6 +95,34 @@ export interface Auth {
 }
 
 const text = (description: string) => z.string().min(1).describe(description);
+
+/** A user with a password, or a token, each also from a file: what every `auth:` has. */
+export const userOrToken = {
+  username: text('User or robot account').optional(),
+  password: text('Password; better from passwordFile or the environment').optional(),
+  passwordFile: text('File that holds the password; read again when it changes').optional(),
+  token: text('Token that is sent as it is; better from tokenFile or the environment').optional(),
+  tokenFile: text('File that holds the token; read again when it changes').optional(),
+};
+
+/** Takes note of a mistake in an `auth:`. */
+type RefuseAuth = (message: string, path: string) => void;
+
+/** The secrets of such settings, and what is wrong with them. */
+export function secretsOf(given: z.output<z.ZodObject<typeof userOrToken>>, refuse: RefuseAuth) {
+  if (given.password !== undefined && given.passwordFile !== undefined)
+    refuse('is given besides password: keep one of the two', 'passwordFile');
+  if (given.token !== undefined && given.tokenFile !== undefined)
+    refuse('is given besides token: keep one of the two', 'tokenFile');
+  const password = secretOf(given.password, given.passwordFile, 'auth.passwordFile');
+  const token = secretOf(given.token, given.tokenFile, 'auth.tokenFile');
+  if ((given.username === undefined) !== (password === undefined))
+    refuse(
+      'username and password (or passwordFile) go together',
+      given.username === undefined ? 'username' : 'password',
+    );
+  return { username: given.username, password, token };
+}
 
 /** Beside `dockerConfigFile`. */
 export const allowCredentialHelpers = z
@@ -86,11 +135,7 @@ export const allowCredentialHelpers = z
 /** `auth:` of registries with a user and password, a token, or docker's own configuration file. */
 export const auth = z
   .strictObject({
-    username: text('User or robot account').optional(),
-    password: text('Password; better from passwordFile or the environment').optional(),
-    passwordFile: text('File that holds the password; read again when it changes').optional(),
-    token: text('Token that is sent as it is; better from tokenFile or the environment').optional(),
-    tokenFile: text('File that holds the token; read again when it changes').optional(),
+    ...userOrToken,
     dockerConfigFile: text("docker's config.json with credentials in auths").optional(),
     allowCredentialHelpers,
     trustedRealms: z
@@ -101,24 +146,14 @@ export const auth = z
   .transform((given, context): Auth => {
     const refuse = (message: string, path: string) =>
       context.addIssue({ code: 'custom', message, path: [path] });
-    if (given.password !== undefined && given.passwordFile !== undefined)
-      refuse('is given besides password: keep one of the two', 'passwordFile');
-    if (given.token !== undefined && given.tokenFile !== undefined)
-      refuse('is given besides token: keep one of the two', 'tokenFile');
-    const password = secretOf(given.password, given.passwordFile, 'auth.passwordFile');
-    const token = secretOf(given.token, given.tokenFile, 'auth.tokenFile');
-    if ((given.username === undefined) !== (password === undefined))
-      refuse(
-        'username and password (or passwordFile) go together',
-        given.username === undefined ? 'username' : 'password',
-      );
+    const { username, password, token } = secretsOf(given, refuse);
     const ways = [password, token, given.dockerConfigFile].filter((way) => way !== undefined);
     if (ways.length > 1)
       refuse('more than one of password, token and dockerConfigFile is given: keep one', 'username');
     if (given.allowCredentialHelpers !== undefined && given.dockerConfigFile === undefined)
       refuse('goes together with dockerConfigFile, which names the helpers', 'allowCredentialHelpers');
     return {
-      username: given.username,
+      username,
       password,
       token,
       ...(given.dockerConfigFile !== undefined && {

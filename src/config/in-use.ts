@@ -2,6 +2,7 @@ import type { z } from 'zod';
 import type { InUseSettings, SourceSettings } from '../in-use/settings.ts';
 import { sourceCommon } from '../in-use/settings.ts';
 import { sourceKinds } from '../in-use/sources/index.ts';
+import { checkTls } from '../options.ts';
 import type { createConfigSchema } from './schema.ts';
 
 type Section = NonNullable<z.infer<ReturnType<typeof createConfigSchema>>['inUse']>;
@@ -42,11 +43,7 @@ export function resolveInUse(
     if (name === 'scanner')
       refuse([...at, 'name'], "is what the registries' own scanners are called: take another");
     names.add(name);
-    if ((tls.certFile === undefined) !== (tls.keyFile === undefined))
-      refuse(
-        [...at, 'tls', tls.certFile === undefined ? 'keyFile' : 'certFile'],
-        'certFile and keyFile go together',
-      );
+    checkTls(tls, (path, message) => refuse([...at, 'tls', ...path], message));
     if (staleAfter !== undefined && staleAfter < interval)
       refuse(
         [...at, 'staleAfter'],

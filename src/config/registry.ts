@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import picomatch from 'picomatch';
 import type { z } from 'zod';
 import type { RegistrySettings } from '../loop/settings.ts';
+import { checkTls } from '../options.ts';
 import type { Provider } from '../provider.ts';
 import type { When } from '../schedule.ts';
 import { fileSecret, plainSecret } from '../secret.ts';
@@ -41,8 +42,7 @@ function wantsOf({ repositories }: Entry): (repository: string) => boolean {
 }
 
 function httpOf({ http = {}, tls = {} }: Entry, { provider, refuse }: Surroundings): RegistryConfig['http'] {
-  if ((tls.certFile === undefined) !== (tls.keyFile === undefined))
-    refuse(['tls', tls.certFile === undefined ? 'keyFile' : 'certFile'], 'certFile and keyFile go together');
+  checkTls(tls, (path, message) => refuse(['tls', ...path], message));
   const usual = provider.http ?? {};
   const requestsPerSecond = http.requestsPerSecond ?? usual.requestsPerSecond;
   return {

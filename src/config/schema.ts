@@ -2,7 +2,7 @@ import cron from 'node-cron';
 import { z } from 'zod';
 import { sourceCommon } from '../in-use/settings.ts';
 import { sourceKinds } from '../in-use/sources/index.ts';
-import { byteSize, duration, endpointUrl, parseDuration } from '../options.ts';
+import { byteSize, duration, endpointUrl, parseDuration, tlsFiles } from '../options.ts';
 import type { Provider } from '../provider.ts';
 import { longestDelayMs, type When } from '../schedule.ts';
 
@@ -93,18 +93,7 @@ const registryCommon = {
     })
     .optional(),
   http: http.optional(),
-  tls: z
-    .strictObject({
-      caFile: z.string().min(1).describe("PEM file of certificates to trust besides the system's").optional(),
-      certFile: z
-        .string()
-        .min(1)
-        .describe('PEM file of a client certificate, for registries that ask for one')
-        .optional(),
-      keyFile: z.string().min(1).describe("PEM file of the client certificate's private key").optional(),
-      insecureSkipVerify: z.boolean().describe('Do not check certificates; for tests only').optional(),
-    })
-    .optional(),
+  tls: tlsFiles.optional(),
   retention: z
     .strictObject({
       keepLast: z

@@ -1,5 +1,4 @@
-import { once } from 'node:events';
-import { startDeadline } from '../deadline.ts';
+import { pauseWithin, startDeadline } from '../deadline.ts';
 import { CollectError, type FailureReason, reasonOf } from '../errors.ts';
 import { createLimiters } from '../http/limiters.ts';
 import type { PemSettings } from '../http/tls.ts';
@@ -77,13 +76,6 @@ function createReading({ settings, source, log, userAgent }: ReaderInput, stoppi
   };
 }
 
-/** Waits, but not longer than the exporter runs. */
-async function pause(stopping: AbortSignal, ms: number): Promise<void> {
-  const wait = startDeadline(stopping, ms);
-  if (!wait.signal.aborted) await once(wait.signal, 'abort');
-  wait.clear();
-}
-
 export function startSource(input: ReaderInput): SourceReader {
   const { settings, log, changed } = input;
   const stopping = new AbortController();
@@ -148,7 +140,7 @@ export function startSource(input: ReaderInput): SourceReader {
       await readOnce();
       if (stopping.signal.aborted) return;
       changed();
-      await pause(stopping.signal, settings.intervalMs);
+      await pauseWithin(stopping.signal, settings.intervalMs);
     }
   })();
 

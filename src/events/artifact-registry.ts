@@ -36,8 +36,11 @@ interface Place {
   readonly location: string;
 }
 
-/** Locations of the hosts of Container Registry: https://cloud.google.com/artifact-registry/docs/transition/setup-gcr-repo */
-const gcrLocations: Readonly<Record<string, string>> = {
+/**
+ * The hosts of Container Registry, and the locations of the repositories that stand in for them:
+ * https://cloud.google.com/artifact-registry/docs/transition/setup-gcr-repo
+ */
+export const gcrLocations: Readonly<Record<string, string>> = {
   'gcr.io': 'us',
   'us.gcr.io': 'us',
   'eu.gcr.io': 'europe',

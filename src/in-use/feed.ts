@@ -1,21 +1,4 @@
-import type { ReferenceRule } from '../model.ts';
-import type { Place } from './tally.ts';
-
-/** The images of one repository that run, as one source tells; as it is kept and compared. */
-export interface SourceUse {
-  readonly source: string;
-  /** Containers by digest, in the order of digests. */
-  readonly images: readonly {
-    readonly digest: string;
-    readonly containers: number;
-    readonly latest: number;
-  }[];
-  /** Where they run, the most containers first; bounded, the rest under empty names. */
-  readonly places: readonly Place[];
-}
-
-/** What runs of one repository, of all sources whose answers are fresh; JSON of `SourceUse[]`, so that equal ones are equal. */
-export type PackedUse = string & { readonly packed: 'use' };
+import type { PackedUse, ReferenceRule } from '../model.ts';
 
 /** What runs of one registry. */
 export interface RegistryUse {
@@ -36,7 +19,7 @@ export interface JoinedRegistry {
   wants(repository: string): boolean;
   /** Whether a listing has shown the repository, or had shown it while its images ran. */
   lists(repository: string): boolean;
-  /** Changes whenever `lists` may answer otherwise. */
+  /** Another one whenever `lists` may answer otherwise; undefined before the first. */
   listing(): unknown;
   /** Called when what runs may have changed. */
   changed(): void;

@@ -1,14 +1,15 @@
+import type { PackedUse, SourceUse, WorkloadPlace } from '../model.ts';
 import { createYielder } from '../yielding.ts';
-import type { JoinedRegistry, PackedUse, RegistryUse, SourceUse } from './feed.ts';
+import type { JoinedRegistry, RegistryUse } from './feed.ts';
 import { repositoryOf } from './reference.ts';
-import type { ImageUse, Place, Tally } from './tally.ts';
+import type { ImageUse, Tally } from './tally.ts';
 
 /** Places of a repository that are told apart; what runs elsewhere is counted together. */
 const placesAtMost = 20;
 
 /** The places of some images, the most containers first. */
-function placesOf(images: Iterable<ImageUse>): Place[] {
-  const sums = new Map<string, Place>();
+function placesOf(images: Iterable<ImageUse>): WorkloadPlace[] {
+  const sums = new Map<string, WorkloadPlace>();
   for (const { places } of images)
     for (const place of places) {
       const key = `${place.cluster}\0${place.namespace}`;
@@ -119,12 +120,19 @@ export async function unmatchedHosts(
   hostsAtMost: number,
 ): Promise<ReadonlyMap<string, number>> {
   const pause = createYielder();
-  const all = registries.map((registry) => ({ registry, rules: registry.rules() }));
+  const all = registries.map((registry) => ({
+    registry,
+    rules: registry.rules(),
+    isListed: registry.listing() !== undefined,
+  }));
+  // Which images are its own is not known before its first poll.
+  if (all.some(({ rules, isListed }) => rules.length === 0 && !isListed)) return new Map();
   const isListed = (name: string): boolean =>
-    all.some(({ registry, rules }) =>
+    all.some(({ registry, rules, isListed: isKnown }) =>
       rules.some((rule) => {
         const repository = repositoryOf(rule, name);
-        return repository !== undefined && registry.wants(repository) && registry.lists(repository);
+        if (repository === undefined || !registry.wants(repository)) return false;
+        return !isKnown || registry.lists(repository);
       }),
     );
   const byHost = new Map<string, Set<string>>();

@@ -1,8 +1,7 @@
 import { z } from 'zod';
-import { duration, secretOf } from '../options.ts';
+import { duration, secretsOf, type tlsFiles, userOrToken } from '../options.ts';
+import { basicHeader } from '../registry-auth/credentials.ts';
 import type { Secret } from '../secret.ts';
-
-const text = (description: string) => z.string().min(1).describe(description);
 
 /** How a source that is asked by HTTP lets the exporter in. */
 export interface SourceAuth {
@@ -12,47 +11,22 @@ export interface SourceAuth {
 }
 
 /** `auth:` of a source: a user and password, or a bearer token. */
-export const sourceAuth = z
-  .strictObject({
-    username: text('User, for Basic authentication').optional(),
-    password: text('Password; better from passwordFile or the environment').optional(),
-    passwordFile: text('File that holds the password; read again when it changes').optional(),
-    token: text('Bearer token; better from tokenFile or the environment').optional(),
-    tokenFile: text('File that holds the token; read again when it changes').optional(),
-  })
-  .transform((given, context): SourceAuth => {
-    const refuse = (message: string, path: string) =>
-      context.addIssue({ code: 'custom', message, path: [path] });
-    const both = (one: string, other: string) =>
-      refuse(`is given besides ${one}: keep one of the two`, other);
-    if (given.password !== undefined && given.passwordFile !== undefined) both('password', 'passwordFile');
-    if (given.token !== undefined && given.tokenFile !== undefined) both('token', 'tokenFile');
-    const password = secretOf(given.password, given.passwordFile, 'auth.passwordFile');
-    const token = secretOf(given.token, given.tokenFile, 'auth.tokenFile');
-    if ((given.username === undefined) !== (password === undefined))
-      refuse(
-        'username and password (or passwordFile) go together',
-        given.username === undefined ? 'username' : 'password',
-      );
-    if (password && token) both('password', 'token');
-    return { username: given.username, password, token };
-  });
+export const sourceAuth = z.strictObject(userOrToken).transform((given, context): SourceAuth => {
+  const refuse = (message: string, path: string) =>
+    context.addIssue({ code: 'custom', message, path: [path] });
+  const secrets = secretsOf(given, refuse);
+  if (secrets.password && secrets.token) refuse('is given besides password: keep one of the two', 'token');
+  return secrets;
+});
 
 /** The header that shows who asks; none where nobody has to. */
 export async function authHeaders(auth: SourceAuth | undefined): Promise<Readonly<Record<string, string>>> {
   if (auth?.token) return { authorization: `Bearer ${await auth.token.read()}` };
-  if (!auth?.password) return {};
-  const pair = `${auth.username}:${await auth.password.read()}`;
-  return { authorization: `Basic ${Buffer.from(pair).toString('base64')}` };
+  if (auth?.username === undefined || !auth.password) return {};
+  return {
+    authorization: basicHeader({ username: auth.username, password: await auth.password.read() }),
+  };
 }
-
-/** `tls:` of a source. */
-export const sourceTls = z.strictObject({
-  caFile: text("PEM file of certificates to trust besides the system's").optional(),
-  certFile: text('PEM file of a client certificate').optional(),
-  keyFile: text("PEM file of the client certificate's private key").optional(),
-  insecureSkipVerify: z.boolean().describe('Do not check certificates; for tests only').optional(),
-});
 
 /** What each source has besides its kind's own options. */
 export const sourceCommon = {
@@ -90,7 +64,7 @@ export interface SourceSettings {
   readonly timeoutMs: number;
   readonly staleAfterMs: number;
   readonly maxBytes: number;
-  readonly tls: z.output<typeof sourceTls>;
+  readonly tls: z.output<typeof tlsFiles>;
   /** The kind's own part. */
   readonly options: object;
   /** The source's part of the document as it was written, to see whether a reload changes it. */

@@ -1,22 +1,16 @@
 import { CollectError } from '../errors.ts';
+import type { WorkloadPlace } from '../model.ts';
 import { keptName } from '../names.ts';
 import { createYielder } from '../yielding.ts';
 import { type RunningImage, runningImage } from './reference.ts';
 import type { Containers } from './source.ts';
-
-/** Where containers of one image run. */
-export interface Place {
-  readonly cluster: string;
-  readonly namespace: string;
-  readonly containers: number;
-}
 
 /** The containers of one image, by its digest. */
 export interface ImageUse {
   readonly containers: number;
   /** How many of them run it under the tag `latest`. */
   readonly latest: number;
-  readonly places: readonly Place[];
+  readonly places: readonly WorkloadPlace[];
 }
 
 /** What runs, as one reading of one source told. */

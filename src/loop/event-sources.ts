@@ -1,5 +1,4 @@
-import { once } from 'node:events';
-import { startDeadline } from '../deadline.ts';
+import { pauseWithin, startDeadline } from '../deadline.ts';
 import type { EventSourceView } from '../metrics.ts';
 import type { EventBatch, EventSource } from '../provider.ts';
 import { type CycleContext, createCycleContext, createSession } from './context.ts';
@@ -69,7 +68,7 @@ export function createEventSources(input: Input): EventSources {
       ended(source, up);
       const between = found > 0 ? source.everyMs : Math.max(leastWaitMs, source.everyMs);
       const wait = up ? between : Math.min(longestWaitMs, firstWaitMs * 2 ** (failures - 1));
-      await pause(stopping, wait);
+      await pauseWithin(stopping, wait);
     }
   }
 
@@ -81,14 +80,6 @@ export function createEventSources(input: Input): EventSources {
       await reading;
     },
   };
-}
-
-/** Waits, but not longer than the exporter runs. */
-async function pause(stopping: AbortSignal, ms: number): Promise<void> {
-  if (ms === 0 || stopping.aborted) return;
-  const wait = startDeadline(stopping, ms);
-  if (!wait.signal.aborted) await once(wait.signal, 'abort');
-  wait.clear();
 }
 
 /** When a source was looked at first, over restarts with a storage path; Unix seconds. */

@@ -1,4 +1,11 @@
-import type { ImageTotals, RepositoryTotals, Severity, SeverityCounts } from '../model.ts';
+import type {
+  ImageTotals,
+  RepositoryTotals,
+  Severity,
+  SeverityCounts,
+  SourceUse,
+  WorkloadPlace,
+} from '../model.ts';
 import { severities } from '../model.ts';
 import { prefix, type RepositoryMetric, type RepositoryView } from './row.ts';
 
@@ -19,22 +26,7 @@ export interface ImagesInUse {
   readonly latest: number;
   readonly oldestPushedAt: number | undefined;
   readonly images: readonly { readonly tag: string; readonly digest: string; readonly containers: number }[];
-  readonly places: readonly {
-    readonly cluster: string;
-    readonly namespace: string;
-    readonly containers: number;
-  }[];
-}
-
-/** What runs of a repository, as one source tells. */
-interface Use {
-  readonly source: string;
-  readonly images: readonly {
-    readonly digest: string;
-    readonly containers: number;
-    readonly latest: number;
-  }[];
-  readonly places: ImagesInUse['places'];
+  readonly places: readonly WorkloadPlace[];
 }
 
 /** An image that runs, with all the tags that it is shown under. */
@@ -105,7 +97,7 @@ function oldestOf(images: readonly Present[]): number | undefined {
  * @param isGone whether a complete listing no longer has the repository
  */
 export function imagesInUse(
-  uses: readonly Use[],
+  uses: readonly SourceUse[],
   totals: RepositoryTotals | undefined,
   isGone: boolean,
 ): readonly ImagesInUse[] {

@@ -1,5 +1,5 @@
 import type { FailureReason } from '../errors.ts';
-import type { PackedTotals, RegistryFacts, RegistryIdentity, RepositoryTotals } from '../model.ts';
+import type { PackedTotals, PackedUse, RegistryFacts, RegistryIdentity, RepositoryTotals } from '../model.ts';
 import type { ImagesInUse } from './in-use.ts';
 
 /** What a registry has many of, each with series of its own. */
@@ -80,8 +80,8 @@ export interface RepositoryView {
 export interface PackedView {
   readonly totals?: PackedTotals;
   readonly pushCounts?: PushCounts;
-  /** What runs of it, as text too; see `in-use/feed.ts`. */
-  readonly inUse?: string;
+  /** What runs of it, as text too. */
+  readonly inUse?: PackedUse | undefined;
   /** A complete listing no longer has it, though images of it run. */
   readonly gone?: true;
   /** Its single images are left out: they would exceed `maxSeries`. */

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { CollectError } from '../errors.ts';
+import { gcrLocations } from '../events/artifact-registry.ts';
 import { duration, endpointUrl } from '../options.ts';
 import { type CollectContext, defineProvider, type Place, type PlacesContext } from '../provider.ts';
 import { isNotFound, readSideBySide } from '../side-by-side.ts';
@@ -7,16 +8,6 @@ import { type Api, type Location, openApi } from './artifact-registry/api.ts';
 import { idOf, readPackages, type Scope } from './artifact-registry/repository.ts';
 import type { RepositoryRow } from './artifact-registry/rows.ts';
 import { subscriptionSource } from './artifact-registry/subscription.ts';
-
-/**
- * The hosts of `gcr.io` by the location that holds their repositories.
- * https://cloud.google.com/artifact-registry/docs/transition/setup-gcr-repo
- */
-const gcrHosts: Readonly<Record<string, readonly string[]>> = {
-  us: ['gcr.io', 'us.gcr.io'],
-  europe: ['eu.gcr.io'],
-  asia: ['asia.gcr.io'],
-};
 
 const options = z.strictObject({
   projects: z
@@ -248,7 +239,7 @@ export const artifactRegistry = defineProvider<typeof options>({
   references: (_, { host, account = '', region = '' }) => {
     // A project of a domain is `example.com:name`, and `example.com/name` in names of images.
     const project = account.replace(':', '/');
-    const gcr = gcrHosts[region] ?? [];
+    const gcr = Object.keys(gcrLocations).filter((name) => gcrLocations[name] === region);
     return [
       ...(host === undefined ? [] : [{ from: `${host}/${project}`, to: '' }]),
       ...gcr.map((name) => ({ from: `${name}/${project}`, to: name })),

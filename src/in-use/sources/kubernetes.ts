@@ -1,10 +1,10 @@
 import { z } from 'zod';
 import { CollectError } from '../../errors.ts';
 import type { HttpClient, HttpResponse } from '../../http.ts';
-import { endpointUrl } from '../../options.ts';
+import { endpointUrl, tlsFiles } from '../../options.ts';
 import { fileSecret } from '../../secret.ts';
 import { splitList } from '../json-elements.ts';
-import { authHeaders, type SourceAuth, sourceAuth, sourceTls } from '../settings.ts';
+import { authHeaders, type SourceAuth, sourceAuth } from '../settings.ts';
 import { type Containers, defineSource } from '../source.ts';
 import { type ClusterAccess, readKubeconfig } from './kubeconfig.ts';
 
@@ -26,7 +26,7 @@ const options = z.strictObject({
     .describe('kubeconfig with address, certificates and token instead; read again each time')
     .optional(),
   context: z.string().min(1).describe('Its context (default: the current one)').optional(),
-  tls: sourceTls.optional(),
+  tls: tlsFiles.optional(),
   auth: sourceAuth.describe('Who asks (default: the token of the service account)').optional(),
   cluster: z
     .string()

@@ -1,9 +1,9 @@
 import { z } from 'zod';
 import { CollectError } from '../../errors.ts';
 import { json } from '../../http.ts';
-import { endpointUrl } from '../../options.ts';
+import { endpointUrl, tlsFiles } from '../../options.ts';
 import { splitList } from '../json-elements.ts';
-import { authHeaders, sourceAuth, sourceTls } from '../settings.ts';
+import { authHeaders, sourceAuth } from '../settings.ts';
 import { type Containers, defineSource } from '../source.ts';
 
 /**
@@ -33,7 +33,7 @@ const options = z.strictObject({
   address: endpointUrl.describe(
     'Address of Prometheus, Thanos, Mimir or VictoriaMetrics, with its path where it has one',
   ),
-  tls: sourceTls.optional(),
+  tls: tlsFiles.optional(),
   auth: sourceAuth.describe('Who asks').optional(),
   headers: z
     .record(z.string().regex(/^[A-Za-z0-9-]+$/, 'is no name of a header'), z.string().max(1000))

@@ -1,4 +1,5 @@
 import { defined } from '../../defined.ts';
+import { gcrLocations } from '../../events/artifact-registry.ts';
 import type { Image, Observation, RepositoryFacts } from '../../model.ts';
 import type { CollectContext } from '../../provider.ts';
 import { isNotFound } from '../../side-by-side.ts';
@@ -6,9 +7,6 @@ import type { Api, Location } from './api.ts';
 import { type FindingsOf, readFindings } from './findings.ts';
 import { type Doubts, doubtsOf, isNamed, type NamedRow, toImage } from './images.ts';
 import type { DockerImageRow, RepositoryRow } from './rows.ts';
-
-/** Repositories that stand in for Container Registry; https://cloud.google.com/artifact-registry/docs/transition/gcr-repositories */
-const containerRegistryHosts = new Set(['gcr.io', 'us.gcr.io', 'eu.gcr.io', 'asia.gcr.io']);
 
 /** Of a repository's resource name. */
 export const idOf = ({ name = '' }: RepositoryRow): string => name.split('/').at(-1) ?? '';
@@ -19,7 +17,7 @@ function resourcePrefixes({ project, location }: Location, repository: Repositor
   // A project of a domain, `example.com:project`, is a folder in addresses.
   const path = project.replace(':', '/');
   const prefixes = [repository.registryUri || `${location}-docker.pkg.dev/${path}/${id}`];
-  if (containerRegistryHosts.has(id))
+  if (Object.hasOwn(gcrLocations, id))
     prefixes.push(`${location}-docker.pkg.dev/${path}/${id}`, `${id}/${path}`);
   return [...new Set(prefixes)].map((prefix) => `https://${prefix.replace(/\/$/, '')}/`);
 }

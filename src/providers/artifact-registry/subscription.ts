@@ -5,6 +5,7 @@ import { failedPushOf } from '../../events/artifact-registry-audit.ts';
 import type { PushEvent } from '../../events/push-event.ts';
 import { json } from '../../http.ts';
 import type { CollectContext, EventBatch, EventSource } from '../../provider.ts';
+import { newestOf } from '../../times.ts';
 import { list, text } from '../../wire.ts';
 import type { Location } from './api.ts';
 import { type CredentialOptions, openCredentials } from './credentials.ts';
@@ -105,10 +106,9 @@ export function subscriptionSource(given: SubscriptionSettings, at: Location): r
         const received = json(answer, pulled).receivedMessages ?? [];
         if (received.length === 0) return;
         const told = received.map(({ message }) => toldBy(message, at));
-        const times = told.flatMap((one) => one.at ?? []);
         yield {
           events: told.map(({ event }) => event),
-          newestAt: times.length > 0 ? Math.max(...times) : undefined,
+          newestAt: newestOf(told.map((message) => message.at)),
           async done() {
             await pubsub.acknowledge(received.map(({ ackId }) => ackId));
           },

@@ -3,10 +3,11 @@ import { parseEventBody } from '../../events/body.ts';
 import { call, eventOfCall, pushCalls } from '../../events/ecr.ts';
 import type { PushEvent } from '../../events/push-event.ts';
 import type { CollectContext, EventBatch, EventSource } from '../../provider.ts';
+import { newestOf } from '../../times.ts';
 import { list, text } from '../../wire.ts';
 import { pagesOf, parsed } from './answers.ts';
 import { type AwsEvents, awsEventsOf } from './client.ts';
-import { newest, secondsOf } from './event-times.ts';
+import { secondsOf } from './event-times.ts';
 import type { EcrOptions } from './options.ts';
 
 /** UploadLayerPart is left out: a push makes many of them, and each is looked up. */
@@ -66,7 +67,7 @@ function batchOf(records: readonly CallRecord[], seen: Set<string>): EventBatch 
   const telling = read.filter(({ event }) => event?.type !== 'other');
   return {
     events: telling.map(({ event }) => event),
-    newestAt: newest(telling.map(({ at }) => at)),
+    newestAt: newestOf(telling.map(({ at }) => at)),
     async done() {
       for (const { EventId } of fresh) seen.add(EventId);
       for (const first of seen) {

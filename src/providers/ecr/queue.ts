@@ -3,10 +3,11 @@ import { parseEventBody } from '../../events/body.ts';
 import { readEcrEvents } from '../../events/ecr.ts';
 import type { ReadEvents } from '../../events/push-event.ts';
 import type { EventBatch, EventSource } from '../../provider.ts';
+import { newestOf } from '../../times.ts';
 import { list, text } from '../../wire.ts';
 import { parsed } from './answers.ts';
 import { awsEventsOf } from './client.ts';
-import { newest, secondsOf } from './event-times.ts';
+import { secondsOf } from './event-times.ts';
 import type { EcrOptions } from './options.ts';
 
 /** Longest wait of SQS for a message: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ReceiveMessage.html */
@@ -50,7 +51,7 @@ export function queueSource(config: EcrOptions, queue: string): EventSource {
       const read = received.map(({ Body }) => eventsIn(Body));
       yield {
         events: read.flatMap(({ events }) => events),
-        newestAt: newest(read.map(({ at }) => at)),
+        newestAt: newestOf(read.map(({ at }) => at)),
         async done() {
           await sqs.deleteMessageBatch({
             QueueUrl: queue,
