@@ -3,7 +3,7 @@ import { type AlertGroup, target } from './alert.ts';
 const repository = `${target}, provider, repository, source`;
 
 /** Who runs it: the three places with the most containers. */
-const places = `{{ range printf "topk(3, container_registry_repository_in_use_containers{registry='%s',repository='%s',source='%s',workload_namespace!=''})" $labels.registry $labels.repository $labels.source | query }} {{ with .Labels.workload_cluster }}{{ . }}/{{ end }}{{ .Labels.workload_namespace }} ({{ .Value }}){{ end }}`;
+const places = `{{ range printf "topk(3, container_registry_repository_in_use_containers{registry='%s',repository='%s',source='%s',workload_namespace!=''})" $labels.registry $labels.repository $labels.source | query }} {{ with .Labels.workload_cluster }}{{ . }}/{{ end }}{{ .Labels.workload_namespace }}{{ with .Labels.workload }}/{{ . }}{{ end }} ({{ .Value }}){{ end }}`;
 
 /** What runs, over all clusters. */
 export const inUse: AlertGroup = {

@@ -22,6 +22,7 @@ const name = (index: number) =>
 const rowOf = (at: number) => ({
   cluster: `cluster-${at % clusters}`,
   namespace: `team-${at % 50}`,
+  workload: `app-${at % 1000}`,
   image: `${name(at % images)}:v1`,
   image_spec: `${name(at % images)}:v1`,
   image_id: `${name(at % images)}@${digest(at % images)}`,
@@ -61,8 +62,8 @@ function joined(index: number): JoinedRegistry {
 
 async function* pieces() {
   for (let at = 0; at < containers; at += 1) {
-    const { image_id: imageId, image, cluster, namespace } = rowOf(at);
-    yield [{ imageId, image, cluster, namespace, count: 1 }];
+    const { image_id: imageId, ...row } = rowOf(at);
+    yield [{ imageId, ...row, count: 1 }];
   }
 }
 

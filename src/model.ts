@@ -95,10 +95,16 @@ export interface ReferenceRule {
   readonly to: string;
 }
 
-/** Where containers run. */
+/** Where a container runs; each is empty where the source does not say. */
 export interface WorkloadPlace {
   readonly cluster: string;
   readonly namespace: string;
+  /** What made the container, such as the name of a Deployment. */
+  readonly workload: string;
+}
+
+/** The containers of one place. */
+export interface PlacedContainers extends WorkloadPlace {
   readonly containers: number;
 }
 
@@ -112,7 +118,7 @@ export interface SourceUse {
     readonly latest: number;
   }[];
   /** Where they run, the most containers first; bounded, the rest under empty names. */
-  readonly places: readonly WorkloadPlace[];
+  readonly places: readonly PlacedContainers[];
 }
 
 /** What runs of one repository, of all sources that count; JSON of `SourceUse[]`, so that equal ones are equal texts. */

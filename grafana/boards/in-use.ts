@@ -153,19 +153,20 @@ const images = table({
 const places = table({
   title: 'Where they run',
   about:
-    'Containers of repositories with running images that have critical findings, by cluster and namespace: whom to call; the 30 places with the most. Empty names: places beyond the 20 largest of a repository, or a source that does not say.',
+    'Containers of repositories with running images that have critical findings, by cluster, namespace and workload: whom to call; the 30 places with the most. Empty names: places beyond the 20 largest of a repository, or a source that does not say.',
   w: 10,
   h: 10,
   empty: 'No running image has critical findings, or nothing tells what runs',
   columns: {
     Cluster: { label: 'workload_cluster' },
     Namespace: { label: 'workload_namespace' },
+    Workload: { label: 'workload' },
     Registry: { label: 'registry' },
     Repository: { label: 'repository' },
     Containers: {
       expr: top(
         30,
-        `${sum(`${byRepository}, workload_cluster, workload_namespace`, m('repository_in_use_containers'))} and on (${byRepository}) (${critical})`,
+        `${sum(`${byRepository}, workload_cluster, workload_namespace, workload`, m('repository_in_use_containers'))} and on (${byRepository}) (${critical})`,
       ),
       unit: 'locale',
       width: 90,

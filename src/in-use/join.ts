@@ -1,29 +1,27 @@
-import type { PackedUse, SourceUse, WorkloadPlace } from '../model.ts';
+import type { PackedUse, PlacedContainers, SourceUse } from '../model.ts';
 import { createYielder } from '../yielding.ts';
 import type { JoinedRegistry, RegistryUse } from './feed.ts';
 import { repositoryOf } from './reference.ts';
-import type { ImageUse, Tally } from './tally.ts';
+import { type ImageUse, placeKey, type Tally } from './tally.ts';
 
 /** Places of a repository that are told apart; what runs elsewhere is counted together. */
 const placesAtMost = 20;
 
 /** The places of some images, the most containers first. */
-function placesOf(images: Iterable<ImageUse>): WorkloadPlace[] {
-  const sums = new Map<string, WorkloadPlace>();
+function placesOf(images: Iterable<ImageUse>): PlacedContainers[] {
+  const sums = new Map<string, PlacedContainers>();
   for (const { places } of images)
     for (const place of places) {
-      const key = `${place.cluster}\0${place.namespace}`;
+      const key = placeKey(place);
       const before = sums.get(key)?.containers ?? 0;
       sums.set(key, { ...place, containers: before + place.containers });
     }
   const sorted = [...sums.values()].sort(
-    (a, b) =>
-      b.containers - a.containers ||
-      (a.cluster === b.cluster ? compare(a.namespace, b.namespace) : compare(a.cluster, b.cluster)),
+    (a, b) => b.containers - a.containers || compare(placeKey(a), placeKey(b)),
   );
   if (sorted.length <= placesAtMost) return sorted;
   const rest = sorted.slice(placesAtMost).reduce((sum, { containers }) => sum + containers, 0);
-  return [...sorted.slice(0, placesAtMost), { cluster: '', namespace: '', containers: rest }];
+  return [...sorted.slice(0, placesAtMost), { cluster: '', namespace: '', workload: '', containers: rest }];
 }
 
 const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);

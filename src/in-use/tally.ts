@@ -1,5 +1,5 @@
 import { CollectError } from '../errors.ts';
-import type { WorkloadPlace } from '../model.ts';
+import type { PlacedContainers, WorkloadPlace } from '../model.ts';
 import { keptName } from '../names.ts';
 import { createYielder } from '../yielding.ts';
 import { type RunningImage, runningImage } from './reference.ts';
@@ -10,7 +10,7 @@ export interface ImageUse {
   readonly containers: number;
   /** How many of them run it under the tag `latest`. */
   readonly latest: number;
-  readonly places: readonly WorkloadPlace[];
+  readonly places: readonly PlacedContainers[];
 }
 
 /** What runs, as one reading of one source told. */
@@ -30,7 +30,7 @@ const imagesAtMost = 100_000;
 interface Counting {
   containers: number;
   latest: number;
-  readonly places: Map<string, { cluster: string; namespace: string; containers: number }>;
+  readonly places: Map<string, WorkloadPlace & { containers: number }>;
 }
 
 /** Where an image's containers are counted; made when the first is seen. */
@@ -42,16 +42,22 @@ function countingOf(images: Map<string, Map<string, Counting>>, { name, digest }
   return counting;
 }
 
-function countIn(counting: Counting, { cluster, namespace, count }: Containers, latest: boolean): void {
+/** Tells places apart. */
+export const placeKey = ({ cluster, namespace, workload }: WorkloadPlace): string =>
+  `${cluster}\0${namespace}\0${workload}`;
+
+function countIn(counting: Counting, row: Containers, latest: boolean): void {
+  const { cluster, namespace, workload, count } = row;
   counting.containers += count;
   if (latest) counting.latest += count;
-  const key = `${cluster}\0${namespace}`;
+  const key = placeKey(row);
   const place = counting.places.get(key);
   if (place) place.containers += count;
   else
     counting.places.set(key, {
       cluster: keptName(cluster),
       namespace: keptName(namespace),
+      workload: keptName(workload),
       containers: count,
     });
 }

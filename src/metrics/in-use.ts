@@ -1,10 +1,10 @@
 import type {
   ImageTotals,
+  PlacedContainers,
   RepositoryTotals,
   Severity,
   SeverityCounts,
   SourceUse,
-  WorkloadPlace,
 } from '../model.ts';
 import { severities } from '../model.ts';
 import { prefix, type RepositoryMetric, type RepositoryView } from './row.ts';
@@ -26,7 +26,7 @@ export interface ImagesInUse {
   readonly latest: number;
   readonly oldestPushedAt: number | undefined;
   readonly images: readonly { readonly tag: string; readonly digest: string; readonly containers: number }[];
-  readonly places: readonly WorkloadPlace[];
+  readonly places: readonly PlacedContainers[];
 }
 
 /** An image that runs, with all the tags that it is shown under. */
@@ -216,10 +216,11 @@ export const inUseMetrics: readonly RepositoryMetric[] = [
   ),
   row(
     'containers',
-    'Containers that run images of the repository, by cluster and namespace; those beyond the 20 largest places together under empty names.',
-    ['workload_cluster', 'workload_namespace'],
+    'Containers that run images of the repository, by cluster, namespace and workload, as far as the source tells of them; those beyond the 20 largest places together under empty names.',
+    ['workload_cluster', 'workload_namespace', 'workload'],
     ({ places }, emit) => {
-      for (const { cluster, namespace, containers } of places) emit(containers, cluster, namespace);
+      for (const { cluster, namespace, workload, containers } of places)
+        emit(containers, cluster, namespace, workload);
     },
   ),
 ];

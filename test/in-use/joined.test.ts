@@ -89,7 +89,7 @@ test('everything that is exposed of what runs of one repository', async () => {
   runs(
     { image: 'app@a', cluster: 'p1', namespace: 'shop', containers: 3 },
     { image: 'app@2', cluster: 'p2', namespace: 'shop' },
-    { image: 'app@c', cluster: 'p1', namespace: 'batch', containers: 2 },
+    { image: 'app@c', cluster: 'p1', namespace: 'batch', workload: 'nightly', containers: 2 },
     'app@d',
     'app@e',
   );
@@ -137,10 +137,10 @@ test('everything that is exposed of what runs of one repository', async () => {
         'repository_in_use_unsigned_images{,repository="app",source="hosts"} 1',
         'repository_in_use_latest_tag_images{,repository="app",source="hosts"} 0',
         `repository_in_use_oldest_push_timestamp_seconds{,repository="app",source="hosts"} ${march - 86_400}`,
-        'repository_in_use_containers{,repository="app",source="hosts",workload_cluster="p1",workload_namespace="shop"} 3',
-        'repository_in_use_containers{,repository="app",source="hosts",workload_cluster="",workload_namespace=""} 2',
-        'repository_in_use_containers{,repository="app",source="hosts",workload_cluster="p1",workload_namespace="batch"} 2',
-        'repository_in_use_containers{,repository="app",source="hosts",workload_cluster="p2",workload_namespace="shop"} 1',
+        'repository_in_use_containers{,repository="app",source="hosts",workload_cluster="p1",workload_namespace="shop",workload=""} 3',
+        'repository_in_use_containers{,repository="app",source="hosts",workload_cluster="",workload_namespace="",workload=""} 2',
+        'repository_in_use_containers{,repository="app",source="hosts",workload_cluster="p1",workload_namespace="batch",workload="nightly"} 2',
+        'repository_in_use_containers{,repository="app",source="hosts",workload_cluster="p2",workload_namespace="shop",workload=""} 1',
         `image_in_use{,repository="app",tag="stable",${app1},source="hosts"} 4`,
         `image_in_use{,repository="app",tag="v1",${app1},source="hosts"} 4`,
         `image_in_use{,repository="app",tag="",${c},source="hosts"} 2`,
@@ -351,7 +351,7 @@ test('places beyond the 20 largest are counted together', async () => {
     const places = await lines('repository_in_use_containers');
     expect(places.length).toBe(21);
     expect(places.at(-1)).toBe(
-      `repository_in_use_containers{,repository="app",source="hosts",workload_cluster="",workload_namespace=""} ${80 + 79 + 78 + 77 + 76}`,
+      `repository_in_use_containers{,repository="app",source="hosts",workload_cluster="",workload_namespace="",workload=""} ${80 + 79 + 78 + 77 + 76}`,
     );
   }, settled);
 });

@@ -44,7 +44,10 @@ async function read(type: string, given: object) {
         image: `${name}@${image.slice(7, 8)}`,
         count,
         latest,
-        places: places.map(({ cluster, namespace, containers: n }) => `${cluster}/${namespace} ${n}`),
+        places: places.map(
+          ({ cluster, namespace, workload, containers: n }) =>
+            `${[cluster, namespace, ...(workload === '' ? [] : [workload])].join('/')} ${n}`,
+        ),
       })),
     );
     return { images, containers: tally.containers, unidentified: tally.unidentified, at };
@@ -87,6 +90,32 @@ describe('kubernetes', () => {
       containers: 5,
       unidentified: 1,
     });
+  });
+
+  test('a container is that of what people made: a Deployment, a CronJob, else what owns the pod', async () => {
+    const owned = (kind: string, name: string, hash?: string) =>
+      running('shop', 'a', { owner: { kind, name }, ...(hash !== undefined && { hash }) });
+    const { read: readPods } = await cluster([
+      owned('ReplicaSet', 'api-6d4cf56db6', '6d4cf56db6'),
+      owned('ReplicaSet', 'api-7f9c8b', '7f9c8b'),
+      owned('ReplicaSet', 'bare'),
+      owned('Job', 'report-29403360'),
+      owned('Job', 'migrate-v2'),
+      owned('StatefulSet', 'db'),
+      running('shop', 'a'),
+    ]);
+    expect((await readPods()).images).toMatchObject([
+      {
+        places: [
+          'prod/shop/api 2',
+          'prod/shop/bare 1',
+          'prod/shop/report 1',
+          'prod/shop/migrate-v2 1',
+          'prod/shop/db 1',
+          'prod/shop 1',
+        ],
+      },
+    ]);
   });
 
   const many = () => Array.from({ length: 1201 }, () => running('shop', 'a'));
@@ -210,6 +239,7 @@ describe('prometheus', () => {
           {
             cluster: 'p2',
             namespace: 'shop',
+            workload: 'api',
             image_id: `ghcr.io/a/b@${digest('a')}`,
             image: 'ghcr.io/a/b:v1',
           },
@@ -221,7 +251,7 @@ describe('prometheus', () => {
     expect(
       await read('prometheus', { address: `${address}/prometheus/`, headers: { 'X-Scope-OrgID': 'team' } }),
     ).toEqual({
-      images: [{ image: 'ghcr.io/a/b@a', count: 5, latest: 3, places: ['p1/shop 3', 'p2/shop 2'] }],
+      images: [{ image: 'ghcr.io/a/b@a', count: 5, latest: 3, places: ['p1/shop 3', 'p2/shop/api 2'] }],
       containers: 9,
       unidentified: 4,
     });
@@ -330,12 +360,13 @@ describe('file', () => {
           imageId: `ghcr.io/a/b@${digest('a')}`,
           cluster: 'nomad',
           namespace: 'shop',
+          workload: 'api',
           containers: 2,
         },
       ]),
     );
     expect(await read('file', { path: file })).toMatchObject({
-      images: [{ image: 'ghcr.io/a/b@a', count: 3, latest: 2, places: ['/ 1', 'nomad/shop 2'] }],
+      images: [{ image: 'ghcr.io/a/b@a', count: 3, latest: 2, places: ['/ 1', 'nomad/shop/api 2'] }],
     });
   });
 

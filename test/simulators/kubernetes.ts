@@ -10,6 +10,10 @@ export interface PodContainer {
 export interface Pod {
   readonly namespace: string;
   readonly phase?: string;
+  /** The controller that made it. */
+  readonly owner?: { readonly kind: string; readonly name: string };
+  /** Label of pods of a Deployment. */
+  readonly hash?: string;
   readonly containers?: readonly PodContainer[];
   readonly init?: readonly PodContainer[];
   readonly ephemeral?: readonly PodContainer[];
@@ -56,6 +60,12 @@ export async function startKubernetes(pods: Pod[]) {
       name: `pod-${at}`,
       namespace: pod.namespace,
       uid: String(at),
+      ...(pod.hash !== undefined && { labels: { app: 'x', 'pod-template-hash': pod.hash } }),
+      ...(pod.owner && {
+        ownerReferences: [
+          { apiVersion: 'apps/v1', uid: 'u', ...pod.owner, controller: true, blockOwnerDeletion: true },
+        ],
+      }),
       managedFields: [{ manager: 'kubelet' }],
     },
     spec: { containers: (pod.containers ?? []).map(({ image }) => ({ name: 'main', image })) },

@@ -293,6 +293,7 @@ export function inUseOf(at: number, index: number, time: number): readonly Image
     ...(provider !== 'oci' && { scanStatus: index === 6 ? ('none' as const) : ('complete' as const) }),
   }));
   const gone = digestOf(`gone ${at} ${index}`);
+  const place = { namespace: teams[index % teams.length] ?? '', workload: `app-${index}` };
   const use = {
     source: 'clusters',
     images: [
@@ -301,8 +302,8 @@ export function inUseOf(at: number, index: number, time: number): readonly Image
       ...(index === 10 && at === 1 ? [{ digest: gone, containers: 3, latest: 0 }] : []),
     ],
     places: [
-      { cluster: 'prod-eu', namespace: teams[index % teams.length] ?? '', containers: 4 + index },
-      { cluster: 'prod-us', namespace: teams[index % teams.length] ?? '', containers: 2 },
+      { ...place, cluster: 'prod-eu', containers: 4 + index },
+      { ...place, cluster: 'prod-us', containers: 2 },
     ],
   };
   return imagesInUse([use], { ...totals, images: known, running: { missing: [gone], unclear: [] } }, false);

@@ -15,6 +15,7 @@ const entry = z.union([
     imageId: name.optional(),
     cluster: name.optional(),
     namespace: name.optional(),
+    workload: name.optional(),
     containers: z.int().min(0).max(1_000_000).optional(),
   }),
 ]);
@@ -26,7 +27,10 @@ const options = z.strictObject({
     .describe('Text file with a reference NAME@DIGEST in each line, or a JSON file with a list of them'),
 });
 
-const one = (image: string): Containers => ({ imageId: image, image, cluster: '', namespace: '', count: 1 });
+const one = (image: string): Containers => ({
+  ...{ imageId: image, image, count: 1 },
+  ...{ cluster: '', namespace: '', workload: '' },
+});
 
 /** Lines with a reference each, and a number of containers after it where there are several; `#` begins a comment. */
 function readLines(text: string, path: string): Containers[] {
@@ -70,6 +74,7 @@ function readJson(text: string, path: string): Containers[] {
           image: item.image,
           cluster: item.cluster ?? '',
           namespace: item.namespace ?? '',
+          workload: item.workload ?? '',
           count: item.containers ?? 1,
         },
   );

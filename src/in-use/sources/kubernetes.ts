@@ -47,7 +47,15 @@ const status = z.object({ image: z.string().default(''), imageID: z.string().def
  * https://github.com/kubernetes/api/blob/master/core/v1/types.go (`PodStatus`)
  */
 const pod = z.object({
-  metadata: z.object({ namespace: z.string().default('') }),
+  metadata: z.object({
+    namespace: z.string().default(''),
+    // Names of workloads that are odd cost no container.
+    labels: z.record(z.string(), z.unknown()).nullish().catch(null),
+    ownerReferences: z
+      .array(z.object({ kind: z.string(), name: z.string(), controller: z.boolean().nullish() }))
+      .nullish()
+      .catch(null),
+  }),
   status: z
     .object({
       phase: z.string().optional(),
@@ -61,6 +69,23 @@ const page = z.object({
   kind: z.string(),
   metadata: z.object({ continue: z.string().optional() }).optional(),
 });
+
+/**
+ * What people made so that there is a pod: a Deployment names its ReplicaSets with the hash that their pods have as a
+ * label, a CronJob its Jobs with the minute.
+ * https://kubernetes.io/docs/concepts/workloads/controllers/deployment/#pod-template-hash-label,
+ * https://github.com/kubernetes/kubernetes/blob/master/pkg/controller/cronjob/utils.go (`getJobName`)
+ */
+function workloadOf({ labels, ownerReferences }: z.output<typeof pod>['metadata']): string {
+  const owner = ownerReferences?.find(({ controller }) => controller === true);
+  if (!owner) return '';
+  if (owner.kind === 'Job') return owner.name.replace(/-\d{8,10}$/, '');
+  const hash = owner.kind === 'ReplicaSet' ? labels?.['pod-template-hash'] : undefined;
+  const ending = `-${hash}`;
+  return typeof hash === 'string' && owner.name.endsWith(ending)
+    ? owner.name.slice(0, -ending.length)
+    : owner.name;
+}
 
 /** The containers of a pod that has not ended. */
 function containersOf(raw: unknown, cluster: string, where: string): Containers[] {
@@ -77,10 +102,10 @@ function containersOf(raw: unknown, cluster: string, where: string): Containers[
     ...(now?.initContainerStatuses ?? []),
     ...(now?.ephemeralContainerStatuses ?? []),
   ];
-  const { namespace } = metadata;
+  const place = { cluster, namespace: metadata.namespace, workload: workloadOf(metadata) };
   return statuses
     .filter(({ imageID }) => imageID !== '')
-    .map(({ image, imageID }) => ({ imageId: imageID, image, cluster, namespace, count: 1 }));
+    .map(({ image, imageID }) => ({ imageId: imageID, image, ...place, count: 1 }));
 }
 
 type Access = Pick<z.output<typeof options>, 'address' | 'auth' | 'kubeconfigFile' | 'context'>;

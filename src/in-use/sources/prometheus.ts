@@ -44,7 +44,7 @@ const options = z.strictObject({
     .min(1)
     .max(10_000)
     .describe(
-      'What is asked instead of the default: rows with image_id, image and namespace, and how many containers they are for',
+      'What is asked instead of the default: rows with image_id, image, namespace and workload, and how many containers they are for',
     )
     .optional(),
   clusterLabel: z
@@ -92,6 +92,7 @@ function containersOf(raw: unknown, clusterLabel: string, where: string): Contai
     image: label('image_spec') || label('image'),
     cluster: label(clusterLabel),
     namespace: label('namespace'),
+    workload: label('workload'),
     count,
   };
 }
