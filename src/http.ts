@@ -47,6 +47,11 @@ export interface HttpRequest {
   readonly maxBytes?: number;
   /** The bytes are wanted as they are, not what JSON they hold. */
   readonly raw?: boolean;
+  /**
+   * Reads the body of a good answer as it arrives, within its limit and the deadline; it is held nowhere then. Each
+   * attempt calls it anew: what an earlier one read does not count.
+   */
+  readonly read?: (pieces: AsyncIterable<Buffer>) => Promise<void>;
   /** Returns a redirect as it is instead of following it; its statuses have to be accepted. */
   readonly redirects?: 'returned';
   /**

@@ -5,7 +5,7 @@ import type { PemSettings } from '../http/tls.ts';
 import { createHttpClient, type HttpClient } from '../http.ts';
 import type { SourceSettings } from '../in-use/settings.ts';
 import type { InUseSource } from '../in-use/source.ts';
-import { type Tally, tallyOf } from '../in-use/tally.ts';
+import { Counting, type Tally } from '../in-use/tally.ts';
 import { createTroubles } from '../loop/troubles.ts';
 import { keptMessage } from '../names.ts';
 import type { Logger } from '../provider.ts';
@@ -60,8 +60,9 @@ function createReading({ settings, source, log, userAgent }: ReaderInput, stoppi
       return client;
     };
     try {
-      const { containers, at = Date.now() / 1000 } = await source.read({ signal, http, log });
-      return { tally: await tallyOf(containers), at };
+      const count = () => new Counting();
+      const { counted, at = Date.now() / 1000 } = await source.read({ signal, http, count, log });
+      return { tally: counted.tally(), at };
     } catch (cause) {
       if (stopping.aborted || !deadline.passed()) throw cause;
       throw new CollectError(

@@ -110,11 +110,12 @@ export function createInUse(input: InUseInput): InUse {
 
   /** Tells registries and metrics what runs now, one after the other: each join takes some milliseconds. */
   async function tell(): Promise<void> {
-    const pause = createYielder();
+    // A turn of the event loop before each.
+    const pause = createYielder(0);
     isTelling = false;
     for (const registry of registries()) {
-      registry.changed();
       await pause();
+      registry.changed();
     }
     const known = knowsAll() ? registries() : [];
     const unmatched = await unmatchedHosts(known, knowsAll() ? tallies() : new Map(), hostsAtMost);

@@ -11,6 +11,8 @@ const decoders = new Map<string, () => Transform & { readonly bytesWritten: numb
   ['zstd', createZstdDecompress],
 ]);
 
+const decoderNamed = (encoding = '') => decoders.get(encoding.trim().toLowerCase());
+
 /** What a socket gives at once. */
 const largePiece = 65_536;
 
@@ -67,7 +69,7 @@ function createMeter(where: string, { maxBytes, advice, cut }: BodyLimit, packed
 
 /** Gathers the pieces of a body. */
 interface Gathered {
-  add(piece: Buffer, kept: number): void;
+  add(piece: Buffer): void;
   whole(): Buffer;
 }
 
@@ -77,10 +79,10 @@ function createGathered(announced: number | undefined): Gathered {
   const pieces: Buffer[] = [];
   let length = 0;
   return {
-    add(piece, kept) {
-      if (reserved && length + kept <= reserved.length) piece.copy(reserved, length);
-      else pieces.push(kept < piece.length ? piece.subarray(0, kept) : piece);
-      length += kept;
+    add(piece) {
+      if (reserved && length + piece.length <= reserved.length) piece.copy(reserved, length);
+      else pieces.push(piece);
+      length += piece.length;
     },
     whole() {
       if (reserved && length === reserved.length) return reserved;
@@ -91,9 +93,39 @@ function createGathered(announced: number | undefined): Gathered {
 }
 
 /**
+ * The pieces of a body as they arrive, decompressed.
+ * @throws CollectError `too_large` beyond the limit after decompression: a small answer may unfold to gigabytes.
+ */
+export async function* piecesOf(
+  stream: Readable,
+  encoding: string | undefined,
+  limit: BodyLimit,
+  where: string,
+): AsyncGenerator<Buffer, void> {
+  const decoder = decoderNamed(encoding)?.();
+  const source = decoder ? stream.pipe(decoder) : stream;
+  if (decoder) stream.once('error', (error) => decoder.destroy(error));
+  const meter = createMeter(where, limit, () => decoder?.bytesWritten);
+  try {
+    for await (const piece of source as AsyncIterable<Buffer>) {
+      const kept = meter.take(piece.length);
+      yield kept < piece.length ? piece.subarray(0, kept) : piece;
+      if (kept < piece.length) break;
+    }
+  } catch (error) {
+    // Answers without a body, to HEAD for example, name the encoding that it would have.
+    if (decoder?.bytesWritten === 0 && isDecoding(error)) return;
+    throw decoder ? explainedDecoding(error, where) : error;
+  } finally {
+    stream.destroy();
+    decoder?.destroy();
+  }
+}
+
+/**
  * Reads a body whole, decompressed.
  * @param announced its length as Content-Length says
- * @throws CollectError `too_large` beyond the limit after decompression: a small answer may unfold to gigabytes.
+ * @throws CollectError as {@link piecesOf} does
  */
 export async function readBody(
   stream: Readable,
@@ -102,26 +134,9 @@ export async function readBody(
   where: string,
   announced = 0,
 ): Promise<Buffer> {
-  const decoder = decoders.get((encoding ?? '').trim().toLowerCase())?.();
-  const source = decoder ? stream.pipe(decoder) : stream;
-  if (decoder) stream.once('error', (error) => decoder.destroy(error));
-  const isReserved = !decoder && announced > largePiece && announced <= limit.maxBytes;
+  const isReserved = !decoderNamed(encoding) && announced > largePiece && announced <= limit.maxBytes;
   const gathered = createGathered(isReserved ? announced : undefined);
-  const meter = createMeter(where, limit, () => decoder?.bytesWritten);
-  try {
-    for await (const piece of source as AsyncIterable<Buffer>) {
-      const kept = meter.take(piece.length);
-      gathered.add(piece, kept);
-      if (kept < piece.length) break;
-    }
-  } catch (error) {
-    // Answers without a body, to HEAD for example, name the encoding that it would have.
-    if (decoder?.bytesWritten === 0 && isDecoding(error)) return Buffer.alloc(0);
-    throw decoder ? explainedDecoding(error, where) : error;
-  } finally {
-    stream.destroy();
-    decoder?.destroy();
-  }
+  for await (const piece of piecesOf(stream, encoding, limit, where)) gathered.add(piece);
   return gathered.whole();
 }
 

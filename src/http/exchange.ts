@@ -2,7 +2,7 @@ import { request as undiciRequest } from 'undici';
 import { reasonOf } from '../errors.ts';
 import type { HttpClientOptions, HttpRequest, HttpResponse } from '../http.ts';
 import type { Oddity } from '../wire.ts';
-import { type BodyLimit, largestAnswer, readBody } from './body.ts';
+import { type BodyLimit, largestAnswer, piecesOf, readBody } from './body.ts';
 import { shown } from './failure.ts';
 import { parseLarge } from './json.ts';
 import type { Dispatchers } from './tls.ts';
@@ -38,6 +38,8 @@ function answered(
 
 type Answer = Awaited<ReturnType<typeof undiciRequest>>;
 
+const isGood = (status: number): boolean => status >= 200 && status < 300;
+
 /** Reads the body of an answer within its bounds. */
 async function toResponse(
   answer: Answer,
@@ -52,13 +54,18 @@ async function toResponse(
   const status = answer.statusCode;
   const isError = status >= 400;
   const announced = Number(lines('content-length')[0] ?? Number.NaN);
-  const body = await readBody(
-    answer.body,
-    lines('content-encoding')[0],
-    isError ? { maxBytes: largestAnswer.error, cut: true } : limitOf(request, maxBytes),
-    shown(url),
-    Number.isSafeInteger(announced) ? announced : undefined,
-  );
+  const encoding = lines('content-encoding')[0];
+  const limit = isError ? { maxBytes: largestAnswer.error, cut: true } : limitOf(request, maxBytes);
+  let body: Buffer = Buffer.alloc(0);
+  if (request.read && isGood(status)) await request.read(piecesOf(answer.body, encoding, limit, shown(url)));
+  else
+    body = await readBody(
+      answer.body,
+      encoding,
+      limit,
+      shown(url),
+      Number.isSafeInteger(announced) ? announced : undefined,
+    );
   const response = {
     ...{ status, body, url, stranger, headers: answer.headers },
     header: (name: string) => lines(name)[0],

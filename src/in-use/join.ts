@@ -11,10 +11,10 @@ const placesAtMost = 20;
 function placesOf(images: Iterable<ImageUse>): PlacedContainers[] {
   const sums = new Map<string, PlacedContainers>();
   for (const { places } of images)
-    for (const place of places) {
+    for (const [place, containers] of places) {
       const key = placeKey(place);
       const before = sums.get(key)?.containers ?? 0;
-      sums.set(key, { ...place, containers: before + place.containers });
+      sums.set(key, { ...place, containers: before + containers });
     }
   const sorted = [...sums.values()].sort(
     (a, b) => b.containers - a.containers || compare(placeKey(a), placeKey(b)),
@@ -45,21 +45,32 @@ function find(registry: JoinedRegistry, tallies: ReadonlyMap<string, Tally>): Fo
   return found;
 }
 
+function sumOf<K>(left: ReadonlyMap<K, number>, right: ReadonlyMap<K, number>): ReadonlyMap<K, number> {
+  const sum = new Map(left);
+  for (const [key, count] of right) sum.set(key, (sum.get(key) ?? 0) + count);
+  return sum;
+}
+
 /** Two names may lead to one repository, such as a registry and its mirror. */
 const merged = (before: ImageUse | undefined, use: ImageUse): ImageUse =>
   before
     ? {
         containers: before.containers + use.containers,
         latest: before.latest + use.latest,
-        places: [...before.places, ...use.places],
+        places: sumOf(before.places, use.places),
       }
     : use;
+
+/** How many images there are, those counted twice that two sources tell of. */
+const imagesAtMostIn = (found: Found): number =>
+  [...found.values()].flatMap((sources) => [...sources.values()]).reduce((sum, { size }) => sum + size, 0);
 
 /** The images that stay when there are more than are exported: those of the most containers. */
 function keptDigests(
   found: Found,
   maxImages: number,
 ): { readonly has: (key: string) => boolean; readonly dropped: number } {
+  if (imagesAtMostIn(found) <= maxImages) return { has: () => true, dropped: 0 };
   const sums = new Map<string, number>();
   for (const [repository, sources] of found)
     for (const digests of sources.values())

@@ -3,6 +3,7 @@ import type { PemSettings } from '../http/tls.ts';
 import type { HttpClient } from '../http.ts';
 import type { WorkloadPlace } from '../model.ts';
 import type { Logger } from '../provider.ts';
+import type { Counting } from './tally.ts';
 
 /** Containers that run one image in one place, as a source tells of them. */
 export interface Containers extends WorkloadPlace {
@@ -20,13 +21,15 @@ export interface ReadingContext {
   readonly signal: AbortSignal;
   /** Limited, timed, retried and counted; closed after the reading. */
   http(pem?: PemSettings): HttpClient;
+  /** Begins to count. What was counted before a reading had to begin again is left behind. */
+  count(): Counting;
   readonly log: Logger;
 }
 
 /** What a source answered. */
 export interface ReadingOfSource {
-  /** All that run, in pieces. A source that breaks off throws, so that a part never passes for the whole. */
-  readonly containers: AsyncIterable<readonly Containers[]>;
+  /** All that run. A source that breaks off throws, so that a part never passes for the whole. */
+  readonly counted: Counting;
   /** When it was so, Unix seconds; the moment of the reading where the source does not say. */
   readonly at?: number | undefined;
 }

@@ -1,7 +1,6 @@
 import { CollectError } from '../errors.ts';
-import type { PlacedContainers, WorkloadPlace } from '../model.ts';
+import type { WorkloadPlace } from '../model.ts';
 import { keptName } from '../names.ts';
-import { createYielder } from '../yielding.ts';
 import { type RunningImage, runningImage } from './reference.ts';
 import type { Containers } from './source.ts';
 
@@ -10,7 +9,8 @@ export interface ImageUse {
   readonly containers: number;
   /** How many of them run it under the tag `latest`. */
   readonly latest: number;
-  readonly places: readonly PlacedContainers[];
+  /** How many run in each place. */
+  readonly places: ReadonlyMap<WorkloadPlace, number>;
 }
 
 /** What runs, as one reading of one source told. */
@@ -27,103 +27,98 @@ const rowsAtMost = 1_000_000;
 /** Different images that run; Kubernetes itself is tested up to 150,000 pods. */
 const imagesAtMost = 100_000;
 
-interface Counting {
+interface ImageCount {
   containers: number;
   latest: number;
-  readonly places: Map<string, WorkloadPlace & { containers: number }>;
-}
-
-/** Where an image's containers are counted; made when the first is seen. */
-function countingOf(images: Map<string, Map<string, Counting>>, { name, digest }: RunningImage): Counting {
-  const digests = images.get(name) ?? new Map<string, Counting>();
-  images.set(name, digests);
-  const counting = digests.get(digest) ?? { containers: 0, latest: 0, places: new Map() };
-  digests.set(digest, counting);
-  return counting;
+  readonly places: Map<WorkloadPlace, number>;
 }
 
 /** Tells places apart. */
 export const placeKey = ({ cluster, namespace, workload }: WorkloadPlace): string =>
   `${cluster}\0${namespace}\0${workload}`;
 
-function countIn(counting: Counting, row: Containers, latest: boolean): void {
-  const { cluster, namespace, workload, count } = row;
-  counting.containers += count;
-  if (latest) counting.latest += count;
-  const key = placeKey(row);
-  const place = counting.places.get(key);
-  if (place) place.containers += count;
-  else
-    counting.places.set(key, {
-      cluster: keptName(cluster),
-      namespace: keptName(namespace),
-      workload: keptName(workload),
-      containers: count,
-    });
-}
-
-/** The counts as they are kept. */
-const settled = ({ containers, latest, places }: Counting): ImageUse => ({
-  containers,
-  latest,
-  places: [...places.values()],
-});
-
-/** The image of each row; what a runtime says of one is read once. */
-function createImages() {
-  const known = new Map<string, RunningImage | undefined>();
-  return ({ imageId, image }: Containers): RunningImage | undefined => {
-    const key = `${imageId}\0${image}`;
-    if (!known.has(key)) {
-      if (known.size >= imagesAtMost) throw tooMany(`${imagesAtMost} different images`);
-      known.set(key, runningImage(imageId, image));
+/** Each place once, however many images run there. */
+function createPlaces() {
+  const places = new Map<string, WorkloadPlace>();
+  return (row: WorkloadPlace): WorkloadPlace => {
+    const key = placeKey(row);
+    let place = places.get(key);
+    if (!place) {
+      const { cluster, namespace, workload } = row;
+      place = {
+        cluster: keptName(cluster),
+        namespace: keptName(namespace),
+        workload: keptName(workload),
+      };
+      places.set(key, place);
     }
-    return known.get(key);
+    return place;
   };
 }
 
-/** Rows that are counted before others may go on: some 2 ms. */
-const rowsAtOnce = 1_000;
-
-/** The rows of all pieces, some at a time; it gives way to others. */
-async function* slicesOf(
-  pieces: AsyncIterable<readonly Containers[]>,
-): AsyncGenerator<readonly Containers[]> {
-  const pause = createYielder();
-  let rows = 0;
-  for await (const piece of pieces) {
-    rows += piece.length;
-    if (rows > rowsAtMost) throw tooMany(`${rowsAtMost} rows`);
-    for (let start = 0; start < piece.length; start += rowsAtOnce) {
-      yield piece.length <= rowsAtOnce ? piece : piece.slice(start, start + rowsAtOnce);
-      await pause();
-    }
-  }
+/** What a runtime says of an image, and where its containers are counted. */
+interface CountedImage {
+  readonly isLatest: boolean;
+  readonly count: ImageCount;
 }
 
 /**
- * Counts the containers of a reading by image and place. It gives way to others.
- * @throws CollectError `too_large` for more than any fleet runs
+ * Counts the containers of a reading by image and place, as their rows arrive. It makes little that has to be collected:
+ * a large reading once a minute would hold the event loop by that.
  */
-export async function tallyOf(pieces: AsyncIterable<readonly Containers[]>): Promise<Tally> {
-  const pause = createYielder();
-  const imageOf = createImages();
-  const images = new Map<string, Map<string, Counting>>();
-  let containers = 0;
-  let unidentified = 0;
-  for await (const slice of slicesOf(pieces))
-    for (const row of slice) {
-      containers += row.count;
-      const image = imageOf(row);
-      if (image) countIn(countingOf(images, image), row, image.latest);
-      else unidentified += row.count;
+export class Counting {
+  readonly #placeOf = createPlaces();
+  /** By what the runtime says, which is read once. */
+  readonly #counted = new Map<string, CountedImage | undefined>();
+  readonly #images = new Map<string, Map<string, ImageCount>>();
+  #rows = 0;
+  #containers = 0;
+  #unidentified = 0;
+
+  /**
+   * @param rows some at a time: a thousand take some 2 ms
+   * @throws CollectError `too_large` for more than any fleet runs
+   */
+  add(rows: readonly Containers[]): void {
+    this.#rows += rows.length;
+    if (this.#rows > rowsAtMost) throw tooMany(`${rowsAtMost} rows`);
+    for (const row of rows) {
+      this.#containers += row.count;
+      const image = this.#imageOf(row);
+      if (!image) {
+        this.#unidentified += row.count;
+        continue;
+      }
+      const { count, isLatest } = image;
+      count.containers += row.count;
+      if (isLatest) count.latest += row.count;
+      const place = this.#placeOf(row);
+      count.places.set(place, (count.places.get(place) ?? 0) + row.count);
     }
-  const kept = new Map<string, ReadonlyMap<string, ImageUse>>();
-  for (const [name, digests] of images) {
-    kept.set(name, new Map([...digests].map(([digest, counting]) => [digest, settled(counting)])));
-    await pause();
   }
-  return { images: kept, containers, unidentified };
+
+  tally(): Tally {
+    return { images: this.#images, containers: this.#containers, unidentified: this.#unidentified };
+  }
+
+  #imageOf({ imageId, image }: Containers): CountedImage | undefined {
+    const key = `${imageId}\0${image}`;
+    const counted = this.#counted.get(key);
+    if (counted || this.#counted.has(key)) return counted;
+    if (this.#counted.size >= imagesAtMost) throw tooMany(`${imagesAtMost} different images`);
+    const running = runningImage(imageId, image);
+    const made = running && { isLatest: running.latest, count: this.#countOf(running) };
+    this.#counted.set(key, made);
+    return made;
+  }
+
+  #countOf({ name, digest }: RunningImage): ImageCount {
+    const digests = this.#images.get(name) ?? new Map<string, ImageCount>();
+    this.#images.set(name, digests);
+    const count = digests.get(digest) ?? { containers: 0, latest: 0, places: new Map() };
+    digests.set(digest, count);
+    return count;
+  }
 }
 
 const tooMany = (what: string): CollectError =>

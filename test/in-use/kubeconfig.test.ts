@@ -8,7 +8,7 @@ import { generate } from 'selfsigned';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createHttpClient } from '../../src/http.ts';
 import { sourceKinds } from '../../src/in-use/sources/index.ts';
-import { tallyOf } from '../../src/in-use/tally.ts';
+import { Counting } from '../../src/in-use/tally.ts';
 import { recordingLog } from '../support/web.ts';
 
 /** A cluster that a kubeconfig leads to: https://kubernetes.io/docs/concepts/configuration/organize-cluster-access-kubeconfig/ */
@@ -75,8 +75,9 @@ async function read(more: object = {}): Promise<number> {
   const source = kind.open(kind.options.parse({ kubeconfigFile: file, ...more }) as never);
   const { signal } = new AbortController();
   const { log } = recordingLog();
-  const { containers } = await source.read({
+  const { counted } = await source.read({
     ...{ signal, log },
+    count: () => new Counting(),
     http: (pem) =>
       createHttpClient({
         ...{
@@ -91,7 +92,7 @@ async function read(more: object = {}): Promise<number> {
         observe() {},
       }),
   });
-  return (await tallyOf(containers)).containers;
+  return counted.tally().containers;
 }
 
 test('a token, over the certificate of the cluster', async () => {

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import { createHttpClient } from '../../src/http.ts';
 import { sourceKinds } from '../../src/in-use/sources/index.ts';
-import { tallyOf } from '../../src/in-use/tally.ts';
+import { Counting } from '../../src/in-use/tally.ts';
 import { type Pod, startKubernetes } from '../simulators/kubernetes.ts';
 import { recordingLog } from '../support/web.ts';
 
@@ -37,15 +37,16 @@ async function read(type: string, given: object) {
     observe() {},
   });
   try {
-    const { containers, at } = await source.read({ signal, http: () => client, log });
-    const tally = await tallyOf(containers);
+    const count = () => new Counting();
+    const { counted, at } = await source.read({ signal, http: () => client, count, log });
+    const tally = counted.tally();
     const images = [...tally.images].flatMap(([name, digests]) =>
       [...digests].map(([image, { containers: count, latest, places }]) => ({
         image: `${name}@${image.slice(7, 8)}`,
         count,
         latest,
-        places: places.map(
-          ({ cluster, namespace, workload, containers: n }) =>
+        places: [...places].map(
+          ([{ cluster, namespace, workload }, n]) =>
             `${[cluster, namespace, ...(workload === '' ? [] : [workload])].join('/')} ${n}`,
         ),
       })),

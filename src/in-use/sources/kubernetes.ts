@@ -1,9 +1,10 @@
 import { z } from 'zod';
 import { CollectError } from '../../errors.ts';
-import type { HttpClient, HttpResponse } from '../../http.ts';
+import type { HttpClient } from '../../http.ts';
 import { endpointUrl, tlsFiles } from '../../options.ts';
 import { fileSecret } from '../../secret.ts';
-import { splitList } from '../json-elements.ts';
+import { createYielder } from '../../yielding.ts';
+import { readList } from '../json-elements.ts';
 import { authHeaders, type SourceAuth, sourceAuth } from '../settings.ts';
 import { type Containers, defineSource } from '../source.ts';
 import { type ClusterAccess, readKubeconfig } from './kubeconfig.ts';
@@ -128,51 +129,66 @@ async function accessOf({ address, auth, kubeconfigFile, context }: Access): Pro
   };
 }
 
-/** One request for a page of pods. 410 says that the continue token is too old. */
-function askPage(http: HttpClient, base: string, token: string, auth: SourceAuth): Promise<HttpResponse> {
+/** A page of pods: their containers, and the token of the next page. */
+interface Page {
+  readonly containers: readonly Containers[];
+  readonly next: string;
+}
+
+/** Where pods are listed, by whom, and the cluster's name. */
+interface Listing {
+  readonly http: HttpClient;
+  readonly base: string;
+  readonly auth: SourceAuth;
+  readonly cluster: string;
+}
+
+/** @returns undefined where the continue token is too old, as 410 says @throws CollectError */
+async function readPage({ http, base, auth, cluster }: Listing, token: string): Promise<Page | undefined> {
   const url = new URL(base);
   url.searchParams.set('limit', String(pageSize));
   if (token !== '') url.searchParams.set('continue', token);
-  return http.request({
+  let containers: Containers[] = [];
+  let rest: unknown;
+  const response = await http.request({
     url,
     operation: 'pods',
-    raw: true,
     accept: [410],
     // Read at each request: Kubernetes replaces the token from time to time, and may revoke it between two pages.
     headers: () => authHeaders(auth),
+    async read(pieces) {
+      containers = [];
+      rest = await readList(pieces, ['items'], base, (pods) => {
+        for (const raw of pods) containers.push(...containersOf(raw, cluster, base));
+      });
+    },
   });
-}
-
-/** One page of pods: its pods in pieces, and the token of the next page. */
-async function pageOf(response: HttpResponse, base: string) {
-  const { rest, elements } = await splitList(response.body, ['items'], base);
+  if (response.status === 410) return undefined;
   const said = page.safeParse(rest).data;
   if (said?.kind !== 'PodList')
     throw new CollectError('invalid_response', `${base} answered no list of pods`);
-  return { elements, next: said.metadata?.continue ?? '' };
+  return { containers, next: said.metadata?.continue ?? '' };
 }
 
-/** All pods below a path, page by page; `anew` where the listing begins again. @throws CollectError */
-async function* listPods(
-  http: HttpClient,
-  base: string,
-  auth: SourceAuth,
-): AsyncGenerator<readonly unknown[] | 'anew'> {
+/** All containers of a listing, page by page; what was read before it began anew does not count. @throws CollectError */
+async function readAll(listing: Listing): Promise<Page['containers'][]> {
+  const { base } = listing;
+  let read: Page['containers'][] = [];
   let token = '';
   let begun = 1;
   for (let pages = 0; pages < pagesAtMost; pages += 1) {
-    const response = await askPage(http, base, token, auth);
-    if (response.status === 410) {
+    const answered = await readPage(listing, token);
+    if (!answered) {
       if (begun++ >= beginnings) throw expired(base);
       token = '';
-      yield 'anew';
+      read = [];
       continue;
     }
-    const { elements, next } = await pageOf(response, base);
-    yield* elements();
-    if (next === '') return;
-    if (next === token) throw new CollectError('invalid_response', `${base} answered the same page again`);
-    token = next;
+    read.push(answered.containers);
+    if (answered.next === '') return read;
+    if (answered.next === token)
+      throw new CollectError('invalid_response', `${base} answered the same page again`);
+    token = answered.next;
   }
   throw new CollectError('too_large', `${base} answered more than ${pagesAtMost} pages of pods`);
 }
@@ -183,21 +199,6 @@ const expired = (base: string): CollectError =>
     `${base} expired the listing of pods ${beginnings} times before its end`,
   );
 
-/** All containers of a listing: what was read before it began anew does not count. */
-async function readAll(
-  http: HttpClient,
-  base: string,
-  auth: SourceAuth,
-  cluster: string,
-): Promise<Containers[]> {
-  let containers: Containers[] = [];
-  for await (const pods of listPods(http, base, auth)) {
-    if (pods === 'anew') containers = [];
-    else for (const raw of pods) for (const row of containersOf(raw, cluster, base)) containers.push(row);
-  }
-  return containers;
-}
-
 /** Pods of the cluster that the exporter runs in, for those without kube-state-metrics. It may `list` pods, no more. */
 export const kubernetes = defineSource({
   type: 'kubernetes',
@@ -206,17 +207,20 @@ export const kubernetes = defineSource({
   open: ({ cluster = '', namespaces, ...access }) => ({
     // The certificate of an API server is signed by its cluster.
     caFile: access.address || access.kubeconfigFile ? undefined : `${mounted}/ca.crt`,
-    async read({ http }) {
+    async read({ http, count }) {
       const { base, auth, pem } = await accessOf(access);
       const client = http(pem);
       const paths = namespaces?.map((namespace) => `/api/v1/namespaces/${namespace}/pods`) ?? [
         '/api/v1/pods',
       ];
-      return {
-        containers: (async function* () {
-          for (const path of paths) yield await readAll(client, `${base}${path}`, auth, cluster);
-        })(),
-      };
+      const counted = count();
+      const pause = createYielder();
+      for (const path of paths)
+        for (const rows of await readAll({ http: client, base: `${base}${path}`, auth, cluster })) {
+          counted.add(rows);
+          await pause();
+        }
+      return { counted };
     },
   }),
 });

@@ -2,9 +2,10 @@ import { z } from 'zod';
 import { CollectError } from '../../errors.ts';
 import { json } from '../../http.ts';
 import { endpointUrl, tlsFiles } from '../../options.ts';
-import { splitList } from '../json-elements.ts';
+import { readList } from '../json-elements.ts';
 import { authHeaders, sourceAuth } from '../settings.ts';
 import { type Containers, defineSource } from '../source.ts';
+import type { Counting } from '../tally.ts';
 
 /**
  * Containers by image and place, of Prometheus or what speaks its API: Thanos, Mimir, VictoriaMetrics.
@@ -62,49 +63,68 @@ function refusal(where: string, { error, warnings }: z.output<typeof answer>): C
     : new CollectError('invalid_response', `${where} refused the query: ${said}`);
 }
 
-/** A label of a row; `''` where it has none. @throws CollectError where it is no text */
-function labelOf(metric: Readonly<Record<string, unknown>>, name: string, where: string): string {
-  const value = metric[name];
-  if (value === undefined) return '';
-  if (typeof value === 'string') return value;
-  throw noRow(where);
-}
-
-const noRow = (where: string): CollectError =>
-  new CollectError('invalid_response', `${where} answered a row that is no number of containers`);
-
-/** The containers of a row, without a schema: there may be 500,000 of them. @throws CollectError for what is no row */
-function containersOf(raw: unknown, clusterLabel: string, where: string): Containers {
-  const { metric, value } = (raw ?? {}) as { readonly metric?: unknown; readonly value?: unknown };
-  const text = Array.isArray(value) ? value[1] : undefined;
-  const count = typeof text === 'string' && text !== '' ? Number(text) : Number.NaN;
-  if (
-    typeof metric !== 'object' ||
-    metric === null ||
-    Array.isArray(metric) ||
-    !Number.isSafeInteger(count) ||
-    count < 0
-  )
-    throw noRow(where);
-  const label = (name: string) => labelOf(metric as Readonly<Record<string, unknown>>, name, where);
-  return {
+/** The labels that count. A row may have a hundred others. */
+function labelsOf(metric: object, clusterLabel: string): Omit<Containers, 'count'> | undefined {
+  const label = (name: string): unknown => (metric as Readonly<Record<string, unknown>>)[name] ?? '';
+  const labels = {
     imageId: label('image_id'),
     image: label('image_spec') || label('image'),
     cluster: label(clusterLabel),
     namespace: label('namespace'),
     workload: label('workload'),
-    count,
   };
+  const isText = Object.values(labels).every((value) => typeof value === 'string');
+  return isText ? (labels as Omit<Containers, 'count'>) : undefined;
 }
 
-/** What the answer says of itself. @throws CollectError where it is no list of rows */
-function checked(rest: unknown, where: string): void {
+/** The containers of a row, without a schema: there may be 500,000 of them. @returns undefined for what is no row */
+function containersOf(raw: unknown, clusterLabel: string): Containers | undefined {
+  const { metric, value } = (raw ?? {}) as { readonly metric?: unknown; readonly value?: unknown };
+  const text = Array.isArray(value) ? value[1] : undefined;
+  const count = typeof text === 'string' && text !== '' ? Number(text) : Number.NaN;
+  const isRow = typeof metric === 'object' && metric !== null && !Array.isArray(metric);
+  if (!isRow || !Number.isSafeInteger(count) || count < 0) return undefined;
+  const labels = labelsOf(metric, clusterLabel);
+  return labels && { ...labels, count };
+}
+
+/** An answer, whose rows were counted as they arrived. */
+interface Answered {
+  readonly counted: Counting;
+  /** Rows that are no number of containers. */
+  readonly odd: number;
+  /** What it says of itself. */
+  readonly rest: unknown;
+}
+
+async function readAnswer(
+  pieces: AsyncIterable<Buffer>,
+  counted: Counting,
+  clusterLabel: string,
+  where: string,
+): Promise<Answered> {
+  let odd = 0;
+  const rest = await readList(pieces, ['data', 'result'], where, (rows) => {
+    const containers = rows.map((raw) => containersOf(raw, clusterLabel)).filter((row) => row !== undefined);
+    odd += rows.length - containers.length;
+    counted.add(containers);
+  });
+  return { counted, odd, rest };
+}
+
+/** @throws CollectError where it is no list of numbers of containers */
+function check({ rest, odd }: Answered, where: string): void {
   const said = answer.safeParse(rest).data;
   if (said?.status === 'error' || said?.warnings?.length) throw refusal(where, said);
   if (said?.status !== 'success' || said.data?.resultType !== 'vector')
     throw new CollectError(
       'invalid_response',
       `${where} answered no list of series: check the address and the query`,
+    );
+  if (odd > 0)
+    throw new CollectError(
+      'invalid_response',
+      `${where} answered rows that are no number of containers (${odd}): check the query`,
     );
 }
 
@@ -116,14 +136,17 @@ export const prometheus = defineSource({
     const url = new URL(`${address.pathname.replace(/\/+$/, '')}/api/v1/query`, address);
     const where = `${url.origin}${url.pathname}`;
     return {
-      async read({ http }) {
+      async read({ http, count }) {
+        let answered: Answered | undefined;
         const response = await http().request({
           method: 'POST',
           idempotent: true,
           url,
           operation: 'query',
-          raw: true,
           accept: [400, 422],
+          async read(pieces) {
+            answered = await readAnswer(pieces, count(), clusterLabel, where);
+          },
           headers: async () => ({
             ...headers,
             'content-type': 'application/x-www-form-urlencoded',
@@ -131,15 +154,9 @@ export const prometheus = defineSource({
           }),
           body: new URLSearchParams({ query: query ?? defaultQuery(clusterLabel) }).toString(),
         });
-        if (response.status !== 200) throw refusal(where, json(response, answer));
-        const { rest, elements } = await splitList(response.body, ['data', 'result'], where);
-        checked(rest, where);
-        return {
-          containers: (async function* () {
-            for await (const rows of elements())
-              yield rows.map((raw) => containersOf(raw, clusterLabel, where));
-          })(),
-        };
+        if (!answered) throw refusal(where, json(response, answer));
+        check(answered, where);
+        return { counted: answered.counted };
       },
     };
   },
