@@ -1,19 +1,8 @@
 import type { z } from 'zod';
 import type { PemSettings } from '../http/tls.ts';
 import type { HttpClient } from '../http.ts';
-import type { WorkloadPlace } from '../model.ts';
 import type { Logger } from '../provider.ts';
 import type { Counting } from './tally.ts';
-
-/** Containers that run one image in one place, as a source tells of them. */
-export interface Containers extends WorkloadPlace {
-  /** The runtime's id of the image; see `reference.ts`. */
-  readonly imageId: string;
-  /** What was asked for. */
-  readonly image: string;
-  /** How many there are. */
-  readonly count: number;
-}
 
 /** What one reading of a source is lent. */
 export interface ReadingContext {

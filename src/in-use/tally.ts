@@ -2,7 +2,16 @@ import { CollectError } from '../errors.ts';
 import type { WorkloadPlace } from '../model.ts';
 import { keptName } from '../names.ts';
 import { type RunningImage, runningImage } from './reference.ts';
-import type { Containers } from './source.ts';
+
+/** Containers that run one image in one place, as a source tells of them. */
+export interface Containers extends WorkloadPlace {
+  /** The runtime's id of the image; see `reference.ts`. */
+  readonly imageId: string;
+  /** What was asked for. */
+  readonly image: string;
+  /** How many there are. */
+  readonly count: number;
+}
 
 /** The containers of one image, by its digest. */
 export interface ImageUse {

@@ -1,33 +1,6 @@
-import type {
-  ImageTotals,
-  PlacedContainers,
-  RepositoryTotals,
-  Severity,
-  SeverityCounts,
-  SourceUse,
-} from '../model.ts';
+import type { ImageTotals, RepositoryTotals, Severity, SeverityCounts, SourceUse } from '../model.ts';
 import { severities } from '../model.ts';
-import { prefix, type RepositoryMetric, type RepositoryView } from './row.ts';
-
-/** The images of one repository that run, as one source tells: what containers name, joined with what the registry shows. */
-export interface ImagesInUse {
-  readonly source: string;
-  /** Digests that run, by whether the registry has them; `unclear` where that is not known. */
-  readonly present: number;
-  readonly missing: number;
-  readonly unclear: number;
-  /** Of those present, with findings of a severity; absent where no image that runs was scanned. */
-  readonly vulnerable: SeverityCounts | undefined;
-  readonly fixable: SeverityCounts | undefined;
-  readonly unscanned: number | undefined;
-  readonly unsigned: number | undefined;
-  readonly stale: number | undefined;
-  /** Images that run under the tag `latest`. */
-  readonly latest: number;
-  readonly oldestPushedAt: number | undefined;
-  readonly images: readonly { readonly tag: string; readonly digest: string; readonly containers: number }[];
-  readonly places: readonly PlacedContainers[];
-}
+import { type ImagesInUse, prefix, type RepositoryMetric, type RepositoryView } from './row.ts';
 
 /** An image that runs, with all the tags that it is shown under. */
 interface Present {

@@ -1,6 +1,13 @@
 import type { FailureReason } from '../errors.ts';
-import type { PackedTotals, PackedUse, RegistryFacts, RegistryIdentity, RepositoryTotals } from '../model.ts';
-import type { ImagesInUse } from './in-use.ts';
+import type {
+  PackedTotals,
+  PackedUse,
+  PlacedContainers,
+  RegistryFacts,
+  RegistryIdentity,
+  RepositoryTotals,
+  SeverityCounts,
+} from '../model.ts';
 
 /** What a registry has many of, each with series of its own. */
 export const registryLists = [
@@ -25,6 +32,26 @@ export interface EventSourceView {
   readonly lastEventAt?: number;
   /** How long after that it was read. */
   readonly lagSeconds?: number;
+}
+
+/** The images of one repository that run, as one source tells: what containers name, joined with what the registry shows. */
+export interface ImagesInUse {
+  readonly source: string;
+  /** Digests that run, by whether the registry has them; `unclear` where that is not known. */
+  readonly present: number;
+  readonly missing: number;
+  readonly unclear: number;
+  /** Of those present, with findings of a severity; absent where no image that runs was scanned. */
+  readonly vulnerable: SeverityCounts | undefined;
+  readonly fixable: SeverityCounts | undefined;
+  readonly unscanned: number | undefined;
+  readonly unsigned: number | undefined;
+  readonly stale: number | undefined;
+  /** Images that run under the tag `latest`. */
+  readonly latest: number;
+  readonly oldestPushedAt: number | undefined;
+  readonly images: readonly { readonly tag: string; readonly digest: string; readonly containers: number }[];
+  readonly places: readonly PlacedContainers[];
 }
 
 /** Everything that is rendered of one registry besides its repositories. */

@@ -1,6 +1,6 @@
 import { failureReasons } from '../../src/errors.ts';
-import { type ImagesInUse, imagesInUse } from '../../src/metrics/in-use.ts';
-import type { PushCounts, RegistryView } from '../../src/metrics/row.ts';
+import { imagesInUse } from '../../src/metrics/in-use.ts';
+import type { ImagesInUse, PushCounts, RegistryView } from '../../src/metrics/row.ts';
 import type { ImageTotals, RegistryFacts, RepositoryTotals } from '../../src/model.ts';
 
 /**

@@ -4,8 +4,8 @@ import { z } from 'zod';
 import { CollectError } from '../../errors.ts';
 import { createYielder } from '../../yielding.ts';
 import { readList } from '../json-elements.ts';
-import { type Containers, defineSource } from '../source.ts';
-import type { Counting } from '../tally.ts';
+import { defineSource } from '../source.ts';
+import type { Containers, Counting } from '../tally.ts';
 
 const largestFile = 64 * 2 ** 20;
 const pieceBytes = 64 * 2 ** 10;

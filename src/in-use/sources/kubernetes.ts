@@ -6,7 +6,8 @@ import { fileSecret } from '../../secret.ts';
 import { createYielder } from '../../yielding.ts';
 import { readList } from '../json-elements.ts';
 import { authHeaders, type SourceAuth, sourceAuth } from '../settings.ts';
-import { type Containers, defineSource } from '../source.ts';
+import { defineSource } from '../source.ts';
+import type { Containers } from '../tally.ts';
 import { type ClusterAccess, readKubeconfig } from './kubeconfig.ts';
 
 /** Where Kubernetes puts what a pod needs: https://kubernetes.io/docs/tasks/run-application/access-api-from-pod/ */

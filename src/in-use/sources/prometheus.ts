@@ -4,8 +4,8 @@ import { json } from '../../http.ts';
 import { endpointUrl, tlsFiles } from '../../options.ts';
 import { readList } from '../json-elements.ts';
 import { authHeaders, sourceAuth } from '../settings.ts';
-import { type Containers, defineSource } from '../source.ts';
-import type { Counting } from '../tally.ts';
+import { defineSource } from '../source.ts';
+import type { Containers, Counting } from '../tally.ts';
 
 /**
  * Containers by image and place, of Prometheus or what speaks its API: Thanos, Mimir, VictoriaMetrics.
