@@ -206,6 +206,31 @@ function roomOf(file: string): { name: string; rules?: Omit<Room, 'files'> } {
 const matches = (allowed: readonly string[], name: string): boolean =>
   allowed.some((one) => (one.endsWith('/*') ? name.startsWith(one.slice(0, -1)) : one === name));
 
+/** What a source imports, types too. */
+const importsOf = (text: string): string[] =>
+  [...text.matchAll(/\b(?:from|import)\s*\(?\s*['"]([^'"]+)['"]/g)].map(([, to = '']) => to);
+
+/**
+ * Files that import each other, by way of others too.
+ * @param sources the texts by path below `src/`
+ * @returns one sentence for each circle that is met
+ */
+export function circles(sources: ReadonlyMap<string, string>): string[] {
+  const done = new Set<string>();
+  const mistakes: string[] = [];
+  function visit(file: string, way: readonly string[]): void {
+    const at = way.indexOf(file);
+    if (at >= 0)
+      mistakes.push(`${[...way.slice(at), file].map((name) => `src/${name}`).join(' imports ')}: no circles`);
+    if (at >= 0 || done.has(file)) return;
+    for (const to of importsOf(sources.get(file) ?? ''))
+      if (to.startsWith('.')) visit(normalize(join(dirname(file), to)), [...way, file]);
+    done.add(file);
+  }
+  for (const file of sources.keys()) visit(file, []);
+  return mistakes;
+}
+
 /**
  * What a file imports and may not.
  * @param file path below `src/`, @param text its source
@@ -215,8 +240,7 @@ export function forbiddenImports(file: string, text: string): string[] {
   const { name, rules } = roomOf(file);
   if (!rules)
     return /from '[^']*\bmain\.ts'/.test(text) ? [`src/${file} imports main, which nothing may`] : [];
-  const imports = [...text.matchAll(/\b(?:from|import)\s*\(?\s*['"]([^'"]+)['"]/g)].map(([, to = '']) => to);
-  return imports.flatMap((to) => {
+  return importsOf(text).flatMap((to) => {
     if (to.startsWith('node:') || builtinModules.includes(to)) return [];
     const [what, allowed] = to.startsWith('.')
       ? [roomOf(normalize(join(dirname(file), to))).name, [name, ...rules.rooms]]
@@ -228,20 +252,22 @@ export function forbiddenImports(file: string, text: string): string[] {
   });
 }
 
-/** Every forbidden import in `src/`, and every room that imports one below it in the table. */
+/** Every forbidden import in `src/`, every room that imports one below it in the table, and every circle of files. */
 export function layerMistakes(): string[] {
   const files = readdirSync(source, { recursive: true, encoding: 'utf8' }).filter((file) =>
     file.endsWith('.ts'),
   );
   const names = Object.keys(rooms);
-  const cycles = names.flatMap((name, index) =>
+  const upwards = names.flatMap((name, index) =>
     (rooms[name]?.rooms ?? [])
       .filter((other) => names.indexOf(other) >= index)
       .map((other) => `scripts/layers.ts: ${name} stands above ${other} and imports it`),
   );
+  const sources = new Map(files.map((file) => [file, readFileSync(join(source, file), 'utf8')]));
   return [
-    ...cycles,
-    ...files.flatMap((file) => forbiddenImports(file, readFileSync(join(source, file), 'utf8'))),
+    ...upwards,
+    ...[...sources].flatMap(([file, text]) => forbiddenImports(file, text)),
+    ...circles(sources),
   ];
 }
 

@@ -2,17 +2,11 @@ import { assemble, bodyOf, createHeads } from './exposition/body.ts';
 import type { Joined } from './exposition/chunk.ts';
 import type { Encoding } from './exposition/negotiate.ts';
 import { renderOwnRows } from './exposition/own.ts';
+import type { Publication, RegistryPublication } from './exposition/publication.ts';
 import { type Published, render } from './exposition/render.ts';
-import type { Refused } from './exposition/samples.ts';
 import type { Format } from './exposition/text.ts';
 import type { ExpositionBody } from './exposition/write.ts';
-import {
-  type PackedView,
-  type RegistryView,
-  type RepositoryView,
-  registryMetrics,
-  repositoryMetrics,
-} from './metrics.ts';
+import { type RegistryView, type RepositoryView, registryMetrics, repositoryMetrics } from './metrics.ts';
 import { createQueue, type Queue } from './queue.ts';
 
 export { unpackView } from './exposition/buckets.ts';
@@ -20,20 +14,6 @@ export { negotiate } from './exposition/negotiate.ts';
 export { type Refused, refusals } from './exposition/samples.ts';
 export { renderSelf } from './exposition/self.ts';
 export { takeTurn, writeBody } from './exposition/write.ts';
-
-/** What of one registry is exposed from now on. */
-export interface RegistryPublication {
-  readonly view: RegistryView;
-  readonly repositories: ReadonlyMap<string, PackedView>;
-}
-
-/** What a publish did. */
-export interface Publication {
-  readonly series: number;
-  readonly renderedBuckets: number;
-  /** Series that were left out, since they would have made the body unreadable. */
-  readonly refused: Refused;
-}
 
 /** Ready buffers of all registries. Rendering happens when data changes, never when it is scraped. */
 export interface Exposition {

@@ -1,5 +1,6 @@
 import { z } from 'zod';
-import { type DockerConfig, openDockerConfig } from './registry-auth/docker-config.ts';
+import type { Auth } from './registry-auth/credentials.ts';
+import { openDockerConfig } from './registry-auth/docker-config.ts';
 import { fileSecret, plainSecret, type Secret } from './secret.ts';
 
 /** Pieces of configuration schemas that providers share. */
@@ -83,15 +84,6 @@ export function checkTls(
 ): void {
   if ((certFile === undefined) !== (keyFile === undefined))
     refuse([certFile === undefined ? 'keyFile' : 'certFile'], 'certFile and keyFile go together');
-}
-
-/** Credentials as the registry protocol takes them. */
-export interface Auth {
-  readonly username?: string;
-  readonly password?: Secret;
-  readonly token?: Secret;
-  readonly dockerConfig?: DockerConfig;
-  readonly trustedRealms?: readonly string[];
 }
 
 const text = (description: string) => z.string().min(1).describe(description);

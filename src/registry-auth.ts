@@ -8,8 +8,14 @@ import { repositoryOf } from './registry-auth/scope.ts';
 import { type ClientOptions, createShowing } from './registry-auth/showing.ts';
 
 export { parseChallenges } from './registry-auth/challenge.ts';
-export { basicHeader, type Credentials, credentialsOf } from './registry-auth/credentials.ts';
-export { type DockerConfig, openDockerConfig } from './registry-auth/docker-config.ts';
+export {
+  type Auth,
+  basicHeader,
+  type Credentials,
+  credentialsOf,
+  type DockerConfig,
+} from './registry-auth/credentials.ts';
+export { openDockerConfig } from './registry-auth/docker-config.ts';
 export { lifetimeSeconds } from './registry-auth/lifetime.ts';
 export { CredentialsRefused } from './registry-auth/proof.ts';
 export { catalogScope, pullScope } from './registry-auth/scope.ts';

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { forbiddenImports, layerMistakes } from '../scripts/layers.ts';
+import { circles, forbiddenImports, layerMistakes } from '../scripts/layers.ts';
 
 /** What `npm run check` says of imports; see scripts/layers.ts. */
 
@@ -27,6 +27,18 @@ test.each([
   expect(more).toEqual([]);
   expect(message).toContain(`src/${file} imports ${to}`);
   expect(message).toContain(file === 'model.ts' ? 'may import only model' : 'may import only');
+});
+
+test('files that import each other are found, for types too', () => {
+  const sources = new Map([
+    ['a.ts', "import { b } from './folder/b.ts';"],
+    ['folder/b.ts', "import type { C } from './c.ts';\nimport { d } from '../d.ts';"],
+    ['folder/c.ts', "export { a } from '../a.ts';"],
+    ['d.ts', ''],
+  ]);
+  expect(circles(sources)).toEqual([
+    'src/a.ts imports src/folder/b.ts imports src/folder/c.ts imports src/a.ts: no circles',
+  ]);
 });
 
 test.each([

@@ -1,9 +1,9 @@
-import type { Publication, RegistryPublication } from '../exposition.ts';
 import { type PackedView, repositoryMetrics } from '../metrics.ts';
 import { createYielder } from '../yielding.ts';
 import { type Bucket, bucketCount, renderBucket, sameNames, sortIntoBuckets, unchanged } from './buckets.ts';
 import { type Chunk, type Joined, join } from './chunk.ts';
 import { collidingNames, labelsOf, type OwnRows, renderOwnRows } from './own.ts';
+import type { Publication, RegistryPublication } from './publication.ts';
 import { createSampleWriter, mergeRefused } from './samples.ts';
 
 /** Ready buffers of one registry. */

@@ -1,8 +1,8 @@
 import { request as undiciRequest } from 'undici';
 import { reasonOf } from '../errors.ts';
-import type { HttpClientOptions, HttpRequest, HttpResponse } from '../http.ts';
 import type { Oddity } from '../wire.ts';
 import { type BodyLimit, largestAnswer, piecesOf, readBody } from './body.ts';
+import type { HttpClientOptions, HttpRequest, HttpResponse } from './client.ts';
 import { shown } from './failure.ts';
 import { parseLarge } from './json.ts';
 import type { Dispatchers } from './tls.ts';

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { CollectError } from '../errors.ts';
-import type { Auth } from '../options.ts';
+import type { Secret } from '../secret.ts';
 
 /** What is shown to a registry or its token server. */
 export type Credentials =
@@ -9,6 +9,24 @@ export type Credentials =
   | { readonly token: string }
   /** Exchanged for access tokens (docker's `identitytoken`). */
   | { readonly identityToken: string };
+
+/** docker's `config.json`, or podman's `auth.json`. */
+export interface DockerConfig {
+  /**
+   * The credentials for a repository of the registry, or for the registry itself.
+   * @throws CollectError `auth` when the file cannot be read, `NoEntry` when it has none for them
+   */
+  credentials(endpoint: URL, repository?: string): Promise<Credentials>;
+}
+
+/** Credentials as the registry protocol takes them. */
+export interface Auth {
+  readonly username?: string;
+  readonly password?: Secret;
+  readonly token?: Secret;
+  readonly dockerConfig?: DockerConfig;
+  readonly trustedRealms?: readonly string[];
+}
 
 /**
  * Reads the credentials for a repository, or for the registry itself; files are read again when they changed.

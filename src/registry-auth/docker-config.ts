@@ -2,16 +2,7 @@ import { z } from 'zod';
 import { CollectError } from '../errors.ts';
 import { changingFile } from '../secret.ts';
 import { helperCredentials, isHelperName } from './credential-helper.ts';
-import type { Credentials } from './credentials.ts';
-
-/** docker's `config.json`, or podman's `auth.json`. */
-export interface DockerConfig {
-  /**
-   * The credentials for a repository of the registry, or for the registry itself.
-   * @throws CollectError `auth` when the file cannot be read, {@link NoEntry} when it has none for them
-   */
-  credentials(endpoint: URL, repository?: string): Promise<Credentials>;
-}
+import type { Credentials, DockerConfig } from './credentials.ts';
 
 /** The file is good, but has no credentials for what was asked. */
 export class NoEntry extends CollectError {}

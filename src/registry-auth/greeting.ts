@@ -1,19 +1,7 @@
 import { CollectError } from '../errors.ts';
 import type { HttpClient, HttpResponse } from '../http.ts';
-import type { Known } from './known.ts';
-import { type Scheme, schemesOf, usualOf } from './scheme.ts';
-
-/** What a registry answers at `/v2/`, without credentials. */
-export interface Greeting {
-  /** Undefined: it has no challenge there. */
-  readonly scheme?: Scheme;
-  /** Whether it is a registry's answer: only then is a refusal there one of the credentials. */
-  readonly speaks: boolean;
-  /** Another origin that answers in its place. */
-  readonly elsewhere?: string;
-  /** Whether it may be another answer at the next poll. */
-  readonly passing?: boolean;
-}
+import type { Greeting, Known } from './known.ts';
+import { schemesOf, usualOf } from './scheme.ts';
 
 /** Any answer says something; only who throttles is asked again. */
 const statuses = Array.from({ length: 300 }, (_, index) => 300 + index).filter((status) => status !== 429);

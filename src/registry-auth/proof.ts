@@ -1,9 +1,9 @@
 import { CollectError } from '../errors.ts';
 import { type HttpClient, shown } from '../http.ts';
 import { type Credentials, identityOf } from './credentials.ts';
-import { askVersion, type Greeting } from './greeting.ts';
+import { askVersion } from './greeting.ts';
 import type { Headers } from './header.ts';
-import type { Known } from './known.ts';
+import type { Greeting, Known } from './known.ts';
 import { type Bearer, challengeErrors, schemesOf } from './scheme.ts';
 
 /** The registry does not take the credentials of the configuration: nothing that it shows is to be believed. */

@@ -1,7 +1,7 @@
 import type { z } from 'zod';
 import { CollectError } from '../../errors.ts';
 import { type HttpClient, type HttpRequest, type HttpResponse, json, shown } from '../../http.ts';
-import type { Auth } from '../../options.ts';
+import type { Auth } from '../../registry-auth.ts';
 import { basicHeader, type Credentials, credentialsOf } from '../../registry-auth.ts';
 
 /** A request below the platform's address, such as `artifactory/api/repositories`. */

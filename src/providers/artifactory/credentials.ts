@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import type { RegistryFacts } from '../../model.ts';
-import type { Auth } from '../../options.ts';
 import { readPart } from '../../parts.ts';
 import type { CollectContext } from '../../provider.ts';
+import type { Auth } from '../../registry-auth.ts';
 import { count, list, optional, text } from '../../wire.ts';
 import { type Api, administrator } from './api.ts';
 

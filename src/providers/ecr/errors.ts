@@ -1,7 +1,17 @@
 import { CollectError, type FailureReason, reasonOf } from '../../errors.ts';
 import { explanation } from '../../http/failure.ts';
 import type { EcrOptions } from './options.ts';
-import type { SdkResponse } from './sdk.ts';
+
+/** An answer as the transport gives it to the SDK. */
+export interface SdkResponse {
+  /** What was asked. */
+  readonly operation: string;
+  readonly statusCode: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: Buffer;
+  /** The JSON of the body, where it is the JSON of a success. */
+  readonly json?: unknown;
+}
 
 /** What is used of the SDK's errors. */
 interface SdkError extends Error {

@@ -1,5 +1,5 @@
 import { CollectError } from '../../errors.ts';
-import { isExpired, isSkewed } from './errors.ts';
+import { isExpired, isSkewed, type SdkResponse } from './errors.ts';
 
 /** What is added to the clients of AWS' SDK, by the places that the SDK has for it. */
 
@@ -7,17 +7,6 @@ import { isExpired, isSkewed } from './errors.ts';
 export interface Client {
   readonly config: object;
   readonly middlewareStack: { add(middleware: never, options: object): void };
-}
-
-/** An answer as the transport gives it to the SDK. */
-export interface SdkResponse {
-  /** What was asked. */
-  readonly operation: string;
-  readonly statusCode: number;
-  readonly headers: Readonly<Record<string, string>>;
-  readonly body: Buffer;
-  /** The JSON of the body, where it is the JSON of a success. */
-  readonly json?: unknown;
 }
 
 interface Protocol {

@@ -2,9 +2,9 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { z } from 'zod';
 import { CollectError, type FailureReason } from '../../errors.ts';
 import { type HttpClient, type HttpResponse, json } from '../../http.ts';
+import type { SdkResponse } from './errors.ts';
 import { named } from './errors.ts';
 import type { EcrOptions } from './options.ts';
-import type { SdkResponse } from './sdk.ts';
 
 /**
  * The SDK's requests over the exporter's own HTTP: its proxies, certificates, deadlines, limits, retries and counts.

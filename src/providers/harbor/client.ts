@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import { CollectError } from '../../errors.ts';
 import { type HttpClient, type HttpResponse, json } from '../../http.ts';
-import type { Auth } from '../../options.ts';
 import type { Session } from '../../provider.ts';
+import type { Auth } from '../../registry-auth.ts';
 import { basicHeader, credentialsOf } from '../../registry-auth.ts';
 import { count, expected, leading } from '../../wire.ts';
 import { type List, type Page, readList, readPages, refuseUncounted, totalOf } from './lists.ts';

@@ -3,7 +3,7 @@ import type { ArtifactReader } from './artifact-reader.ts';
 import { type Artifact, isUnreadable, listedArtifact, type Unreadable } from './artifacts.ts';
 import { projectPath } from './client.ts';
 import { betterTogether, type Listed } from './listed.ts';
-import type { Reading } from './repositories.ts';
+import type { Reading } from './reading.ts';
 
 /** The order of an artifact list in which a repository is complete when the next one begins. */
 const order = { sort: 'repository_name,id' };

@@ -1,40 +1,14 @@
 import { CollectError } from '../../errors.ts';
-import type { Observation, RepositoryFacts } from '../../model.ts';
+import type { Observation } from '../../model.ts';
 import { needing } from '../../parts.ts';
-import type { CollectContext } from '../../provider.ts';
 import { isNotFound, readSideBySide } from '../../side-by-side.ts';
 import { ArtifactReader } from './artifact-reader.ts';
-import { artifactFlags, listedArtifact, type Scanner } from './artifacts.ts';
+import { artifactFlags, listedArtifact } from './artifacts.ts';
 import { type Harbor, repositoryPath } from './client.ts';
-import { betterTogether, type Listed, type ToRead } from './listed.ts';
+import { betterTogether, type Listed } from './listed.ts';
 import { NotTogether, readProject } from './project-list.ts';
+import type { Reading, ReadRepositories } from './reading.ts';
 import { findRepository, projectIsGone } from './shown.ts';
-
-export interface ReadRepositories {
-  readonly harbor: Harbor;
-  readonly context: CollectContext;
-  scannerOf(project: string): Scanner;
-  /** Whether platforms of multi-platform images are listed one by one. */
-  readonly platforms: boolean;
-  /** How many artifacts a page has. */
-  readonly pageSize: number;
-  /** Whether Harbor lists the artifacts of a whole project: 2.12 and later. */
-  readonly listsProjects: boolean;
-  /** By project: the repositories to read. */
-  readonly projects: ReadonlyMap<string, ToRead>;
-  /** What is known of a repository besides its artifacts. */
-  facts(listed: Listed): RepositoryFacts;
-}
-
-/** How a repository is read, whichever list its artifacts come from. */
-export interface Reading extends ReadRepositories {
-  /** What every list of artifacts is asked with. */
-  readonly query: Readonly<Record<string, string>>;
-  begin(listed: Listed): { readonly observation: Observation; readonly reader: ArtifactReader };
-  end(listed: Listed, reader: ArtifactReader): Observation;
-  /** A repository without artifacts: Harbor answers the same for one that is gone. */
-  withoutArtifacts(listed: Listed): AsyncIterable<Observation>;
-}
 
 const listArtifacts = 'artifact:list (project)';
 

@@ -1,12 +1,12 @@
 import { createHash } from 'node:crypto';
 import { CollectError } from '../../errors.ts';
-import { type HttpRequest, type HttpResponse, largestAnswer } from '../../http.ts';
+import { type HttpResponse, largestAnswer } from '../../http.ts';
 import { isDigest, matchesDigest } from '../../images/digest.ts';
 import { type Document, jsonOf, manifestAccept, parseManifest } from '../../images/manifest.ts';
 import type { Memory } from '../../provider.ts';
 import { errorCodes, notOfARegistry } from '../../registry-answers.ts';
 import { pullScope } from '../../registry-auth.ts';
-import { type Attached, Listings } from './listings.ts';
+import { type Attached, Listings, type ScopedClient } from './listings.ts';
 import { isName } from './names.ts';
 
 /** What a tag names, as reading it shows; without the document where it did not change. */
@@ -35,11 +35,6 @@ export interface Distribution {
   blob(repository: string, digest: string, maxBytes?: number): Promise<Document>;
   /** What is attached to a manifest; undefined where the registry does not offer that. */
   referrers(repository: string, digest: string): Promise<Attached | undefined>;
-}
-
-/** A client that answers challenges; see `registry-auth.ts`. */
-export interface ScopedClient {
-  request(request: HttpRequest & { readonly scope?: string }): Promise<HttpResponse>;
 }
 
 /** Escapes a name for a path. */

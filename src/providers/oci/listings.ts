@@ -6,8 +6,12 @@ import { referrerOf, referrersPage } from '../../images/forms.ts';
 import type { Memory } from '../../provider.ts';
 import { errorCodes, notOfARegistry } from '../../registry-answers.ts';
 import { catalogScope } from '../../registry-auth.ts';
-import type { ScopedClient } from './client.ts';
 import { isName } from './names.ts';
+
+/** A client that answers challenges; see `registry-auth.ts`. */
+export interface ScopedClient {
+  request(request: HttpRequest & { readonly scope?: string }): Promise<HttpResponse>;
+}
 
 type Asked = HttpRequest & { readonly url: URL; readonly scope: string };
 
