@@ -16,7 +16,7 @@ names the images of the bounded set that have findings.`,
       expr: 'container_registry_repository_findings{severity="CRITICAL"} > $threshold',
       summary: 'Image has critical vulnerabilities',
       description:
-        'The newest tagged image of {{ $labels.repository }} in {{ $labels.registry }} has {{ $value }} critical findings.',
+        'Critical findings of the newest tagged image of {{ $labels.repository }} in {{ $labels.registry }}: {{ $value }}.',
       meaning: 'The newest tagged image of a repository has critical findings.',
     },
     {
@@ -36,7 +36,7 @@ or
 and on (${target}) (container_registry_info offset 15m)`,
       summary: 'Image push failed',
       description:
-        '{{ $value | humanize }} pushes to {{ or $labels.repository "repositories that are not named" }} in {{ $labels.registry }} failed within 15 minutes ({{ $labels.reason }}).',
+        'Failed pushes to {{ or $labels.repository "repositories that are not named" }} in {{ $labels.registry }} within 15 minutes: {{ printf "%.0f" $value }} ({{ $labels.reason }}).',
       meaning: 'The registry reported a failed push within the last 15 minutes.',
     },
     {
@@ -79,7 +79,7 @@ and on (${target}) (container_registry_info offset 15m)`,
 ) > 0`,
       summary: 'Scans of a container registry are old',
       description:
-        '{{ $value }} repositories of {{ $labels.registry }} ({{ $labels.provider }}) have not been scanned for a long time: vulnerabilities that were published since are not counted.',
+        'Repositories of {{ $labels.registry }} ({{ $labels.provider }}) that have not been scanned for a long time: {{ $value }}. Vulnerabilities that were published since are not counted.',
       meaning: 'The newest scan of a repository is more than 30 days old.',
     },
   ],

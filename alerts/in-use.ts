@@ -3,7 +3,7 @@ import { type AlertGroup, target } from './alert.ts';
 const repository = `${target}, provider, repository, source`;
 
 /** Who runs it: the three places with the most containers. */
-const places = `{{ range printf "topk(3, container_registry_repository_in_use_containers{registry='%s',repository='%s',source='%s',workload_namespace!=''})" $labels.registry $labels.repository $labels.source | query }} {{ with .Labels.workload_cluster }}{{ . }}/{{ end }}{{ .Labels.workload_namespace }}{{ with .Labels.workload }}/{{ . }}{{ end }} ({{ .Value }}){{ end }}`;
+const places = `{{ with printf "topk(3, container_registry_repository_in_use_containers{job='%s',instance='%s',registry='%s',repository='%s',source='%s',workload_namespace!=''})" $labels.job $labels.instance $labels.registry $labels.repository $labels.source | query }} Containers:{{ range . }} {{ with .Labels.workload_cluster }}{{ . }}/{{ end }}{{ .Labels.workload_namespace }}{{ with .Labels.workload }}/{{ . }}{{ end }} ({{ .Value }}){{ end }}.{{ end }}`;
 
 /** What runs, over all clusters. */
 export const inUse: AlertGroup = {
@@ -39,7 +39,7 @@ label_replace(
   "fix", "unknown", "", ""
 )`,
       summary: 'Running images have critical vulnerabilities',
-      description: `{{ $value }} images of {{ $labels.repository }} in {{ $labels.registry }} run and have critical findings (fixed version: {{ $labels.fix }}; what runs is told by {{ $labels.source }}). Containers:${places}.`,
+      description: `Images of {{ $labels.repository }} in {{ $labels.registry }} that run with critical findings: {{ $value }} (fixed version: {{ $labels.fix }}; what runs is told by {{ $labels.source }}).${places}`,
       meaning: 'Containers run an image that has critical findings.',
     },
     {
@@ -48,7 +48,7 @@ label_replace(
       for: '10m',
       expr: 'container_registry_repository_in_use_images{state="missing"} > 0',
       summary: 'Running images are gone from the registry',
-      description: `{{ $value }} images of {{ $labels.repository }} that run ({{ $labels.source }}) are no longer in {{ $labels.registry }}: the next node that pulls one of them fails. Containers:${places}.`,
+      description: `Images of {{ $labels.repository }} that run and are gone from {{ $labels.registry }}: {{ $value }} (what runs is told by {{ $labels.source }}). The next node that pulls one of them fails.${places}`,
       meaning: 'Containers run an image that a complete listing of its repository does not have.',
     },
     {
@@ -59,7 +59,7 @@ label_replace(
       expr: 'container_registry_repository_in_use_stale_images > 0',
       summary: 'Retention would remove running images',
       description:
-        '{{ $value }} images of {{ $labels.repository }} in {{ $labels.registry }} run ({{ $labels.source }}), and the configured retention expectation would remove them.',
+        'Images of {{ $labels.repository }} in {{ $labels.registry }} that run and that the configured retention expectation would remove: {{ $value }} (what runs is told by {{ $labels.source }}).',
       meaning: 'Containers run an image that the configured retention expectation would remove.',
     },
     {
@@ -69,7 +69,7 @@ label_replace(
       expr: 'container_registry_repository_in_use_unscanned_images > 0',
       summary: 'Running images are not scanned',
       description:
-        '{{ $value }} images of {{ $labels.repository }} in {{ $labels.registry }} run ({{ $labels.source }}), and their scan did not complete: what they contain is unknown.',
+        'Images of {{ $labels.repository }} in {{ $labels.registry }} that run and whose scan did not complete: {{ $value }} (what runs is told by {{ $labels.source }}). What they contain is unknown.',
       meaning: 'Containers run an image whose scan by its registry did not complete.',
     },
     {

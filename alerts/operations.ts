@@ -63,7 +63,7 @@ and
 container_registry_replication_pending_images offset 6h`,
       summary: 'Replication of a container registry does not keep up',
       description:
-        'At least {{ $value }} images of {{ $labels.registry }} ({{ $labels.provider }}) have waited for replication to {{ $labels.destination }} for six hours.',
+        'Images of {{ $labels.registry }} ({{ $labels.provider }}) that have waited for replication to {{ $labels.destination }} for six hours: at least {{ $value }}.',
       meaning: 'Images have waited for replication to a destination for six hours without a break.',
     },
     {

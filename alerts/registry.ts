@@ -120,7 +120,7 @@ of before. One may be lost when a registry restarts; more are a source that is s
       expr: 'increase(container_registry_missed_push_events_total[2h]) > $threshold',
       summary: 'Push events of a container registry no longer come',
       description:
-        'Polls of {{ $labels.registry }} ({{ $labels.provider }}) found {{ $value | humanize }} pushes within two hours that no push event told of: failed pushes are not told of either.',
+        'Pushes to {{ $labels.registry }} ({{ $labels.provider }}) within two hours that polls found and no push event told of: {{ printf "%.0f" $value }}. Failed pushes are not told of either.',
       meaning: 'Polls find pushes that no push event tells of, in repositories of which events told before.',
     },
     {
@@ -168,7 +168,7 @@ $threshold * last_over_time(container_registry_poll_interval_seconds[10m])`,
       expr: `sum by (${target}, provider) (last_over_time(container_registry_series_dropped[10m])) > 0`,
       summary: 'Series of a container registry are dropped',
       description:
-        '{{ $labels.registry }} ({{ $labels.provider }}) has {{ $value | humanize }} dropped series: dashboards and alerts do not see all of it.',
+        'Dropped series of {{ $labels.registry }} ({{ $labels.provider }}): {{ $value | humanize }}. Dashboards and alerts do not see all of it.',
       meaning:
         'Series of a registry are dropped: it has more than `maxSeries` allows (`image_cap`, `registry_cap`, `repository_cap`), or Prometheus could not have read them (`invalid_value`, `duplicate`).',
     },

@@ -57,6 +57,8 @@ function hostOf({ provider, host = '', account }: Line['labels']): string {
 
 const pod = (namespace: string, name: string, tag: string, digest: string): Pod => ({
   namespace,
+  hash: '6d4cf56db6',
+  owner: { kind: 'ReplicaSet', name: `${name.slice(name.lastIndexOf('/') + 1)}-6d4cf56db6` },
   containers: [{ image: `${name}:${tag}`, imageID: `${name}@${digest}` }],
 });
 

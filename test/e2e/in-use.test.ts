@@ -243,12 +243,12 @@ inUse:
   test('the page has the number, and whom to call; it resolves when the pods go away', async () => {
     const page = await pageOf('RunningImageWithCriticalVulnerabilities', 'firing', 'app');
     expect(page.annotations['description']).toBe(
-      '1 images of app in edge run and have critical findings (fixed version: unknown; what runs is told by fleet). Containers: prod-1/shop (2) prod-2/shop (1).',
+      'Images of app in edge that run with critical findings: 1 (fixed version: unknown; what runs is told by fleet). Containers: prod-1/shop (2) prod-2/shop (1).',
     );
     expect(
       (await pageOf('RunningImageMissingFromRegistry', 'firing', 'gone')).annotations['description'],
     ).toBe(
-      '1 images of gone that run (fleet) are no longer in edge: the next node that pulls one of them fails. Containers: prod-1/batch (1).',
+      'Images of gone that run and are gone from edge: 1 (what runs is told by fleet). The next node that pulls one of them fails. Containers: prod-1/batch (1).',
     );
     expect(webhook.pages.map(({ labels }) => labels['repository'])).not.toContain('moved');
     const left = ksm.containers.filter(({ namespace }) => namespace === 'web');
@@ -276,7 +276,7 @@ inUse:
     await refuse();
     const page = await pageOf('ImagePushFailure', 'firing', '');
     expect(page.annotations['description']).toMatch(
-      /pushes to repositories that are not named in edge failed within 15 minutes \(invalid\)/,
+      /Failed pushes to repositories that are not named in edge within 15 minutes: \d+ \(invalid\)/,
     );
   });
 });

@@ -308,7 +308,7 @@ describe.skipIf(!programs(...tools))('from a real registry to a page', () => {
       labels: { registry: 'edge', repository: 'team/app', severity: 'critical' },
       annotations: {
         summary: 'Image has critical vulnerabilities',
-        description: 'The newest tagged image of team/app in edge has 2 critical findings.',
+        description: 'Critical findings of the newest tagged image of team/app in edge: 2.',
         runbook_url: expect.stringMatching(/docs\/runbooks\/ImageWithCriticalVulnerabilities\.md$/),
       },
     });
