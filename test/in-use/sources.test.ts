@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -260,10 +260,12 @@ describe('prometheus', () => {
       {
         path: '/prometheus/api/v1/query',
         query:
-          'count by (cluster, namespace, image, image_spec, image_id) (max by (cluster, namespace, image, image_spec, image_id, pod, container) ({__name__=~"kube_pod_(init_)?container_info"}))',
+          'count by (cluster, namespace, image, image_spec, image_id) (max by (cluster, namespace, image, image_spec, image_id, pod, container) ({__name__=~"kube_pod_(init_)?container_info"}) unless on (cluster, namespace, pod) (kube_pod_status_phase{phase=~"Succeeded|Failed"} == 1))',
         headers: expect.objectContaining({ 'x-scope-orgid': 'team' }),
       },
     ]);
+    const page = readFileSync(join(import.meta.dirname, '../../docs/in-use.md'), 'utf8').replace(/\s+/g, '');
+    expect(page).toContain(asked[0]?.query.replace(/\s+/g, ''));
   });
 
   test('another label for clusters, another query, and who asks', async () => {
@@ -282,6 +284,7 @@ describe('prometheus', () => {
       200,
       /a part only: store gateway unavailable/,
     ],
+    ['a part of VictoriaMetrics', vector([row({})], { isPartial: true }), 200, /a part only: isPartial/],
     [
       'an error',
       '{"status":"error","errorType":"bad_data","error":"parse error"}',

@@ -11,12 +11,14 @@ import type { Containers, Counting } from '../tally.ts';
  * Containers by image and place, of Prometheus or what speaks its API: Thanos, Mimir, VictoriaMetrics.
  * kube-state-metrics has a series for each container:
  * https://github.com/kubernetes/kube-state-metrics/blob/main/docs/metrics/workload/pod-metrics.md
- * `max` first, since two replicas of it, or two Prometheus of a pair, tell of the same container.
+ * `max` first, since two replicas of it, or two Prometheus of a pair, tell of the same container. Pods that have ended
+ * keep their series until they are deleted: those of jobs, and those that were evicted.
  */
 const defaultQuery = (cluster: string): string => {
   const image = [cluster, 'namespace', 'image', 'image_spec', 'image_id'];
-  const container = [...image, 'pod', 'container'].join(', ');
-  return `count by (${image.join(', ')}) (max by (${container}) ({__name__=~"kube_pod_(init_)?container_info"}))`;
+  const containers = `max by (${[...image, 'pod', 'container'].join(', ')}) ({__name__=~"kube_pod_(init_)?container_info"})`;
+  const ended = `(kube_pod_status_phase{phase=~"Succeeded|Failed"} == 1)`;
+  return `count by (${image.join(', ')}) (${containers} unless on (${cluster}, namespace, pod) ${ended})`;
 };
 
 /** https://prometheus.io/docs/prometheus/latest/querying/api/#instant-queries */
@@ -25,6 +27,8 @@ const answer = z.object({
   error: z.string().optional(),
   /** Thanos and Mimir answer a part of the series with a warning, where a store of theirs does not answer. */
   warnings: z.array(z.string()).optional(),
+  /** VictoriaMetrics: https://docs.victoriametrics.com/victoriametrics/cluster-victoriametrics/#cluster-availability */
+  isPartial: z.boolean().optional(),
   data: z.object({ resultType: z.string() }).optional(),
 });
 
@@ -56,9 +60,9 @@ const options = z.strictObject({
 });
 
 /** The reason of an error that the API answers, which comes with status 400, 422 or 503. */
-function refusal(where: string, { error, warnings }: z.output<typeof answer>): CollectError {
-  const said = (error ?? warnings?.[0] ?? 'no reason').slice(0, 300);
-  return warnings?.length
+function refusal(where: string, { error, warnings, isPartial }: z.output<typeof answer>): CollectError {
+  const said = (error ?? warnings?.[0] ?? (isPartial ? 'isPartial' : 'no reason')).slice(0, 300);
+  return warnings?.length || isPartial
     ? new CollectError('invalid_response', `${where} answered a part only: ${said}`)
     : new CollectError('invalid_response', `${where} refused the query: ${said}`);
 }
@@ -115,7 +119,7 @@ async function readAnswer(
 /** @throws CollectError where it is no list of numbers of containers */
 function check({ rest, odd }: Answered, where: string): void {
   const said = answer.safeParse(rest).data;
-  if (said?.status === 'error' || said?.warnings?.length) throw refusal(where, said);
+  if (said?.status === 'error' || said?.warnings?.length || said?.isPartial) throw refusal(where, said);
   if (said?.status !== 'success' || said.data?.resultType !== 'vector')
     throw new CollectError(
       'invalid_response',

@@ -5,11 +5,11 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { programs } from '../support/programs.ts';
 
-/** The query of `docs/in-use.md` that names workloads, over series as kube-state-metrics and kubernetes-mixin have them. */
+/** The queries of `docs/in-use.md` over series as kube-state-metrics and kubernetes-mixin have them. */
 const page = readFileSync(join(import.meta.dirname, '../../docs/in-use.md'), 'utf8');
-const query = [...page.matchAll(/```promql\n([\s\S]*?)```/g)]
-  .map(([, text = '']) => text)
-  .find((text) => text.includes('namespace_workload_pod'));
+const [defaultQuery = '', query = ''] = [...page.matchAll(/```promql\n([\s\S]*?)```/g)].map(
+  ([, text = '']) => text,
+);
 const folder = mkdtempSync(join(tmpdir(), 'workload-query-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
@@ -23,8 +23,11 @@ const counted = (workload: string, value: number) => ({
   value,
 });
 
-describe.skipIf(!programs('promtool'))('the query that names workloads', () => {
-  const tested = (series: readonly string[], expr: string | undefined, exp_samples: readonly object[]) => {
+const phase = (pod: string, name: string) =>
+  `kube_pod_status_phase{cluster="p1",namespace="shop",pod="${pod}",phase="${name}"}`;
+
+describe.skipIf(!programs('promtool'))('the queries', () => {
+  const tested = (series: readonly string[], expr: string, exp_samples: readonly object[]) => {
     const file = join(folder, 'test.yaml');
     const input_series = series.map((name) => ({ series: name, values: '1x5' }));
     const promql_expr_test = [{ expr, eval_time: '2m', exp_samples }];
@@ -37,14 +40,25 @@ describe.skipIf(!programs('promtool'))('the query that names workloads', () => {
     ...[container('a', 'api-2'), container('a', 'bare')],
   ];
 
-  test('counts each container once, also where two replicas tell of it, and those without a workload', () => {
+  test('the default counts each container once, without pods that have ended', () => {
+    const phases = [phase('api-1', 'Running'), phase('api-2', 'Succeeded')];
+    expect(tested([...containers, ...phases], defaultQuery, [counted('', 2)])).toContain('SUCCESS');
+    expect(tested(containers, defaultQuery, [counted('', 3)])).toContain('SUCCESS');
+  });
+
+  test('the one that names workloads leaves out pods that have ended', () => {
+    const given = [...containers, owner('api-1', 'api'), owner('api-2', 'api'), phase('api-2', 'Failed')];
+    expect(tested(given, query, [counted('api', 1), counted('', 1)])).toContain('SUCCESS');
+  });
+
+  test('the one that names workloads counts each container once, also where two replicas tell of it, and those without a workload', () => {
     const owners = [owner('api-1', 'api'), owner('api-2', 'api')];
     expect(tested([...containers, ...owners], query, [counted('api', 2), counted('', 1)])).toContain(
       'SUCCESS',
     );
   });
 
-  test('counts a pod once of which two workloads are told', () => {
+  test('the one that names workloads counts a pod once of which two workloads are told', () => {
     const owners = [owner('api-1', 'api'), owner('api-1', 'other')];
     expect(tested([...containers, ...owners], `sum(${query})`, [{ labels: '{}', value: 3 }])).toContain(
       'SUCCESS',
