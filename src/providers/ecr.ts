@@ -4,6 +4,7 @@ import { type CollectContext, defineProvider } from '../provider.ts';
 import { readSideBySide } from '../side-by-side.ts';
 import { type Aws, awsOf } from './ecr/client.ts';
 import { createImageFindings } from './ecr/findings.ts';
+import { hostsOf } from './ecr/hosts.ts';
 import { inspect } from './ecr/inspector.ts';
 import { createManifests } from './ecr/manifests.ts';
 import { accountOf, type EcrOptions, mistakesOf, options, placesOf } from './ecr/options.ts';
@@ -101,6 +102,7 @@ export const ecr = defineProvider<typeof options>({
   },
   eventSources: eventSourcesOf,
   identity: ({ region, assumeRoleArn }) => ({ region, account: accountOf(assumeRoleArn) }),
+  references: (_, { host }) => (host === undefined ? [] : hostsOf(host)),
   async *collect(config, context): AsyncGenerator<Observation> {
     const aws = await awsOf(config, context);
     const listing = await openListing(aws, context);
