@@ -71,10 +71,11 @@ export const text = z.string().min(1).max(longestText);
 export const longText = (length = 1_000) => z.string().transform((value) => value.slice(0, length));
 
 /**
- * A moment that has passed, from RFC 3339 text: Unix seconds. Zero values such as Go's year 1 are `undefined` without
- * a word: they say that there was no such moment.
+ * A moment that has passed, from RFC 3339 text: Unix seconds. Zero values such as Go's year 1 and empty text are
+ * `undefined` without a word: they say that there was no such moment.
  */
 export const pastTime = z.string().transform((value, context) => {
+  if (value === '') return undefined;
   const seconds = Date.parse(value) / 1000;
   if (Number.isFinite(seconds) && seconds < firstRealTime) return undefined;
   if (isPastTime(seconds)) return seconds;

@@ -100,6 +100,7 @@ describe('times', () => {
     ['2026-01-02T03:04:05.999999999+01:00', 1_767_319_445.999],
     ['0001-01-01T00:00:00Z', undefined],
     ['1970-01-01T00:00:00Z', undefined],
+    ['', undefined],
     ['2099-01-01T00:00:00Z', 'refused'],
     ['yesterday', 'refused'],
     [soon, Date.parse(soon) / 1000],

@@ -81,7 +81,9 @@ function linksIn(line: string): LinkHeader {
   // The parser knows no space before a comma, which Harbor writes:
   // https://github.com/goharbor/harbor/blob/main/src/lib/link.go
   // Each run of spaces is looked at once: a header full of them must not hold the event loop.
-  const plain = line.replace(/(?<!\s)\s+,/g, ',');
+  const spaced = line.replace(/(?<!\s)\s+,/g, ',');
+  // Quay wrote the address without its brackets: https://github.com/heroku/docker-registry-client/pull/11
+  const plain = spaced.replace(/^\s*((?:https?:\/\/|\/)[^\s<>;,]*)\s*;/, '<$1>;');
   try {
     return LinkHeader.parse(plain);
   } catch {
@@ -127,8 +129,8 @@ export function nextByLink(response: Linked, asked: URL): URL | undefined {
   return undefined;
 }
 
-/** Servers cut pages at round numbers, whatever was asked for. */
-const smallestCut = 100;
+/** Servers cut pages at round numbers, whatever was asked for: Quay at 50, others at 100 or 1,000. */
+const smallestCut = 50;
 const looksCut = (length: number): boolean => length >= smallestCut && length % smallestCut === 0;
 
 /**
@@ -161,13 +163,34 @@ interface NamesPlace {
   readonly after?: number;
 }
 
-/** Where to go on after a page without a link; undefined where it is the last one for sure. */
-function nextAfter(url: URL, names: readonly string[], last: string | undefined): NamesPlace | undefined {
+/**
+ * Where to go on after a page: by its link, else after its last name if it is full; undefined where it is the last one.
+ * @param last the last of its names that can be one
+ * @param isEmpty whether it shows no name, and pages before it did
+ */
+function nextPlace(
+  response: Linked,
+  url: URL,
+  names: readonly string[],
+  { last, isEmpty }: { readonly last: string | undefined; readonly isEmpty: boolean },
+): NamesPlace | undefined {
+  const link = nextByLink(response, url);
+  if (link) return isEmpty && isEnd(url, link) ? undefined : { url: link };
   const isFull = names.length === askedFor(url) || looksCut(names.length);
   if (last === undefined || !isFull) return undefined;
   const next = new URL(url);
   next.searchParams.set('last', last);
   return { url: next, after: names.length };
+}
+
+/**
+ * Whether an empty page ends the list although it has a link: it shows that nothing comes after a name, and asks to go
+ * on after none or the same. Servers that link each page do so: https://github.com/pulp/pulp_container/pull/220
+ */
+function isEnd(url: URL, link: URL): boolean {
+  const last = url.searchParams.get('last');
+  const next = link.searchParams.get('last');
+  return Boolean(last) && (!next || next === last);
 }
 
 const askedFor = (url: URL): number => Number(url.searchParams.get('n') ?? Number.NaN);
@@ -203,8 +226,8 @@ export async function* walkNames<Response extends Linked>(
         `${what} shows as many names as were asked for and no next page, and the same again when asked to go on: how many there are is unknown`,
       );
     }
-    const link = nextByLink(response, url);
-    return { items, next: link ? { url: link } : nextAfter(url, names, names.findLast(isName)) };
+    const page = { last: names.findLast(isName), isEmpty: names.length === 0 && seen.size > 0 };
+    return { items, next: nextPlace(response, url, names, page) };
   };
   yield* walkPages({ what, first: { url: first }, read, placeOf: ({ url }) => url.href });
 }

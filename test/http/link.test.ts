@@ -21,6 +21,12 @@ describe('the next page of a Link header: its query, at the address that was ask
     ['beside a link that cannot be read', ['x <a>', '</?b>; rel=next'], '?b'],
     ['with a title in no known encoding', ['</?b>; rel="next"; title*=latin'], '?b'],
     ['with a title that is cut', ["</?b>; title*=UTF-8''%z; rel=next"], '?b'],
+    [
+      'without brackets, as Quay wrote it',
+      ['https://r.example.com/v2/x?last=b&n=50; rel="next"'],
+      '?last=b&n=50',
+    ],
+    ['without brackets and relative', ['/v2/x?last=b;rel=next'], '?last=b'],
     ['that is none', ['</a>; rel="prev"', '</b>', ''], undefined],
   ])('%s', (_title, lines, query) => {
     const expected = query === undefined ? undefined : `https://r.example.com/registry/v2/_catalog${query}`;

@@ -62,12 +62,34 @@ describe('a list of names', () => {
     });
   });
 
-  test('a page that is cut at a round number goes on', async () => {
+  test.each([50, 100])('a page that is cut at %d goes on', async (size) => {
     const many = Array.from({ length: 250 }, (_, index) => `n${index}`);
     const from = new URL('https://registry.example.com/v2/_catalog?n=1000');
     const server = (url: URL) =>
-      answer(url, many.slice(many.indexOf(url.searchParams.get('last') ?? '') + 1).slice(0, 100));
+      answer(url, many.slice(many.indexOf(url.searchParams.get('last') ?? '') + 1).slice(0, size));
     expect((await walk(server, from)).names).toEqual(many);
+  });
+
+  test.each([
+    ['the same', '?n=3&last=f'],
+    ['none', '?n=3&last='],
+    ['the first page', '?n=3'],
+  ])('an empty page is the end, whose link goes on after %s', async (_what, ofEmpty) => {
+    const server = (url: URL) => {
+      const names = namesAfter(url);
+      return answer(url, names, names.length > 0 ? `?n=3&last=${names.at(-1)}` : ofEmpty);
+    };
+    expect(await walk(server)).toEqual({ names: all, asked: ['?n=3', '?n=3&last=c', '?n=3&last=f'] });
+  });
+
+  test('an empty page whose link goes on after another name is not the end', async () => {
+    const server = (url: URL) => {
+      const last = url.searchParams.get('last') ?? '';
+      if (last === 'c') return answer(url, [], '?n=3&last=d');
+      const names = namesAfter(url);
+      return answer(url, names, names.length === 3 ? `?n=3&last=${names.at(-1)}` : undefined);
+    };
+    expect((await walk(server)).names).toEqual(['a', 'b', 'c', 'e', 'f']);
   });
 
   test('a link is followed by its query, at the address that was asked', async () => {

@@ -25,6 +25,21 @@ const refusal = (status: number, code = 'UNKNOWN'): Answer => ({
   headers: { 'content-type': 'application/json' },
 });
 
+test.each(['NAME_UNKNOWN', 'NOT_FOUND', 'MANIFEST_UNKNOWN'])(
+  'a repository in the catalog whose tags answer 404 %s is not there: nothing fails',
+  async (code) => {
+    const running = await startRunning(with3(built('third', 50)), {
+      intercept: ({ operation, repository }) =>
+        operation === 'tags' && repository === 'app' ? refusal(404, code) : undefined,
+    });
+    const lines = await running.poll('repositories', 'repository_.*', 'poll_failures_total');
+    expect(lines).toEqual(
+      expect.arrayContaining(['repositories{} 1', ...web, 'poll_failures_total{reason="partial"} 0']),
+    );
+    expect(ofApp(lines)).toEqual([]);
+  },
+);
+
 describe('a configuration that is none', () => {
   test.each<[string, string]>([
     ['a WebAssembly module', '\u0000asm\u0001'],

@@ -54,6 +54,12 @@ const pageRefusals = [400, 404, 405, 406, 416, 422, 501];
  */
 const referrerRefusals = [301, 302, 303, 307, 308, 400, 401, 403, 404, 405, 406, 410, 415, 422, 501];
 
+/**
+ * Codes of a 404 to a list of tags: that of the specification, Harbor's, and that of registries which know repositories
+ * by their manifests only. https://github.com/goharbor/harbor/blob/main/src/lib/errors/const.go
+ */
+const unknownNames: ReadonlySet<string> = new Set(['NAME_UNKNOWN', 'NOT_FOUND', 'MANIFEST_UNKNOWN']);
+
 /** What is attached to a manifest. */
 export interface Attached {
   readonly digests: readonly string[];
@@ -86,7 +92,7 @@ export class Listings {
   async tags(asked: Asked): Promise<readonly string[] | undefined> {
     const first = await this.#firstPage({ ...asked, accept: [404] });
     if (first.answer.status === 404) {
-      if (errorCodes(first.answer).includes('NAME_UNKNOWN')) return undefined;
+      if (errorCodes(first.answer).some((code) => unknownNames.has(code))) return undefined;
       throw notOfARegistry(first.answer.url);
     }
     const pages = this.#walk(asked, first, (page) => textsOf(json(page, tagsPage).tags ?? [], page));
