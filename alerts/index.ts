@@ -1,6 +1,7 @@
 import { Document, isMap, isScalar, isSeq, Scalar, stringify, type YAMLMap } from 'yaml';
 import { type Alert, type AlertGroup, filled, scopeOf } from './alert.ts';
 import { capacity } from './capacity.ts';
+import { type RecordedRules, recordedRules } from './compat.ts';
 import { images } from './images.ts';
 import { inUse } from './in-use.ts';
 import { operations } from './operations.ts';
@@ -49,6 +50,23 @@ function ruleFile({ name, about, alerts }: AlertGroup): string {
   return document.toString({ lineWidth: 120, blockQuote: true });
 }
 
+/** A file of recording rules as Prometheus reads it. */
+function recordingFile({ name, about, rules }: RecordedRules): string {
+  const groups = Object.entries(rules).map(([ending, { record, labels, expr }]) => ({
+    name: `${name}-${ending}`,
+    rules: [{ record, ...(labels && { labels }), expr }],
+  }));
+  const document = new Document({ groups });
+  document.commentBefore = comment(`Generated from alerts/compat.ts by \`npm run generate\`.\n${about}`);
+  Object.values(rules).forEach(({ why, expr }, index) => {
+    const rule = document.getIn(['groups', index, 'rules', 0]);
+    if (why && isMap(rule)) rule.commentBefore = comment(why);
+    const written = document.getIn(['groups', index, 'rules', 0, 'expr'], true);
+    if (isScalar(written) && expr.includes('\n')) written.type = Scalar.BLOCK_LITERAL;
+  });
+  return document.toString({ lineWidth: 0 });
+}
+
 /**
  * The rule files as the chart reads them: thresholds and the exporter's job stand as `$threshold` and `$job`, with the
  * default threshold and the scope beside the rule, so that values can set them.
@@ -70,5 +88,8 @@ export function renderChartRules(): Map<string, string> {
 
 /** The rule files as they are checked in: paths relative to the repository, with their content. */
 export function renderRules(): Map<string, string> {
-  return new Map([...alertGroups].map(([file, group]) => [`alerts/${file}`, ruleFile(group)]));
+  return new Map([
+    ...[...alertGroups].map(([file, group]) => [`alerts/${file}`, ruleFile(group)] as const),
+    ...[...recordedRules].map(([file, rules]) => [`alerts/${file}`, recordingFile(rules)] as const),
+  ]);
 }

@@ -3,7 +3,8 @@ import { asRead, drawnPanels } from '../test/support/dashboards.ts';
 import { queriesOf } from '../test/support/grafana.ts';
 import { scrapeInterval } from '../test/support/grafana-fleet.ts';
 import { variablesOf } from '../test/support/grafana-variables.ts';
-import { type Cost, costRow, measured, now, prometheus, repositories, totalsOf } from './fleet.ts';
+import { type Cost, costRow, measured, prometheus } from './filled.ts';
+import { now, repositories, totalsOf } from './fleet.ts';
 import { conclude, ms, table, target } from './report.ts';
 
 /** `npm run bench:dashboards -- 100000`: what each query of the boards costs in a real Prometheus with a large fleet. */

@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { openMetrics } from './grafana-history.ts';
 import { freePort, startProgram, tempDir } from './programs.ts';
 
@@ -19,27 +20,35 @@ export interface FilledPrometheus extends DataSource {
 
 /** A real Prometheus that has the history of the made-up fleet. */
 export const startFleetPrometheus = (): Promise<FilledPrometheus> =>
-  startFilledPrometheus((path) => writeFileSync(path, openMetrics()));
+  startFilledPrometheus([(path) => writeFileSync(path, openMetrics())]);
 
-/** A real Prometheus with a history in OpenMetrics, which `write` puts into a file. */
-export async function startFilledPrometheus(write: (path: string) => void): Promise<FilledPrometheus> {
+/**
+ * A real Prometheus with a history in OpenMetrics.
+ * @param parts each writes a part of it into a file: promtool needs 3 KB of memory for a series, so that a large history
+ * is made in several blocks, which Prometheus then joins
+ */
+export async function startFilledPrometheus(
+  parts: readonly ((path: string) => void)[],
+): Promise<FilledPrometheus> {
   const dir = tempDir();
   const [history, blocks, config] = ['history.txt', 'data', 'prometheus.yml'].map((name) =>
     join(dir.path, name),
   ) as [string, string, string];
-  write(history);
   mkdirSync(blocks);
-  execFileSync('promtool', [
-    'tsdb',
-    'create-blocks-from',
-    'openmetrics',
-    '--quiet',
-    // One block of a week: by default promtool reads the file once for every two hours.
-    '--max-block-duration=168h',
-    history,
-    blocks,
-  ]);
-  rmSync(history);
+  for (const write of parts) {
+    write(history);
+    execFileSync('promtool', [
+      'tsdb',
+      'create-blocks-from',
+      'openmetrics',
+      '--quiet',
+      // One block of a week: by default promtool reads the file once for every two hours.
+      '--max-block-duration=168h',
+      history,
+      blocks,
+    ]);
+    rmSync(history);
+  }
   writeFileSync(config, '{}');
   const port = await freePort();
   const prometheus = await startProgram(
@@ -53,6 +62,8 @@ export async function startFilledPrometheus(write: (path: string) => void): Prom
     { waitFor: /Server is ready/, timeoutMs: 120_000 },
   );
   const url = `http://127.0.0.1:${port}`;
+  // Blocks of one time are joined a minute after the start. Until then each is asked for itself, which costs more.
+  while (parts.length > 1 && (await blocksOf(url)) > 1) await sleep(1000);
   return {
     url,
     pid: prometheus.process.pid ?? 0,
@@ -62,6 +73,12 @@ export async function startFilledPrometheus(write: (path: string) => void): Prom
       dir.remove();
     },
   };
+}
+
+/** How many blocks a Prometheus has loaded, by its own metrics. */
+async function blocksOf(url: string): Promise<number> {
+  const text = await (await fetch(`${url}/metrics`)).text();
+  return Number(/^prometheus_tsdb_blocks_loaded (\d+)$/m.exec(text)?.[1] ?? Number.NaN);
 }
 
 /** Asks Prometheus; what it refuses is an error with its own words. */
