@@ -19,6 +19,9 @@ export type Chosen = Readonly<Record<string, { readonly expr: string; readonly l
 const labelValues = (metric: string, label: string, matchers: string): string =>
   `label_values(${prefix}_${metric}{${matchers}}, ${label})`;
 
+/** Takes the label out of a line of `query_result`. */
+const labelOf = (label: string): string => `/[{,]${label}="((?:[^"\\\\]|\\\\.)*)"/`;
+
 const query = (name: string, label: string, text: string, more: Json = {}): Json => ({
   name,
   label,
@@ -75,8 +78,9 @@ const optional: Readonly<Record<VariableName, Json>> = {
   'one repository': query(
     'repository',
     'Repository',
-    labelValues('repository_images', 'repository', `${ofRegistry},registry=~"$registry",state="tagged"`),
-    single,
+    // By `label_values` Prometheus would look at the repositories of all registries: 3 s at 100,000.
+    `query_result(group by (repository) (last_over_time(${prefix}_repository_images{${ofRegistry},registry=~"$registry",state="tagged"}[6h])))`,
+    { ...single, regex: labelOf('repository') },
   ),
   severity: {
     name: 'severity',
@@ -119,9 +123,10 @@ export function variables(names: readonly VariableName[], chosen: Chosen = {}): 
     alerts,
     ...names.map((name) => optional[name]),
     ...Object.entries(chosen).map(([name, { expr, label }]) =>
-      query(name, name, `query_result(${expr})`, {
+      // A name that no repository has, so that there always is one: a matcher of nothing is compared with every name.
+      query(name, name, `query_result((${expr}) or label_replace(vector(0), "${label}", "-", "", ""))`, {
         hide: 2,
-        regex: `/[{,]${label}="((?:[^"\\\\]|\\\\.)*)"/`,
+        regex: labelOf(label),
         allValue: undefined,
       }),
     ),

@@ -5,6 +5,8 @@ import { exporterUp, firing, repositoryColumns, uids } from '../shared.ts';
 import { table } from '../table.ts';
 
 const m = selectors({ repository: true });
+/** Of repositories that are chosen already: `.*` would be compared with the name of each repository that there is. */
+const ofChosen = selectors();
 const byUse = `${byRepository}, source`;
 
 /** How many rows each kind of trouble may fill: running images with critical findings are there whatever the others have. */
@@ -25,8 +27,8 @@ const chosen = {
 const ofWorst = among('repository', ...Object.keys(chosen));
 
 const use = (metric: string, more = ''): string => max(byUse, m(metric, more));
-const image = (metric: string, more = ''): string => max(byImage, m(metric, `${ofWorst}${more}`));
-const running = `${max(byImage, m('image_in_use', ofWorst))} > 0`;
+const image = (metric: string, more = ''): string => max(byImage, ofChosen(metric, `${ofWorst}${more}`));
+const running = `${max(byImage, ofChosen('image_in_use', ofWorst))} > 0`;
 /** Of images that run, the first of each severity. */
 const worstImages = `(\n  ${['CRITICAL', 'HIGH']
   .map((severity) =>

@@ -6,6 +6,8 @@ import { exporterUp, firing, imagesNotScanned, repositoryColumns, uids } from '.
 import { table } from '../table.ts';
 
 const m = selectors({ repository: true });
+/** Of repositories that are chosen already: `.*` would be compared with the name of each repository that there is. */
+const ofChosen = selectors();
 const selected = 'severity=~"$severity"';
 /** A severity, where it is one of those selected. */
 const of = (severity: string): string => `severity="${severity}",${selected}`;
@@ -25,8 +27,9 @@ const chosen = {
 } as const;
 const ofWorst = among('repository', ...Object.keys(chosen));
 
-const image = (metric: string, more = ''): string => max(byImage, m(metric, `${ofWorst}${more}`));
-const repository = (metric: string, more = ''): string => max(byRepository, m(metric, `${ofWorst}${more}`));
+const image = (metric: string, more = ''): string => max(byImage, ofChosen(metric, `${ofWorst}${more}`));
+const repository = (metric: string, more = ''): string =>
+  max(byRepository, ofChosen(metric, `${ofWorst}${more}`));
 /** The first of each severity. */
 const rowsOf = (find: typeof image, metric: string): string =>
   `(\n  ${['CRITICAL', 'HIGH'].map((severity) => top(each, `${find(metric, `,${of(severity)}`)} > 0`)).join('\n  or\n  ')}\n)`;
@@ -62,7 +65,7 @@ const summary: readonly Panel[] = [
     w: 4,
     threshold: 'none',
     queries: {
-      images: `count(${image('image_in_use')} > 0 and on (${byImage}) (${image('image_findings', ',severity="CRITICAL"')} > 0)) or 0 * count(${m('image_in_use', ofWorst)})`,
+      images: `count(${image('image_in_use')} > 0 and on (${byImage}) (${image('image_findings', ',severity="CRITICAL"')} > 0)) or 0 * count(${ofChosen('image_in_use', ofWorst)})`,
     },
   }),
   imagesNotScanned(m),
