@@ -104,16 +104,20 @@ function read<Schema extends z.ZodType>(
   return undefined;
 }
 
+/** Servers in Go write an empty text for one that is not set, as Docker Hub does for the `os` of old images. */
+const isUnset = (schema: z.ZodType, value: unknown): boolean =>
+  value === undefined || value === null || (value === '' && schema instanceof z.ZodString);
+
 /**
- * A field that may be absent, null, or of a type that cannot be understood: `undefined` then, and in the last case
- * reported.
+ * A field that may be absent, null, an empty text, or of a type that cannot be understood: `undefined` then, and in the
+ * last case reported.
  * @param at the field's name, for the report
  */
 export function optional<Schema extends z.ZodType>(at: string, schema: Schema) {
   return z
     .unknown()
     .optional()
-    .transform((value) => (value === undefined || value === null ? undefined : read(at, schema, value)));
+    .transform((value) => (isUnset(schema, value) ? undefined : read(at, schema, value)));
 }
 
 type Fields = Readonly<Record<string, readonly [schema: z.ZodType, usual: unknown]>>;

@@ -88,6 +88,10 @@ test('an object of odd values is refused before they cost much; of one value it 
   ]);
 });
 
+test.each([text, z.string().regex(/^sha256:/)])('an empty text is unknown without a word', (schema) => {
+  expect(read(z.object({ os: optional('os', schema) }), { os: '' })).toEqual({ value: {}, odd: [] });
+});
+
 test('a name has a bound, a description is cut', () => {
   expect(read(text, 'x'.repeat(5_000)).value).toBe('refused');
   expect(read(longText(3), 'abcdef').value).toBe('abc');

@@ -107,11 +107,19 @@ const isCount = (value: number | undefined): boolean =>
 const isTime = (value: number | undefined, now: number): boolean =>
   value === undefined || (value > 0 && value <= now + aheadSeconds);
 
+/**
+ * An image has a manifest and a configuration at least: registries that did not keep its size say 0.
+ * https://github.com/docker/hub-feedback/issues/116
+ */
+const lacksSize = ({ kind, sizeBytes }: Image): boolean =>
+  sizeBytes === 0 && (kind === 'image' || kind === 'platform');
+
 /** Whether an image can be as it is. The same as the measures say, without a loop: a poll may see millions. */
 function isWhole(image: Image, now: number): boolean {
   const { findings } = image;
   return (
     isCount(image.sizeBytes) &&
+    !lacksSize(image) &&
     isTime(image.pushedAt, now) &&
     isTime(image.pulledAt, now) &&
     isTime(image.scannedAt, now) &&
@@ -137,7 +145,8 @@ export function plausibleImage(image: Image, gate: Gate): Image {
     (!image.tags || plausibleTags(image.tags) === image.tags)
   )
     return image;
-  const checked = plausible(image, imageMeasures, gate);
+  const sized = lacksSize(image) ? { ...image, sizeBytes: undefined } : image;
+  const checked = plausible(sized, imageMeasures, gate);
   const digest = keptName(image.digest);
   const tags = image.tags && plausibleTags(image.tags);
   const findings = image.findings && plausibleFindings(image.findings, gate);

@@ -80,10 +80,16 @@ export function explanation(body: Buffer): string {
   return line ? ` (${line.slice(0, 200)})` : '';
 }
 
-/** `Retry-After` in milliseconds: seconds or a date (RFC 9110, 10.2.3). */
+/** Seconds beyond this are a Unix time, as Docker Hub writes it in its own header. */
+const firstUnixTime = 1e9;
+
+/** `Retry-After` in milliseconds: seconds or a date (RFC 9110, 10.2.3), which some write as Unix time. */
 export function retryAfterMs(value: string | undefined, now = Date.now()): number | undefined {
   if (value === undefined) return undefined;
-  const seconds = /^\s*\d+(\.\d+)?\s*$/.test(value) ? Number(value) : (Date.parse(value) - now) / 1000;
+  const written = /^\s*\d+(\.\d+)?\s*$/.test(value) ? Number(value) : undefined;
+  const at = written === undefined ? Date.parse(value) : written * 1000;
+  const isDate = written === undefined || written >= firstUnixTime;
+  const seconds = (isDate ? at - now : at) / 1000;
   // A day is longer than any poll; Node's timers overflow beyond 24 of them and fire at once.
   return Number.isNaN(seconds) ? undefined : Math.min(Math.max(0, seconds * 1000), 86_400_000);
 }

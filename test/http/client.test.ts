@@ -217,6 +217,9 @@ describe('an attempt that failed is made again', () => {
   test.each([
     ['120', 120_000],
     ['0', 0],
+    // A Unix time: 2026-11-24T10:00:30Z and an hour before.
+    [String(Date.parse('2026-11-24T10:00:30Z') / 1000), 30_000],
+    [String(Date.parse('2026-11-24T09:00:00Z') / 1000), 0],
     ['Tue, 24 Nov 2026 10:00:30 GMT', 30_000],
     ['Tue, 24 Nov 2026 09:00:00 GMT', 0],
     ['soon', undefined],

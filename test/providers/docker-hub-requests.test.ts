@@ -125,6 +125,39 @@ describe('numbered pages move while they are read', () => {
   });
 });
 
+describe('a listing that counts more than it shows, at each reading', () => {
+  test('of tags: the number of tags and images is unknown, and said once', async () => {
+    const hub = await start({ estate: emptyEstate('app'), counts: { tags: 60 } });
+    hub.simulator.tags.set('acme/app', tags(25));
+    for (let polls = 0; polls < 2; polls += 1) await hub.running.poll();
+    expect(await failures(hub)).toEqual([]);
+    expect(await hub.running.lines('repository_tags', 'repository_images')).toEqual([]);
+    const said = hub.warnings().filter((line) => /counts more tags.*missing=35/.test(line));
+    expect(said).toHaveLength(1);
+  });
+
+  test('of repositories: those that are shown are read, and their number is unknown', async () => {
+    const hub = await start({ estate: many(3), counts: { repositories: 7 } });
+    await hub.running.poll();
+    expect(await hub.running.lines('repository_tags')).toHaveLength(3);
+    expect(await hub.running.lines('project_repositories', 'storage_bytes')).toEqual([]);
+    expect(await failures(hub)).toEqual(['poll_failures_total{reason="partial"} 1']);
+    expect(hub.warnings().join()).toContain('counts 4 more repositories of acme than it lists');
+  });
+});
+
+test('a web page that refuses is no word of Docker Hub about credentials', async () => {
+  const hub = await start({ estate: many(2) });
+  const body = '<!DOCTYPE html><title>Attention Required! | Cloudflare</title>';
+  hub.simulator.faults.push({
+    fault: { type: 'status', status: 403, body, contentType: 'text/html' },
+    operation: 'tags',
+  });
+  await hub.running.poll();
+  expect(hub.warnings().concat(hub.running.log()).join()).toContain('a proxy or firewall in between refuses');
+  expect(hub.running.log()).not.toContain('lacks a permission');
+});
+
 describe('links to next pages', () => {
   test("Docker Hub's own address is read at the endpoint, which may be a proxy", async () => {
     const hub = await start({ estate: many(5), pageSize: 2, nextOrigin: 'https://hub.docker.com' });

@@ -130,6 +130,16 @@ test('a size that is not told is unknown, not 0', async () => {
   expect(lines).toHaveLength(2);
 });
 
+test('a size of 0 is not told, and neither is what an empty text says', async () => {
+  const untold = { size: 0, os: '', architecture: '', digest: digest('v1') };
+  const { lines, warnings } = await exposed(
+    [tag('v1', { full_size: 0, media_type: '', images: [platform('amd64', untold)] }), tag('v2')],
+    ...counts,
+  );
+  expect(lines).toEqual(['repository_images{,state="tagged"} 2', 'repository_tags{} 2']);
+  expect(warnings()).toEqual([]);
+});
+
 test('images that nobody used for a month are there all the same, whatever the word for it', async () => {
   const { lines, warnings } = await exposed(
     ['active', 'inactive', 'stale', 'hibernating'].map((status) =>

@@ -13,6 +13,8 @@ export interface DockerHubOptions {
   readonly estate?: Estate;
   readonly namespace?: string;
   /** Entries per page at most, whatever is asked. */
+  /** How many entries a listing says that it has, where that is not what it shows. */
+  readonly counts?: Readonly<Partial<Record<'repositories' | 'tags', number>>>;
   readonly pageSize?: number;
   readonly tokenSeconds?: number;
   /** Whose token it is: a user's, or an organisation's with these scopes. */
@@ -274,7 +276,7 @@ export async function startDockerHubSimulator(options: DockerHubOptions = {}): P
     const more = start + size < entries.length;
     simulator.afterPage(operation, page);
     send(response, 200, {
-      count: entries.length,
+      count: options.counts?.[operation as 'repositories' | 'tags'] ?? entries.length,
       next: endless ? link(nextPage) : more ? link(page + 1) : null,
       previous: page > 1 ? link(page - 1) : null,
       results,

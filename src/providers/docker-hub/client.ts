@@ -12,7 +12,11 @@ export interface Walk {
   moved: boolean;
   /** Entries that could not be understood. */
   odd: number;
+  /** Entries that the listing counts and does not show. */
+  missing: number;
 }
+
+export const newWalk = (): Walk => ({ moved: false, odd: 0, missing: 0 });
 
 type Pages<Item extends z.ZodType> = AsyncIterable<readonly z.infer<Item>[]>;
 
@@ -97,13 +101,23 @@ function nextPage(next: string, page: URL): URL {
 function createWatch(walk: Walk) {
   const seen = new Set<string>();
   let total: number | undefined;
+  /** The least of the counts: what is new since the listing began is not missing. */
+  let least: number | undefined;
+  let odd = 0;
   return {
-    /** @returns how many entries the listing counts, and how many were seen */
-    note(items: readonly { readonly name: string }[], count: number | undefined) {
+    /** How many entries the listing counts more than it showed. */
+    missing: () => Math.max(0, (least ?? 0) - seen.size - odd),
+    /**
+     * @param left how many entries of the page could not be understood
+     * @returns how many entries the listing counts, and how many were seen
+     */
+    note(items: readonly { readonly name: string }[], count: number | undefined, left: number) {
       if (items.some(({ name }) => seen.has(name)) || (total !== undefined && (count ?? total) !== total))
         walk.moved = true;
       for (const { name } of items) seen.add(name);
+      odd += left;
       total = count ?? total;
+      least = Math.min(total ?? 0, least ?? total ?? 0);
       return { total, seen: seen.size };
     },
   };
@@ -126,18 +140,20 @@ function createPages(request: ReturnType<typeof createRequest>, endpoint: string
         if (url === first || !isHubError(response)) throw notFound(response, missing);
         // Pages are numbered: the last one is gone when so much was deleted meanwhile.
         walk.moved = true;
+        walk.missing = watch.missing();
         return { items: [] };
       }
       const { next, count, results } = json(response, pageOf(item));
       const { items, left } = results;
       walk.odd += left;
-      const { total, seen } = watch.note(items, count);
+      const { total, seen } = watch.note(items, count, left);
       // More were counted than were shown: it is not the end.
       if (!next && total !== undefined && total > seen && items.length + left >= pageSize)
         throw new CollectError(
           'pagination',
           `${shown(url)} counts ${total} entries, shows ${seen} and names no next page: the rest is unknown`,
         );
+      if (!next) walk.missing = watch.missing();
       return { items, next: next ? nextPage(next, url) : undefined };
     }
     return walkPages<z.infer<Item>, URL>({

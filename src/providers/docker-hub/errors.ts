@@ -46,7 +46,14 @@ export const notFound = (response: HttpResponse, why: string): CollectError =>
 
 /** What to do about an answer that the credentials are not good enough for. */
 export function refused(response: HttpResponse, bearer: Bearer | undefined, needed: string): CollectError {
-  const anonymous = /pagination offset/i.test(response.body.toString('utf8'))
+  const said = response.body.toString('utf8');
+  if (/^\s*</.test(said))
+    return failed(
+      'forbidden',
+      response,
+      'a web page, which is not the answer of Docker Hub: a proxy or firewall in between refuses the request',
+    );
+  const anonymous = /pagination offset/i.test(said)
     ? 'without credentials Docker Hub lists the first 1000 only: give an access token under auth'
     : noCredentials;
   const advice = bearer

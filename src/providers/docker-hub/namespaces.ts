@@ -1,7 +1,7 @@
 import { CollectError } from '../../errors.ts';
 import type { RegistryFacts } from '../../model.ts';
 import type { CollectContext } from '../../provider.ts';
-import { type Hub, maxWalks, type Walk } from './client.ts';
+import { type Hub, maxWalks, newWalk, type Walk } from './client.ts';
 import type { ListedRepository } from './wire.ts';
 
 const advice = 'check `namespaces`, and that the credentials may see it';
@@ -49,14 +49,14 @@ export class Listing {
 
   async *#namesOf(namespace: string): AsyncGenerator<string> {
     for (let walks = 1; ; walks += 1) {
-      const walk: Walk = { moved: false, odd: 0 };
+      const walk = newWalk();
       const listed = yield* this.#walk(namespace, walk);
-      if (listed.size + walk.odd === 0) await this.#doubtNothing(namespace);
-      if (walk.moved && walks < maxWalks) continue;
+      if (listed.size + walk.odd + walk.missing === 0) await this.#doubtNothing(namespace);
+      if ((walk.moved || walk.missing > 0) && walks < maxWalks) continue;
       for (const name of this.#below(namespace)) if (!listed.has(name)) this.repositories.delete(name);
-      if (walk.odd === 0) this.complete.add(namespace);
+      if (walk.odd + walk.missing === 0) this.complete.add(namespace);
       // Repositories whose entry has a name were read: the others are below none.
-      else this.failed.set(`${namespace}//`, oddEntries(namespace, walk.odd));
+      else this.failed.set(`${namespace}//`, notAll(namespace, walk));
       return;
     }
   }
@@ -109,8 +109,10 @@ export class Listing {
   }
 }
 
-const oddEntries = (namespace: string, count: number): CollectError =>
+const notAll = (namespace: string, { odd, missing }: Walk): CollectError =>
   new CollectError(
     'invalid_response',
-    `Docker Hub listed ${count} repositories of ${namespace} whose entry cannot be understood`,
+    odd > 0
+      ? `Docker Hub listed ${odd} repositories of ${namespace} whose entry cannot be understood`
+      : `Docker Hub counts ${missing} more repositories of ${namespace} than it lists`,
   );

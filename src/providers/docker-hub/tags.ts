@@ -6,7 +6,7 @@ import { meaningOf } from '../../parts.ts';
 import type { CollectContext } from '../../provider.ts';
 import { isNotFound } from '../../side-by-side.ts';
 import { newestOf } from '../../times.ts';
-import { type Hub, maxWalks, type Walk } from './client.ts';
+import { type Hub, maxWalks, newWalk } from './client.ts';
 import type { ListedTag, TaggedImage } from './wire.ts';
 
 /**
@@ -112,7 +112,7 @@ export interface Tags {
   readonly images: readonly Image[];
   /** Whether a tag is named `latest`. */
   readonly hasLatest: boolean;
-  /** Tags whose entry could not be understood. */
+  /** Tags whose entry could not be understood, and those that are counted and not shown. */
   readonly unread: number;
 }
 
@@ -146,11 +146,18 @@ export async function readTags(
   { tell }: Pick<CollectContext, 'tell'>,
 ): Promise<Tags> {
   for (let walks = 1; ; walks += 1) {
-    const walk: Walk = { moved: false, odd: 0 };
+    const walk = newWalk();
     try {
       const tags = await walkTags(hub.tags(repository, walk), tell);
       // What moved between two pages would be missing.
-      if (!walk.moved || walks >= maxWalks) return { ...tags, unread: walk.odd };
+      if ((walk.moved || walk.missing > 0) && walks < maxWalks) continue;
+      if (walk.missing > 0)
+        tell(
+          `tags of ${repository}`,
+          { repository, missing: walk.missing },
+          'Docker Hub counts more tags of a repository than it lists: its images are not all known',
+        );
+      return { ...tags, unread: walk.odd + walk.missing };
     } catch (error) {
       if (!isNotFound(error)) throw error;
       // The reference leaves open whether 404 means no repository or no tags.
