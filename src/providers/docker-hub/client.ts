@@ -97,28 +97,27 @@ function nextPage(next: string, page: URL): URL {
   return url;
 }
 
-/** Notices whether a listing changes while it is read. */
+/** Notices whether a listing changes while it is read, and what is missing of it. */
 function createWatch(walk: Walk) {
   const seen = new Set<string>();
   let total: number | undefined;
   /** The least of the counts: what is new since the listing began is not missing. */
   let least: number | undefined;
-  let odd = 0;
   return {
-    /** How many entries the listing counts more than it showed. */
-    missing: () => Math.max(0, (least ?? 0) - seen.size - odd),
     /**
      * @param left how many entries of the page could not be understood
-     * @returns how many entries the listing counts, and how many were seen
+     * @param count how many entries the listing has
+     * @returns how many were seen
      */
-    note(items: readonly { readonly name: string }[], count: number | undefined, left: number) {
-      if (items.some(({ name }) => seen.has(name)) || (total !== undefined && (count ?? total) !== total))
+    note(items: readonly { readonly name: string }[], left: number, count = total): number {
+      if (items.some(({ name }) => seen.has(name)) || (total !== undefined && count !== total))
         walk.moved = true;
       for (const { name } of items) seen.add(name);
-      odd += left;
-      total = count ?? total;
-      least = Math.min(total ?? 0, least ?? total ?? 0);
-      return { total, seen: seen.size };
+      total = count;
+      least = count === undefined ? least : Math.min(count, least ?? count);
+      walk.odd += left;
+      walk.missing = Math.max(0, (least ?? 0) - seen.size - walk.odd);
+      return seen.size;
     },
   };
 }
@@ -140,20 +139,17 @@ function createPages(request: ReturnType<typeof createRequest>, endpoint: string
         if (url === first || !isHubError(response)) throw notFound(response, missing);
         // Pages are numbered: the last one is gone when so much was deleted meanwhile.
         walk.moved = true;
-        walk.missing = watch.missing();
         return { items: [] };
       }
       const { next, count, results } = json(response, pageOf(item));
       const { items, left } = results;
-      walk.odd += left;
-      const { total, seen } = watch.note(items, count, left);
+      const seen = watch.note(items, left, count);
       // More were counted than were shown: it is not the end.
-      if (!next && total !== undefined && total > seen && items.length + left >= pageSize)
+      if (!next && walk.missing > 0 && items.length + left >= pageSize)
         throw new CollectError(
           'pagination',
-          `${shown(url)} counts ${total} entries, shows ${seen} and names no next page: the rest is unknown`,
+          `${shown(url)} shows ${seen} entries, counts ${walk.missing} more and names no next page: they are unknown`,
         );
-      if (!next) walk.missing = watch.missing();
       return { items, next: next ? nextPage(next, url) : undefined };
     }
     return walkPages<z.infer<Item>, URL>({
