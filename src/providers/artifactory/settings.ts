@@ -15,6 +15,12 @@ const configuration = z.object({
   xrayIndex: expected('xrayIndex', z.boolean()),
   maxUniqueTags: optional('maxUniqueTags', count),
 });
+/**
+ * Repositories that images are pushed to have a limit of tags, which is 0 without one:
+ * https://github.com/jfrog/terraform-provider-artifactory/blob/master/docs/resources/local_oci_repository.md
+ */
+const pushed = configuration.extend({ maxUniqueTags: expected('maxUniqueTags', count) });
+const pushedClasses: ReadonlySet<string> = new Set(['LOCAL', 'FEDERATED']);
 type Configurations = ReadonlyMap<string, z.infer<typeof configuration>>;
 
 /** Configurations by key; `none` where the edition tells none. */
@@ -27,9 +33,11 @@ async function readConfigurations(api: Api): Promise<Configurations | 'none'> {
   });
   if (response.status !== 200) return 'none';
   const byKey = new Map<string, z.infer<typeof configuration>>();
-  for (const values of json(response, listsByClass).values())
-    for (const one of (await elementsOf(response, 'configurations', configuration, values)).items)
-      byKey.set(one.key, one);
+  for (const [name, values] of json(response, listsByClass)) {
+    const schema = pushedClasses.has(name) ? pushed : configuration;
+    for (const settings of (await elementsOf(response, 'configurations', schema, values)).items)
+      byKey.set(settings.key, settings);
+  }
   return byKey;
 }
 
