@@ -1,6 +1,9 @@
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { expect, test } from 'vitest';
+import { acr } from '../../src/providers/acr.ts';
 import { azureFixture } from '../support/azure.ts';
-import type { RunningLoop } from '../support/running-loop.ts';
+import { type RunningLoop, runLoop } from '../support/running-loop.ts';
 import { onQuietMachine } from '../support/timing.ts';
 
 const { start } = azureFixture();
@@ -118,4 +121,30 @@ test.each([
   expect((await running.lines('poll_failures_total')).filter((line) => !line.endsWith(' 0'))).toEqual([
     'poll_failures_total{reason="timeout"} 1',
   ]);
+});
+
+test('a page of the catalog without a list, that names itself as the next one, ends the catalog', async () => {
+  const asked: string[] = [];
+  const server = createServer(({ url = '' }, response) => {
+    const { pathname, searchParams } = new URL(url, 'http://registry');
+    asked.push(pathname);
+    response.setHeader('content-type', 'application/json');
+    if (pathname !== '/acr/v1/_catalog') return void response.end('{"manifests":[]}');
+    response.setHeader('link', '</acr/v1/_catalog?last=app&n=1000>; rel="next"');
+    response.end(JSON.stringify({ repositories: searchParams.has('last') ? null : ['app'] }));
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const endpoint = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const options = { loginServer: 'prod.azurecr.io', endpoint, anonymous: true, findings: { source: 'none' } };
+  const running = await runLoop(acr, options);
+  try {
+    await running.poll();
+    expect(await running.lines('repositories', 'up'), running.log()).toEqual(['up{} 1', 'repositories{} 1']);
+    // The SDK asks once more, since it does not tell of such a page.
+    expect(asked.filter((path) => path === '/acr/v1/_catalog')).toHaveLength(3);
+  } finally {
+    await running.stop();
+    server.close();
+    server.closeAllConnections();
+  }
 });

@@ -142,17 +142,23 @@ async function createSdk({ endpoint, loginServer, client, signal }: RegistryOpti
 }
 type Sdk = Awaited<ReturnType<typeof createSdk>>;
 
+/** The SDK skips a page without its list, and would go on without end where that names itself as the next one. */
+class SkippedPage extends Error {}
+
 /** A page of the catalog, with the headers that name the next one. */
 async function pageOfCatalog({ registry, answerTo, explained }: Sdk, continuationToken: string) {
   let answer: HttpResponse | undefined;
   const onResponse = ({ request }: { readonly request: object }) => {
+    if (answer) throw new SkippedPage();
     answer = answerTo(request);
   };
   try {
     const pages = registry.listRepositoryNames({ onResponse } as object).byPage({ continuationToken });
-    const { value, done } = await pages.next();
+    const { value, done } = await pages.next().catch((error: unknown) => {
+      if (error instanceof SkippedPage) return { value: undefined, done: true };
+      throw error;
+    });
     if (!answer) throw new CollectError('internal', 'the SDK answered without a request');
-    // The SDK takes an answer without its list for the end.
     const shown = done
       ? (json(answer, catalogPage).repositories ?? [])
       : shaped(value, names, 'the catalog', answer.onOddity);
