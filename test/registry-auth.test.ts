@@ -82,6 +82,16 @@ test('schemes that are not known are named', async () => {
   );
 });
 
+test.each(['Bearer', 'Bearer realm=""', 'Bearer service="registry"'])(
+  '%s names no token server: no password is sent anywhere else, and the error says so',
+  async (header) => {
+    const found = await site((_request, response) => challenge(response, header));
+    const { get } = registryClient(found.url, { credentials: robot });
+    const { message } = await failure(get('/v2/a', 'repository:a:pull'));
+    expect(message).toContain('it wants credentials shown by bearer, which is not known here');
+  },
+);
+
 describe('Basic', () => {
   const registry = () =>
     site((request, response) =>

@@ -50,6 +50,21 @@ export function explained(reason: FailureReason, { message }: Error): string {
 /** Some servers repeat the request in their errors, the credentials in it included. */
 const credential = /\b(basic|bearer)\s+(?=\S*[\d=])[^\s"',;]{8,}/gi;
 
+/**
+ * Google's APIs and Azure Resource Manager have one `error`, registries have a list of them. In Prometheus' API it is
+ * text, in OAuth a word with a description.
+ */
+function singleError(parsed: {
+  readonly error?: unknown;
+  readonly error_description?: unknown;
+}): { readonly code?: unknown; readonly message?: unknown } | undefined {
+  const { error, error_description: description } = parsed;
+  if (typeof error === 'string' && error !== '') return { code: error, message: description };
+  if (typeof error !== 'object' || error === null) return undefined;
+  const { status, code, message } = error as { status?: unknown; code?: unknown; message?: unknown };
+  return { code: status ?? code, message };
+}
+
 /** What the server said, for people: one short line without control characters and credentials. */
 export function explanation(body: Buffer): string {
   // The bodies of errors are small; a larger one is not parsed for the sake of a message.
@@ -58,15 +73,10 @@ export function explanation(body: Buffer): string {
   try {
     const parsed = jsonIn(body.subarray(0, largestAnswer.error)) as {
       errors?: { code?: unknown; message?: unknown }[];
-      error?: { status?: unknown; code?: unknown; message?: unknown };
+      error?: unknown;
       message?: unknown;
     };
-    // Google's APIs and Azure Resource Manager have one `error`, registries have a list of them.
-    const single =
-      typeof parsed.error === 'object' && parsed.error
-        ? { code: parsed.error.status ?? parsed.error.code, message: parsed.error.message }
-        : undefined;
-    const first = parsed.errors?.[0] ?? single;
+    const first = parsed.errors?.[0] ?? singleError(parsed);
     said = first ? [first.code, first.message].filter(Boolean).join(' ') : String(parsed.message ?? text);
   } catch {
     if (/^\s*</.test(text)) said = 'an HTML page';

@@ -14,7 +14,7 @@ export interface Bearer {
 
 const bearerOf = (challenge: Challenge | undefined): Bearer | undefined => {
   const realm = challenge?.parameters.get('realm');
-  if (realm === undefined) return undefined;
+  if (!realm) return undefined;
   const scope = challenge?.parameters.get('scope');
   return {
     kind: 'bearer',

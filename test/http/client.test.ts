@@ -323,6 +323,18 @@ describe('why there was no answer', () => {
     },
   );
 
+  test.each([
+    [{ errors: [{ code: 'DENIED', message: 'no' }] }, '(DENIED no)'],
+    [{ error: { status: 'PERMISSION_DENIED', message: 'no' } }, '(PERMISSION_DENIED no)'],
+    [{ error: 'invalid_client', error_description: 'no such client' }, '(invalid_client no such client)'],
+    [{ status: 'error', errorType: 'timeout', error: 'query timed out' }, '(query timed out)'],
+    [{ error: '', message: 'object not found' }, '(object not found)'],
+  ])('a message tells what the server said: %j', async (body, said) => {
+    const { url } = await site((_request, response) => response.writeHead(404).end(JSON.stringify(body)));
+    const error = await failure(client().http.request({ url, operation: 'x' }));
+    expect(error.message).toBe(`GET ${url}/ answered 404 ${said}`);
+  });
+
   test('a message never repeats a query, which may hold secrets', async () => {
     const { url } = await site((_request, response) => response.writeHead(404).end());
     const error = await failure(client().http.request({ url: `${url}/a?token=s3cret`, operation: 'x' }));

@@ -292,6 +292,12 @@ describe('prometheus', () => {
       /refused the query: parse error/,
     ],
     [
+      'an error of a server that is busy',
+      '{"status":"error","errorType":"timeout","error":"query timed out"}',
+      503,
+      /answered 503 \(query timed out\)$/,
+    ],
+    [
       'a scalar',
       '{"status":"success","data":{"resultType":"scalar","result":[1,"1"]}}',
       200,
@@ -314,6 +320,13 @@ describe('prometheus', () => {
   ])('%s is a named error', async (_, body, status, message) => {
     const { address } = await api(body, status);
     await expect(read('prometheus', { address })).rejects.toThrow(message);
+  });
+
+  test('null in the place of what is not set is no error and no warning', async () => {
+    const rows = [row({ namespace: 'x', image_id: `r.io/a@${digest('a')}` })];
+    const unset = { error: null, errorType: null, warnings: null, infos: null, isPartial: null };
+    const { address } = await api(vector(rows, unset));
+    expect((await read('prometheus', { address })).containers).toBe(1);
   });
 
   test('an answer without rows is a fleet without containers', async () => {

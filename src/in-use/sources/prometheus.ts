@@ -21,14 +21,14 @@ const defaultQuery = (cluster: string): string => {
   return `count by (${image.join(', ')}) (${containers} unless on (${cluster}, namespace, pod) ${ended})`;
 };
 
-/** https://prometheus.io/docs/prometheus/latest/querying/api/#instant-queries */
+/** https://prometheus.io/docs/prometheus/latest/querying/api/#instant-queries; some write null for what is not set. */
 const answer = z.object({
   status: z.string(),
-  error: z.string().optional(),
+  error: z.string().nullish(),
   /** Thanos and Mimir answer a part of the series with a warning, where a store of theirs does not answer. */
-  warnings: z.array(z.string()).optional(),
+  warnings: z.array(z.string()).nullish(),
   /** VictoriaMetrics: https://docs.victoriametrics.com/victoriametrics/cluster-victoriametrics/#cluster-availability */
-  isPartial: z.boolean().optional(),
+  isPartial: z.boolean().nullish(),
   data: z.object({ resultType: z.string() }).optional(),
 });
 
@@ -61,7 +61,7 @@ const options = z.strictObject({
 
 /** The reason of an error that the API answers, which comes with status 400, 422 or 503. */
 function refusal(where: string, { error, warnings, isPartial }: z.output<typeof answer>): CollectError {
-  const said = (error ?? warnings?.[0] ?? (isPartial ? 'isPartial' : 'no reason')).slice(0, 300);
+  const said = (error || warnings?.[0] || (isPartial ? 'isPartial' : 'no reason')).slice(0, 300);
   return warnings?.length || isPartial
     ? new CollectError('invalid_response', `${where} answered a part only: ${said}`)
     : new CollectError('invalid_response', `${where} refused the query: ${said}`);
