@@ -78,6 +78,7 @@ export const rooms: Readonly<Record<string, Room>> = {
       'options',
       'named',
       'parts',
+      'reading-span',
       'registry-answers',
       'registry-auth',
       'registry-metrics',

@@ -67,6 +67,29 @@ test('are counted once for each minute, when its numbers are settled, under no r
   ]);
 });
 
+test('after an outage of hours those since then are counted, once', async () => {
+  const { azure, running } = await start({ seed: 1, repositories: 1 }, { pushEvents });
+  await asked(azure, 2);
+  const first = minute();
+  azure.resource.pushes = [
+    { minute: first, total: 5, successful: 3 },
+    { minute: first + 7200, total: 4, successful: 1 },
+  ];
+  azure.arm.actions.delete('metrics/read');
+  await eventually(async () => expect(await running.value('events_source_up')).toBe(0));
+  later(240);
+  azure.arm.actions.add('metrics/read');
+  await eventually(async () =>
+    expect(await running.lines('push_failures_total')).toEqual([
+      'push_failures_total{repository="",reason="other"} 5',
+    ]),
+  );
+  await asked(azure, 8);
+  expect(await running.lines('push_failures_total')).toEqual([
+    'push_failures_total{repository="",reason="other"} 5',
+  ]);
+});
+
 test('without the permission the source is down, and the log says which role is missing', async () => {
   const { azure, running } = await start(
     { seed: 1, repositories: 1, arm: { actions: ['read'] } },

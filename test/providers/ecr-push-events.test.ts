@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { ecr } from '../../src/providers/ecr.ts';
 import { type AwsEventsOptions, startAwsEvents } from '../simulators/aws-events.ts';
 import { closing, setup } from '../support/ecr-setup.ts';
@@ -164,6 +164,27 @@ test('calls of CloudTrail: those that failed count once, whenever and however of
   await eventually(() => expect(events.requests.get('LookupEvents') ?? 0).toBeGreaterThan(before + 12));
   expect(await running.lines('push_failures_total')).toHaveLength(3);
   expect(await running.value('events_source_up')).toBe(1);
+});
+
+test('calls of CloudTrail from hours without a reading are caught up', async () => {
+  const { events, running } = await start(
+    { lookupsPerSecond: 20 },
+    {
+      ...{ queue: undefined, cloudTrail: true, interval: '50ms' },
+    },
+  );
+  await eventually(() => expect(events.requests.get('LookupEvents') ?? 0).toBeGreaterThan(2));
+  const clock = Date.now;
+  vi.spyOn(Date, 'now').mockImplementation(() => clock() + 4 * 3_600_000);
+  closing(() => void vi.restoreAllMocks());
+  events.record({ id: 'two-hours', name: 'PutImage', error: 'AccessDenied', secondsAgo: 7200 });
+  events.record({ id: 'now', name: 'PutImage', error: 'AccessDenied' });
+  await eventually(async () => {
+    await running.poll();
+    expect(await running.lines('push_failures_total')).toEqual([
+      'push_failures_total{repository="app",reason="denied"} 2',
+    ]);
+  });
 });
 
 test('the same call by the queue and by a lookup counts once', async () => {

@@ -3,6 +3,7 @@ import { CollectError } from '../../errors.ts';
 import type { PushEvent } from '../../events/push-event.ts';
 import { json } from '../../http.ts';
 import type { CollectContext, EventBatch, EventSource } from '../../provider.ts';
+import { spanOf } from '../../reading-span.ts';
 import { isNotFound } from '../../side-by-side.ts';
 import { count, list, text } from '../../wire.ts';
 import { createAccess } from './access.ts';
@@ -101,17 +102,18 @@ export function pushMetricsSource(given: Settings): EventSource {
     name: 'azure-monitor',
     everyMs: given.pushEvents?.interval ?? usualIntervalMs,
     async *read(context, since) {
-      const now = context.now();
-      const from = Math.max(Math.ceil(since / 60) * 60, now - lateSeconds);
-      const until = now - settledSeconds;
-      const metrics = await metricsOf(given, context, `${iso(Math.min(from, now - 60))}/${iso(now)}`);
+      const span = spanOf(context, { name: 'azure-monitor', since, lateSeconds });
+      const from = Math.ceil(span.from / 60) * 60;
+      const until = Math.min(span.to, context.now() - settledSeconds);
+      const metrics = await metricsOf(given, context, `${iso(Math.min(from, span.to - 60))}/${iso(span.to)}`);
       for (const batch of failuresIn(metrics, from, until)) {
         const minute = batch.newestAt ?? 0;
         if ((seen.get(minute) ?? 0) >= batch.events.length) continue;
         yield batch;
         seen.set(minute, batch.events.length);
       }
-      for (const minute of seen.keys()) if (minute < now - 2 * lateSeconds) seen.delete(minute);
+      span.done();
+      for (const minute of seen.keys()) if (minute < from - lateSeconds) seen.delete(minute);
     },
   };
 }

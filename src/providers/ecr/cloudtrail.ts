@@ -3,6 +3,7 @@ import { parseEventBody } from '../../events/body.ts';
 import { call, eventOfCall, pushCalls } from '../../events/ecr.ts';
 import type { PushEvent } from '../../events/push-event.ts';
 import type { CollectContext, EventBatch, EventSource } from '../../provider.ts';
+import { spanOf } from '../../reading-span.ts';
 import { newestOf } from '../../times.ts';
 import { list, text } from '../../wire.ts';
 import { pagesOf, parsed } from './answers.ts';
@@ -79,7 +80,8 @@ function batchOf(records: readonly CallRecord[], seen: Set<string>): EventBatch 
 }
 
 /**
- * Calls that CloudTrail recorded within the last minutes, looked for again and again, since some come late.
+ * Calls that CloudTrail recorded within the last minutes, looked for again and again, since some come late; after an
+ * outage those since then.
  * https://docs.aws.amazon.com/awscloudtrail/latest/APIReference/API_LookupEvents.html
  */
 export function cloudTrailSource(config: EcrOptions): EventSource {
@@ -89,10 +91,10 @@ export function cloudTrailSource(config: EcrOptions): EventSource {
     async *read(context, since): AsyncGenerator<EventBatch> {
       const aws = await awsEventsOf(config, context);
       const seen = context.session.keep('calls of CloudTrail', () => new Set<string>());
-      const now = context.now();
-      const from = Math.max(since, now - lateSeconds);
+      const { from, to, done } = spanOf(context, { name: 'cloudtrail', since, lateSeconds });
       for (const name of lookedUp)
-        for await (const records of callsOf(aws, name, [from, now], context)) yield batchOf(records, seen);
+        for await (const records of callsOf(aws, name, [from, to], context)) yield batchOf(records, seen);
+      done();
     },
   };
 }
