@@ -193,6 +193,107 @@ describe('findings', () => {
   });
 });
 
+describe('an index', () => {
+  const scanned: Image = {
+    digest: 'amd',
+    kind: 'image',
+    sizeBytes: 100,
+    pushedAt: 300,
+    scannedAt: 700,
+    scanStatus: 'complete',
+    findings: { counts: { HIGH: 5, LOW: 1 }, fixable: { HIGH: 2 } },
+    inUse: 1,
+  };
+  const other: Image = {
+    ...scanned,
+    digest: 'arm',
+    sizeBytes: 30,
+    pushedAt: 400,
+    scannedAt: 600,
+    findings: { counts: { HIGH: 3, CRITICAL: 0 }, fixable: { HIGH: 3, CRITICAL: 0 } },
+    inUse: 2,
+  };
+  const { sizeBytes: _, ...bare } = index;
+
+  test('that says nothing of itself says what its platforms do', () => {
+    expect(fold([bare, scanned, other])).toMatchObject({
+      sizeBytes: 130,
+      findings: { counts: { CRITICAL: 0, HIGH: 5, LOW: 1 }, fixable: { CRITICAL: 0, HIGH: 3 } },
+      scans: { complete: 1, pending: 0, failed: 0, unsupported: 0, none: 0 },
+      lastScanAt: 700,
+      images: [
+        {
+          tag: 'v1',
+          digest: 'index',
+          sizeBytes: 130,
+          pushedAt: 400,
+          scannedAt: 700,
+          inUse: 3,
+          findings: { counts: { CRITICAL: 0, HIGH: 5, LOW: 1 }, fixable: { CRITICAL: 0, HIGH: 3 } },
+        },
+      ],
+    });
+  });
+
+  test('that was itself scanned, pushed and run says its own', () => {
+    const own: Partial<Image> = {
+      pushedAt: 350,
+      scannedAt: 900,
+      scanStatus: 'pending',
+      findings: { counts: { HIGH: 1 } },
+      inUse: 9,
+    };
+    const totals = fold([{ ...bare, ...own }, scanned, other]);
+    const { scanStatus: _status, ...shown } = own;
+    expect(totals.images).toEqual([{ tag: 'v1', digest: 'index', sizeBytes: 130, ...shown }]);
+    expect(totals.scans).toMatchObject({ complete: 0, pending: 1 });
+  });
+
+  test.each([
+    ['complete', 'complete', 'complete'],
+    ['complete', 'unsupported', 'unsupported'],
+    ['none', 'unsupported', 'none'],
+    ['none', 'pending', 'pending'],
+    ['failed', 'pending', 'failed'],
+    ['complete', undefined, undefined],
+  ] as const)('with platforms that are %s and %s is %s', (first, second, worst) => {
+    const { scans } = fold([bare, { ...scanned, scanStatus: first }, { ...other, scanStatus: second }]);
+    expect(scans && Object.entries(scans).filter(([, images]) => images > 0)).toEqual(worst && [[worst, 1]]);
+  });
+});
+
+test('images in archive storage count apart; their bytes are unknown as soon as those of one are', () => {
+  const cold: Image = { digest: 'cold', kind: 'image', tags: ['v0'], archived: true, sizeBytes: 5 };
+  const chart: Image = { digest: 'chart', kind: 'chart', archived: true };
+  expect(fold([{ ...amd, tags: ['v1'] }, cold, chart])).toMatchObject({
+    tagged: 1,
+    sizeBytes: 100,
+    artifacts: {},
+    archived: 1,
+    archivedBytes: 5,
+  });
+  const unsized = fold([cold, { ...cold, digest: 'colder', sizeBytes: undefined }]);
+  expect(unsized).toMatchObject({ archived: 2 });
+  expect(unsized).not.toHaveProperty('archivedBytes');
+});
+
+test('a complete scan whose findings are not known makes the number of vulnerable images unknown', () => {
+  const counted: Image = { ...amd, tags: ['v1'], findings: { counts: { HIGH: 1 } }, scanStatus: 'complete' };
+  const unscanned: Image = { ...arm, tags: ['v2'], scanStatus: 'none' };
+  expect(fold([counted, unscanned]).vulnerableImages).toEqual({ HIGH: 1 });
+  expect(fold([counted, { ...unscanned, scanStatus: 'complete' }])).not.toHaveProperty('vulnerableImages');
+});
+
+test('the last push and pull are those of what is pushed for its own sake, else what is told of the repository', () => {
+  const signature: Image = { digest: 's', kind: 'signature', pushedAt: 900, pulledAt: 900 };
+  const told = { pushedAt: 100, pulledAt: 200 };
+  const dated: Image = { ...amd, tags: ['v1'], pushedAt: 500, pulledAt: 600 };
+  expect(fold([signature], undefined, told)).toMatchObject({ lastPushAt: 100, lastPullAt: 200 });
+  expect(fold([signature, dated], undefined, told)).toMatchObject({ lastPushAt: 500, lastPullAt: 600 });
+  const unknown = fold([dated], undefined, { newestUnknown: true, lastPullUnknown: true });
+  for (const time of ['lastPushAt', 'lastPullAt']) expect(unknown).not.toHaveProperty(time);
+});
+
 describe('retention', () => {
   const aged = (digest: string, age: number, tags = [digest]): Image => ({
     digest,
