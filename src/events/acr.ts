@@ -21,6 +21,8 @@ const content = z.object({
   request: z.object({ host: shortText.nullish() }).nullish(),
 });
 const webhook = content.extend({ timestamp: shortText, target: z.looseObject({}) });
+/** What somebody sends who tries a webhook; there is nothing that it is about. */
+const ping = content.extend({ timestamp: shortText, action: z.literal('ping') });
 const grid = z.object({
   id: eventId,
   eventType: shortText.optional(),
@@ -53,7 +55,8 @@ export const readAcrEvents: EventReader = ({ body }) => {
     return parsed.success && ours.test(typeOf(parsed.data));
   });
   if (isGrid) return readEach(elements, grid.extend({ data: content }), ({ data }) => eventOf(data));
-  return webhook.safeParse(body).success ? readEach([body], content, eventOf) : undefined;
+  const isOurs = webhook.safeParse(body).success || ping.safeParse(body).success;
+  return isOurs ? readEach([body], content, eventOf) : undefined;
 };
 
 const validation = z.tuple([

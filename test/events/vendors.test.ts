@@ -162,6 +162,12 @@ const samples: readonly (readonly [string, unknown, readonly string[]])[] = [
   ['a deletion by it', acrDelete, ['acr: changed hello-world']],
   ['a chart by it', { ...acrPush, action: 'chart_push' }, ['acr: pushed hello-world']],
   ['its ping', { id: 'p', timestamp: '2017-11-17T16:52:01Z', action: 'ping', target: {} }, ['acr: other']],
+  ['its ping about nothing', { id: 'p', timestamp: '2017-11-17T16:52:01Z', action: 'ping' }, ['acr: other']],
+  [
+    'its ping about null',
+    { id: 'p', timestamp: '2017-11-17T16:52:01Z', action: 'ping', target: null, request: null },
+    ['acr: other'],
+  ],
   [
     'ACR through Event Grid',
     [
