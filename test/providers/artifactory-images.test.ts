@@ -61,6 +61,17 @@ describe('an image', () => {
     expect(made.simulator.requests.get('manifest')).toBe(2);
   });
 
+  test('of which the cleanup of a cache took a layer has the size that its manifest says', async () => {
+    const made = await emptyPlatform([{ key: 'hub', type: 'REMOTE' }]);
+    put(made, `hub-cache/library/app/1.0/manifest.json`, manifest('app'));
+    put(made, `hub-cache/library/app/1.0/${blob('config of app')}`, 100);
+    for (let polls = 0; polls < 2; polls += 1) await made.running.poll();
+    expect(await made.running.lines('repository_size_bytes')).toEqual([
+      `repository_size_bytes{repository="hub/library/app"} ${JSON.stringify(manifest('app')).length + 1100}`,
+    ]);
+    expect(made.simulator.requests.get('manifest')).toBe(1);
+  });
+
   test('has the size of what lies in its own repository, whatever lay beside the same manifest in another', async () => {
     const made = await emptyPlatform([{ key: 'docker-dev' }, { key: 'docker-prod' }]);
     put(made, `docker-dev/app/1.0/${blob('config of app')}`, 100);

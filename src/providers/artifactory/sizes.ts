@@ -38,8 +38,8 @@ async function readFolders(
 
 /**
  * Sizes of images by their digest: the manifest and the blobs that lie beside it, from the search, in bulk. They do not
- * change while the folder's manifest is the same, so each is looked for once. Those of folders without blobs, or without
- * some of them, are unknown: such manifests are left to be read.
+ * change while the folder's manifest is the same, so each is looked for once. Those of folders without blobs, or with
+ * marks of some of them, and of caches are unknown: such manifests are left to be read.
  */
 export async function readSizes(input: {
   readonly aql: Aql;
@@ -59,7 +59,9 @@ export async function readSizes(input: {
     if (size === undefined) unknown.set(manifest.path, manifest);
     else sizes.set(manifest.digest, size);
   }
-  if (unknown.size === 0) return sizes;
+  // A cache lacks blobs that nobody pulled and those that its cleanup took one by one: the manifests tell.
+  // https://github.com/jfrog/artifactory-user-plugins/issues/259
+  if (unknown.size === 0 || target.type === 'remote') return sizes;
   const sums = await readFolders(aql, target, new Set(unknown.keys()));
   for (const manifest of unknown.values()) {
     const { path, digest, bytes } = manifest;
