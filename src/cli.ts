@@ -45,7 +45,7 @@ export const usage = `Usage: container-registry-exporter [flags]
   --shard=N                         Which shard this process is, from 0; or a name that ends with -N, such as a pod's.
   --shards=N                        How many shards there are, whatever the configuration says.
   --shard.peers=URL                 Address of the shards, with {shard} for the number: push events that belong to
-                                    another shard are handed to it.
+                                    another shard are handed to it, and the state of a registry that moved is asked for.
   --log.level=info                  debug, info, warn or error.
   --log.format=logfmt               logfmt or json.
   --version                         Show the version and leave.

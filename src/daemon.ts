@@ -1,14 +1,19 @@
 import { type Config, loadConfig } from './config.ts';
 import { createApply } from './daemon/apply.ts';
-import { createEntries } from './daemon/entries.ts';
+import { createEntries, type Entries } from './daemon/entries.ts';
+import { createHandover } from './daemon/handover.ts';
 import { createInUse, type InUseStatus } from './daemon/in-use.ts';
-import type { LoopEnvironment } from './daemon/loops.ts';
-import { createShards, type ShardFlags } from './daemon/shards.ts';
+import { type LoopEnvironment, targetOfConfig } from './daemon/loops.ts';
+import type { AskPeer } from './daemon/offers.ts';
+import { createShards, type ShardFlags, type Shards } from './daemon/shards.ts';
 import type { OidcSender } from './loop/settings.ts';
 import type { RegistryLoop } from './loop.ts';
 import type { EntryStatus } from './places.ts';
 import { createQueue } from './queue.ts';
 import type { Secret } from './secret.ts';
+import { type HandedOver, savedFile } from './storage.ts';
+
+export type { HandedOver } from './storage.ts';
 
 /** A registry that accepts events, and the token of those who may send them. */
 export interface EventTarget {
@@ -41,10 +46,54 @@ export interface Daemon {
    */
   reload(): Promise<void>;
   stop(): Promise<void>;
+  /** A file of a registry that this shard polled before and another one polls now. */
+  savedState(registry: string, kind: HandedOver): Promise<SavedState | 'nothing' | 'not yet'>;
 }
 
-export interface DaemonOptions extends Omit<LoopEnvironment, 'shards' | 'inUse'>, ShardFlags {
+/** What was saved of a registry, and the token of those who may have it; undefined where it has none. */
+export interface SavedState {
+  readonly pieces: AsyncIterable<Uint8Array>;
+  readonly token: Secret | undefined;
+}
+
+export interface DaemonOptions extends Omit<LoopEnvironment, 'shards' | 'inUse' | 'handover'>, ShardFlags {
   readonly configFile: string;
+  /** Asks other shards; undefined where their addresses are not known. */
+  readonly askPeer?: AskPeer | undefined;
+}
+
+/** What takes over the state of registries that move, where states are saved and other shards can be asked. */
+function handoverOf({ storagePath, askPeer: ask, providers, log }: DaemonOptions, shards: Shards) {
+  if (storagePath === undefined || ask === undefined) return undefined;
+  return createHandover({
+    ...{ storagePath, shards, ask, log },
+    targetOf: (config) => targetOfConfig(providers, config),
+  });
+}
+
+type Found = ReturnType<Entries['find']>;
+
+/** Where push events of a registry go. */
+function eventTargetOf(registry: string, found: Found, shards: Shards): ReturnType<Daemon['eventTarget']> {
+  const { config, loop } = found ?? {};
+  const token = config?.eventsToken;
+  const oidc = config?.eventsOidc;
+  if (loop) return token && { loop, token, oidc };
+  // One that is this shard's and does not run is being started, or cannot be.
+  return token && !shards.owns(registry) ? { shard: shards.ownerOf(registry), token, oidc } : undefined;
+}
+
+/** What lies on the disk of a registry that is not polled here. */
+async function savedOf(
+  storagePath: string | undefined,
+  found: Found,
+  kind: HandedOver,
+  shards: Shards,
+): Promise<SavedState | 'nothing' | 'not yet'> {
+  if (!found || storagePath === undefined) return 'nothing';
+  if (found.loop || shards.owns(found.config.name)) return 'not yet';
+  const pieces = await savedFile(storagePath, found.config.name, kind);
+  return pieces ? { pieces, token: found.config.eventsToken } : 'nothing';
 }
 
 export function createDaemon(options: DaemonOptions): Daemon {
@@ -57,7 +106,10 @@ export function createDaemon(options: DaemonOptions): Daemon {
   /** A reload that has not begun yet. */
   let waiting: Promise<void> | undefined;
   const inUse = createInUse({ ...options, knowsAll: () => shards.count() === 1 });
-  const entries = createEntries({ ...options, shards, inUse }, queueChange);
+  const entries = createEntries(
+    { ...options, shards, inUse, handover: handoverOf(options, shards) },
+    queueChange,
+  );
   const apply = createApply({ options, shards, entries });
 
   /** One change at a time. */
@@ -96,6 +148,9 @@ export function createDaemon(options: DaemonOptions): Daemon {
     self.reloaded(true);
   }
 
+  const isChanging = (): boolean =>
+    pendingChanges > 0 || [...entries.all().values()].some(({ finder, registries }) => finder && !registries);
+
   return {
     loops: () => entries.loops().map(({ loop }) => loop),
     entries: () =>
@@ -103,23 +158,18 @@ export function createDaemon(options: DaemonOptions): Daemon {
         finder ? [{ ...finder.status(), registries: loops.size }] : [],
       ),
     inUse: inUse.sources,
-    eventTarget(registry) {
-      const { config, loop } = entries.find(registry) ?? {};
-      const token = config?.eventsToken;
-      const oidc = config?.eventsOidc;
-      if (loop) return token && { loop, token, oidc };
-      // One that is this shard's and does not run is being started, or cannot be.
-      return token && !shards.owns(registry) ? { shard: shards.ownerOf(registry), token, oidc } : undefined;
-    },
-    starting: () =>
-      pendingChanges > 0 ||
-      [...entries.all().values()].some(({ finder, registries }) => finder && !registries),
+    eventTarget: (registry) => eventTargetOf(registry, entries.find(registry), shards),
+    starting: () => isChanging() || entries.isWaiting(),
+    // While registries are started and stopped it is not on the disk yet.
+    savedState: async (registry, kind) =>
+      isChanging() ? 'not yet' : savedOf(options.storagePath, entries.find(registry), kind, shards),
     reload() {
       // Reloads that come while one waits share it: it reads the file as it is then.
       waiting ??= queueChange(load);
       return waiting;
     },
     async stop() {
+      entries.close();
       for (const { finder } of entries.all().values()) finder?.stop();
       await changes.drained();
       await inUse.stop();

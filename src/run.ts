@@ -15,6 +15,8 @@ import { createEventReceiver } from './server/events.ts';
 import { createForward } from './server/forward.ts';
 import { createHealthApp } from './server/health.ts';
 import { ListenError, type Listeners, listen } from './server/listen.ts';
+import { createAskPeer } from './server/peers.ts';
+import { createStateRoute } from './server/state.ts';
 import { loadWebConfig } from './server/web-config.ts';
 import { createApp, createEventsApp } from './server.ts';
 import { lockStorage, StorageInUseError } from './storage/lock.ts';
@@ -61,6 +63,7 @@ async function startDaemon(
     exposition,
     self,
     log,
+    askPeer: flags.shardPeers === undefined ? undefined : createAskPeer(flags.shardPeers, log),
     userAgent: `container-registry-exporter/${build.version}`,
   });
   let listeners: readonly Listeners[] = [];
@@ -125,11 +128,13 @@ async function openAddresses(
     forward: createForward(flags.shardPeers, log),
     starting: () => !isConfigured() || daemon.starting(),
   });
+  const state = flags.shardPeers === undefined ? undefined : createStateRoute(daemon.savedState);
   const main = await listen({
     addresses: flags.listenAddresses,
     webConfigFile: flags.webConfigFile,
     log,
-    app: (web) => createApp({ ...flags, ...parts, ...health, build, web, reload: daemon.reload, events }),
+    app: (web) =>
+      createApp({ ...flags, ...parts, ...health, build, web, reload: daemon.reload, events, state }),
   });
   const probes = await listen({
     flag: 'web.health-listen-address',

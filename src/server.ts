@@ -14,6 +14,7 @@ import type { Logger } from './provider.ts';
 import type { SelfMetrics } from './self-metrics.ts';
 import { createPipelineGate, createScrapeSlots } from './server/connections.ts';
 import { healthRoutes } from './server/health.ts';
+import type { StateRoute } from './server/state.ts';
 import { statusPage, style } from './server/status-page.ts';
 
 export interface AppOptions {
@@ -34,6 +35,8 @@ export interface AppOptions {
   reload(): Promise<void>;
   /** Receives push events; mounted at `/events`. */
   readonly events: express.RequestHandler;
+  /** Tells other shards what was saved of registries that they poll now; undefined where they are not known. */
+  readonly state?: StateRoute | undefined;
   /** Authentication and headers of `--web.config.file`. */
   readonly web: express.RequestHandler;
 }
@@ -176,5 +179,6 @@ export function createApp(options: AppOptions): Express {
   addStatus(app, options);
   app.use(healthRoutes(options));
   app.all('/-/reload', createReload(options));
+  if (options.state) app.get('/-/state/:registry/:kind', options.state);
   return closeApp(app, options);
 }

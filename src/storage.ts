@@ -1,10 +1,17 @@
-import { mkdir } from 'node:fs/promises';
+import { mkdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { z } from 'zod';
 import type { RegistrySnapshot, RepositoryEntry } from './model.ts';
 import type { Logger } from './provider.ts';
 import { disk } from './storage/disk.ts';
-import { DamagedFileError, readLines, setAside, writeLines } from './storage/files.ts';
+import {
+  DamagedFileError,
+  readLines,
+  readPieces,
+  replaceFile,
+  setAside,
+  writeLines,
+} from './storage/files.ts';
 import { createLatest } from './storage/latest.ts';
 import {
   fileHeader,
@@ -30,6 +37,8 @@ export interface RegistryStorage {
   /** Ends when these counters, or newer ones, are on the disk. */
   saveCounters(counters: SavedCounters): Promise<void>;
   loadCounters(): Promise<SavedCounters | undefined>;
+  /** When counters were last saved, in Unix seconds; undefined where there are none. */
+  savedAt(): Promise<number | undefined>;
   /** File of the memory log, absent without a storage path. */
   readonly memoryPath?: string;
   /** Where the push journal is kept, and for which target; absent without a storage path. */
@@ -154,6 +163,19 @@ async function parseSnapshot(
   return { ...known, repositories: await repositoriesOf(of, rest, now) } as RegistrySnapshot;
 }
 
+const fileOfRegistry = (path: string, registry: string, kind: string): string =>
+  join(path, `${encodeURIComponent(registry)}.${kind}`);
+
+/** When a file was written, in Unix seconds; undefined where there is none, or the disk hangs. */
+const timeOf = (file: string): Promise<number | undefined> =>
+  disk.unlessItHangs(disk.call(() => stat(file))).then(
+    ({ mtimeMs }) => mtimeMs / 1000,
+    () => undefined,
+  );
+
+/** A snapshot of 100,000 repositories has about 150 MB. */
+const largestReceived = { counters: 64 * 2 ** 20, snapshot: 512 * 2 ** 20 } as const;
+
 /** Of those that wait while one is written, the newest is next. */
 function saving<T>(path: string, file: string, linesOf: (value: T) => Iterable<string>) {
   const save = createLatest<T>(async (value) => {
@@ -182,9 +204,10 @@ export function createStorage(input: {
       loadSnapshot: async () => undefined,
       saveCounters: async () => {},
       loadCounters: async () => undefined,
+      savedAt: async () => undefined,
     };
   }
-  const file = (kind: string) => join(path, `${encodeURIComponent(registry)}.${kind}`);
+  const file = (kind: string) => fileOfRegistry(path, registry, kind);
   const fileOf = (kind: string): RegistryFile => ({ file: file(kind), kind, target, log });
   return {
     memoryPath: file('memory.ndjson'),
@@ -198,5 +221,39 @@ export function createStorage(input: {
       JSON.stringify(counters),
     ]),
     loadCounters: () => load(fileOf('counters'), ([, line]) => parseLine(line, savedCounters)),
+    savedAt: () => timeOf(file('counters')),
   };
+}
+
+/** Files of a registry that another process can go on from: see `daemon/handover.ts`. */
+export type HandedOver = 'counters' | 'snapshot';
+
+/** One of them as it stands on the disk, opened when it is read; undefined where there is none. */
+export async function savedFile(
+  path: string,
+  registry: string,
+  kind: HandedOver,
+): Promise<AsyncIterable<Uint8Array> | undefined> {
+  const file = fileOfRegistry(path, registry, kind);
+  return (await timeOf(file)) === undefined ? undefined : readPieces(file);
+}
+
+/** Writes one of them as another process sends it. What it says is judged when it is loaded. @throws when it is too large */
+export async function receiveFile(
+  path: string,
+  registry: string,
+  kind: HandedOver,
+  pieces: AsyncIterable<Uint8Array>,
+): Promise<void> {
+  async function* bounded() {
+    let bytes = 0;
+    for await (const piece of pieces) {
+      bytes += piece.length;
+      if (bytes > largestReceived[kind])
+        throw new Error(`the saved ${kind} are larger than ${largestReceived[kind]} bytes`);
+      yield piece;
+    }
+  }
+  await disk.call(() => mkdir(path, { recursive: true }));
+  await replaceFile(fileOfRegistry(path, registry, kind), bounded());
 }

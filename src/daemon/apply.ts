@@ -1,5 +1,6 @@
 import type { Config } from '../config.ts';
-import type { Entries, Entry } from './entries.ts';
+import type { Entries } from './entries.ts';
+import type { Entry } from './entry.ts';
 import { type LoopEnvironment, targetOfConfig } from './loops.ts';
 import { type ShardFlags, type Shards, shardCount } from './shards.ts';
 

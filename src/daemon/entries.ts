@@ -1,24 +1,10 @@
 import type { RegistryConfig } from '../config.ts';
 import { CollectError } from '../errors.ts';
 import type { RegistryLoop } from '../loop.ts';
-import { createPlaceFinder, type PlaceFinder } from '../places.ts';
-import { type LoopEnvironment, providerOf, startLoop, stopLoop } from './loops.ts';
-
-/** A registry that is polled, and the configuration that it was started with. */
-export interface RunningLoop {
-  readonly config: RegistryConfig;
-  readonly loop: RegistryLoop;
-}
-
-/** An entry of the configuration and the loops that it became: one, or one for each of its places. */
-export interface Entry {
-  readonly config: RegistryConfig;
-  readonly loops: Map<string, RunningLoop>;
-  /** Of an entry that covers several registries. */
-  readonly finder?: PlaceFinder;
-  /** Its registries by name, those of other shards among them; undefined before they were found. */
-  registries?: ReadonlyMap<string, RegistryConfig>;
-}
+import { createPlaceFinder } from '../places.ts';
+import type { Entry, RunningLoop } from './entry.ts';
+import { type LoopEnvironment, providerOf, stopLoop } from './loops.ts';
+import { createOwnStart, type OwnStart } from './own-start.ts';
 
 /** Loops start so far apart, so that a restart with many registries is no thundering herd. */
 const startGapMs = 200;
@@ -35,6 +21,10 @@ export interface Entries {
   start(configs: readonly RegistryConfig[]): Promise<void>;
   /** Starts and stops registries, after the number of shards changed. */
   divide(): Promise<void>;
+  /** Whether registries wait for another shard to let go of them. */
+  isWaiting(): boolean;
+  /** Nothing that waits is started any more. */
+  close(): void;
   /** Stops entries. @param isGone whether the configuration has none of that name any more */
   stop(entries: readonly Entry[], isGone: (entry: Entry) => boolean): Promise<void>;
 }
@@ -45,6 +35,7 @@ export function createEntries(
   queueChange: (change: () => Promise<void>) => Promise<void>,
 ): Entries {
   const running = new Map<string, Entry>();
+  const own = createOwnStart(environment, running, queueChange);
 
   async function startOne(config: RegistryConfig, delayMs: number): Promise<void> {
     if (config.places) {
@@ -53,20 +44,20 @@ export function createEntries(
         queueChange(async () => {
           if (!isRunning(entry)) return;
           entry.registries = registries;
-          await applyRegistries(environment, running, entry, registries);
+          await applyRegistries(environment, running, entry, own.start);
         }),
       );
       running.set(config.name, entry);
       return entry.finder?.start();
     }
-    const entry = { config, loops: new Map(), registries: new Map([[config.name, config]]) };
+    const entry: Entry = { config, loops: new Map(), registries: new Map([[config.name, config]]) };
     if (environment.shards.owns(config.name)) {
       // What the configuration names outright goes before a place that happens to have the name.
       for (const { loops } of running.values()) {
         const place = loops.get(config.name);
         if (place && loops.delete(config.name)) await stopLoop(environment, place.loop, 'gone');
       }
-      entry.loops.set(config.name, { config, loop: await startLoop(environment, config, delayMs) });
+      await own.start(entry, config, delayMs);
     }
     running.set(config.name, entry);
   }
@@ -103,8 +94,10 @@ export function createEntries(
     },
     async divide() {
       for (const entry of running.values())
-        if (entry.registries) await applyRegistries(environment, running, entry, entry.registries);
+        if (entry.registries) await applyRegistries(environment, running, entry, own.start);
     },
+    isWaiting: own.isWaiting,
+    close: own.close,
     async stop(entries, isGone) {
       for (const entry of entries) await stopOne(entry, isGone(entry));
     },
@@ -140,9 +133,9 @@ async function applyRegistries(
   environment: LoopEnvironment,
   running: ReadonlyMap<string, Entry>,
   entry: Entry,
-  all: ReadonlyMap<string, RegistryConfig>,
+  start: OwnStart['start'],
 ): Promise<void> {
-  const registries = new Map([...all].filter(([name]) => environment.shards.owns(name)));
+  const registries = new Map([...(entry.registries ?? [])].filter(([name]) => environment.shards.owns(name)));
   for (const [name, { config, loop }] of entry.loops) {
     const wanted = registries.get(name);
     if (wanted?.source === config.source) continue;
@@ -154,8 +147,7 @@ async function applyRegistries(
   );
   const missing = [...registries].filter(([name]) => !entry.loops.has(name));
   const startable = missing.filter(([name]) => !taken.has(name));
-  for (const [position, [name, config]] of startable.entries())
-    entry.loops.set(name, { config, loop: await startLoop(environment, config, position * startGapMs) });
+  for (const [position, [, config]] of startable.entries()) await start(entry, config, position * startGapMs);
   const conflict = missing.find(([name]) => taken.has(name));
   if (conflict)
     throw new CollectError(

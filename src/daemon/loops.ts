@@ -8,6 +8,7 @@ import type { Provider } from '../provider.ts';
 import type { SelfMetrics } from '../self-metrics.ts';
 import { createStorage } from '../storage.ts';
 import { targetOf } from '../target.ts';
+import type { Handover } from './handover.ts';
 import type { Shards } from './shards.ts';
 
 /** What all loops share. */
@@ -21,6 +22,8 @@ export interface LoopEnvironment {
   readonly userAgent: string;
   /** Tells what runs. */
   readonly inUse: InUseFeed;
+  /** Takes over what another shard saved; undefined where shards do not know each other, or save nothing. */
+  readonly handover?: Handover | undefined;
 }
 
 export function providerOf(providers: Providers, { type }: RegistryConfig): Provider {

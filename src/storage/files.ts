@@ -41,8 +41,11 @@ async function closing<T>(file: FileHandle, use: () => Promise<T>): Promise<T> {
   }
 }
 
-/** Writes pieces of text to a new file; what is there under the name is removed first. */
-async function writeNew(path: string, pieces: Iterable<string> | AsyncIterable<string>): Promise<void> {
+/** Content of a file, in the order of writing. */
+type Pieces = Iterable<string> | AsyncIterable<string | Uint8Array>;
+
+/** Writes pieces to a new file; what is there under the name is removed first. */
+async function writeNew(path: string, pieces: Pieces): Promise<void> {
   await disk.call(() => rm(path, { force: true }));
   const file = await openFile(path, O_WRONLY | O_CREAT | O_EXCL);
   await closing(file, async () => {
@@ -55,10 +58,7 @@ async function writeNew(path: string, pieces: Iterable<string> | AsyncIterable<s
  * Replaces a file so that a reader finds either the old or the new content whole, even after `kill -9` or a power cut:
  * temporary file, sync, rename, sync of the folder.
  */
-export async function replaceFile(
-  path: string,
-  pieces: Iterable<string> | AsyncIterable<string>,
-): Promise<void> {
+export async function replaceFile(path: string, pieces: Pieces): Promise<void> {
   const temporary = `${path}.tmp`;
   try {
     await writeNew(temporary, pieces);
@@ -99,7 +99,8 @@ export async function appendToFile(
   });
 }
 
-async function* readPieces(path: string): AsyncGenerator<Buffer> {
+/** The content of a file. @throws with the code ENOENT when there is no such file */
+export async function* readPieces(path: string): AsyncGenerator<Buffer> {
   const file = await openFile(path, O_RDONLY);
   try {
     for (;;) {

@@ -1,6 +1,7 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { AskPeer } from '../../src/daemon/offers.ts';
 import { createDaemon, type Daemon } from '../../src/daemon.ts';
 import { createExposition, type Exposition } from '../../src/exposition.ts';
 import type { Provider } from '../../src/provider.ts';
@@ -26,7 +27,12 @@ export interface RunningDaemon {
 export async function startDaemon(
   providers: Readonly<Record<string, Provider>>,
   config: string,
-  options: { readonly exposition?: Exposition; readonly storagePath?: string; readonly shard?: number } = {},
+  options: {
+    readonly exposition?: Exposition;
+    readonly storagePath?: string;
+    readonly shard?: number;
+    readonly askPeer?: AskPeer;
+  } = {},
 ): Promise<RunningDaemon> {
   const folder = await mkdtemp(join(tmpdir(), 'daemon-'));
   const configFile = join(folder, 'config.yaml');
@@ -37,6 +43,7 @@ export async function startDaemon(
     configFile,
     storagePath: options.storagePath,
     shard: options.shard,
+    askPeer: options.askPeer,
     providers,
     exposition,
     self,
