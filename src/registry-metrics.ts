@@ -10,14 +10,17 @@ import { createYielder } from './yielding.ts';
  * registry as a whole.
  */
 
+/** Settings of failed pushes that are read from the registry's own metrics. */
+export const pushMetricsSettings = {
+  metrics: endpointUrl.describe(
+    "Address of the registry's own metrics, such as http://registry:5001/metrics: failed pushes are counted from there. One process has to answer, not several behind one name",
+  ),
+  interval: duration.describe('How often it is asked (default 30s)').optional(),
+};
+
 /** `pushEvents:` of providers whose registries have metrics of their own. */
 export const pushMetricsOptions = z
-  .strictObject({
-    metrics: endpointUrl.describe(
-      "Address of the registry's own metrics, such as http://registry:5001/metrics: failed pushes are counted from there. One process has to answer, not several behind one name",
-    ),
-    interval: duration.describe('How often it is asked (default 30s)').optional(),
-  })
+  .strictObject(pushMetricsSettings)
   .describe('Push events that are read by asking, with no port to open')
   .optional();
 
@@ -191,9 +194,11 @@ async function pageOf(context: CollectContext, url: URL): Promise<Page> {
 export function registryMetricsSources({
   pushEvents,
 }: {
-  readonly pushEvents?: z.output<typeof pushMetricsOptions>;
+  readonly pushEvents?:
+    | { readonly metrics?: URL | undefined; readonly interval?: number | undefined }
+    | undefined;
 }): readonly EventSource[] {
-  if (!pushEvents) return [];
+  if (!pushEvents?.metrics) return [];
   const { metrics: url, interval } = pushEvents;
   const key = `failed pushes in ${url.href}`;
   return [

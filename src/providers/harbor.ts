@@ -3,7 +3,8 @@ import { CollectError } from '../errors.ts';
 import type { RegistryFacts, RepositoryFacts } from '../model.ts';
 import { auth, duration, endpointUrl } from '../options.ts';
 import { type CollectContext, defineProvider } from '../provider.ts';
-import { pushMetricsOptions, registryMetricsSources } from '../registry-metrics.ts';
+import { pushMetricsSettings, registryMetricsSources } from '../registry-metrics.ts';
+import { auditLogSource } from './harbor/audit-log.ts';
 import { type Caller, createHarbor, type Harbor, projectPath } from './harbor/client.ts';
 import { doubts } from './harbor/doubts.ts';
 import { accountFacts, anonymousFacts } from './harbor/facts.ts';
@@ -17,7 +18,21 @@ import { mayHold, readShown, type Shown } from './harbor/shown.ts';
 import { isSince, readComponents, readInfo } from './harbor/system.ts';
 
 const options = z.strictObject({
-  pushEvents: pushMetricsOptions,
+  pushEvents: z
+    .strictObject({
+      metrics: pushMetricsSettings.metrics.optional(),
+      auditLog: z
+        .boolean()
+        .describe(
+          'Count pushes by the audit log, where no webhook may be set; the account needs the permission audit-log:list of the system',
+        )
+        .optional(),
+      interval: duration
+        .describe('How often they are asked (default 30s for metrics, 1m for the audit log)')
+        .optional(),
+    })
+    .describe('Push events that are read by asking, with no port to open')
+    .optional(),
   endpoint: endpointUrl.describe('Address of Harbor, such as https://harbor.example.com'),
   auth: auth.describe('A user or robot account; without it what is public is read').optional(),
   pageSize: z
@@ -58,9 +73,21 @@ export const harbor = defineProvider<typeof options>({
     health: 'Components, scanners, version and settings.',
     tasks: 'Garbage collection, scan-all, and the queues of the job service.',
     events:
-      'Webhooks of each project, of failed pushes those that exceed a quota; all failed pushes from its own metrics (`pushEvents`).',
+      'Webhooks of each project, of failed pushes those that exceed a quota; pushes from the audit log, and all failed ones from its own metrics (`pushEvents`).',
   },
-  eventSources: registryMetricsSources,
+  eventSources: (given) => [
+    ...registryMetricsSources(given),
+    ...(given.pushEvents?.auditLog ? [auditLogSource({ ...given, ...given.pushEvents })] : []),
+  ],
+  check: ({ pushEvents, auth: own }) =>
+    pushEvents?.auditLog && !own
+      ? [
+          {
+            path: ['pushEvents', 'auditLog'],
+            message: 'needs an account: the audit log is shown to nobody else',
+          },
+        ]
+      : [],
   identity: ({ endpoint }) => ({ host: endpoint.host }),
   async *collect(given, context) {
     const { pageSize = 100, platforms = true, settingsInterval = 600_000, endpoint, auth } = given;

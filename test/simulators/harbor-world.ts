@@ -24,6 +24,16 @@ export interface HarborWorld {
   volume: { total: number; free: number };
   storageBytes: number;
   settings: Record<string, boolean>;
+  auditLog: HarborAuditEntry[];
+}
+
+/** An entry of the audit log, the time as Unix seconds. */
+export interface HarborAuditEntry {
+  readonly id: number;
+  readonly operation: string;
+  readonly resource_type: string;
+  readonly resource: string;
+  readonly at: number;
 }
 
 export interface HarborAccount {
@@ -91,6 +101,7 @@ export const readPermissions = [
   'jobservice-monitor:list',
   'system-volumes:read',
   'robot:list',
+  'audit-log:list',
   'project/project:read',
   'project/repository:list',
   'project/artifact:list',
@@ -184,6 +195,7 @@ export function createHarborWorld(estate: Estate, now: number): HarborWorld {
     workers: ['REPLICATION', null],
     volume: { total: 1000, free: 400 },
     storageBytes: 123_456_789,
+    auditLog: [{ id: 1, operation: 'login', resource_type: 'user', resource: 'admin', at: now - 86_400 }],
     settings: { read_only: false, self_registration: true, has_ca_root: false, notification_enable: true },
   };
 }

@@ -224,6 +224,40 @@ export async function startHarborSimulator(options: HarborSimulatorOptions): Pro
     url: '',
   });
 
+  /** Entries that a query asks for; its times are UTC without saying so. src/lib/q/builder.go */
+  function auditRows(q: Asked['q'], sort: string | null): object[] {
+    const words = (name: string) => q.get(name)?.replace(/[{}]/g, '').split(' ');
+    const [, from = '', to = ''] = /^\[(.+)~(.+)\]$/.exec(q.get('op_time') ?? '') ?? [];
+    const isIn = (at: number) =>
+      from === '' || (at >= Date.parse(`${from}Z`) / 1000 && at <= Date.parse(`${to}Z`) / 1000);
+    const fits = (value: string, wanted: readonly string[] | undefined) => wanted?.includes(value) ?? true;
+    return world.auditLog
+      .filter(
+        (row) => fits(row.operation, words('operation')) && fits(row.resource_type, words('resource_type')),
+      )
+      .filter(({ at }) => isIn(at))
+      .toSorted((a, b) => (sort === 'op_time' ? a.at - b.at : b.at - a.at))
+      .map(({ at, ...row }) => ({
+        ...row,
+        username: 'dev',
+        operation_result: true,
+        op_time: new Date(at * 1000).toISOString(),
+      }));
+  }
+
+  /** Who may not see entries is shown none. */
+  const auditLog = (pattern: RegExp, since: number): Route => ({
+    operation: 'audit_log',
+    pattern,
+    since,
+    answer: (asked) => {
+      if (!asked.account) throw new Refusal(401, 'unauthorized');
+      return {
+        list: isRefused(asked, 'audit-log:list') ? [] : auditRows(asked.q, asked.query.get('sort')),
+      };
+    },
+  });
+
   const routes: readonly Route[] = [
     {
       operation: 'health',
@@ -557,6 +591,9 @@ export async function startHarborSimulator(options: HarborSimulatorOptions): Pro
         return { completed, trigger: 'Schedule', ...world.scanAll, metrics };
       },
     },
+    // Until 2.13, and since then; src/server/v2.0/handler/auditlog.go
+    auditLog(/^\/audit-logs$/, 0),
+    auditLog(/^\/auditlog-exts$/, 13),
     {
       operation: 'job_queues',
       pattern: /^\/jobservice\/queues$/,
