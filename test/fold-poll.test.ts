@@ -24,6 +24,8 @@ test('what was read, what is gone, what failed, and groups of which not every re
     ...listed('lost/read'),
     { type: 'repository', repository: 'lost/gone' },
     { type: 'repository-gone', repository: 'lost/gone' },
+    { type: 'repository', repository: 'deleted' },
+    { type: 'repository-gone', repository: 'deleted' },
     { type: 'repository', repository: 'broken' },
     { type: 'repository-failed', repository: 'broken', error },
     { type: 'repository', repository: 'lost/open' },
@@ -36,7 +38,7 @@ test('what was read, what is gone, what failed, and groups of which not every re
     identity: { host: 'r.example.com' },
     facts: { storageBytes: 5 },
     complete: ['app', 'lost/read', 'web'],
-    gone: new Set(['lost/gone']),
+    gone: new Set(['lost/gone', 'deleted']),
     failed: new Map([
       ['broken', error],
       ['lost/open', error],

@@ -87,6 +87,15 @@ test('an image that was found only because it runs is shown and counts nowhere',
   });
 });
 
+test('an index that was found because one of its platforms runs', () => {
+  const found = image('found', { kind: 'index', tags: [], platforms: ['amd'], unlisted: true });
+  expect(running(['amd'], [found])).toMatchObject({
+    tagged: 0,
+    images: [{ tag: '', digest: 'found', runs: ['amd'] }],
+    running: { missing: [], unclear: [] },
+  });
+});
+
 test('what runs and is an artifact of another kind is there; what is archived has to be restored first', () => {
   const images = [image('chart', { kind: 'chart', tags: ['1.0.0'] }), image('cold', { archived: true })];
   expect(running(['chart', 'cold'], images)).toMatchObject({

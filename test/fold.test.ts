@@ -67,10 +67,10 @@ describe('kinds', () => {
   test('a digest that two pages repeat is one image with the tags of both', () => {
     expect(
       fold([
-        { ...amd, tags: ['a'] },
-        { ...amd, tags: ['b', 'a'] },
+        { ...amd, tags: ['a', 'b'] },
+        { ...amd, tags: ['c', 'a'] },
       ]),
-    ).toMatchObject({ tagged: 1, tags: 2 });
+    ).toMatchObject({ tagged: 1, tags: 3 });
   });
   test('what a second sighting of a digest does not know stays as the first knew it', () => {
     const first: Image = { ...amd, tags: ['a'], pushedAt: 500, scannedAt: 600 };
@@ -89,6 +89,13 @@ describe('kinds', () => {
       fold([{ ...index, attestations: ['att'] }, amd, arm, { digest: 'att', kind: 'image', sizeBytes: 1 }]),
     ).toMatchObject({ tagged: 1, untagged: 0, sizeBytes: 130, artifacts: { platform: 2, attestation: 1 } });
   });
+  test('an attestation that passes for a platform is none', () => {
+    const attestation: Image = { digest: 'att', kind: 'platform' };
+    expect(fold([{ ...index, attestations: ['att'] }, amd, arm, attestation]).artifacts).toEqual({
+      platform: 2,
+      attestation: 1,
+    });
+  });
   test('where platforms cannot be told from untagged images, the number of neither is known', () => {
     const { platforms: _, ...unresolved } = index;
     const totals = fold([unresolved, { ...amd, scanStatus: 'complete' }, arm], undefined, {
@@ -105,6 +112,8 @@ test('archived images are not counted where some may be platforms of an archived
   expect(fold([old])).toMatchObject({ archived: 1, archivedBytes: 5 });
   expect(fold([{ ...index, platforms: ['old'], archived: true }, old])).toMatchObject({ archived: 1 });
   expect(fold([unread, old])).not.toHaveProperty('archived');
+  expect(fold([unread, { ...old, tags: ['v0'] }])).toMatchObject({ archived: 2 });
+  expect(fold([{ ...unread, tags: [] }])).toMatchObject({ archived: 1 });
   expect(fold([unread, old])).toMatchObject({ archivedBytes: 5, untagged: 0 });
 });
 
@@ -118,6 +127,10 @@ describe('signatures', () => {
       ['alone', false],
       ['index', true],
     ]);
+  });
+  test('alone do so: an SBOM of an image is no signature of it', () => {
+    const sbom: Image = { digest: 's', kind: 'sbom', subject: 'index' };
+    expect(fold([index, amd, arm, sbom], undefined, { listsSignatures: true }).signedImages).toBe(0);
   });
   test('say nothing where some may be elsewhere', () => {
     expect(fold([index, amd, arm, signature])).not.toHaveProperty('signedImages');
@@ -235,6 +248,11 @@ describe('an index', () => {
     });
   });
 
+  test('of which one platform was not scanned says what the others do', () => {
+    const { findings: _findings, ...unscanned } = other;
+    expect(fold([bare, scanned, unscanned]).findings).toEqual(scanned.findings);
+  });
+
   test('that was itself scanned, pushed and run says its own', () => {
     const own: Partial<Image> = {
       pushedAt: 350,
@@ -265,13 +283,9 @@ describe('an index', () => {
 test('images in archive storage count apart; their bytes are unknown as soon as those of one are', () => {
   const cold: Image = { digest: 'cold', kind: 'image', tags: ['v0'], archived: true, sizeBytes: 5 };
   const chart: Image = { digest: 'chart', kind: 'chart', archived: true };
-  expect(fold([{ ...amd, tags: ['v1'] }, cold, chart])).toMatchObject({
-    tagged: 1,
-    sizeBytes: 100,
-    artifacts: {},
-    archived: 1,
-    archivedBytes: 5,
-  });
+  const { artifacts, ...totals } = fold([{ ...amd, tags: ['v1'] }, cold, chart]);
+  expect(totals).toMatchObject({ tagged: 1, sizeBytes: 100, archived: 1, archivedBytes: 5 });
+  expect(artifacts).toEqual({});
   const unsized = fold([cold, { ...cold, digest: 'colder', sizeBytes: undefined }]);
   expect(unsized).toMatchObject({ archived: 2 });
   expect(unsized).not.toHaveProperty('archivedBytes');
@@ -344,6 +358,9 @@ describe('what could not be read', () => {
       practices: { no_latest_tag: true },
       images: [{ tag: 'v1', digest: 'one', sizeBytes: 5, pushedAt: 900, signed: true, findings }],
     });
+  });
+  test('is nothing: all is told', () => {
+    expect(fold([signed], undefined, { unreadTags: 0 })).toEqual(fold([signed]));
   });
   test('is all: there is no number of tags either', () => {
     expect(fold([], undefined, { unreadTags: 'all' })).toEqual({

@@ -30,17 +30,13 @@ export function maximumFindings(all: readonly (Findings | undefined)[]): Finding
   };
 }
 
-/** From best to worst: what is not complete hides what a complete scan would have found. */
-const order: readonly ScanStatus[] = ['complete', 'unsupported', 'none', 'pending', 'failed'];
+/** From worst to best: what is not complete hides what a complete scan would have found. */
+const worstFirst: readonly ScanStatus[] = ['failed', 'pending', 'none', 'unsupported', 'complete'];
 
 /** The scan status of an index: the worst of its platforms'; unknown while one platform's is. */
 export function worstStatus(all: readonly (ScanStatus | undefined)[]): ScanStatus | undefined {
-  let worst: ScanStatus | undefined;
-  for (const status of all) {
-    if (status === undefined) return undefined;
-    if (worst === undefined || order.indexOf(status) > order.indexOf(worst)) worst = status;
-  }
-  return worst;
+  if (all.includes(undefined)) return undefined;
+  return worstFirst.find((status) => all.includes(status));
 }
 
 /**
@@ -58,10 +54,7 @@ export function vulnerableCounts(
   }
   if (scanned.length === 0) return undefined;
   const result: Partial<Record<Severity, number>> = {};
-  for (const severity of severities) {
-    const vulnerable = countVulnerable(scanned, severity);
-    if (vulnerable !== undefined) result[severity] = vulnerable;
-  }
+  for (const severity of severities) result[severity] = countVulnerable(scanned, severity);
   return result;
 }
 

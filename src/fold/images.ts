@@ -35,9 +35,8 @@ function boundedSet(
   const images: ImageTotals[] = [];
   for (const [index, row] of withRunning(tagged, running).entries()) {
     const runs = running.get(row);
-    const isNew = index < selection.perRepository && index < tagged.length;
     const tags = shownTags(row.tags, {
-      isNew: isNew || runs !== undefined,
+      isNew: index < selection.perRepository || runs !== undefined,
       matches: (tag) => selection.matches(tag),
     });
     if (tags.length === 0 && !runs) continue;
@@ -84,7 +83,7 @@ function kindOf(row: ImageRow, listed: ReadonlySet<string>, attestations: Readon
   if (row.kind !== 'image' && row.kind !== 'platform') return row.kind;
   if (attestations.has(row.digest)) return 'attestation';
   // A tagged manifest that an index lists as well is an image that people pull by its own name.
-  return row.tags.length === 0 && (row.kind === 'platform' || listed.has(row.digest)) ? 'platform' : row.kind;
+  return row.tags.length === 0 && listed.has(row.digest) ? 'platform' : row.kind;
 }
 
 /** What manifests say of others: digests of platforms and attestations that indexes list, and of what is signed. */

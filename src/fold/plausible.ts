@@ -80,11 +80,11 @@ const countsOf = (keys: readonly string[]): Measures => Object.fromEntries(keys.
 const severityMeasures = countsOf(severities);
 
 function plausibleFindings(findings: Findings, gate: Gate): Findings {
-  const checked = plausible(findings, { fixableTotal: 'count' }, gate);
-  const counts = plausible<SeverityCounts>(findings.counts, severityMeasures, gate);
-  const fixable = findings.fixable && plausible<SeverityCounts>(findings.fixable, severityMeasures, gate);
-  if (checked === findings && counts === findings.counts && fixable === findings.fixable) return findings;
-  return { ...checked, counts, fixable };
+  return {
+    ...plausible(findings, { fixableTotal: 'count' }, gate),
+    counts: plausible<SeverityCounts>(findings.counts, severityMeasures, gate),
+    fixable: findings.fixable && plausible<SeverityCounts>(findings.fixable, severityMeasures, gate),
+  };
 }
 
 /** Each tag once, as it is kept. */
@@ -105,7 +105,7 @@ const imageMeasures: Measures = {
 const isCount = (value: number | undefined): boolean =>
   value === undefined || (Number.isSafeInteger(value) && value >= 0);
 const isTime = (value: number | undefined, now: number): boolean =>
-  value === undefined || (value > 0 && value <= now + aheadSeconds);
+  value === undefined || (Number.isFinite(value) && value > 0 && value <= now + aheadSeconds);
 
 /**
  * An image has a manifest and a configuration at least: registries that did not keep its size say 0.
@@ -125,7 +125,10 @@ function isWhole(image: Image, now: number): boolean {
     isTime(image.scannedAt, now) &&
     isCount(image.sizeWithPlatforms) &&
     isCount(image.inUse) &&
-    (!findings || (!findings.fixable && isCount(findings.fixableTotal) && areCounts(findings.counts)))
+    (!findings ||
+      (areCounts(findings.counts) &&
+        isCount(findings.fixableTotal) &&
+        (!findings.fixable || areCounts(findings.fixable))))
   );
 }
 
@@ -146,13 +149,12 @@ export function plausibleImage(image: Image, gate: Gate): Image {
   )
     return image;
   const sized = lacksSize(image) ? { ...image, sizeBytes: undefined } : image;
-  const checked = plausible(sized, imageMeasures, gate);
-  const digest = keptName(image.digest);
-  const tags = image.tags && plausibleTags(image.tags);
-  const findings = image.findings && plausibleFindings(image.findings, gate);
-  if (checked === image && digest === image.digest && tags === image.tags && findings === image.findings)
-    return image;
-  return { ...checked, digest, tags, findings };
+  return {
+    ...plausible(sized, imageMeasures, gate),
+    digest: keptName(image.digest),
+    tags: image.tags && plausibleTags(image.tags),
+    findings: image.findings && plausibleFindings(image.findings, gate),
+  };
 }
 
 const repositoryMeasures: Measures = { ...measuresOf(toldNumbers), pulledAt: 'time', pushedAt: 'time' };

@@ -28,9 +28,9 @@ const exact = (sum: number | undefined): number | undefined =>
 export function sumKnown<T>(items: Iterable<T>, value: (item: T) => number | undefined): number | undefined {
   let sum = 0;
   for (const item of items) {
-    const one = value(item);
-    if (one === undefined) return undefined;
-    sum += one;
+    const number = value(item);
+    if (number === undefined) return undefined;
+    sum += number;
   }
   return exact(sum);
 }
@@ -39,8 +39,8 @@ export function sumKnown<T>(items: Iterable<T>, value: (item: T) => number | und
 function sumSome<T>(items: Iterable<T>, value: (item: T) => number | undefined): number | undefined {
   let sum: number | undefined;
   for (const item of items) {
-    const one = value(item);
-    if (one !== undefined) sum = (sum ?? 0) + one;
+    const number = value(item);
+    if (number !== undefined) sum = (sum ?? 0) + number;
   }
   return exact(sum);
 }
