@@ -113,8 +113,7 @@ export async function* piecesOf(
       if (kept < piece.length) break;
     }
   } catch (error) {
-    // Answers without a body, to HEAD for example, name the encoding that it would have.
-    if (decoder?.bytesWritten === 0 && isDecoding(error)) return;
+    if (decoder?.bytesWritten === 0 && mayBeEmpty(error, limit)) return;
     throw decoder ? explainedDecoding(error, where) : error;
   } finally {
     stream.destroy();
@@ -142,6 +141,13 @@ export async function readBody(
 
 const isDecoding = (error: unknown): boolean =>
   /^(Z_|ZSTD_|ERR_(_ERROR|BROTLI|ZSTD))/.test(String((error as NodeJS.ErrnoException).code ?? ''));
+
+/**
+ * Answers without a body, to HEAD for example, name the encoding that it would have: it ends too soon. Of an error the
+ * status tells.
+ */
+const mayBeEmpty = (error: unknown, { cut }: BodyLimit): boolean =>
+  cut ? isDecoding(error) : (error as NodeJS.ErrnoException).code === 'Z_BUF_ERROR';
 
 /** What zlib could not read is an invalid answer; everything else stays what it is. */
 function explainedDecoding(error: unknown, where: string): unknown {

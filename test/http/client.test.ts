@@ -260,6 +260,25 @@ describe('what is answered', () => {
     expect(response.header('docker-content-digest')).toBe('sha256:1');
   });
 
+  test.each(['gzip', 'br', 'zstd'])(
+    'that is no %s, as it says, is told, and is not empty',
+    async (encoding) => {
+      const { url } = await site((_request, response) =>
+        response.writeHead(200, { 'content-encoding': encoding }).end('{"tags":[]}'),
+      );
+      const error = await failure(client({ retries: 0 }).http.request({ url, operation: 'x' }));
+      expect(error.message).toBe(`${url}/ answered with a body that cannot be decompressed`);
+    },
+  );
+
+  test('of an error that is no gzip, as it says, leaves the status', async () => {
+    const { url } = await site((_request, response) =>
+      response.writeHead(404, { 'content-encoding': 'gzip' }).end('{"errors":[]}'),
+    );
+    const { http } = client({ retries: 0 });
+    expect((await http.request({ url, operation: 'x', accept: [404] })).status).toBe(404);
+  });
+
   test('is refused when it is shorter than it says', async () => {
     const { url } = await site((_request, response) => {
       response.writeHead(200, { 'content-length': '100' });
