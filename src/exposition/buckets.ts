@@ -94,22 +94,12 @@ export function unchanged(
   return true;
 }
 
-/** Whether all tags of all images are different; comparing a handful takes less time than hashing them. */
-function areDistinct(images: readonly ImageTotals[]): boolean {
-  if (images.length > 8) return new Set(images.map(identityOf)).size === images.length;
-  return images.every(({ tag, digest }, at) => {
-    for (let before = 0; before < at; before += 1)
-      if (images[before]?.tag === tag && images[before]?.digest === digest) return false;
-    return true;
-  });
-}
-
 const identityOf = ({ tag, digest }: ImageTotals): string => `${tag}\0${digest}`;
 
 /** Each tag of each image once; a second one is refused with all of its series. */
 function withDistinctImages(view: RepositoryView, writer: SampleWriter, repository: string): RepositoryView {
   const { totals } = view;
-  if (!totals || areDistinct(totals.images)) return view;
+  if (!totals) return view;
   const distinct = new Map<string, ImageTotals>();
   for (const image of totals.images) {
     const identity = identityOf(image);
@@ -117,6 +107,7 @@ function withDistinctImages(view: RepositoryView, writer: SampleWriter, reposito
       writer.refuse('duplicate', `an image of ${JSON.stringify(keptName(repository))}`);
     else distinct.set(identity, image);
   }
+  if (distinct.size === totals.images.length) return view;
   return { ...view, totals: { ...totals, images: [...distinct.values()] } };
 }
 
