@@ -4,6 +4,7 @@ import type { RegistryFacts, RepositoryFacts } from '../model.ts';
 import { auth, duration, endpointUrl } from '../options.ts';
 import { type CollectContext, defineProvider } from '../provider.ts';
 import { pushMetricsSettings, registryMetricsSources } from '../registry-metrics.ts';
+import { isNotFound } from '../side-by-side.ts';
 import { auditLogSource } from './harbor/audit-log.ts';
 import { type Caller, createHarbor, type Harbor, projectPath } from './harbor/client.ts';
 import { doubts } from './harbor/doubts.ts';
@@ -125,12 +126,19 @@ function tellOfRobots(context: CollectContext): void {
   );
 }
 
+/** Every Harbor has the lists of projects and repositories, from version 2 on at this address. */
+function doubtHarbor(error: unknown): never {
+  if (!(error instanceof CollectError) || !isNotFound(error)) throw error;
+  const advice = 'is it a Harbor of version 2 or later that answers at `endpoint`?';
+  throw new CollectError('not_found', `${error.message}: ${advice}`, { status: error.status });
+}
+
 /** What is read before the artifacts. */
 async function readSurroundings(harbor: Harbor, context: CollectContext, intervalSeconds: number) {
   const account = await harbor.account();
   const caller: Caller = harbor.authenticates ? await harbor.whoAmI() : { robot: false };
-  if (harbor.authenticates && !caller.robot) tellOfRobots(context);
-  const shown = await readShown(harbor, context);
+  if (caller.user) tellOfRobots(context);
+  const shown = await readShown(harbor, context).catch(doubtHarbor);
   const projects = concernedProjects(shown, context);
   const [info, scanners] = await Promise.all([readInfo(harbor, context), readScanners(harbor, context)]);
   const since212 = isSince(info.version, 12);

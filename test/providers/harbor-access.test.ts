@@ -1,7 +1,10 @@
 import { describe, expect, test } from 'vitest';
+import { harbor } from '../../src/providers/harbor.ts';
 import { createEstate } from '../simulators/estate.ts';
 import { readPermissions } from '../simulators/harbor-world.ts';
 import { admin, digestNumber, estateOf, now, setupHarbor } from '../support/harbor.ts';
+import { site } from '../support/registry-site.ts';
+import { runLoop } from '../support/running-loop.ts';
 
 /** What is said of projects that are not there, not wanted, or lost; and what reading costs Harbor besides requests. */
 
@@ -13,6 +16,23 @@ const warnings = (log: string) =>
   log
     .split('\n')
     .filter((line) => line.includes('level=warn') && !line.includes('shows no repository at all'));
+
+test('what answers 404 to everything, as a Harbor of version 1 does, is doubted, and nothing is said of who reads', async () => {
+  const { url: endpoint } = await site((_request, response) =>
+    response.writeHead(404).end('404 page not found'),
+  );
+  const auth = { username: 'robot$exporter', password: 'a-secret' };
+  const running = await runLoop(harbor, { endpoint, auth, http: { retries: 0 } });
+  try {
+    await running.poll();
+    expect(running.loop.status().errors[0]?.message).toBe(
+      `GET ${endpoint}/api/v2.0/projects answered 404 (404 page not found): is it a Harbor of version 2 or later that answers at \`endpoint\`?`,
+    );
+    expect(running.log()).not.toContain('Harbor is read as a user');
+  } finally {
+    await running.stop();
+  }
+});
 
 describe('a project that repositories.include names and Harbor does not show', () => {
   test('alone fails the poll at once', async () => {

@@ -50,6 +50,8 @@ export interface Harbor {
 export interface Caller {
   /** Whether it is an account that is no user. */
   readonly robot: boolean;
+  /** Whether it is a user for sure. */
+  readonly user?: true;
   /** Whether it is the account that every installation has: user 1, `admin`. */
   readonly builtInAdmin?: boolean;
 }
@@ -190,7 +192,7 @@ export function createHarbor(options: HarborOptions): Harbor {
         return { robot: false };
       }
       const { user_id } = json(response, user);
-      return { robot: false, builtInAdmin: user_id === undefined ? undefined : user_id === 1 };
+      return { robot: false, user: true, builtInAdmin: user_id === undefined ? undefined : user_id === 1 };
     },
   };
 }
