@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import type { CollectError } from '../src/errors.ts';
 import { createSession } from '../src/loop/context.ts';
 import { oci } from '../src/providers/oci.ts';
-import { CredentialsRefused, parseChallenges } from '../src/registry-auth.ts';
+import { basicHeader, CredentialsRefused, credentialsOf, parseChallenges } from '../src/registry-auth.ts';
 import {
   basic,
   basicOf,
@@ -65,11 +65,57 @@ describe('challenges', () => {
         ['basic', { realm: 'b' }],
       ],
     ],
+    [
+      'capitals, spaces around =, and a parameter that comes twice: the first counts',
+      ['BEARER Realm = "r", REALM="other"'],
+      [['bearer', { realm: 'r' }]],
+    ],
+    ['an empty value', ['Basic realm=""'], [['basic', { realm: '' }]]],
+    ['a parameter before any scheme ends the line', ['realm="r", Basic realm="b"'], []],
+    [
+      'a quote without an end ends the line',
+      ['Basic realm="b", Bearer realm="r'],
+      [
+        ['basic', { realm: 'b' }],
+        ['bearer', {}],
+      ],
+    ],
     ['none', [''], []],
   ])('%s', (_title, headers, expected) => {
     const found = parseChallenges(headers);
     expect(found.map(({ scheme, parameters }) => [scheme, Object.fromEntries(parameters)])).toEqual(expected);
   });
+});
+
+describe('the setting auth', () => {
+  const endpoint = new URL('https://r.example.com');
+  const secret = (value: string) => ({ read: async () => value }) as never;
+
+  test('gives a token, or a user name with its password, or nothing', async () => {
+    expect(await credentialsOf({ token: secret('abc') }, endpoint)()).toEqual({ token: 'abc' });
+    expect(await credentialsOf({ username: 'robot', password: secret('p') }, endpoint)()).toEqual({
+      username: 'robot',
+      password: 'p',
+    });
+    expect(await credentialsOf(undefined, endpoint)()).toBeUndefined();
+    expect(await credentialsOf({}, endpoint)()).toBeUndefined();
+  });
+
+  test.each(['', ' abc', 'abc\n', 'a b', 'schlüssel'])(
+    'gives no token that cannot be sent: %j',
+    async (token) => {
+      const error = await failure(credentialsOf({ token: secret(token) }, endpoint)());
+      expect([error.reason, error.message]).toEqual([
+        'auth',
+        'the token of auth holds spaces, line breaks or other characters that no token has',
+      ]);
+    },
+  );
+});
+
+test('a user name and a password that are not ASCII are sent as UTF-8', () => {
+  const header = basicHeader({ username: 'jürgen', password: 'pässword:1' });
+  expect(Buffer.from(header.replace(/^Basic /, ''), 'base64').toString('utf8')).toBe('jürgen:pässword:1');
 });
 
 test('schemes that are not known are named', async () => {
@@ -296,7 +342,11 @@ describe('Bearer', () => {
       challenge(response, `Bearer realm="${url}/token"${error}`);
     });
     const error = await failure(registryClient(url, { credentials: robot }).get('/v2/a'));
-    expect(error.reason).toBe('forbidden');
+    expect([error.reason, error.status, error.message]).toEqual([
+      'forbidden',
+      401,
+      `${url}/v2/a answered 401: the credentials lack a permission for it`,
+    ]);
   });
 
   test('the scope that a challenge asks for is remembered where it is another than ours', async () => {

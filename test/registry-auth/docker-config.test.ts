@@ -32,6 +32,37 @@ describe('entries of auths', () => {
     ['in the clear', { 'r.example.com:5000': robot }, 'https://r.example.com:5000', robot],
     ["with the scheme's own port", { 'r.example.com:443': entry }, 'https://r.example.com', robot],
     ["with http's own port", { 'r.example.com:80': entry }, 'http://r.example.com', robot],
+    [
+      "with a port that begins like the scheme's own",
+      { 'r.example.com:8080': entry },
+      'http://r.example.com:8080',
+      robot,
+    ],
+    ['under an address with http', { 'http://r.example.com/v2': entry }, 'http://r.example.com', robot],
+    [
+      'under the address of the old protocol',
+      { 'https://r.example.com/v1': entry },
+      'https://r.example.com',
+      robot,
+    ],
+    [
+      'with a password that docker padded, and a NUL byte of its own',
+      { 'r.example.com': { auth: base64('robot:pass\0word\0\0\0') } },
+      'https://r.example.com',
+      { username: 'robot', password: 'pass\0word' },
+    ],
+    [
+      'with a user name in the clear and the password beside it',
+      { 'r.example.com': { ...entry, username: 'robot' } },
+      'https://r.example.com',
+      robot,
+    ],
+    [
+      'with an empty password in the clear',
+      { 'r.example.com': { username: 'robot', password: '' } },
+      'https://r.example.com',
+      { username: 'robot', password: '' },
+    ],
     ['after a byte order mark', { 'r.example.com': entry }, 'https://r.example.com', robot],
     ['in capitals', { 'R.Example.com': entry }, 'https://r.example.com', robot],
     [
@@ -61,6 +92,18 @@ describe('entries of auths', () => {
   ])('%s', async (title, auths, endpoint, expected) => {
     const text = `${title.includes('mark') ? '\uFEFF' : ''}${JSON.stringify({ auths })}`;
     expect(await openDockerConfig(write(text)).credentials(new URL(endpoint))).toEqual(expected);
+  });
+
+  test.each([
+    ['no user name', { auth: base64(':pass') }],
+    ['no colon', { auth: base64('robot') }],
+    ['a password alone', { password: 'pass' }],
+  ])('with %s is none', async (_title, none) => {
+    const config = openDockerConfig(write({ auths: { 'r.example.com': none } }));
+    await expect(config.credentials(new URL('https://r.example.com'))).rejects.toMatchObject({
+      reason: 'auth',
+      message: expect.stringContaining('has no credentials for r.example.com under auths'),
+    });
   });
 
   test('port 443 of an http registry is another registry', async () => {
@@ -176,7 +219,10 @@ describe('errors', () => {
     const error = await openDockerConfig(path)
       .credentials(new URL('https://r.example.com'))
       .catch((thrown: Error) => thrown);
-    expect((error as Error).message).toContain(path);
+    expect(error).toMatchObject({
+      reason: 'auth',
+      message: expect.stringContaining(`${path} cannot be read as JSON with auths`),
+    });
     expect(inspect(error)).not.toContain(base64('robot:hunter2'));
   });
 
