@@ -182,6 +182,22 @@ test('what runs of a repository that was not read is unknown; of one that is gon
   ]);
 });
 
+test('a place that comes twice is shown once: the first', async () => {
+  const place = { cluster: 'c', namespace: 'n', workload: 'w' };
+  const twice = JSON.stringify([
+    { source: 'hosts', images: [], places: [3, 4].map((containers) => ({ ...place, containers })) },
+  ]) as NonNullable<PackedView['inUse']>;
+  const exposition = createExposition();
+  const repositories = new Map([['app', { inUse: twice }]]);
+  const { refused } = await exposition.publish('edge', { view: viewOf('edge'), repositories });
+  expect(
+    (await scraped(exposition)).text.match(/^container_registry_repository_in_use_containers\{.*$/gm),
+  ).toEqual([
+    'container_registry_repository_in_use_containers{registry="edge",provider="oci",repository="app",source="hosts",workload_cluster="c",workload_namespace="n",workload="w"} 3',
+  ]);
+  expect(refused.get('duplicate')?.count).toBe(1);
+});
+
 test('of two publishes at once the later one is shown', async () => {
   const exposition = createExposition();
   const many = of(...Array.from({ length: 1000 }, (_, index) => [`old-${index}`, {}] as const));

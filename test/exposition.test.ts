@@ -175,6 +175,19 @@ describe('formats', () => {
   });
 });
 
+test('a help of two lines with a backslash; only a counter loses its _total', () => {
+  const metric = (name: string, type: string) =>
+    ({ name, help: 'A \\ "b"\nc', type, aggregator: 'sum', values: [{ labels: {}, value: 1 }] }) as never;
+  const all = [metric('total_x_total', 'counter'), metric('y_total', 'gauge')];
+  expect(renderSelf(all, 'openmetrics').text).toBe(
+    '# HELP total_x A \\\\ \\"b\\"\\nc\n# TYPE total_x counter\ntotal_x_total 1\n' +
+      '# HELP y_total A \\\\ \\"b\\"\\nc\n# TYPE y_total gauge\ny_total 1\n',
+  );
+  expect(renderSelf(all.slice(1), 'text').text).toBe(
+    '# HELP y_total A \\\\ "b"\\nc\n# TYPE y_total gauge\ny_total 1\n',
+  );
+});
+
 describe('gzip', () => {
   test('a body of many chunks is one gzip member that unpacks to the plain body', async () => {
     const exposition = createExposition();

@@ -103,7 +103,7 @@ const distinctLabels: ReadonlySet<string> = new Set([
 
 /** What becomes of a second sample, by the labels that tell the samples of a repository's row apart. */
 export const twiceOf = (labels: readonly string[]): 'first' | 'never' =>
-  labels.length > 0 && labels.every((label) => distinctLabels.has(label)) ? 'never' : 'first';
+  labels.every((label) => distinctLabels.has(label)) ? 'never' : 'first';
 
 /** The samples of a row of the table that share their first labels. */
 export function writeRow<Given>(
