@@ -1,9 +1,9 @@
-import { closeSync, openSync, readFileSync, writeSync } from 'node:fs';
+import { closeSync, openSync, writeSync } from 'node:fs';
 import { registryMetrics, repositoryMetrics } from '../src/metrics.ts';
 import { line, type Row, rendered } from '../test/support/grafana-history.ts';
 import { startFilledPrometheus } from '../test/support/grafana-prometheus.ts';
 import { hour, now, registries, registryView, repositories, totalsOf } from './fleet.ts';
-import { median, ms } from './report.ts';
+import { cpuOf, median, ms } from './report.ts';
 
 /** A real Prometheus that holds a day of the fleet in a block. */
 
@@ -63,12 +63,6 @@ function write(path: string, from: number, to: number): number {
   writeSync(file, '# EOF\n');
   closeSync(file);
   return series;
-}
-
-/** Seconds of CPU that a process has used. */
-function cpuOf(pid: number): number {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? [];
-  return (Number(fields[11]) + Number(fields[12])) / 100;
 }
 
 export interface Cost {

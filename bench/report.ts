@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs';
+
 /** Numbers for people. */
 export const quantile = (values: readonly number[], q: number): number => {
   const sorted = values.toSorted((a, b) => a - b);
@@ -32,4 +34,10 @@ export function conclude(): void {
   console.log('\nTargets');
   for (const { name, met } of targets) console.log(`  ${met ? 'met   ' : 'MISSED'}  ${name}`);
   if (process.argv.includes('--assert') && targets.some(({ met }) => !met)) process.exitCode = 1;
+}
+
+/** Seconds of CPU that a process has used. */
+export function cpuOf(pid: number): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? [];
+  return (Number(fields[11]) + Number(fields[12])) / 100;
 }
