@@ -296,6 +296,36 @@ describe('Bearer', () => {
     expect(given).toBe(2);
   });
 
+  test.each([
+    ['as expired is renewed three times', ',error="invalid_token"', ['t1', 't2', 't3', 't4'], 'auth'],
+    ['without a reason is renewed once', '', ['t1', 't2'], 'auth'],
+    ['for its scope is renewed once', ',error="insufficient_scope"', ['t1', 't2'], 'forbidden'],
+  ])('a token that is always refused %s', async (_title, error, tokens, reason) => {
+    let given = 0;
+    const found = await site((request, response) => {
+      if (!request.url?.startsWith('/token')) return challenge(response, `Bearer realm="/token"${error}`);
+      given += 1;
+      return void response.end(JSON.stringify({ token: `t${given}` }));
+    });
+    expect(await failure(registryClient(found.url).get('/v2/a', 'repository:a:pull'))).toMatchObject({
+      reason,
+      status: 401,
+    });
+    expect(sent(found).filter((line) => line.startsWith('/v2/a '))).toEqual(
+      tokens.map((token) => `/v2/a Bearer ${token}`),
+    );
+  });
+
+  test('a token of the configuration that is refused is not exchanged for another', async () => {
+    const found = await site((request, response) =>
+      request.url === '/v2/a' ? challenge(response, 'Bearer realm="/token"') : response.end(),
+    );
+    const { get } = registryClient(found.url, { credentials: { token: 'abc' } });
+    expect(await failure(get('/v2/a', 'repository:a:pull'))).toMatchObject({ status: 401 });
+    expect(sent(found).filter((line) => line.startsWith('/v2/a '))).toEqual(['/v2/a Bearer abc']);
+    expect(found.paths()).not.toContain('/token');
+  });
+
   test('a token is renewed before it expires', async () => {
     const found = await bearerRegistry({ token: (n) => ({ token: `t${n}`, expires_in: 0.2 }) });
     const { get } = registryClient(found.url, { credentials: robot });
