@@ -601,7 +601,7 @@ describe('monitoring objects', () => {
     const groups = groupsOf(await render('--values', file));
     const ruleOf = (name: string) => groups.flatMap(({ rules }) => rules).find(({ alert }) => alert === name);
     expect(ruleOf('RegistryStorageHigh')).toMatchObject({
-      expr: 'container_registry_repository_size_bytes / 1024 / 1024 / 1024 > 0',
+      expr: '(container_registry_repository_size_bytes > 0 * 1024 * 1024 * 1024) / 1024 / 1024 / 1024',
       for: '1h',
       keep_firing_for: '10m',
       labels: { severity: 'warning', team: 'storage' },

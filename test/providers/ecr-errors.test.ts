@@ -61,13 +61,7 @@ test.each<[string, number, string, string, string]>([
     'invalid_response',
     `answered 400 (Client sent an HTTP request to an HTTPS server.): ${notAws}`,
   ],
-  [
-    "another API's error",
-    400,
-    '{"error":"nope"}',
-    'invalid_response',
-    `answered 400 ({"error":"nope"}): ${notAws}`,
-  ],
+  ["another API's error", 400, '{"error":"nope"}', 'invalid_response', `answered 400 (nope): ${notAws}`],
   [
     'an error whose name is none',
     400,
