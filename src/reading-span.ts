@@ -36,3 +36,26 @@ export function spanOf(
   const to = Math.min(at, from + longestSpanSeconds);
   return { from, to, done: () => memory.set(key, to) };
 }
+
+/** So many ids are remembered: more than happen within the time that is asked for again and again. */
+const givenAtMost = 50_000;
+
+/** Remembers what a source gave, since it is asked for the same time again and again. */
+export interface GivenBefore {
+  has(id: string): boolean;
+  add(ids: Iterable<string>): void;
+}
+
+export function createGivenBefore(atMost = givenAtMost): GivenBefore {
+  const given = new Set<string>();
+  return {
+    has: (id) => given.has(id),
+    add(ids) {
+      for (const id of ids) given.add(id);
+      for (const first of given) {
+        if (given.size <= atMost) break;
+        given.delete(first);
+      }
+    },
+  };
+}

@@ -55,7 +55,7 @@ const families: ReadonlyMap<string, (labels: Labels) => boolean> = new Map([
 ]);
 
 /** What a status means for a push; undefined where it is none that failed. A 401 asks for a token, as before each push. */
-function reasonOf(code: string): string | undefined {
+export function reasonOfPush(code: string): string | undefined {
   if (!/^[45]\d\d$/.test(code) || code === '401') return undefined;
   const reasons: Readonly<Record<string, string>> = {
     400: 'invalid',
@@ -106,7 +106,7 @@ async function readPage(body: string, where: string): Promise<Page> {
     const labels = labelsOf(inner);
     const count = Number(text);
     const { code = '' } = labels;
-    if (!isPush(labels) || reasonOf(code) === undefined || !Number.isSafeInteger(count) || count < 0)
+    if (!isPush(labels) || reasonOfPush(code) === undefined || !Number.isSafeInteger(count) || count < 0)
       continue;
     failures.set(code, (failures.get(code) ?? 0) + count);
   }
@@ -174,7 +174,7 @@ function failuresSince(counted: Counted, before: Counted): PushEvent[] {
         id: `${counted.process} ${code} ${number}`,
         type: 'failed',
         repository: '',
-        reason: reasonOf(code) ?? 'other',
+        reason: reasonOfPush(code) ?? 'other',
       });
   return events;
 }

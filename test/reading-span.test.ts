@@ -1,5 +1,5 @@
 import { beforeEach, expect, test } from 'vitest';
-import { spanOf } from '../src/reading-span.ts';
+import { createGivenBefore, spanOf } from '../src/reading-span.ts';
 
 /** Which span of time a source with a history is asked for, in minutes of a clock that the test sets. */
 
@@ -47,4 +47,11 @@ test('what is longer ago than a day is left', () => {
 test('a clock that was set back leaves no gap', () => {
   reading(5000);
   expect([reading(1000), reading(1001)]).toEqual(['980–1000', '980–1001']);
+});
+
+test('what was given before is remembered, the newest of it where it is too much', () => {
+  const given = createGivenBefore(3);
+  given.add(['a', 'b']);
+  given.add(['c', 'b', 'd']);
+  expect(['a', 'b', 'c', 'd'].map(given.has)).toEqual([false, true, true, true]);
 });

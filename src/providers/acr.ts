@@ -7,6 +7,7 @@ import { fileSecret, plainSecret } from '../secret.ts';
 import { readSideBySide } from '../side-by-side.ts';
 import { type Access, createAccess, loginServerOf } from './acr/access.ts';
 import { groupedAssessments } from './acr/findings.ts';
+import { logsSource } from './acr/logs.ts';
 import { findRegistries } from './acr/management.ts';
 import { pushMetricsSource } from './acr/push-metrics.ts';
 import { createRegistry, type Registry } from './acr/registry.ts';
@@ -22,6 +23,12 @@ const options = z.strictObject({
       metrics: z
         .boolean()
         .describe('Count failed pushes of the registry as a whole, as Azure Monitor does; needs no set-up')
+        .optional(),
+      logs: z
+        .boolean()
+        .describe(
+          'Count failed pushes by repository and reason, from the log ContainerRegistryRepositoryEvents in Log Analytics; needs a diagnostic setting',
+        )
         .optional(),
       interval: duration.describe('How often it is asked (default 1m)').optional(),
     })
@@ -94,6 +101,7 @@ const options = z.strictObject({
   managementEndpoint: endpointUrl
     .describe('Where Azure Resource Manager is reached, if not as usual')
     .optional(),
+  logsEndpoint: endpointUrl.describe('Where Log Analytics is reached, if not as usual').optional(),
   authorityHost: endpointUrl.describe('Where Microsoft Entra ID is reached, if not as usual').optional(),
 });
 type Options = z.infer<typeof options>;
@@ -146,9 +154,30 @@ async function placesOf(given: Options, context: PlacesContext): Promise<readonl
   }));
 }
 
+interface Mistake {
+  readonly path: string[];
+  readonly message: string;
+}
+
+function mistakesOfPushEvents(given: Options): Mistake[] {
+  const { pushEvents: { metrics, logs } = {}, subscriptions } = given;
+  const mistakes: Mistake[] = [];
+  if (metrics && logs)
+    mistakes.push({
+      path: ['pushEvents', 'logs'],
+      message: 'is given besides metrics, and both count the same failures: keep one of the two',
+    });
+  if ((metrics || logs) && !subscriptions && !asksAzure(given))
+    mistakes.push({
+      path: ['pushEvents'],
+      message: 'needs an identity of Azure: `auth` and `anonymous` have none, unless `subscription` is given',
+    });
+  return mistakes;
+}
+
 function mistakesOf(given: Options) {
   const { subscriptions, loginServer, endpoint, subscription, resourceGroup, auth: own, anonymous } = given;
-  const mistakes: { path: string[]; message: string }[] = [];
+  const mistakes = mistakesOfPushEvents(given);
   const refuse = (key: keyof Options, message: string) => mistakes.push({ path: [key], message });
   if (!subscriptions && !loginServerOf(given))
     refuse('loginServer', 'is missing: the registry, or all of them by `subscriptions`');
@@ -159,11 +188,6 @@ function mistakesOf(given: Options) {
           key as keyof Options,
           'is for one registry, and `subscriptions` for all of them: keep one of the two',
         );
-  if (given.pushEvents?.metrics && !subscriptions && !asksAzure(given))
-    refuse(
-      'pushEvents',
-      'needs an identity of Azure: `auth` and `anonymous` have none, unless `subscription` is given',
-    );
   if (own && anonymous) refuse('anonymous', 'is given besides auth: keep one of the two');
   if (given.clientSecret && given.clientSecretFile)
     refuse('clientSecretFile', 'is given besides clientSecret: keep one of the two');
@@ -189,13 +213,16 @@ export const acr = defineProvider<typeof options>({
       'The admin user, anonymous pull, network access, encryption, retention and copies, from Azure Resource Manager; and `no_latest_tag`.',
     replication: 'Whether each copy in another region is provisioned; not how far it is behind.',
     events:
-      'Webhooks and Event Grid tell of pushes; of those that failed, Azure Monitor for the registry as a whole (`pushEvents`).',
+      'Webhooks and Event Grid tell of pushes; of those that failed, Azure Monitor for the registry as a whole, or Log Analytics by repository (`pushEvents`).',
   },
   // Reads are limited to 1,000, 3,000 and 10,000 a minute by the tier, and pulls count too: the middle one is taken,
   // and slower where the registry throttles. https://learn.microsoft.com/en-us/azure/container-registry/container-registry-skus
   http: { maxConcurrent: 8, requestsPerSecond: 50 },
   placeValues: ['subscription', 'registry'],
-  eventSources: (given) => (given.pushEvents?.metrics ? [pushMetricsSource(given)] : []),
+  eventSources: (given) => [
+    ...(given.pushEvents?.metrics ? [pushMetricsSource(given)] : []),
+    ...(given.pushEvents?.logs ? [logsSource(given)] : []),
+  ],
   check: mistakesOf,
   places: (given) => (given.subscriptions ? (context) => placesOf(given, context) : undefined),
   identity: (given) => {

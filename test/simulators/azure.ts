@@ -8,6 +8,7 @@ import {
 } from './azure-resource-manager.ts';
 import { type EntraId, startEntraId } from './entra-id.ts';
 import { createEstate, type Estate } from './estate.ts';
+import { type LogAnalytics, startLogAnalytics } from './log-analytics.ts';
 import { defenderFindings } from './resource-graph.ts';
 
 /** A registry with all that surrounds it in Azure. */
@@ -16,6 +17,7 @@ export interface SimulatedAzure {
   readonly registry: AcrSimulator;
   readonly arm: ResourceManager;
   readonly entra: EntraId;
+  readonly logs: LogAnalytics;
   /** The registry as a resource; may be changed. */
   readonly resource: ArmRegistry;
   /** The provider's part of the configuration, with an app and its secret. */
@@ -102,17 +104,24 @@ export async function startAzure(options: {
     ...options.arm,
     registries: [resource],
   });
+  const { subscription, resourceGroup, name } = resource;
+  const logs = await startLogAnalytics({
+    accepts: (authorization) => entra.accepts(authorization, 'https://api.loganalytics.io'),
+    resource: `/subscriptions/${subscription}/resourceGroups/${resourceGroup}/providers/Microsoft.ContainerRegistry/registries/${name}`,
+  });
   const { tenantId, clientId, clientSecret } = entra.app;
   return {
     estate,
     registry,
     arm,
     entra,
+    logs,
     resource,
     settings: {
       loginServer,
       endpoint: registry.url,
       managementEndpoint: arm.url,
+      logsEndpoint: logs.url,
       authorityHost: entra.url,
       tenantId,
       clientId,
@@ -134,7 +143,7 @@ export async function startAzure(options: {
     },
     step: () => estate.step(),
     async close() {
-      await Promise.all([registry.close(), arm.close(), entra.close()]);
+      await Promise.all([registry.close(), arm.close(), entra.close(), logs.close()]);
     },
   };
 }

@@ -22,6 +22,8 @@ export interface RunningLoop {
   value(family: string): Promise<number | undefined>;
   /** Requests by `operation code` since the start. */
   requests(): Promise<Record<string, number>>;
+  /** Push events by `source outcome` since the start. */
+  events(): Promise<Record<string, number>>;
   /** Everything that was logged. */
   log(): string;
   stop(): Promise<void>;
@@ -100,6 +102,12 @@ export async function runLoop(
       const { values } = await self.apiRequests.get();
       return Object.fromEntries(
         values.map(({ labels, value }) => [`${labels.operation} ${labels.code}`, value]),
+      );
+    },
+    async events() {
+      const { values } = await self.events.get();
+      return Object.fromEntries(
+        values.map(({ labels, value }) => [`${labels.source} ${labels.outcome}`, value]),
       );
     },
     log: () => logged,

@@ -12,6 +12,7 @@ export interface AccessSettings {
   readonly loginServer?: string | undefined;
   readonly endpoint?: URL | undefined;
   readonly managementEndpoint?: URL | undefined;
+  readonly logsEndpoint?: URL | undefined;
   readonly authorityHost?: URL | undefined;
   readonly cloud?: CloudName | undefined;
   readonly tenantId?: string | undefined;
@@ -29,6 +30,8 @@ export interface Access {
   readonly client: AcrClient;
   /** Azure's management API; asks for an identity when it is used. */
   azure(): Promise<Azure>;
+  /** Log Analytics; likewise. */
+  logs(): Promise<Azure>;
 }
 
 /** What lives as long as the loop: the credential, which keeps its tokens itself. */
@@ -110,6 +113,8 @@ export function createAccess(given: AccessSettings, context: PlacesContext): Acc
   const kept = context.session.keep('acr', (): Kept => ({ send, credential: undefined }));
   kept.send = send;
   const identity = () => credentialOf(given, kept);
+  const api = async (service: string, at: URL | undefined): Promise<Azure> =>
+    createAzure({ http, endpoint: at, service, credential: await identity() });
   return {
     loginServer,
     endpoint,
@@ -122,7 +127,7 @@ export function createAccess(given: AccessSettings, context: PlacesContext): Acc
       identity: auth || anonymous ? undefined : async () => (await identity()).token(cloud.audience),
       advice: advice(given),
     }),
-    azure: async () =>
-      createAzure({ http, endpoint: given.managementEndpoint, cloud, credential: await identity() }),
+    azure: () => api(cloud.management, given.managementEndpoint),
+    logs: () => api(cloud.logs, given.logsEndpoint),
   };
 }

@@ -1,8 +1,7 @@
 import type { HttpClient, HttpResponse } from '../../http.ts';
-import type { Cloud } from './clouds.ts';
 import type { EntraCredential } from './credential.ts';
 
-/** Azure's management API: every request with a token of Microsoft Entra ID for it. */
+/** One of Azure's own APIs: every request with a token of Microsoft Entra ID for it. */
 export interface Azure {
   /** Where the API is, as it was configured. */
   readonly origin: string;
@@ -13,6 +12,11 @@ export interface Azure {
     path: string,
     query: Readonly<Record<string, string>>,
     body: object,
+    more?: {
+      readonly headers?: Readonly<Record<string, string>>;
+      /** Statuses that are no failure, besides those of success. */
+      readonly accept?: readonly number[];
+    },
   ): Promise<HttpResponse>;
 }
 
@@ -24,11 +28,12 @@ const largestPage = 4 * 2 ** 20;
 export function createAzure(options: {
   readonly http: HttpClient;
   readonly endpoint: URL | undefined;
-  readonly cloud: Cloud;
+  /** Its own address, which is also what its tokens are for. */
+  readonly service: string;
   readonly credential: EntraCredential;
 }): Azure {
-  const { http, endpoint, cloud, credential } = options;
-  const base = (endpoint?.href ?? cloud.management).replace(/\/+$/, '');
+  const { http, endpoint, service, credential } = options;
+  const base = (endpoint?.href ?? service).replace(/\/+$/, '');
   const addressOf = (path: string, query: Readonly<Record<string, string>>): URL => {
     const url = new URL(`${base}${path}`);
     for (const [name, value] of Object.entries(query)) url.searchParams.set(name, value);
@@ -36,7 +41,7 @@ export function createAzure(options: {
   };
   const headers = async (): Promise<Record<string, string>> => ({
     accept: 'application/json',
-    authorization: `Bearer ${await credential.token(cloud.management)}`,
+    authorization: `Bearer ${await credential.token(service)}`,
   });
   return {
     origin: new URL(base).origin,
@@ -47,13 +52,14 @@ export function createAzure(options: {
         headers: await headers(),
         maxBytes: largestResource,
       }),
-    post: async (operation, path, query, body) =>
+    post: async (operation, path, query, body, { headers: others, ...more } = {}) =>
       http.request({
+        ...more,
         operation,
         method: 'POST',
         idempotent: true,
         url: addressOf(path, query),
-        headers: { ...(await headers()), 'content-type': 'application/json' },
+        headers: { ...(await headers()), ...others, 'content-type': 'application/json' },
         body: JSON.stringify(body),
         maxBytes: largestPage,
       }),

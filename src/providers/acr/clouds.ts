@@ -7,6 +7,8 @@ export const clouds = {
   public: {
     authority: 'https://login.microsoftonline.com',
     management: 'https://management.azure.com',
+    // `KnownMonitorLogsQueryAudience` of @azure/monitor-query-logs, which are its addresses too.
+    logs: 'https://api.loganalytics.io',
     // What a token for a registry is asked for; the sovereign clouds take the one of their management API, see
     // `KnownContainerRegistryAudience` of @azure/container-registry.
     audience: 'https://containerregistry.azure.net',
@@ -15,12 +17,14 @@ export const clouds = {
   'us-government': {
     authority: 'https://login.microsoftonline.us',
     management: 'https://management.usgovcloudapi.net',
+    logs: 'https://api.loganalytics.us',
     audience: 'https://management.usgovcloudapi.net',
     suffix: '.azurecr.us',
   },
   china: {
     authority: 'https://login.chinacloudapi.cn',
     management: 'https://management.chinacloudapi.cn',
+    logs: 'https://api.loganalytics.azure.cn',
     audience: 'https://management.chinacloudapi.cn',
     suffix: '.azurecr.cn',
   },

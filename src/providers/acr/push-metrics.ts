@@ -1,14 +1,11 @@
 import { z } from 'zod';
-import { CollectError } from '../../errors.ts';
 import type { PushEvent } from '../../events/push-event.ts';
 import { json } from '../../http.ts';
 import type { CollectContext, EventBatch, EventSource } from '../../provider.ts';
 import { spanOf } from '../../reading-span.ts';
-import { isNotFound } from '../../side-by-side.ts';
 import { count, list, text } from '../../wire.ts';
-import { createAccess } from './access.ts';
-import { type Location, resourceId } from './management.ts';
-import { locate, type SurroundingsSettings } from './surroundings.ts';
+import { askAbout } from './place.ts';
+import type { SurroundingsSettings } from './surroundings.ts';
 
 /** What of the options this source needs. */
 interface Settings extends SurroundingsSettings {
@@ -69,29 +66,23 @@ function failuresIn(metrics: Metrics, from: number, until: number): EventBatch[]
   });
 }
 
-async function metricsOf(given: Settings, context: CollectContext, span: string): Promise<Metrics> {
-  const access = createAccess(given, context);
-  const kept = context.session.keep('acr place', (): { location?: Location } => ({}));
-  kept.location ??= await locate(given, access);
-  const path = `${resourceId(kept.location)}/providers/Microsoft.Insights/metrics`;
-  const query = {
-    'api-version': '2023-10-01',
-    metricnames: 'TotalPushCount,SuccessfulPushCount',
-    aggregation: 'total',
-    interval: 'PT1M',
-    timespan: span,
-  };
-  try {
-    const azure = await access.azure();
-    return json(await azure.get('metrics', path, query), answer);
-  } catch (error) {
-    // It may have been moved.
-    if (isNotFound(error)) context.session.forget('acr place');
-    if (!(error instanceof CollectError) || error.reason !== 'forbidden') throw error;
-    const message = `${error.message}: assign the role "Monitoring Reader" on the registry`;
-    throw new CollectError('forbidden', message, { cause: error });
-  }
-}
+const metricsOf = (given: Settings, context: CollectContext, span: string): Promise<Metrics> =>
+  askAbout(
+    given,
+    { context, advice: 'assign the role "Monitoring Reader" on the registry' },
+    async (access, resource) => {
+      const azure = await access.azure();
+      const path = `${resource}/providers/Microsoft.Insights/metrics`;
+      const query = {
+        'api-version': '2023-10-01',
+        metricnames: 'TotalPushCount,SuccessfulPushCount',
+        aggregation: 'total',
+        interval: 'PT1M',
+        timespan: span,
+      };
+      return json(await azure.get('metrics', path, query), answer);
+    },
+  );
 
 const iso = (seconds: number): string => new Date(seconds * 1000).toISOString();
 

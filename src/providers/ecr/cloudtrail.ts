@@ -3,7 +3,7 @@ import { parseEventBody } from '../../events/body.ts';
 import { call, eventOfCall, pushCalls } from '../../events/ecr.ts';
 import type { PushEvent } from '../../events/push-event.ts';
 import type { CollectContext, EventBatch, EventSource } from '../../provider.ts';
-import { spanOf } from '../../reading-span.ts';
+import { createGivenBefore, type GivenBefore, spanOf } from '../../reading-span.ts';
 import { newestOf } from '../../times.ts';
 import { list, text } from '../../wire.ts';
 import { pagesOf, parsed } from './answers.ts';
@@ -21,8 +21,6 @@ const lateSeconds = 20 * 60;
 const usualIntervalMs = 60_000;
 /** Calls of a page at most. */
 const pageSize = 50;
-/** So many calls are remembered, so that they are not given again. */
-const seenAtMost = 50_000;
 
 const record = z.object({ EventId: text, EventTime: z.unknown(), CloudTrailEvent: z.string() });
 type CallRecord = z.output<typeof record>;
@@ -61,21 +59,15 @@ async function* callsOf(
 }
 
 /** Failed pushes among calls that were not given before. */
-function batchOf(records: readonly CallRecord[], seen: Set<string>): EventBatch {
-  const fresh = records.filter(({ EventId }) => !seen.has(EventId));
+function batchOf(records: readonly CallRecord[], given: GivenBefore): EventBatch {
+  const fresh = records.filter(({ EventId }) => !given.has(EventId));
   const read = fresh.map((one) => ({ event: recordedEvent(one), at: secondsOf(one.EventTime) }));
   // Calls that worked are looked up too, and tell nothing.
   const telling = read.filter(({ event }) => event?.type !== 'other');
   return {
     events: telling.map(({ event }) => event),
     newestAt: newestOf(telling.map(({ at }) => at)),
-    async done() {
-      for (const { EventId } of fresh) seen.add(EventId);
-      for (const first of seen) {
-        if (seen.size <= seenAtMost) break;
-        seen.delete(first);
-      }
-    },
+    done: async () => given.add(fresh.map(({ EventId }) => EventId)),
   };
 }
 
@@ -90,10 +82,10 @@ export function cloudTrailSource(config: EcrOptions): EventSource {
     everyMs: config.pushEvents?.interval ?? usualIntervalMs,
     async *read(context, since): AsyncGenerator<EventBatch> {
       const aws = await awsEventsOf(config, context);
-      const seen = context.session.keep('calls of CloudTrail', () => new Set<string>());
+      const given = context.session.keep('calls of CloudTrail', createGivenBefore);
       const { from, to, done } = spanOf(context, { name: 'cloudtrail', since, lateSeconds });
       for (const name of lookedUp)
-        for await (const records of callsOf(aws, name, [from, to], context)) yield batchOf(records, seen);
+        for await (const records of callsOf(aws, name, [from, to], context)) yield batchOf(records, given);
       done();
     },
   };
