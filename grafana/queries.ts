@@ -44,6 +44,12 @@ export const top = (count: number, expr: string): string => `topk(${count}, ${ex
 export const perMinute = (by: string, counter: string): string =>
   `60 * ${sum(by, `rate(${counter}[$__rate_interval])`)} > 0`;
 /**
+ * What counters of a repository counted within a time. increase() does not see what a series begins with, and counters of
+ * pushes begin with the first: one that was not there at the beginning of the time, while its exporter was, began at 0.
+ */
+export const counted = (m: Select, counter: string, range: string): string =>
+  `((${m(counter)} unless ${m(counter)} offset ${range}) and on (cluster, namespace, job, instance, registry) (${m('info')} offset ${range})) or increase(${m(counter, '', `[${range}]`)})`;
+/**
  * Matches the names that variables of a board's `chosen` found: joined by `|`, which Prometheus looks up one by one,
  * where a group of them would be compared with every name that there is.
  */

@@ -100,7 +100,7 @@ describe.skipIf(!programs('prometheus', 'promtool'))('what a person reads', () =
       ['Dropped series', '1,200 (yellow)'],
       ['Failing capabilities', '1 (red)'],
       ['Critical findings', 'all 29 (red), fixable 11 (red)'],
-      ['Failed pushes, last day', '16 (red)'],
+      ['Failed pushes, last day', '17 (red)'],
       ['Fullest quota', '95.1% (red)'],
       ['Credential expires in', '5 days (red)'],
       ['Replications that fail', '1 (red)'],
@@ -303,7 +303,10 @@ describe.skipIf(!programs('prometheus', 'promtool'))('what a person reads', () =
       expect(await rows('pushes', 'healthy', 'Failed pushes, last day')).toEqual([
         'harbor-eu | billing/api | quota_exceeded | 8',
         'edge | billing/api | quota_exceeded | 8',
+        // The first of its kind, whose series begins with it.
+        'edge | checkout/worker | denied | 1',
       ]);
+      expect(await stat('pushes', 'healthy', 'Failed pushes, last hour')).toBe('1 (yellow)');
       expect(await stat('pushes', 'healthy', 'Missed events, last day')).toBe('4 (yellow)');
       expect(await legend('pushes', 'healthy', 'Missed events by registry')).toEqual(['edge: 1']);
     });

@@ -197,7 +197,11 @@ describe.each([...dashboards].map(([name, json]) => [name, asRead(json)] as cons
 
       test('target-rate-interval-rule and target-counter-agg-rule', () => {
         const counters = metrics.filter(({ type }) => type === 'counter').map(({ name }) => name);
-        for (const { expr, panel } of targets) {
+        // A series that was not there at the beginning of the time began at 0: it is what it counted since.
+        const begunMeanwhile =
+          /\(\((\w+\{[^}]*\}) unless \1 offset \w+\) and on \([^)]*\) \(\w+_info\{[^}]*\} offset \w+\)\) or /g;
+        for (const { expr: whole, panel } of targets) {
+          const expr = whole.replace(begunMeanwhile, '');
           if (panel.type === 'timeseries')
             for (const [, range] of expr.matchAll(/rate\(.*?\[([^\]]+)\]/gs))
               expect(range, panel.title).toBe('$__rate_interval');

@@ -1,6 +1,6 @@
 import type { Board } from '../frame.ts';
 import { type Panel, stat, toBoard } from '../panels.ts';
-import { byRegistry, late, max, registryState, selectors, since, sum, until } from '../queries.ts';
+import { byRegistry, counted, late, max, registryState, selectors, since, sum, until } from '../queries.ts';
 import { exporterUp, firing, imagesNotScanned, uids } from '../shared.ts';
 import { table } from '../table.ts';
 
@@ -78,7 +78,7 @@ const contents: readonly Panel[] = [
     w: 3,
     threshold: 'none',
     queries: {
-      failed: `round(sum(increase(${m('push_failures_total', '', '[1d]')})) or 0 * sum(${m('pushes_total')}))`,
+      failed: `round(sum(${counted(m, 'push_failures_total', '1d')}) or 0 * sum(${m('pushes_total')}))`,
     },
     links: [toBoard('Registry', uids.registry)],
   }),

@@ -1,6 +1,6 @@
 import type { Board } from '../frame.ts';
 import { lines, type Panel, stat, toBoard } from '../panels.ts';
-import { byRegistry, byRepository, min, selectors, sum, top } from '../queries.ts';
+import { byRegistry, byRepository, counted, min, selectors, sum, top } from '../queries.ts';
 import { eventSources, exporterUp, firing, repositoryColumns, uids } from '../shared.ts';
 import { table } from '../table.ts';
 
@@ -17,7 +17,7 @@ const summary: readonly Panel[] = [
     w: 4,
     threshold: 'some',
     queries: {
-      failed: `round(sum(increase(${m('push_failures_total', '', '[1h]')})) or 0 * sum(${m('pushes_total')}))`,
+      failed: `round(sum(${counted(m, 'push_failures_total', '1h')}) or 0 * sum(${m('pushes_total')}))`,
     },
   }),
   stat({
@@ -25,7 +25,7 @@ const summary: readonly Panel[] = [
     about:
       'Failed ones included; a multi-platform image counts once for each of its manifests where the registry tells of each.',
     w: 4,
-    queries: { pushes: `round(sum(${ofDay('pushes_total')}))` },
+    queries: { pushes: `round(sum(${counted(m, 'pushes_total', '1d')}))` },
   }),
   stat({
     title: 'Missed events, last day',
@@ -56,7 +56,7 @@ const failures = table({
     ...repositoryColumns,
     Reason: { label: 'reason', width: 130 },
     Failed: {
-      expr: `round(${top(50, sum(`${byRepository}, reason`, ofDay('push_failures_total')))}) > 0`,
+      expr: `round(${top(50, sum(`${byRepository}, reason`, counted(m, 'push_failures_total', '1d')))}) > 0`,
       unit: 'locale',
       width: 80,
     },
@@ -69,7 +69,7 @@ const byReason = lines({
   about: 'Within an hour each.',
   w: 10,
   h: 10,
-  queries: { '{{reason}}': `${sum('reason', `increase(${m('push_failures_total', '', '[1h]')})`)} > 0` },
+  queries: { '{{reason}}': `${sum('reason', counted(m, 'push_failures_total', '1h'))} > 0` },
 });
 
 const rates: readonly Panel[] = [
@@ -78,7 +78,7 @@ const rates: readonly Panel[] = [
     about: 'Within an hour each, the ten registries with the most.',
     w: 12,
     queries: {
-      '{{registry}}': `${top(10, sum('registry', `increase(${m('pushes_total', '', '[1h]')})`))} > 0`,
+      '{{registry}}': `${top(10, sum('registry', counted(m, 'pushes_total', '1h')))} > 0`,
     },
   }),
   lines({

@@ -3,6 +3,7 @@ import { lines, type Panel, stat, toBoard } from '../panels.ts';
 import {
   byRegistry,
   byRepository,
+  counted,
   max,
   min,
   perMinute,
@@ -114,7 +115,7 @@ const why: readonly Panel[] = [
       },
       Reason: { label: 'reason', width: 110 },
       Failed: {
-        expr: `round(${top(30, sum(`${byRepository}, reason`, `increase(${m('push_failures_total', '', '[1d]')})`))}) > 0`,
+        expr: `round(${top(30, sum(`${byRepository}, reason`, counted(m, 'push_failures_total', '1d')))}) > 0`,
         width: 80,
       },
     },

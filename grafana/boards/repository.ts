@@ -2,7 +2,7 @@ import { severities } from '../../src/model.ts';
 import type { Board } from '../frame.ts';
 import { namedColours } from '../look.ts';
 import { lines, type Panel, stat } from '../panels.ts';
-import { byImage, max, min, perMinute, selectors, since, sum, top } from '../queries.ts';
+import { byImage, counted, max, min, perMinute, selectors, since, sum, top } from '../queries.ts';
 import { exporterUp, firing, uids } from '../shared.ts';
 import { table } from '../table.ts';
 
@@ -64,7 +64,7 @@ const now: readonly Panel[] = [
     w: 3,
     threshold: 'none',
     queries: {
-      failed: `round(sum(increase(${m('push_failures_total', '', '[1d]')})) or 0 * sum(${m('pushes_total')}))`,
+      failed: `round(sum(${counted(m, 'push_failures_total', '1d')}) or 0 * sum(${m('pushes_total')}))`,
     },
   }),
 ];
@@ -150,7 +150,7 @@ const more: readonly Panel[] = [
     columns: {
       Reason: { label: 'reason' },
       Failed: {
-        expr: `round(${sum('reason', `increase(${m('push_failures_total', '', '[1d]')})`)}) > 0`,
+        expr: `round(${sum('reason', counted(m, 'push_failures_total', '1d'))}) > 0`,
         width: 90,
       },
     },

@@ -314,6 +314,9 @@ export const pushesOf = (at: number, index: number, time: number): PushCounts | 
   const { provider } = registries[at] ?? added;
   if (provider !== 'harbor' && provider !== 'oci') return undefined;
   const hours = Math.floor((time - begin) / hour);
+  // The first failure of its kind: the series begins with it.
+  if (provider === 'oci' && index === 5 && time >= healthy - 20 * 60)
+    return { pushes: hours * (index + 1), failures: { denied: 1 } };
   return {
     pushes: hours * (index + 1),
     failures: index === 3 ? { quota_exceeded: Math.floor(hours / 3) } : {},
