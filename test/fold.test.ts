@@ -253,6 +253,18 @@ describe('an index', () => {
     expect(fold([bare, scanned, unscanned]).findings).toEqual(scanned.findings);
   });
 
+  test.each<[string, Image[]]>([
+    ['a platform', [bare, scanned, { ...other, scannedAt: undefined }]],
+    [
+      'a platform beside one that waits',
+      [bare, { ...scanned, scannedAt: undefined }, { ...other, scanStatus: 'pending' }],
+    ],
+    ['the index', [{ ...bare, scanStatus: 'complete' }, scanned, other]],
+  ])('whose scan has no time (%s) has no newest scan: an older one is not it', (_, images) => {
+    expect(fold(images)).not.toHaveProperty('lastScanAt');
+    expect(fold(images).images[0]).not.toHaveProperty('scannedAt', 700);
+  });
+
   test('that was itself scanned, pushed and run says its own', () => {
     const own: Partial<Image> = {
       pushedAt: 350,

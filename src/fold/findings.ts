@@ -1,4 +1,12 @@
-import { type Findings, type ScanStatus, type Severity, type SeverityCounts, severities } from '../model.ts';
+import {
+  type Findings,
+  type Image,
+  type ScanStatus,
+  type Severity,
+  type SeverityCounts,
+  severities,
+} from '../model.ts';
+import { newestOf } from '../times.ts';
 
 function maximumCounts(all: readonly (SeverityCounts | undefined)[]): SeverityCounts | undefined {
   let any = false;
@@ -28,6 +36,14 @@ export function maximumFindings(all: readonly (Findings | undefined)[]): Finding
     fixable,
     fixableTotal: totals.length > 0 ? Math.max(...totals) : undefined,
   };
+}
+
+/** The newest scan; undefined where a scan that was made has no time, since that may be the newest. */
+export function newestScan(all: readonly Pick<Image, 'scanStatus' | 'scannedAt'>[]): number | undefined {
+  const isUntimed = all.some(
+    ({ scanStatus, scannedAt }) => scanStatus === 'complete' && scannedAt === undefined,
+  );
+  return isUntimed ? undefined : newestOf(all.map(({ scannedAt }) => scannedAt));
 }
 
 /** From worst to best: what is not complete hides what a complete scan would have found. */

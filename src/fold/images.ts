@@ -9,7 +9,7 @@ import {
   toldNumbers,
 } from '../model.ts';
 import { newestOf } from '../times.ts';
-import { vulnerableCounts } from './findings.ts';
+import { newestScan, vulnerableCounts } from './findings.ts';
 import { type Retention, staleOf } from './retention.ts';
 import { effective, type ImageRow, isSigned, type Listing, none, sumKnown } from './rows.ts';
 import { type RunningFacts, readRunning } from './running.ts';
@@ -242,7 +242,8 @@ export function foldImages(
     findings: facts.newestUnknown ? undefined : tagged[0]?.findings,
     vulnerableImages: facts.findingsUnknown ? undefined : vulnerableCounts(images),
     scans: facts.findingsUnknown ? undefined : countScans(images),
-    lastScanAt: facts.findingsUnknown ? undefined : newestOf(images.map(({ scannedAt }) => scannedAt)),
+    // Of platforms too: an index whose other platform waits for its scan hides a time that is missing.
+    lastScanAt: facts.findingsUnknown ? undefined : newestScan([...images, ...sorted.sized]),
     signedImages,
     practices: facts.practices ?? {},
     images: boundedSet(tagged, options.images, listing, running.rows),

@@ -1,7 +1,7 @@
 import { defined } from '../defined.ts';
 import type { Image, RepositoryFacts } from '../model.ts';
 import { newestOf } from '../times.ts';
-import { maximumFindings, worstStatus } from './findings.ts';
+import { maximumFindings, newestScan, worstStatus } from './findings.ts';
 
 /** What is held of a manifest while its repository is being listed. */
 export type ImageRow = Image & { readonly tags: readonly string[] };
@@ -70,7 +70,8 @@ export function effective(row: ImageRow, { rows, facts }: Listing): ImageRow {
   // Registries that scan indexes say it of the index itself; most scan its platforms.
   const findings = row.findings ?? maximumFindings(present.map((platform) => platform.findings));
   const scanStatus = row.scanStatus ?? worstStatus(present.map((platform) => platform.scanStatus));
-  const scannedAt = row.scannedAt ?? newestOf(present.map((platform) => platform.scannedAt));
+  // A scan of its own that has no time is none of theirs.
+  const scannedAt = row.scanStatus === 'complete' ? row.scannedAt : (row.scannedAt ?? newestScan(present));
   const pushedAt = row.pushedAt ?? newestOf(present.map((platform) => platform.pushedAt));
   // What runs an index runs one of its platforms.
   const inUse = row.inUse ?? sumSome(present, (platform) => platform.inUse);
