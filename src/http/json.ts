@@ -22,6 +22,17 @@ const noJson = ({ url, body, stranger }: JsonAnswer, cause: unknown): CollectErr
     : new CollectError('invalid_response', `${shown(url)} answered no JSON${explanation(body)}`, { cause });
 
 /**
+ * Whether an answer holds nothing but errors, as registries and JFrog's platform write them: a gateway may send them with
+ * 200, and where all fields may be absent they would pass for an answer that tells nothing. Xray's errors of single
+ * images have no `message`: https://jfrog.com/help/r/xray-rest-apis/artifact-summary
+ */
+function isRefusal(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null || Object.keys(value).join() !== 'errors') return false;
+  const [first] = [(value as { errors: unknown }).errors].flat();
+  return typeof (first as { message?: unknown } | null | undefined)?.message === 'string';
+}
+
+/**
  * Parses a JSON body with a schema; see `wire.ts` for schemas that leave out what is odd.
  * @throws CollectError `invalid_response` saying what was wrong: an answer without its list is an error, not empty.
  */
@@ -32,6 +43,11 @@ export function json<Schema extends z.ZodType>(response: JsonAnswer, schema: Sch
   } catch (error) {
     throw noJson(response, error);
   }
+  if (isRefusal(value))
+    throw new CollectError(
+      'invalid_response',
+      `${shown(response.url)} answered errors alone${response.stranger ? '' : explanation(response.body)}`,
+    );
   return shaped(value, schema, shown(response.url), response.onOddity);
 }
 

@@ -23,15 +23,18 @@ const pushed = configuration.extend({ maxUniqueTags: expected('maxUniqueTags', c
 const pushedClasses: ReadonlySet<string> = new Set(['LOCAL', 'FEDERATED']);
 type Configurations = ReadonlyMap<string, z.infer<typeof configuration>>;
 
+/** How editions answer that do not tell configurations. Another status without a body tells nothing of the edition. */
+const untold = [400, 404, 405];
+
 /** Configurations by key; `none` where the edition tells none. */
 async function readConfigurations(api: Api): Promise<Configurations | 'none'> {
   const response = await api.request({
     path: 'artifactory/api/repositories/configurations',
     query: { packageType: 'docker,oci,helmoci' },
     operation: 'configurations',
-    accept: [400, 404, 405],
+    accept: untold,
   });
-  if (response.status !== 200) return 'none';
+  if (untold.includes(response.status)) return 'none';
   const byKey = new Map<string, z.infer<typeof configuration>>();
   for (const [name, values] of json(response, listsByClass)) {
     const schema = pushedClasses.has(name) ? pushed : configuration;

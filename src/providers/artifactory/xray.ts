@@ -62,6 +62,7 @@ function createStatuses(api: Api, context: CollectContext, budget: number) {
   let failures = 0;
   /** False for an Xray older than 3.80.9. */
   let isOffered = true;
+  const notOffered = [404, 405];
   const keyOf = ({ key }: Target, { digest }: Manifest) => `scan ${key} ${digest}`;
 
   /** @returns undefined where Xray does not offer it */
@@ -73,9 +74,9 @@ function createStatuses(api: Api, context: CollectContext, budget: number) {
       post: { type: 'application/json', body: JSON.stringify({ repo: target.storage, path: file }) },
       operation: 'xray_status',
       idempotent: true,
-      accept: [404, 405],
+      accept: notOffered,
     });
-    if (response.status === 200) {
+    if (!notOffered.includes(response.status)) {
       const scan = scanIn(context, json(response, artifactStatus));
       if (scan.scanStatus) memory.set(keyOf(target, manifest), scan);
       return scan;

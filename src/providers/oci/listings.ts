@@ -185,12 +185,17 @@ async function firstReferrers(
   return isIndex(response) ? response : undefined;
 }
 
-/** What has no list of manifests is a page for people, or the answer of a registry that answers anything. */
+/**
+ * What has no list of manifests is a page for people, or the answer of a registry that answers anything.
+ * @throws CollectError for JSON that is broken: its list is unknown
+ */
 function isIndex(response: HttpResponse): boolean {
   try {
     json(response, z.object({ manifests: z.array(z.unknown()).nullable() }));
     return true;
-  } catch {
+  } catch (error) {
+    const isJson = /^\s*\{/.test(response.body.toString('utf8', 0, 100));
+    if (isJson && error instanceof CollectError && error.cause instanceof SyntaxError) throw error;
     return false;
   }
 }

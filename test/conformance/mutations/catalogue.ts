@@ -201,7 +201,25 @@ function headerMutations(
 const challenge = 'Bearer realm="https://example.invalid/token",service="somewhere",scope="nothing"';
 const page = '<!DOCTYPE html>\n<html><head><title>Sign in</title></head><body><h1>Sign in</h1></body></html>';
 
-function wholeAnswers(trap: string): readonly (readonly [kind: string, replacement: Replacement])[] {
+type WholeAnswer = readonly [
+  kind: string,
+  replacement: Replacement | ((sighting: Sighting) => Replacement | undefined),
+];
+
+/** What a proxy or a disk that is full makes of a body: its beginning, or more than it. Not of what has none. */
+const brokenBodies: readonly WholeAnswer[] = [
+  [
+    'half of the body',
+    ({ exchange: { body } }) => (body.length < 2 ? undefined : { body: body.subarray(0, body.length >> 1) }),
+  ],
+  [
+    'page after the body',
+    ({ exchange: { body } }) =>
+      body.length < 2 ? undefined : { body: Buffer.concat([body, Buffer.from(page)]) },
+  ],
+];
+
+function wholeAnswers(trap: string): readonly WholeAnswer[] {
   const status = (code: number, headers: Record<string, string> = {}): Replacement => ({
     status: code,
     headers: { 'content-type': 'application/json', ...headers },
@@ -216,7 +234,11 @@ function wholeAnswers(trap: string): readonly (readonly [kind: string, replaceme
     ...[400, 401, 403, 404, 406, 409, 429, 500, 503].map((code) => [`status ${code}`, status(code)] as const),
     ['status 401 with a challenge', status(401, { 'www-authenticate': challenge })],
     ['redirect to another address', status(302, { location: `${trap}/redirected` })],
+    // Without a body, as these two are: what was asked is not answered.
+    ...[204, 304].map((code) => [`status ${code}`, { status: code, body: Buffer.alloc(0) }] as const),
+    ...brokenBodies,
     ['HTML with 200', ok(page, 'text/html')],
+    ['errors with 200', ok('{"errors":[{"code":"DENIED","message":"access to the resource is denied"}]}')],
     ['empty body', ok('')],
     ['{}', ok('{}')],
     ['[]', ok('[]')],
@@ -243,7 +265,7 @@ function answerMutations(
       about: [],
       mayPass: true,
       renames: noRenames,
-      make: () => () => replacement,
+      make: () => (typeof replacement === 'function' ? replacement : () => replacement),
     };
     if (!one || sightings.every(({ key }) => key === one.key)) return [every];
     const about = aboutQuestion(one, names);

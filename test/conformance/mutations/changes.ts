@@ -52,6 +52,7 @@ function changesOfText(value: string, optional: boolean, inner: string): Change[
           // How Go writes a time that is none.
           { kind: 'year 1', to: '0001-01-01T00:00:00Z', valid: optional },
           { kind: 'year 9999', to: '9999-12-31T23:59:59Z', valid: false },
+          { kind: 'seconds as text', to: String(Math.floor(Date.parse(value) / 1000)), valid: false },
         ]
       : []),
   ];
@@ -64,6 +65,7 @@ function changesOfNumber(value: number): Change[] {
     { kind: '1e308', to: 1e308, valid: false },
     { kind: '2^53+1', to: rawJson('9007199254740993'), valid: false },
     { kind: 'text for number', to: 'many', valid: false },
+    { kind: 'digits as text', to: String(value), valid: false },
     { kind: '""', to: '', valid: false },
     { kind: 'half', to: value + 0.5, valid: !Number.isInteger(value) },
   ];
@@ -110,6 +112,7 @@ export function changesOf(value: Json, optional: boolean, inner: string): Change
     return [
       ...always,
       { kind: 'text for boolean', to: 'perhaps', valid: false },
+      { kind: 'word of itself', to: String(value), valid: false },
       { kind: '0', to: 0, valid: false },
     ];
   return [

@@ -22,6 +22,7 @@ export const rules: MutationOptions = {
     // What a manifest says of its subject is not read: the registry's list of referrers tells. It is another manifest of
     // another size, and what is attached to an image outside the bounded set is remembered.
     'GET /v2/{repository}/manifests/{digest} | subject.*',
+    'GET /v2/{repository}/manifests/{digest} | layers[].size | digits as text',
     // A time in the future is none: the image is not the newest.
     'GET /v2/{repository}/blobs/{digest} | created | year 9999',
     // So a registry says that it has no referrers API: then the tags tell alone.
@@ -34,6 +35,7 @@ export const rules: MutationOptions = {
       'redirect to another address',
       'HTML with 200',
       'empty body',
+      'status 204',
       '{}',
       '[]',
       'text',
