@@ -32,7 +32,9 @@ export function spanOf(
   const key = `push events of ${name} read until`;
   // A clock that was set back must not leave a gap.
   const readUntil = Math.min(memory.get<number>(key)?.value ?? at, at);
-  const from = Math.max(since, at - longestGapSeconds, readUntil - lateSeconds);
+  // Nor ask for a time that has not come.
+  const first = since <= at ? since : 0;
+  const from = Math.max(first, at - longestGapSeconds, readUntil - lateSeconds);
   const to = Math.min(at, from + longestSpanSeconds);
   return { from, to, done: () => memory.set(key, to) };
 }

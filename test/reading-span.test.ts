@@ -44,7 +44,8 @@ test('what is longer ago than a day is left', () => {
   expect(reading(100 + 3 * 1440)).toBe(`${100 + 2 * 1440}–${100 + 2 * 1440 + 60}`);
 });
 
-test('a clock that was set back leaves no gap', () => {
+test('a clock that was set back leaves no gap, and asks for no time that has not come', () => {
+  expect(reading(1000, { since: 5000 })).toBe('980–1000');
   reading(5000);
   expect([reading(1000), reading(1001)]).toEqual(['980–1000', '980–1001']);
 });
