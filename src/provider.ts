@@ -174,9 +174,13 @@ export interface Provider<Options = unknown> {
   places?(options: Options): ((context: PlacesContext) => Promise<readonly Place<Options>[]>) | undefined;
   /** The keys of a place's `values`, for names of registries that are made of them. */
   readonly placeValues?: readonly string[];
-  /** What is wrong with options of which each by itself is right: those that exclude or need each other. */
+  /**
+   * What is wrong with options of which each by itself is right: those that exclude or need each other.
+   * @param receives whether the registry may send push events
+   */
   check?(
     options: Options,
+    receives: boolean,
   ): readonly { readonly path: readonly (string | number)[]; readonly message: string }[];
   /** What is known of the registry before anything was asked. */
   identity(options: Options): RegistryIdentity;

@@ -130,7 +130,8 @@ export function resolveRegistry(entry: Entry, surroundings: Surroundings): Regis
   const tags = selection.tags ?? [];
   const http = httpOf(entry, surroundings);
   const own = Object.fromEntries(Object.entries(entry).filter(([key]) => !commonKeys.includes(key)));
-  for (const { path, message } of provider.check?.(own) ?? []) refuse(path, message);
+  for (const { path, message } of provider.check?.(own, entry.events !== undefined) ?? [])
+    refuse(path, message);
   return {
     name: entry.name,
     type: entry.type,

@@ -51,6 +51,21 @@ const options = z.strictObject({
     .optional(),
 });
 
+/** What is wrong with `pushEvents`. */
+function mistakesOf({ pushEvents, auth: own }: z.infer<typeof options>, receives: boolean) {
+  if (!pushEvents) return [];
+  const { metrics, auditLog } = pushEvents;
+  const path = ['pushEvents', 'auditLog'];
+  if (!metrics && !auditLog)
+    return [{ path: ['pushEvents'], message: 'names neither metrics nor auditLog: nothing would be read' }];
+  if (auditLog && !own) return [{ path, message: 'needs an account: the audit log is shown to nobody else' }];
+  if (auditLog && receives)
+    return [
+      { path, message: 'is given besides events, and both tell of the same pushes: keep one of the two' },
+    ];
+  return [];
+}
+
 /** Harbor 2.8 and later. What it is asked is in `api/v2.0/swagger.yaml` of https://github.com/goharbor/harbor */
 export const harbor = defineProvider<typeof options>({
   type: 'harbor',
@@ -80,15 +95,7 @@ export const harbor = defineProvider<typeof options>({
     ...registryMetricsSources(given),
     ...(given.pushEvents?.auditLog ? [auditLogSource({ ...given, ...given.pushEvents })] : []),
   ],
-  check: ({ pushEvents, auth: own }) =>
-    pushEvents?.auditLog && !own
-      ? [
-          {
-            path: ['pushEvents', 'auditLog'],
-            message: 'needs an account: the audit log is shown to nobody else',
-          },
-        ]
-      : [],
+  check: mistakesOf,
   identity: ({ endpoint }) => ({ host: endpoint.host }),
   async *collect(given, context) {
     const { pageSize = 100, platforms = true, settingsInterval = 600_000, endpoint, auth } = given;

@@ -304,11 +304,11 @@ test('rows with odd cells hide no others, and nothing of them becomes a name', a
 
 test('both ways to count the same failures, and credentials that cannot ask: refused', () => {
   const given = { loginServer: 'prod.azurecr.io', pushEvents: { metrics: true, logs: true } };
-  expect(acr.check?.(given as never)).toEqual([
+  expect(acr.check?.(given as never, false)).toEqual([
     { path: ['pushEvents', 'logs'], message: expect.stringContaining('keep one of the two') },
   ]);
   const auth = { username: 'a', password: 'b' };
-  expect(acr.check?.({ ...given, auth, pushEvents: { logs: true } } as never)).toEqual([
+  expect(acr.check?.({ ...given, auth, pushEvents: { logs: true } } as never, false)).toEqual([
     { path: ['pushEvents'], message: expect.stringContaining('needs an identity of Azure') },
   ]);
 });

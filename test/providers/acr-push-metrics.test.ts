@@ -112,7 +112,7 @@ test('credentials of the registry alone cannot ask Azure: refused', () => {
     auth: { username: 'a', password: 'b' },
     pushEvents: { metrics: true },
   };
-  expect(acr.check?.(given as never)).toEqual([
+  expect(acr.check?.(given as never, false)).toEqual([
     { path: ['pushEvents'], message: expect.stringContaining('needs an identity of Azure') },
   ]);
 });

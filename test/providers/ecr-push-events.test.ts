@@ -260,7 +260,7 @@ test('a queue is that of one region: with several it is refused', () => {
     regions: ['eu-west-1', 'eu-west-2'],
     pushEvents: { queue: 'https://sqs.eu-west-1.amazonaws.com/1/q' },
   };
-  expect(ecr.check?.(config as never)).toEqual([
+  expect(ecr.check?.(config as never, false)).toEqual([
     {
       path: ['pushEvents', 'queue'],
       message: 'is the queue of one region and account: each that has one is an entry of its own',

@@ -97,11 +97,13 @@ test('an account that is shown no entry is told, with what to do; polls go on', 
   expect(await running.value('up')).toBe(1);
 });
 
-test('nobody sees the audit log without an account: refused', () => {
-  const pushEvents = { auditLog: true };
-  const endpoint = new URL('https://harbor.example.com');
-  expect(harbor.check?.({ endpoint, pushEvents } as never)).toEqual([
-    { path: ['pushEvents', 'auditLog'], message: expect.stringContaining('needs an account') },
+test.each([
+  ['without an account', { auditLog: true }, undefined, false, /needs an account/],
+  ['besides webhooks, which tell of the same pushes', { auditLog: true }, robot, true, /besides events/],
+  ['nothing to read', { interval: 1000 }, robot, false, /nothing would be read/],
+])('%s: refused', (_, pushEvents, auth, receives, message) => {
+  const given = { endpoint: new URL('https://harbor.example.com'), pushEvents, auth };
+  expect(harbor.check?.(given as never, receives)).toEqual([
+    { path: expect.arrayContaining(['pushEvents']), message: expect.stringMatching(message) },
   ]);
-  expect(harbor.check?.({ endpoint, pushEvents, auth: robot } as never)).toEqual([]);
 });
