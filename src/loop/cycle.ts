@@ -187,7 +187,8 @@ async function commit(parts: CycleParts, { only, begunAt }: Begun, { result, fai
     pushes.confirm({
       // What a listing has shown is there, also when it could not be read.
       has: (name) => snapshots.has(name) || (!only && failed.has(name)),
-      lacks: (name, since) => isComplete && !failed.has(name) && (only ? looked.has(name) : since <= begunAt),
+      lacks: (name, since) =>
+        isComplete && !failed.has(name) && (!only || looked.has(name)) && since <= begunAt,
     });
     if (!only && isComplete) await missed.polled(previous, result.complete, Date.now() / 1000);
     outcomes.repositoriesRead(result, { isLook: only !== undefined, hasData: snapshots.has });

@@ -2,8 +2,11 @@ import { createTokenBucket } from '../token-bucket.ts';
 
 /** Push events come in bursts, one per tag and platform: they are gathered for so long. */
 const gatherMs = 2_000;
-/** Names that no listing has shown may be invented: each is looked at once an hour, and so many a minute. */
-const unknownEveryMs = 3_600_000;
+/**
+ * Names that no listing has shown may be invented: so many looks a minute for all of them. One that was not there is
+ * looked at again after ten seconds when it is pushed to: platforms of a new repository come before its first tag.
+ */
+const unknownEveryMs = 10_000;
 const unknownPerMinute = 30;
 const minuteMs = 60_000;
 /** Beyond so many the next poll has to show them. */
@@ -25,7 +28,8 @@ export function createLooks(
   now: () => number = () => performance.now(),
 ): Looks {
   const known = new Set<string>();
-  const unknown = new Set<string>();
+  /** Each with the time from which on it may be looked at. */
+  const unknown = new Map<string, number>();
   /** When each unknown name was looked at: no more than the bucket lets through within an hour. */
   const lookedAt = new Map<string, number>();
   const mayPass = createTokenBucket({ intervalMs: minuteMs / unknownPerMinute, burst: unknownPerMinute });
@@ -43,23 +47,29 @@ export function createLooks(
     want(repository) {
       if (isKnown(repository)) return void known.add(repository);
       forgetOld();
-      if (!lookedAt.has(repository) && unknown.size < unknownQueued) unknown.add(repository);
+      if (unknown.has(repository) || unknown.size >= unknownQueued) return;
+      const before = lookedAt.get(repository);
+      unknown.set(repository, before === undefined ? now() : before + unknownEveryMs);
     },
     dueMs() {
       if (known.size > 0) return gatherMs;
-      return unknown.size > 0 ? Math.max(gatherMs, pausedUntil - now()) : undefined;
+      // The first that was wanted: it waits ten seconds at most, and so do the others.
+      const [dueAt] = unknown.values();
+      return dueAt === undefined ? undefined : Math.max(gatherMs, Math.max(pausedUntil, dueAt) - now());
     },
     take() {
       const names = [...known];
       known.clear();
       if (now() < pausedUntil) return names;
-      for (const name of unknown) {
+      for (const [name, dueAt] of unknown) {
+        if (dueAt > now()) continue;
         // A poll may have shown it meanwhile; it is looked at all the same, for it was pushed to.
         if (!isKnown(name)) {
           if (!mayPass(now())) {
             pausedUntil = now() + minuteMs;
             break;
           }
+          lookedAt.delete(name);
           lookedAt.set(name, now());
         }
         unknown.delete(name);

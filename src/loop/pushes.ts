@@ -8,6 +8,12 @@ const unlisted = '';
 const waitingAtMost = 1_000;
 const waitingMs = 10 * 60_000;
 
+/**
+ * A listing decides against a name only if it began this long after a push that succeeded. Platforms are pushed before
+ * the tag of their index, and a registry that answers by tags does not have the repository until then.
+ */
+const untaggedMs = 2 * 60_000;
+
 /** Pushes to a repository that no listing has shown yet. */
 interface WaitingPushes extends PushCounts {
   /** When the first came, milliseconds of the monotonic clock. */
@@ -54,6 +60,11 @@ export const sumOfPushes = (a: PushCounts | undefined, b: PushIncrement): PushCo
     failures[reason] = (failures[reason] ?? 0) + count;
   return { pushes: a.pushes + b.pushes, failures };
 };
+/** From when on a listing that does not show the name decides against it. */
+const decidedFrom = ({ pushes, failures, since }: WaitingPushes): number => {
+  const failed = Object.values(failures).reduce((sum, count) => sum + count, 0);
+  return pushes > failed ? since + untaggedMs : since;
+};
 const plain = (counts: ReadonlyMap<string, PushCounts>) =>
   Object.fromEntries(
     [...counts].map(([name, { pushes, failures }]) => [name, { pushes, failures: { ...failures } }]),
@@ -96,7 +107,8 @@ export function createPushes(
         if (has(name)) {
           unconfirmed.delete(name);
           count(name, waiting);
-        } else if (lacks(name, waiting.since) || now() - waiting.since > waitingMs) giveUp(name, waiting);
+        } else if (lacks(name, decidedFrom(waiting)) || now() - waiting.since > waitingMs)
+          giveUp(name, waiting);
     },
     saved: () => ({ pushes: plain(counts), waiting: plain(unconfirmed) }),
     restore(saved) {

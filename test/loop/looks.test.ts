@@ -25,14 +25,22 @@ test('known repositories are gathered, and looked at as often as they are pushed
   expect(looks.take()).toEqual(['app']);
 });
 
-test('an unknown name is looked at once an hour', () => {
+test('an unknown name that is pushed to again is looked at again after ten seconds', () => {
   looks.want('new');
   expect(looks.take()).toEqual(['new']);
-  now = 59 * minute;
+  now = 3000;
   looks.want('new');
+  expect(looks.dueMs()).toBe(7000);
+  expect(looks.take()).toEqual([]);
+  now = 10_000;
+  expect(looks.take()).toEqual(['new']);
   expect(looks.dueMs()).toBeUndefined();
-  now = 61 * minute;
+  now = 11_000;
   looks.want('new');
+  looks.want('newer');
+  now = 13_000;
+  expect(looks.take()).toEqual(['newer']);
+  now = 20_000;
   expect(looks.take()).toEqual(['new']);
 });
 

@@ -1,10 +1,11 @@
-import { afterEach, describe, expect, test } from 'vitest';
+import { afterEach, describe, expect, test, vi } from 'vitest';
 import type { Observation, RegistryFacts } from '../../src/model.ts';
-import { type RunningLoop, runLoop } from '../support/running-loop.ts';
+import { letTimePass, type RunningLoop, runLoop } from '../support/running-loop.ts';
 import { imageOf, listed, scripted } from './scripted.ts';
 
 const open: RunningLoop[] = [];
 afterEach(async () => {
+  vi.restoreAllMocks();
   for (const loop of open.splice(0)) await loop.stop();
 });
 
@@ -15,6 +16,8 @@ async function polled(maxSeries: number, ...observations: Observation[]): Promis
   await loop.poll();
   return loop;
 }
+/** From then on a listing decides against a push that succeeded. */
+const untaggedMs = 2 * 60_000;
 const facts = (all: RegistryFacts): Observation => ({ type: 'registry', facts: all });
 const samples = async (loop: RunningLoop) =>
   (await loop.text()).split('\n').filter((line) => line !== '' && !line.startsWith('#'));
@@ -70,6 +73,7 @@ test('repositories that only events named take no place from those that a listin
     'test',
     names.map((repository) => ({ id: repository, type: 'pushed', repository })),
   );
+  letTimePass(untaggedMs);
   await loop.poll();
   expect(await loop.lines('pushes_total')).toEqual([
     'pushes_total{repository=""} 20',
@@ -95,11 +99,13 @@ test('where push times are unknown, what a listing showed still comes before wha
   const push = { id: '1', type: 'pushed', repository: 'a-forged-one' } as const;
   const whole = await polled(1000, ...real);
   whole.loop.receive('test', [push]);
+  letTimePass(untaggedMs);
   await whole.poll();
   // One image and one count of pushes too many.
   const room = (await samples(whole)).length - 2;
   const loop = await polled(room, ...real);
   loop.loop.receive('test', [push]);
+  letTimePass(untaggedMs);
   await loop.poll();
   expect(label(await loop.lines('repository_tags', 'pushes_total'), 'repository')).toEqual(['real']);
   expect((await dropped(loop))['repository_cap']).toBe(1);

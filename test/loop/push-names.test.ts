@@ -1,13 +1,17 @@
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { CollectError } from '../../src/errors.ts';
 import { createPushes, type Pushes } from '../../src/loop/pushes.ts';
-import { type RunningLoop, runLoop } from '../support/running-loop.ts';
+import { letTimePass, type RunningLoop, runLoop } from '../support/running-loop.ts';
 import { failed, holding, imageOf, listed, type Script, scripted, until } from './scripted.ts';
 
 /** Names in push events are untrusted: what becomes of those that no listing has shown. */
 
+/** From then on a listing decides against a push that succeeded. */
+const untaggedMs = 2 * 60_000;
+
 let loops: RunningLoop[] = [];
 afterEach(async () => {
+  vi.restoreAllMocks();
   for (const loop of loops) await loop.stop();
   loops = [];
 });
@@ -44,6 +48,33 @@ test('a push to a repository that is new gets series of its own once a look has 
   ]);
 });
 
+test('a platform is pushed before the tag of its index: the push is counted where it belongs', async () => {
+  const { loop, say, pushTo, pushes } = await start(holding('app'));
+  await loop.poll();
+  let looks = 0;
+  // As a registry answers that shows a repository from its first tag on.
+  say((context) => {
+    looks += 1;
+    return looksFor('app')(context);
+  });
+  pushTo('multi');
+  await until(() => looks > 0);
+  say(holding('app'));
+  await loop.poll();
+  say(looksFor('multi'));
+  pushTo('multi');
+  await until(async () => (await pushes()).length > 0);
+  expect(await pushes()).toEqual(['pushes_total{repository="multi"} 2']);
+});
+
+test('a push that failed waits for no tag', async () => {
+  const { loop, pushes } = await start(holding('app'));
+  await loop.poll();
+  loop.loop.receive('test', [{ id: '1', type: 'failed', repository: 'forged', reason: 'denied' }]);
+  await loop.poll();
+  expect(await pushes()).toEqual(['pushes_total{repository=""} 1']);
+});
+
 test('pushes to names that are not there count as one series, and the real ones stay', async () => {
   const { loop, say, pushTo, pushes } = await start(holding('app', 'web'), { maxSeries: 60 });
   await loop.poll();
@@ -55,10 +86,10 @@ test('pushes to names that are not there count as one series, and the real ones 
     return looksFor('app', 'web')(context);
   });
   pushTo(...Array.from({ length: 640 }, (_, at) => `0-forged/${at}`), 'app');
-  await until(async () => (await pushes()).length > 1);
-  expect(looked).toBe(31);
-  expect(await pushes()).toEqual(['pushes_total{repository=""} 30', 'pushes_total{repository="app"} 1']);
-  // The next listing tells of all others.
+  await until(() => looked === 31);
+  expect(await pushes()).toEqual(['pushes_total{repository="app"} 1']);
+  // A listing tells of all, looked at or not.
+  letTimePass(untaggedMs);
   say(holding('app', 'web'));
   await loop.poll();
   expect(await pushes()).toEqual(['pushes_total{repository=""} 640', 'pushes_total{repository="app"} 1']);
@@ -71,11 +102,13 @@ test('a look that finds nothing under an unknown name does not make a repository
   // Some registries answer with an empty list for any name.
   say(({ only }) => (only ?? []).flatMap((name) => listed(name)));
   pushTo('forged');
+  letTimePass(untaggedMs);
+  pushTo('forged');
   await until(async () => (await pushes()).length > 0);
   expect(await loop.lines('repositories', 'repository_tags', 'pushes_total')).toEqual([
     'repositories{} 1',
     'repository_tags{repository="app"} 1',
-    'pushes_total{repository=""} 1',
+    'pushes_total{repository=""} 2',
   ]);
 });
 
@@ -97,6 +130,7 @@ test('a listed repository that cannot be read has series of its own', async () =
     ...failed('broken', new CollectError('server_error', '500')),
   ]);
   pushTo('broken', 'forged');
+  letTimePass(untaggedMs);
   await loop.poll();
   expect(await pushes()).toEqual(['pushes_total{repository=""} 1', 'pushes_total{repository="broken"} 1']);
 });
@@ -139,7 +173,8 @@ test('counts of a repository that is gone vanish with it, those of unlisted name
   await loop.poll();
   say(looksFor('app'));
   pushTo('app', 'web', 'forged');
-  await until(async () => (await pushes()).length > 1);
+  await until(async () => (await pushes()).length > 0);
+  letTimePass(untaggedMs);
   say(holding('app'));
   await loop.poll();
   expect(await pushes()).toEqual(['pushes_total{repository=""} 1', 'pushes_total{repository="app"} 1']);

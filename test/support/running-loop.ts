@@ -1,4 +1,5 @@
 import { Writable } from 'node:stream';
+import { vi } from 'vitest';
 import { stringify } from 'yaml';
 import { type Config, parseConfig } from '../../src/config.ts';
 import { createExposition, type Exposition } from '../../src/exposition.ts';
@@ -34,6 +35,17 @@ async function textOf(exposition: Exposition): Promise<string> {
   for await (const piece of exposition.body('text', 'identity', '').buffers()) pieces.push(piece);
   return Buffer.concat(pieces).toString('utf8');
 }
+
+/**
+ * Lets the monotonic clock go forward by so long, until the end of the test: `vi.restoreAllMocks`. Timers do not move.
+ * @param ms milliseconds
+ */
+export function letTimePass(ms: number): void {
+  ahead += ms;
+  vi.spyOn(performance, 'now').mockImplementation(() => realNow() + ahead);
+}
+const realNow = performance.now.bind(performance);
+let ahead = 0;
 
 /**
  * Starts a loop from a registry's part of the configuration; `name` and a schedule that never comes are added.
