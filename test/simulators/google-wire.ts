@@ -155,8 +155,20 @@ function rewrittenMessage(
     return new StatusError(statusOfHttp[replaced.status] ?? 'UNKNOWN', 'simulated');
   if (!replaced?.body) return message;
   const text = replaced.body.toString();
-  if (text !== '' && !text.startsWith('{')) return text;
-  return method.response.fromObject(text === '' ? {} : JSON.parse(text));
+  const fields = text === '' ? {} : messageOf(text, method.response);
+  return fields ? method.response.fromObject(fields) : text;
+}
+
+/** The fields of a message as JSON, or undefined where the text is no message of this type: somebody else's answer. */
+function messageOf(text: string, { fields }: protobuf.Type): object | undefined {
+  try {
+    const value: unknown = JSON.parse(text);
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined;
+    const names = Object.keys(value);
+    return names.length === 0 || names.some((name) => name in fields) ? value : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 async function bodyOf(request: AsyncIterable<unknown>): Promise<Buffer> {
