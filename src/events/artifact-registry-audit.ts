@@ -17,7 +17,8 @@ const entry = z.object({
   }),
 });
 
-const pushMethods = /^Docker-(StartUpload|FinishUpload|PutManifest)$/;
+/** The requests that a push makes: https://cloud.google.com/artifact-registry/docs/audit-logging */
+export const pushMethods = ['Docker-StartUpload', 'Docker-FinishUpload', 'Docker-PutManifest'];
 
 /** https://github.com/googleapis/googleapis/blob/master/google/rpc/code.proto */
 const reasons: Readonly<Record<number, string>> = {
@@ -33,6 +34,10 @@ const reasons: Readonly<Record<number, string>> = {
 };
 /** No credentials: docker asks so before each push, and then shows them. */
 const unauthenticated = 16;
+
+/** What a status of gRPC means for a push; undefined where it is none that failed. */
+export const reasonOfCode = (code: number): string | undefined =>
+  code === 0 || code === unauthenticated ? undefined : (reasons[code] ?? 'other');
 
 function entryIn(data: string): z.output<typeof entry> | undefined {
   try {
@@ -64,13 +69,8 @@ export function failedPushOf(
   const { insertId, protoPayload } = read;
   const { methodName, resourceName, status } = protoPayload;
   const isOurs = resourceName.startsWith(`projects/${at.project}/locations/${at.location}/`);
-  const code = status?.code ?? 0;
-  if (!isOurs || !pushMethods.test(methodName) || code === 0 || code === unauthenticated)
+  const reason = reasonOfCode(status?.code ?? 0);
+  if (!isOurs || !pushMethods.includes(methodName) || reason === undefined)
     return { id: messageId, type: 'other' };
-  return {
-    id: insertId,
-    type: 'failed',
-    repository: repositoryOf(resourceName),
-    reason: reasons[code] ?? 'other',
-  };
+  return { id: insertId, type: 'failed', repository: repositoryOf(resourceName), reason };
 }

@@ -7,6 +7,7 @@ import { isNotFound, readSideBySide } from '../side-by-side.ts';
 import type { Api, Location } from './artifact-registry/api.ts';
 import { openApi } from './artifact-registry/open.ts';
 import { idOf, readPackages, type Scope } from './artifact-registry/repository.ts';
+import { requestCountSource } from './artifact-registry/request-counts.ts';
 import type { RepositoryRow } from './artifact-registry/rows.ts';
 import { subscriptionSource } from './artifact-registry/subscription.ts';
 
@@ -47,11 +48,19 @@ const options = z.strictObject({
           /^projects\/[a-z0-9.:-]+\/subscriptions\/[A-Za-z][\w.~+%-]{2,254}$/,
           'a subscription looks like projects/my-project/subscriptions/exporter',
         )
-        .describe('Pub/Sub subscription to the topic gcr, which the exporter pulls'),
-      interval: duration.describe('Pause between two readings (default 5s)').optional(),
+        .describe('Pub/Sub subscription to the topic gcr, which the exporter pulls')
+        .optional(),
+      metrics: z
+        .boolean()
+        .describe('Count failed pushes of the registry as a whole, as Cloud Monitoring does; needs no set-up')
+        .optional(),
+      interval: duration
+        .describe('Pause between two readings (default 5s for the subscription, 1m for metrics)')
+        .optional(),
     })
     .describe('Push events that are read by asking, with no port to open')
     .optional(),
+  monitoringEndpoint: endpointUrl.describe('Address of Cloud Monitoring instead of its own').optional(),
   pubsubEndpoint: endpointUrl.describe('Address of Pub/Sub instead of its own').optional(),
   endpoint: endpointUrl.describe('Address of Artifact Registry instead of its own').optional(),
   containerAnalysisEndpoint: endpointUrl
@@ -199,6 +208,18 @@ function createListing(api: Api, at: Location): (id: string) => Promise<boolean>
   };
 }
 
+function mistakesOf(given: Options) {
+  const { subscription, metrics } = given.pushEvents ?? {};
+  const refuse = (message: string) => [{ path: ['pushEvents'], message }];
+  if (subscription !== undefined && !placeOf(given))
+    return refuse(
+      'has a subscription, which is for an entry of one project and one location: several would take each other’s messages; write an entry for each, with a subscription of its own',
+    );
+  if (given.pushEvents && subscription === undefined && !metrics)
+    return refuse('reads nothing: give `subscription`, `metrics: true` or both');
+  return [];
+}
+
 /** https://cloud.google.com/artifact-registry/docs */
 export const artifactRegistry = defineProvider<typeof options>({
   type: 'artifact-registry',
@@ -216,26 +237,17 @@ export const artifactRegistry = defineProvider<typeof options>({
     practices:
       '`immutable_tags`, `retention_policy`, `scan_on_push` and `customer_managed_key` from the settings of the repository, `no_latest_tag` from its tags.',
     events:
-      'The topic `gcr` of Pub/Sub, pulled or received; failed pushes from the audit log where it is switched on (`pushEvents`).',
+      'The topic `gcr` of Pub/Sub, pulled or received; failed pushes from the audit log where it is switched on, or as Cloud Monitoring counts them (`pushEvents`).',
   },
   identity(given) {
     const at = placeOf(given);
     if (!at) return {};
     return { host: `${at.location}-docker.pkg.dev`, account: at.project, region: at.location };
   },
-  check: (given) =>
-    given.pushEvents && !placeOf(given)
-      ? [
-          {
-            path: ['pushEvents'],
-            message:
-              'is for an entry of one project and one location: several would take each other’s messages; write an entry for each, with a subscription of its own',
-          },
-        ]
-      : [],
+  check: mistakesOf,
   eventSources(given) {
     const at = placeOf(given);
-    return at ? subscriptionSource(given, at) : [];
+    return at ? [...subscriptionSource(given, at), ...requestCountSource(given, at)] : [];
   },
   references: (_, { host, account = '', region = '' }) => {
     // A project of a domain is `example.com:name`, and `example.com/name` in names of images.

@@ -106,6 +106,7 @@ function retryAfterMs(details: readonly unknown[] | undefined): number | undefin
 const roles: Readonly<Record<string, string>> = {
   artifactregistry: 'roles/artifactregistry.reader',
   containeranalysis: 'roles/containeranalysis.occurrences.viewer',
+  monitoring: 'roles/monitoring.viewer',
 };
 
 /** What Google says of a refusal: https://cloud.google.com/apis/design/errors#error_info */

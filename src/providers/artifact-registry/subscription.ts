@@ -13,7 +13,9 @@ import { createTransport, service } from './transport.ts';
 
 /** What of the options this source needs. */
 export interface SubscriptionSettings extends CredentialOptions {
-  readonly pushEvents?: { readonly subscription: string; readonly interval?: number | undefined } | undefined;
+  readonly pushEvents?:
+    | { readonly subscription?: string | undefined; readonly interval?: number | undefined }
+    | undefined;
   readonly pubsubEndpoint?: URL | undefined;
 }
 
