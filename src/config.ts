@@ -87,18 +87,18 @@ export function parseConfig(text: string, options: ParseOptions): Config {
   const document = readDocument(text, file, env);
   const parsed = createConfigSchema(providers).safeParse(document.value, { reportInput: true });
   const problem = (path: readonly PropertyKey[], message: string): Problem => {
-    const known = path.filter((part) => typeof part !== 'symbol');
-    return { file, ...document.locate(known), path: showPath(known), message };
+    const keys = path.filter((part) => typeof part !== 'symbol');
+    return { file, ...document.locate(keys), path: showPath(keys), message };
   };
   if (!parsed.success) {
-    const known = {
+    const vocabulary = {
       types: Object.keys(providers).sort(),
       sources: Object.keys(sourceKinds),
       keys: () => keysOf(configJsonSchema(providers)),
     };
     throw new ConfigError(
       parsed.error.issues.flatMap((issue) =>
-        explain(issue, known).map(({ path, message }) => problem(path, message)),
+        explain(issue, vocabulary).map(({ path, message }) => problem(path, message)),
       ),
     );
   }

@@ -74,8 +74,8 @@ function handoverOf({ storagePath, askPeer: ask, providers, log }: DaemonOptions
 type Found = ReturnType<Entries['find']>;
 
 /** Where push events of a registry go. */
-function eventTargetOf(registry: string, found: Found, shards: Shards): ReturnType<Daemon['eventTarget']> {
-  const { config, loop } = found ?? {};
+function eventTargetOf(registry: string, entry: Found, shards: Shards): ReturnType<Daemon['eventTarget']> {
+  const { config, loop } = entry ?? {};
   const token = config?.eventsToken;
   const oidc = config?.eventsOidc;
   if (loop) return token && { loop, token, oidc };
@@ -86,14 +86,14 @@ function eventTargetOf(registry: string, found: Found, shards: Shards): ReturnTy
 /** What lies on the disk of a registry that is not polled here. */
 async function savedOf(
   storagePath: string | undefined,
-  found: Found,
+  entry: Found,
   kind: HandedOver,
   shards: Shards,
 ): Promise<SavedState | 'nothing' | 'not yet'> {
-  if (!found || storagePath === undefined) return 'nothing';
-  if (found.loop || shards.owns(found.config.name)) return 'not yet';
-  const pieces = await savedFile(storagePath, found.config.name, kind);
-  return pieces ? { pieces, token: found.config.eventsToken } : 'nothing';
+  if (!entry || storagePath === undefined) return 'nothing';
+  if (entry.loop || shards.owns(entry.config.name)) return 'not yet';
+  const pieces = await savedFile(storagePath, entry.config.name, kind);
+  return pieces ? { pieces, token: entry.config.eventsToken } : 'nothing';
 }
 
 export function createDaemon(options: DaemonOptions): Daemon {

@@ -41,9 +41,13 @@ const longestStack = 10_000;
 function serializeError(error: unknown): { message: string; stack?: string } {
   if (!(error instanceof Error)) return { message: keptMessage(String(error)) };
   const messages: string[] = [];
-  for (let one: unknown = error, depth = 0; one instanceof Error && depth < 4; one = one.cause, depth += 1)
-    if (one.message && !messages.some((known) => known.includes((one as Error).message)))
-      messages.push(one.message);
+  for (
+    let cause: unknown = error, depth = 0;
+    cause instanceof Error && depth < 4;
+    cause = cause.cause, depth += 1
+  )
+    if (cause.message && !messages.some((message) => message.includes((cause as Error).message)))
+      messages.push(cause.message);
   const own = error.name === 'CollectError' || error.name === 'ConfigError';
   const message = messages.join(': ');
   return {

@@ -119,13 +119,13 @@ export async function openMemory(input: {
       return entries.size;
     },
     get<T>(key: string) {
-      const found = entries.get(key);
-      if (!found) return undefined;
+      const entry = entries.get(key);
+      if (!entry) return undefined;
       entries.delete(key);
-      entries.set(key, found);
+      entries.set(key, entry);
       // Of the future, since the clock went back: its age is unknown, and it must not be fresh until then.
-      const isAhead = found.storedAt > now() + aheadSeconds;
-      return { value: found.value as T, storedAt: isAhead ? 0 : found.storedAt };
+      const isAhead = entry.storedAt > now() + aheadSeconds;
+      return { value: entry.value as T, storedAt: isAhead ? 0 : entry.storedAt };
     },
     set(key, value) {
       const storedAt = now();

@@ -101,19 +101,19 @@ export const userOrToken = {
 type RefuseAuth = (message: string, path: string) => void;
 
 /** The secrets of such settings, and what is wrong with them. */
-export function secretsOf(given: z.output<z.ZodObject<typeof userOrToken>>, refuse: RefuseAuth) {
-  if (given.password !== undefined && given.passwordFile !== undefined)
+export function secretsOf(credentials: z.output<z.ZodObject<typeof userOrToken>>, refuse: RefuseAuth) {
+  if (credentials.password !== undefined && credentials.passwordFile !== undefined)
     refuse('is given besides password: keep one of the two', 'passwordFile');
-  if (given.token !== undefined && given.tokenFile !== undefined)
+  if (credentials.token !== undefined && credentials.tokenFile !== undefined)
     refuse('is given besides token: keep one of the two', 'tokenFile');
-  const password = secretOf(given.password, given.passwordFile, 'auth.passwordFile');
-  const token = secretOf(given.token, given.tokenFile, 'auth.tokenFile');
-  if ((given.username === undefined) !== (password === undefined))
+  const password = secretOf(credentials.password, credentials.passwordFile, 'auth.passwordFile');
+  const token = secretOf(credentials.token, credentials.tokenFile, 'auth.tokenFile');
+  if ((credentials.username === undefined) !== (password === undefined))
     refuse(
       'username and password (or passwordFile) go together',
-      given.username === undefined ? 'username' : 'password',
+      credentials.username === undefined ? 'username' : 'password',
     );
-  return { username: given.username, password, token };
+  return { username: credentials.username, password, token };
 }
 
 /** Beside `dockerConfigFile`. */
@@ -135,23 +135,23 @@ export const auth = z
       .describe('Hosts besides the registry itself that may be sent the credentials in exchange for a token')
       .optional(),
   })
-  .transform((given, context): Auth => {
+  .transform((credentials, context): Auth => {
     const refuse = (message: string, path: string) =>
       context.addIssue({ code: 'custom', message, path: [path] });
-    const { username, password, token } = secretsOf(given, refuse);
-    const ways = [password, token, given.dockerConfigFile].filter((way) => way !== undefined);
+    const { username, password, token } = secretsOf(credentials, refuse);
+    const ways = [password, token, credentials.dockerConfigFile].filter((way) => way !== undefined);
     if (ways.length > 1)
       refuse('more than one of password, token and dockerConfigFile is given: keep one', 'username');
-    if (given.allowCredentialHelpers !== undefined && given.dockerConfigFile === undefined)
+    if (credentials.allowCredentialHelpers !== undefined && credentials.dockerConfigFile === undefined)
       refuse('goes together with dockerConfigFile, which names the helpers', 'allowCredentialHelpers');
     return {
       username,
       password,
       token,
-      ...(given.dockerConfigFile !== undefined && {
-        dockerConfig: openDockerConfig(given.dockerConfigFile, given.allowCredentialHelpers),
+      ...(credentials.dockerConfigFile !== undefined && {
+        dockerConfig: openDockerConfig(credentials.dockerConfigFile, credentials.allowCredentialHelpers),
       }),
-      trustedRealms: given.trustedRealms,
+      trustedRealms: credentials.trustedRealms,
     };
   });
 

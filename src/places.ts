@@ -39,15 +39,15 @@ export function placeName(
   template: string | undefined,
   values: Place<unknown>['values'],
 ): string {
-  const known: Readonly<Record<string, string>> = { ...values, name: entry };
+  const variables: Readonly<Record<string, string>> = { ...values, name: entry };
   const text = template ?? ['{name}', ...Object.keys(values).map((key) => `{${key}}`)].join('-');
   const filled = text.replace(/\{(\w+)\}/g, (_, key: string) => {
-    const value = known[key];
+    const value = variables[key];
     if (value === undefined)
       throw new CollectError(
         'configuration',
-        `nameTemplate names {${key}}, which places of ${entry} do not have: use ${Object.keys(known)
-          .map((one) => `{${one}}`)
+        `nameTemplate names {${key}}, which places of ${entry} do not have: use ${Object.keys(variables)
+          .map((variable) => `{${variable}}`)
           .join(', ')}`,
       );
     return value;
@@ -79,17 +79,17 @@ function placeConfigs(
  * a lost permission looks like, so it is believed when the next one says the same.
  */
 function withMissing(
-  found: ReadonlyMap<string, RegistryConfig>,
+  registries: ReadonlyMap<string, RegistryConfig>,
   before: ReadonlyMap<string, RegistryConfig>,
   missing: Set<string>,
 ): Map<string, RegistryConfig> {
-  const kept = new Map(found);
+  const kept = new Map(registries);
   for (const [name, config] of before) {
-    if (found.has(name) || missing.delete(name)) continue;
+    if (registries.has(name) || missing.delete(name)) continue;
     kept.set(name, config);
     missing.add(name);
   }
-  for (const name of found.keys()) missing.delete(name);
+  for (const name of registries.keys()) missing.delete(name);
   return kept;
 }
 
@@ -141,13 +141,13 @@ function createSearch(
 }
 
 export function createPlaceFinder(input: FinderOptions): PlaceFinder {
-  const { config, log, searched, found } = input;
+  const { config, log, searched, found: onRegistries } = input;
   const stopping = new AbortController();
   const troubles = createTroubles(log);
   const intervalMs = config.places?.intervalMs ?? 600_000;
   /** Registries that were missing in the last search. */
   const missing = new Set<string>();
-  let known: ReadonlyMap<string, RegistryConfig> = new Map();
+  let last: ReadonlyMap<string, RegistryConfig> = new Map();
   let up: boolean | undefined;
   let lastAttemptAt: number | undefined;
   let error: EntryStatus['error'];
@@ -163,13 +163,13 @@ export function createPlaceFinder(input: FinderOptions): PlaceFinder {
           'not_found',
           `no registries were found for ${config.name}: check what the entry names, and the permission to list it`,
         );
-      known = withMissing(configs, known, missing);
+      last = withMissing(configs, last, missing);
       for (const name of missing)
         log.warn(
           { place: name },
           'a registry of the entry was not found: it goes on until the next search says so too',
         );
-      await found(known);
+      await onRegistries(last);
       up = true;
       error = undefined;
       troubles.over('the search for registries');

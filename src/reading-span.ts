@@ -49,14 +49,14 @@ export interface GivenBefore {
 }
 
 export function createGivenBefore(atMost = givenAtMost): GivenBefore {
-  const given = new Set<string>();
+  const kept = new Set<string>();
   return {
-    has: (id) => given.has(id),
+    has: (id) => kept.has(id),
     add(ids) {
-      for (const id of ids) given.add(id);
-      for (const first of given) {
-        if (given.size <= atMost) break;
-        given.delete(first);
+      for (const id of ids) kept.add(id);
+      for (const first of kept) {
+        if (kept.size <= atMost) break;
+        kept.delete(first);
       }
     },
   };

@@ -50,11 +50,11 @@ function answerTo(
   if (credentials && 'token' in credentials) return undefined;
   const offered = schemesOf(response);
   // Harbor asks who brought an expired token for Basic, and others for nothing: a new token is tried first.
-  const known = offered[0]?.kind !== 'bearer' && shownBy?.kind === 'bearer' ? [shownBy] : [];
+  const schemes = offered[0]?.kind !== 'bearer' && shownBy?.kind === 'bearer' ? [shownBy] : [];
   const renewals = challengeErrors(response).includes('invalid_token') ? mostRenewals : 1;
-  return [...known, ...offered].find(({ kind }) =>
+  return [...schemes, ...offered].find(({ kind }) =>
     kind === 'bearer'
-      ? tried.filter((one) => one === kind).length < renewals
+      ? tried.filter((triedKind) => triedKind === kind).length < renewals
       : credentials !== undefined && 'username' in credentials && !tried.includes(kind),
   );
 }

@@ -167,9 +167,13 @@ function countedWith(
 /** The failures since the last reading, as events. Each has its number: one that is read again is known. */
 function failuresSince(counted: Counted, before: Counted): PushEvent[] {
   const events: PushEvent[] = [];
-  const known = counted.process === before.process ? before.failures : {};
+  const failuresBefore = counted.process === before.process ? before.failures : {};
   for (const [code, count] of Object.entries(counted.failures))
-    for (let number = (known[code] ?? 0) + 1; number <= count && events.length < failuresAtMost; number += 1)
+    for (
+      let number = (failuresBefore[code] ?? 0) + 1;
+      number <= count && events.length < failuresAtMost;
+      number += 1
+    )
       events.push({
         id: `${counted.process} ${code} ${number}`,
         type: 'failed',

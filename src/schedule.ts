@@ -50,8 +50,8 @@ function cronTimes(expression: string): CronTimes {
     const minute = Math.floor(now / minuteMs) * minuteMs;
     for (let at = minute; at <= minute + 120 * minuteMs; at += minuteMs) {
       if (!task.match(new Date(at + first * 1000))) continue;
-      const found = second.find((one) => at + one * 1000 > now);
-      if (found !== undefined) return at + found * 1000;
+      const match = second.find((offset) => at + offset * 1000 > now);
+      if (match !== undefined) return at + match * 1000;
     }
     return undefined;
   }

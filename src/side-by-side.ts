@@ -77,7 +77,7 @@ function createReadings(advance: (reading: Reading) => void) {
     open
       .values()
       .take(leaders)
-      .some((one) => one === reading);
+      .some((other) => other === reading);
   const goOn = (reading: Reading): void => {
     if (mayGoOn(reading)) advance(reading);
     else parked.add(reading);
@@ -97,17 +97,17 @@ function createReadings(advance: (reading: Reading) => void) {
     end(reading: Reading): void {
       open.delete(reading);
       held -= reading.held;
-      for (const one of parked) if (mayGoOn(one) && parked.delete(one)) advance(one);
+      for (const next of parked) if (mayGoOn(next) && parked.delete(next)) advance(next);
     },
   };
 }
 
 /** The names that are found, in the order in which they are to be read. */
 async function listingOf(
-  found: Iterable<string> | AsyncIterable<string>,
+  toRead: Iterable<string> | AsyncIterable<string>,
   order: CollectContext['order'],
 ): Promise<Iterator<string> | AsyncIterator<string>> {
-  const names = order?.lastTried ? await oldestFirst(found, order.lastTried) : found;
+  const names = order?.lastTried ? await oldestFirst(toRead, order.lastTried) : toRead;
   return Symbol.asyncIterator in names ? names[Symbol.asyncIterator]() : names[Symbol.iterator]();
 }
 
@@ -121,17 +121,17 @@ function endAside(iterator: Iterator<unknown> | AsyncIterator<unknown>): void {
  * and no page waits in memory for its turn. A repository whose reading throws is a `repository-failed`; the listing
  * itself fails the whole. After a poll that ran out of time those are read first that it did not come to: else the
  * same ones would be left over each time.
- * @param found names as they are found: repositories are read while the listing goes on
+ * @param toRead names as they are found: repositories are read while the listing goes on
  * @param read all observations of one repository, its end included
  * @throws whatever `found` throws, and the signal's reason when it ends
  */
 export async function* readSideBySide(
   context: Pick<CollectContext, 'signal' | 'concurrency' | 'progress' | 'order'>,
-  found: Iterable<string> | AsyncIterable<string>,
+  toRead: Iterable<string> | AsyncIterable<string>,
   read: (repository: string) => AsyncIterable<Observation>,
 ): AsyncGenerator<Observation> {
   const { signal, concurrency, progress, order } = context;
-  const listing = await listingOf(found, order);
+  const listing = await listingOf(toRead, order);
   const steps = createSteps();
   const readings = createReadings((reading) =>
     steps.start(
@@ -143,7 +143,7 @@ export async function* readSideBySide(
   );
   const waiting: string[] = [];
   /** A configuration or a listing may name one twice; read twice at once, its images would be mixed up. */
-  const known = new Set<string>();
+  const seen = new Set<string>();
   let asking = false;
   let ended = false;
   let listed = 0;
@@ -151,8 +151,8 @@ export async function* readSideBySide(
   const enlist = (next: IteratorResult<string>): void => {
     asking = false;
     ended = next.done === true;
-    if (!next.done && !known.has(next.value)) {
-      known.add(next.value);
+    if (!next.done && !seen.has(next.value)) {
+      seen.add(next.value);
       listed += 1;
       waiting.push(next.value);
     }

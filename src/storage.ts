@@ -151,8 +151,8 @@ async function parseSnapshot(
   [first, ...rest]: readonly string[],
 ): Promise<RegistrySnapshot | undefined> {
   const now = Date.now() / 1000;
-  const { version: _, target: __, ...known } = parseLine(first, snapshotHeader);
-  const newest = Math.max(known.observedAt ?? 0, known.factsAt ?? 0);
+  const { version: _, target: __, ...body } = parseLine(first, snapshotHeader);
+  const newest = Math.max(body.observedAt ?? 0, body.factsAt ?? 0);
   if (newest > now + aheadSeconds) {
     of.log.warn(
       { file: of.file, aheadSeconds: Math.round(newest - now) },
@@ -160,7 +160,7 @@ async function parseSnapshot(
     );
     return undefined;
   }
-  return { ...known, repositories: await repositoriesOf(of, rest, now) } as RegistrySnapshot;
+  return { ...body, repositories: await repositoriesOf(of, rest, now) } as RegistrySnapshot;
 }
 
 const fileOfRegistry = (path: string, registry: string, kind: string): string =>

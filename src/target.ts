@@ -24,12 +24,12 @@ export function targetOf(input: {
 }): string {
   const { type, identity } = input;
   const options = input.options as Readonly<Record<string, unknown>>;
-  const known = Object.entries(defined(options)).filter(([key]) => identifying.includes(key));
+  const entries = Object.entries(defined(options)).filter(([key]) => identifying.includes(key));
   const sorted = (pairs: Iterable<[string, unknown]>) => [...pairs].sort(([a], [b]) => (a < b ? -1 : 1));
   return JSON.stringify([
     type,
     sorted(Object.entries(defined(identity))),
-    sorted(known),
+    sorted(entries),
     sorted(addresses(options)),
   ]);
 }

@@ -133,10 +133,10 @@ type Message<Of extends Fields> = {
  */
 export function message<const Of extends Fields>(fields: Of) {
   const all = Object.entries(fields);
-  return anyObject.transform((given): Message<Of> => {
+  return anyObject.transform((message): Message<Of> => {
     const parsed: Record<string, unknown> = {};
     for (const [name, [schema, usual]] of all) {
-      const field = given[name];
+      const field = message[name];
       parsed[name] = field === undefined || field === null ? usual : read(name, schema, field);
     }
     return parsed as Message<Of>;
@@ -208,9 +208,9 @@ export function leading<Schema extends z.ZodType>(at: string, of: Schema, atMost
 
 /** Such a list, and how many elements were left out: where a count depends on it that the list is whole. */
 export function countedList<Schema extends z.ZodType>(at: string, of: Schema) {
-  const known = list(at, of);
+  const checked = list(at, of);
   return z.array(z.unknown()).transform((all, context) => {
-    const read = known.safeParse(all);
+    const read = checked.safeParse(all);
     if (read.success) return { items: read.data, left: all.length - read.data.length };
     for (const { message } of read.error.issues) context.addIssue({ code: 'custom', message });
     return z.NEVER;

@@ -26,8 +26,8 @@ export class ConfigError extends Error {
   override readonly name = 'ConfigError';
   readonly problems: readonly Problem[];
 
-  constructor(found: readonly Problem[]) {
-    const problems = found
+  constructor(list: readonly Problem[]) {
+    const problems = list
       .toSorted((a, b) => (a.line ?? 0) - (b.line ?? 0) || (a.column ?? 0) - (b.column ?? 0))
       // One slip makes the parser stumble several times.
       .filter(({ line, message }, index, all) => {

@@ -12,19 +12,19 @@ export interface Known {
 }
 
 /** Names of all properties in a JSON schema, at any depth. */
-export function keysOf(schema: unknown, found = new Set<string>()): ReadonlySet<string> {
-  if (schema === null || typeof schema !== 'object') return found;
+export function keysOf(schema: unknown, keys = new Set<string>()): ReadonlySet<string> {
+  if (schema === null || typeof schema !== 'object') return keys;
   for (const [key, value] of Object.entries(schema)) {
-    if (key === 'properties') for (const name of Object.keys(value as object)) found.add(name);
-    keysOf(value, found);
+    if (key === 'properties') for (const name of Object.keys(value as object)) keys.add(name);
+    keysOf(value, keys);
   }
-  return found;
+  return keys;
 }
 
 /** ` (did you mean "schedule"?)`, when something known is near enough. */
-function nearest(word: string, known: Iterable<string>): string {
+function nearest(word: string, words: Iterable<string>): string {
   let best: { readonly name: string; readonly away: number } | undefined;
-  for (const name of known) {
+  for (const name of words) {
     const away = distance(word.toLowerCase(), name.toLowerCase());
     if (!best || away < best.away) best = { name, away };
   }
@@ -51,11 +51,11 @@ const otherNames: Readonly<Record<string, string>> = {
   zot: 'oci',
 };
 
-function nearestType(given: string, types: readonly string[]): string {
-  const meant = otherNames[given.toLowerCase()];
+function nearestType(type: string, types: readonly string[]): string {
+  const meant = otherNames[type.toLowerCase()];
   return meant !== undefined && types.includes(meant)
     ? ` (did you mean ${JSON.stringify(meant)}?)`
-    : nearest(given, types);
+    : nearest(type, types);
 }
 
 const words: Readonly<Record<string, string>> = {
@@ -101,17 +101,17 @@ interface Explained {
 }
 type Issue<Code extends z.core.$ZodIssue['code']> = Extract<z.core.$ZodIssue, { code: Code }>;
 
-const unknownSettings = ({ keys, path }: Issue<'unrecognized_keys'>, known: Known): Explained[] =>
+const unknownSettings = ({ keys, path }: Issue<'unrecognized_keys'>, vocabulary: Known): Explained[] =>
   keys.map((key) => ({
     path: [...path, key],
-    message: `there is no setting ${JSON.stringify(key)} here${nearest(key, known.keys())}`,
+    message: `there is no setting ${JSON.stringify(key)} here${nearest(key, vocabulary.keys())}`,
   }));
 
-function unknownType({ path, input }: Issue<'invalid_union'>, known: Known): Explained {
+function unknownType({ path, input }: Issue<'invalid_union'>, vocabulary: Known): Explained {
   const at = path.at(-1) === 'type' ? path : [...path, 'type'];
   const type = (input as { readonly type?: unknown } | undefined)?.type ?? input;
   const isSource = path[0] === 'inUse';
-  const types = isSource ? known.sources : known.types;
+  const types = isSource ? vocabulary.sources : vocabulary.types;
   const hint = typeof type === 'string' ? nearestType(type, types) : '';
   const what = isSource ? 'source' : 'registry';
   return { path: at, message: `is none of the types of ${what}: ${types.join(', ')}${hint}` };
@@ -141,9 +141,9 @@ function outOfBounds(issue: Issue<'too_small'> | Issue<'too_big'>): Explained {
 }
 
 /** A zod issue in words that say what would be right; values are not repeated, they may be secrets. */
-export function explain(issue: z.core.$ZodIssue, known: Known): readonly Explained[] {
-  if (issue.code === 'unrecognized_keys') return unknownSettings(issue, known);
-  if (issue.code === 'invalid_union' && 'discriminator' in issue) return [unknownType(issue, known)];
+export function explain(issue: z.core.$ZodIssue, vocabulary: Known): readonly Explained[] {
+  if (issue.code === 'unrecognized_keys') return unknownSettings(issue, vocabulary);
+  if (issue.code === 'invalid_union' && 'discriminator' in issue) return [unknownType(issue, vocabulary)];
   if (issue.code === 'invalid_type') return [wrongType(issue)];
   const isBound = issue.code === 'too_small' || issue.code === 'too_big';
   // The messages of our own checks say more.

@@ -8,8 +8,8 @@ const gaps = new Map<string, number>();
  * chosen, else over a bit more than a week, so that nights and weekends count.
  */
 export function longestGap(expression: string): number {
-  const known = gaps.get(expression);
-  if (known !== undefined) return known;
+  const cached = gaps.get(expression);
+  if (cached !== undefined) return cached;
   const everyHour = expression
     .trim()
     .split(/\s+/)

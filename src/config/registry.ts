@@ -104,10 +104,13 @@ function placesOf(
   { provider, refuse }: Surroundings,
 ): Pick<RegistryConfig, 'places'> {
   const { nameTemplate, placesInterval } = entry;
-  const known = ['name', ...(provider.placeValues ?? [])];
+  const variables = ['name', ...(provider.placeValues ?? [])];
   for (const [, variable = ''] of nameTemplate?.matchAll(/\{([^{}]*)\}/g) ?? [])
-    if (!known.includes(variable))
-      refuse(['nameTemplate'], `there is no {${variable}}: use ${known.map((one) => `{${one}}`).join(', ')}`);
+    if (!variables.includes(variable))
+      refuse(
+        ['nameTemplate'],
+        `there is no {${variable}}: use ${variables.map((name) => `{${name}}`).join(', ')}`,
+      );
   if (!provider.places?.(own)) {
     if (nameTemplate !== undefined)
       refuse(['nameTemplate'], 'has no effect: the entry is one registry, with the name that it is given');

@@ -31,7 +31,7 @@ export async function watchContent(path: string, everyMs: number, changed: () =>
   }
 
   const isFile = await stat(path).then(
-    (found) => found.isFile(),
+    (stats) => stats.isFile(),
     () => true,
   );
   if (isFile) await look();

@@ -109,12 +109,12 @@ function createEntryOfPlaces(
   { providers, log, self, userAgent }: LoopEnvironment,
   config: RegistryConfig,
   isRunning: (entry: Entry) => boolean,
-  found: (registries: ReadonlyMap<string, RegistryConfig>) => Promise<void>,
+  onRegistries: (registries: ReadonlyMap<string, RegistryConfig>) => Promise<void>,
 ): Entry {
   const provider = providerOf(providers, config);
   const labels = { registry: config.name, provider: provider.label };
   const finder = createPlaceFinder({
-    ...{ config, provider, userAgent, found },
+    ...{ config, provider, userAgent, found: onRegistries },
     log: log.child({ registry: config.name }),
     observe(operation, code, seconds) {
       self.apiRequests.inc({ ...labels, operation, code });

@@ -117,8 +117,8 @@ export function createInUse(input: InUseInput): InUse {
       await pause();
       registry.changed();
     }
-    const known = knowsAll() ? registries() : [];
-    const unmatched = await unmatchedHosts(known, knowsAll() ? tallies() : new Map(), hostsAtMost);
+    const ready = knowsAll() ? registries() : [];
+    const unmatched = await unmatchedHosts(ready, knowsAll() ? tallies() : new Map(), hostsAtMost);
     if (!stopped) self.inUse([...readers.values()].map(statusOf), unmatched);
   }
 

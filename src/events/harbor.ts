@@ -53,10 +53,10 @@ export const readHarborEvents: EventReader = ({ body, raw }) => {
       : undefined;
   if (!event) return undefined;
   const { identity } = event;
-  const known = types[event.type];
+  const kind = types[event.type];
   const repository = event.data?.repository?.repo_full_name;
-  if (known === undefined || repository === undefined) return [{ ...identity, type: 'other' }];
-  return known === 'failed'
+  if (kind === undefined || repository === undefined) return [{ ...identity, type: 'other' }];
+  return kind === 'failed'
     ? [{ ...identity, type: 'failed', repository, reason: 'quota' }]
-    : [{ ...identity, type: known, repository }];
+    : [{ ...identity, type: kind, repository }];
 };

@@ -39,10 +39,10 @@ export const readZotEvents: EventReader = ({ body, header }) => {
   if (events.length > 0 && !events.some((event) => itsEvent.safeParse(event).success)) return undefined;
   return readEach(events, cloudEvent, ({ id, type, data }) => {
     const repository = data?.repository ?? data?.name;
-    const known = types[type.split('.').slice(-2).join('.')];
-    if (known === undefined || !repository) return { id, type: 'other' };
-    return known === 'failed'
+    const kind = types[type.split('.').slice(-2).join('.')];
+    if (kind === undefined || !repository) return { id, type: 'other' };
+    return kind === 'failed'
       ? { id, type: 'failed', repository, reason: 'lint' }
-      : { id, type: known, repository };
+      : { id, type: kind, repository };
   });
 };

@@ -14,8 +14,8 @@ interface Choice {
 }
 
 function choices(header: string): Choice[] {
-  return header.split(',').map((one) => {
-    const [value = '', ...rest] = one.split(';').map((part) => part.trim().toLowerCase());
+  return header.split(',').map((range) => {
+    const [value = '', ...rest] = range.split(';').map((part) => part.trim().toLowerCase());
     const parameters = new Map(
       rest.map((parameter) => {
         const [name = '', ...text] = parameter.split('=');

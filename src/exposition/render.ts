@@ -18,13 +18,13 @@ type Pause = ReturnType<typeof createYielder>;
 
 /** The names of each bucket. As a rule they are those of last time: then they need not be sorted again. */
 async function namesOfBuckets(
-  known: readonly Bucket[],
+  earlier: readonly Bucket[],
   repositories: Repositories,
   count: number,
   pause: Pause,
 ) {
-  return (await sameNames(known, repositories, pause))
-    ? known.map(({ members }) => [...members.keys()])
+  return (await sameNames(earlier, repositories, pause))
+    ? earlier.map(({ members }) => [...members.keys()])
     : await sortIntoBuckets(repositories.keys(), count, pause);
 }
 
@@ -41,11 +41,11 @@ async function renderBuckets(
 ) {
   const pause = createYielder();
   const count = bucketCount(repositories.size, Math.max(1, before.length));
-  const known = before.length === count ? before : [];
+  const earlier = before.length === count ? before : [];
   const buckets: Bucket[] = [];
   let renderedBuckets = 0;
-  for (const [index, names] of (await namesOfBuckets(known, repositories, count, pause)).entries()) {
-    const last = known[index];
+  for (const [index, names] of (await namesOfBuckets(earlier, repositories, count, pause)).entries()) {
+    const last = earlier[index];
     if (last && unchanged(last, names, repositories)) {
       if (!keepPlain) dropPlain(last);
       buckets.push(last);

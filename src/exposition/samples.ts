@@ -111,14 +111,14 @@ export function writeRow<Given>(
   row: {
     readonly name: string;
     readonly labels: readonly string[];
-    readonly samples: (given: Given, emit: (value: number | undefined, ...values: string[]) => void) => void;
+    readonly samples: (input: Given, emit: (value: number | undefined, ...values: string[]) => void) => void;
   },
-  given: Given,
+  input: Given,
   labels: string,
   twice: 'lowest' | 'first' | 'never',
 ): string {
   const head = `${row.name}{${labels}`;
-  row.samples(given, (value, ...values) => {
+  row.samples(input, (value, ...values) => {
     if (value === undefined) return;
     let rest = '';
     for (let at = 0; at < row.labels.length; at += 1)

@@ -106,10 +106,10 @@ function* listedOf(rows: ReadonlyMap<string, ImageRow>): Generator<ImageRow> {
 
 /** Images that were found only because they run. */
 function unlistedOf(listing: Listing): ImageRow[] {
-  const found: ImageRow[] = [];
+  const rows: ImageRow[] = [];
   for (const row of listing.rows.values())
-    if (row.unlisted && isImage(row.kind)) found.push(effective(row, listing));
-  return found;
+    if (row.unlisted && isImage(row.kind)) rows.push(effective(row, listing));
+  return rows;
 }
 
 function sortOut(rows: ReadonlyMap<string, ImageRow>, facts: RepositoryFacts): Sorted {
@@ -257,11 +257,11 @@ export function foldImages(
 /** Images by scan status, or undefined where no image has one: the registry does not tell. */
 function countScans(images: readonly ImageRow[]): Partial<Record<ScanStatus, number>> | undefined {
   const scans: Record<ScanStatus, number> = { complete: 0, pending: 0, failed: 0, unsupported: 0, none: 0 };
-  let known = false;
+  let isTold = false;
   for (const { scanStatus } of images) {
     if (!scanStatus) continue;
-    known = true;
+    isTold = true;
     scans[scanStatus] += 1;
   }
-  return known ? scans : undefined;
+  return isTold ? scans : undefined;
 }

@@ -35,8 +35,8 @@ function createFinder({
   for (const row of images)
     for (const platform of row.platforms ?? []) if (!byDigest.has(platform)) byDigest.set(platform, row);
   return (digest) => {
-    const found = byDigest.get(digest);
-    if (found) return found;
+    const row = byDigest.get(digest);
+    if (row) return row;
     const other = listing.rows.get(digest);
     // What is archived has to be restored before it can be pulled.
     return other && !other.archived ? effective(other, listing) : undefined;

@@ -47,16 +47,16 @@ export async function* walkPages<Item, Cursor>(walk: Walk<Item, Cursor>): AsyncG
   let idle = 0;
   for (let cursor = walk.first; ; ) {
     const { items, next } = await read(cursor);
-    let found = 0;
+    let newItems = 0;
     for (let start = 0; start === 0 || start < items.length; start += itemsAtOnce) {
       const some = items.slice(start, start + itemsAtOnce);
       const fresh = keyOf ? some.filter(isNew) : some;
-      found += fresh.length;
+      newItems += fresh.length;
       yield fresh;
       await pause();
     }
     if (next === undefined) return;
-    idle = found > 0 ? 0 : idle + 1;
+    idle = newItems > 0 ? 0 : idle + 1;
     if (idle >= mostIdlePages) throw endless(what, `${idle} pages in a row show nothing new`);
     checkPlace(placeOf(next));
     cursor = next;

@@ -32,7 +32,8 @@ const trivy = z
       .nullish(),
   })
   .refine(
-    (report) => [report.Results, report.SchemaVersion, report.ArtifactName].some((one) => one !== undefined),
+    (report) =>
+      [report.Results, report.SchemaVersion, report.ArtifactName].some((part) => part !== undefined),
     'no report of Trivy',
   );
 const trivyFinding = z.object({ Severity: word, FixedVersion: optional('FixedVersion', z.string()) });

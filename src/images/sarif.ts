@@ -160,7 +160,7 @@ export async function parseSarif(json: unknown): Promise<SarifReport | undefined
   const about = runs.filter(({ tool }) => !otherTools.test(tool.driver.name ?? ''));
   if (runs.length > 0 && about.length === 0) return undefined;
   const findings: Finding[] = [];
-  for (const one of about) for await (const finding of findingsOf(one)) findings.push(finding);
+  for (const result of about) for await (const finding of findingsOf(result)) findings.push(finding);
   const times = about.flatMap(({ invocations = [] }) => invocations.map(({ endTimeUtc }) => endTimeUtc));
   return { findings, scannedAt: times.findLast((time) => time !== undefined) };
 }

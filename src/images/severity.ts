@@ -41,10 +41,10 @@ export function severityOfScore(score: number): Severity {
 
 /** Counts of all severities: those without a finding are 0. */
 export function severityCounts(
-  found: Iterable<readonly [severity: Severity, count: number]> = [],
+  told: Iterable<readonly [severity: Severity, count: number]> = [],
 ): Record<Severity, number> {
   const counts = Object.fromEntries(severities.map((severity) => [severity, 0])) as Record<Severity, number>;
-  for (const [severity, count] of found) counts[severity] += count;
+  for (const [severity, count] of told) counts[severity] += count;
   return counts;
 }
 

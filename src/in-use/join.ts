@@ -31,18 +31,18 @@ type Found = Map<string, Map<string, Map<string, ImageUse>>>;
 /** What runs of a registry, by repository, source and digest. */
 function find(registry: JoinedRegistry, tallies: ReadonlyMap<string, Tally>): Found {
   const rules = [...registry.rules()].sort((a, b) => b.from.length - a.from.length);
-  const found: Found = new Map();
+  const tallied: Found = new Map();
   for (const [source, { images }] of tallies)
     for (const [name, digests] of images) {
       const repository = rules.map((rule) => repositoryOf(rule, name)).find((named) => named !== undefined);
       if (repository === undefined || !registry.wants(repository) || !registry.lists(repository)) continue;
-      const sources = found.get(repository) ?? new Map<string, Map<string, ImageUse>>();
-      found.set(repository, sources);
-      const known = sources.get(source) ?? new Map<string, ImageUse>();
-      sources.set(source, known);
-      for (const [digest, use] of digests) known.set(digest, merged(known.get(digest), use));
+      const sources = tallied.get(repository) ?? new Map<string, Map<string, ImageUse>>();
+      tallied.set(repository, sources);
+      const images = sources.get(source) ?? new Map<string, ImageUse>();
+      sources.set(source, images);
+      for (const [digest, use] of digests) images.set(digest, merged(images.get(digest), use));
     }
-  return found;
+  return tallied;
 }
 
 function sumOf<K>(left: ReadonlyMap<K, number>, right: ReadonlyMap<K, number>): ReadonlyMap<K, number> {
@@ -62,17 +62,17 @@ const merged = (before: ImageUse | undefined, use: ImageUse): ImageUse =>
     : use;
 
 /** How many images there are, those counted twice that two sources tell of. */
-const imagesAtMostIn = (found: Found): number =>
-  [...found.values()].flatMap((sources) => [...sources.values()]).reduce((sum, { size }) => sum + size, 0);
+const imagesAtMostIn = (tallies: Found): number =>
+  [...tallies.values()].flatMap((sources) => [...sources.values()]).reduce((sum, { size }) => sum + size, 0);
 
 /** The images that stay when there are more than are exported: those of the most containers. */
 function keptDigests(
-  found: Found,
+  tallies: Found,
   maxImages: number,
 ): { readonly has: (key: string) => boolean; readonly dropped: number } {
-  if (imagesAtMostIn(found) <= maxImages) return { has: () => true, dropped: 0 };
+  if (imagesAtMostIn(tallies) <= maxImages) return { has: () => true, dropped: 0 };
   const sums = new Map<string, number>();
-  for (const [repository, sources] of found)
+  for (const [repository, sources] of tallies)
     for (const digests of sources.values())
       for (const [digest, { containers }] of digests) {
         const key = `${repository}@${digest}`;
@@ -94,10 +94,10 @@ export function joinRegistry(
   tallies: ReadonlyMap<string, Tally>,
   maxImages: number,
 ): RegistryUse {
-  const found = find(registry, tallies);
-  const { has, dropped } = keptDigests(found, maxImages);
+  const tallied = find(registry, tallies);
+  const { has, dropped } = keptDigests(tallied, maxImages);
   const repositories = new Map<string, { packed: PackedUse; digests: ReadonlySet<string> }>();
-  for (const [repository, sources] of found) {
+  for (const [repository, sources] of tallied) {
     const uses = [...sources].map(([source, digests]): SourceUse => {
       const kept = [...digests].filter(([digest]) => has(`${repository}@${digest}`));
       kept.sort(([a], [b]) => compare(a, b));

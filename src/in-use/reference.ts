@@ -64,12 +64,15 @@ function parsed(text: string): { readonly name: string; readonly digest: string 
  * @returns undefined where nothing names a manifest
  */
 export function runningImage(imageId: string, image: string): RunningImage | undefined {
-  const found = parsed(imageId) ?? parsed(image);
-  if (!found) return undefined;
+  const reference = parsed(imageId) ?? parsed(image);
+  if (!reference) return undefined;
   const { tag } = splitTag(image.split('@')[0] ?? '');
   // A runtime may repeat the id where it no longer knows what was asked for.
   const isAsked = image !== '' && !/^(sha256:)?[0-9a-f]{64}$/.test(image);
-  return { ...found, latest: isAsked && (tag === 'latest' || (tag === undefined && !image.includes('@'))) };
+  return {
+    ...reference,
+    latest: isAsked && (tag === 'latest' || (tag === undefined && !image.includes('@'))),
+  };
 }
 
 /** The repository that a rule makes of an image's name; undefined where the rule is not about it. */

@@ -11,10 +11,10 @@ export interface SourceAuth {
 }
 
 /** `auth:` of a source: a user and password, or a bearer token. */
-export const sourceAuth = z.strictObject(userOrToken).transform((given, context): SourceAuth => {
+export const sourceAuth = z.strictObject(userOrToken).transform((credentials, context): SourceAuth => {
   const refuse = (message: string, path: string) =>
     context.addIssue({ code: 'custom', message, path: [path] });
-  const secrets = secretsOf(given, refuse);
+  const secrets = secretsOf(credentials, refuse);
   if (secrets.password && secrets.token) refuse('is given besides password: keep one of the two', 'token');
   return secrets;
 });

@@ -101,7 +101,7 @@ export function boundSeries(
   const lists = view.facts ?? {};
   const names = (all: readonly CountedRepository[]) => new Set(all.map(({ name }) => name));
   const repositorySeries = repositories.reduce((sum, { series }) => sum + series, 0);
-  const imageSeries = repositories.reduce((sum, one) => sum + one.imageSeries, 0);
+  const imageSeries = repositories.reduce((sum, bounds) => sum + bounds.imageSeries, 0);
   if (countOwnSeries({ ...view, lists }) + repositorySeries + imageSeries <= maxSeries)
     return {
       repositories: names(repositories),
@@ -119,25 +119,25 @@ export function boundSeries(
   let left = free - bounded.series;
   const ordered = [...repositories].sort(moreUseful);
   const kept: CountedRepository[] = [];
-  for (const one of ordered) {
-    if (one.series > left) break;
-    left -= one.series;
-    kept.push(one);
+  for (const bounds of ordered) {
+    if (bounds.series > left) break;
+    left -= bounds.series;
+    kept.push(bounds);
   }
   const keptSeries = kept.reduce((sum, { series }) => sum + series, 0);
   const withImages: CountedRepository[] = [];
-  for (const one of kept) {
+  for (const bounds of kept) {
     // A repository with many images does not push out all that come after it.
-    if (one.imageSeries > left) continue;
-    left -= one.imageSeries;
-    withImages.push(one);
+    if (bounds.imageSeries > left) continue;
+    left -= bounds.imageSeries;
+    withImages.push(bounds);
   }
   return {
     repositories: names(kept),
     withImages: names(withImages),
     lists: bounded.lists,
     dropped: {
-      image_cap: imageSeries - withImages.reduce((sum, one) => sum + one.imageSeries, 0),
+      image_cap: imageSeries - withImages.reduce((sum, bounds) => sum + bounds.imageSeries, 0),
       repository_cap: repositorySeries - keptSeries,
       registry_cap: listSeries - bounded.series,
     },

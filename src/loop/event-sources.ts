@@ -56,17 +56,17 @@ export function createEventSources(input: Input): EventSources {
 
   /** Reads a source until the exporter stops. */
   async function run(source: EventSource): Promise<void> {
-    let found = 0;
+    let eventsRead = 0;
     const readOnce = createReading(input, source, (batch) => {
-      found += batch.events.length;
+      eventsRead += batch.events.length;
       return take(source, batch);
     });
-    for (let failures = 0; !stopping.aborted; found = 0) {
+    for (let failures = 0; !stopping.aborted; eventsRead = 0) {
       const up = await readOnce();
       if (stopping.aborted) return;
       failures = up ? 0 : failures + 1;
       ended(source, up);
-      const between = found > 0 ? source.everyMs : Math.max(leastWaitMs, source.everyMs);
+      const between = eventsRead > 0 ? source.everyMs : Math.max(leastWaitMs, source.everyMs);
       const wait = up ? between : Math.min(longestWaitMs, firstWaitMs * 2 ** (failures - 1));
       await pauseWithin(stopping, wait);
     }
@@ -85,8 +85,8 @@ export function createEventSources(input: Input): EventSources {
 /** When a source was looked at first, over restarts with a storage path; Unix seconds. */
 function firstLook({ memory }: Pick<Input, 'memory'>, name: string): number {
   const key = `push events of ${name} since`;
-  const known = memory.get<number>(key)?.value;
-  if (known !== undefined) return known;
+  const seenAt = memory.get<number>(key)?.value;
+  if (seenAt !== undefined) return seenAt;
   const now = Date.now() / 1000;
   memory.set(key, now);
   return now;

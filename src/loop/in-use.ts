@@ -48,11 +48,11 @@ function rulesOf({ settings, provider, snapshots }: Input): readonly ReferenceRu
 
 /** Which digests were looked for when a repository was listed last. */
 function createJudged(snapshots: Input['snapshots']) {
-  const known = new Map<string, { readonly totals: string; readonly digests: ReadonlySet<string> }>();
+  const looked = new Map<string, { readonly totals: string; readonly digests: ReadonlySet<string> }>();
   return (repository: string): ReadonlySet<string> => {
     const totals = snapshots.current()?.repositories.get(repository)?.totals;
     if (totals === undefined) return none;
-    const before = known.get(repository);
+    const before = looked.get(repository);
     if (before?.totals === totals) return before.digests;
     const { images, running } = unpackTotals(totals);
     const digests = new Set([
@@ -60,7 +60,7 @@ function createJudged(snapshots: Input['snapshots']) {
       ...(running?.missing ?? []),
       ...(running?.unclear ?? []),
     ]);
-    known.set(repository, { totals, digests });
+    looked.set(repository, { totals, digests });
     return digests;
   };
 }

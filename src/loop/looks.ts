@@ -27,7 +27,7 @@ export function createLooks(
   isKnown: (repository: string) => boolean,
   now: () => number = () => performance.now(),
 ): Looks {
-  const known = new Set<string>();
+  const listedNames = new Set<string>();
   /** Each with the time from which on it may be looked at. */
   const unknown = new Map<string, number>();
   /** When each unknown name was looked at: no more than the bucket lets through within an hour. */
@@ -45,21 +45,21 @@ export function createLooks(
 
   return {
     want(repository) {
-      if (isKnown(repository)) return void known.add(repository);
+      if (isKnown(repository)) return void listedNames.add(repository);
       forgetOld();
       if (unknown.has(repository) || unknown.size >= unknownQueued) return;
       const before = lookedAt.get(repository);
       unknown.set(repository, before === undefined ? now() : before + unknownEveryMs);
     },
     dueMs() {
-      if (known.size > 0) return gatherMs;
+      if (listedNames.size > 0) return gatherMs;
       // The first that was wanted: it waits ten seconds at most, and so do the others.
       const [dueAt] = unknown.values();
       return dueAt === undefined ? undefined : Math.max(gatherMs, Math.max(pausedUntil, dueAt) - now());
     },
     take() {
-      const names = [...known];
-      known.clear();
+      const names = [...listedNames];
+      listedNames.clear();
       if (now() < pausedUntil) return names;
       for (const [name, dueAt] of unknown) {
         if (dueAt > now()) continue;
@@ -78,7 +78,7 @@ export function createLooks(
       return names;
     },
     clear() {
-      known.clear();
+      listedNames.clear();
       unknown.clear();
     },
   };

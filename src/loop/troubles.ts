@@ -25,18 +25,18 @@ export interface Troubles {
 }
 
 export function createTroubles(log: Logger): Troubles {
-  const known = new Map<string, string>();
+  const reasons = new Map<string, string>();
   return {
     tell(level, what, error, message, fields) {
       const reason = reasonOf(error);
-      const repeated = known.get(what) === reason;
-      known.set(what, reason);
+      const repeated = reasons.get(what) === reason;
+      reasons.set(what, reason);
       log[repeated ? 'debug' : level]({ ...fields, reason, err: error }, message);
     },
     over(what, fields) {
-      if (known.delete(what)) log.info({ ...fields }, `${what} works again`);
+      if (reasons.delete(what)) log.info({ ...fields }, `${what} works again`);
     },
-    forget: (what) => void known.delete(what),
+    forget: (what) => void reasons.delete(what),
   };
 }
 

@@ -14,13 +14,13 @@ function byRunningDigest({ images }: Pick<RepositoryTotals, 'images'>) {
   const byImage = new Map<string, { image: ImageTotals; tags: string[] }>();
   for (const image of images) {
     if (!image.runs) continue;
-    const known = byImage.get(image.digest);
-    if (known) known.tags.push(image.tag);
+    const entry = byImage.get(image.digest);
+    if (entry) entry.tags.push(image.tag);
     else byImage.set(image.digest, { image, tags: [image.tag] });
   }
   const byDigest = new Map<string, { readonly image: ImageTotals; readonly tags: readonly string[] }>();
-  for (const found of byImage.values())
-    for (const digest of found.image.runs ?? []) byDigest.set(digest, found);
+  for (const entry of byImage.values())
+    for (const digest of entry.image.runs ?? []) byDigest.set(digest, entry);
   return byDigest;
 }
 
@@ -41,15 +41,15 @@ function bySeverity(
   images: readonly Present[],
   counts: (image: ImageTotals) => SeverityCounts | undefined,
 ): SeverityCounts | undefined {
-  const found: Partial<Record<Severity, number>> = {};
+  const numbers: Partial<Record<Severity, number>> = {};
   for (const severity of severities) {
     const number = countKnown(images, (image) => {
       const count = counts(image)?.[severity];
       return count === undefined ? undefined : count > 0;
     });
-    if (number !== undefined) found[severity] = number;
+    if (number !== undefined) numbers[severity] = number;
   }
-  return Object.keys(found).length > 0 ? found : undefined;
+  return Object.keys(numbers).length > 0 ? numbers : undefined;
 }
 
 const isUnscanned = ({ scanStatus }: ImageTotals): boolean | undefined =>
@@ -80,15 +80,15 @@ export function imagesInUse(
     const present = new Map<string, Present>();
     let [missing, unclear, latest] = [0, 0, 0];
     for (const { digest, containers, latest: ofLatest } of images) {
-      const found = byDigest.get(digest);
+      const shown = byDigest.get(digest);
       if (ofLatest > 0) latest += 1;
-      if (!found) {
+      if (!shown) {
         if (isGone || absent.has(digest)) missing += 1;
         else unclear += 1;
         continue;
       }
-      const before = present.get(found.image.digest);
-      present.set(found.image.digest, { ...found, containers: (before?.containers ?? 0) + containers });
+      const before = present.get(shown.image.digest);
+      present.set(shown.image.digest, { ...shown, containers: (before?.containers ?? 0) + containers });
     }
     const all = [...present.values()];
     return {

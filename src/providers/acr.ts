@@ -108,13 +108,13 @@ type Options = z.infer<typeof options>;
 
 /** Repositories as they are found: configured, or page by page of the catalog. */
 async function* repositories(
-  given: Options,
+  settings: Options,
   access: Access,
   registry: Registry,
   context: CollectContext,
 ): AsyncGenerator<string> {
   // An event may name what the configuration does not.
-  const named = context.only?.filter((name) => given.names?.includes(name) ?? true) ?? given.names;
+  const named = context.only?.filter((name) => settings.names?.includes(name) ?? true) ?? settings.names;
   if (named) {
     const wanted = named.filter((name) => context.wants(name));
     if (!context.only) access.client.announce(wanted);
@@ -138,17 +138,20 @@ async function* repositories(
   }
 }
 
-async function placesOf(given: Options, context: PlacesContext): Promise<readonly Place<Options>[]> {
-  const { subscriptions, ...rest } = given;
-  const found = await findRegistries(createResourceGraph(await createAccess(given, context).azure()), {
-    ...(Array.isArray(subscriptions) && { subscriptions }),
-  });
-  if (found.length === 0)
+async function placesOf(settings: Options, context: PlacesContext): Promise<readonly Place<Options>[]> {
+  const { subscriptions, ...rest } = settings;
+  const registries = await findRegistries(
+    createResourceGraph(await createAccess(settings, context).azure()),
+    {
+      ...(Array.isArray(subscriptions) && { subscriptions }),
+    },
+  );
+  if (registries.length === 0)
     throw new CollectError(
       'forbidden',
       'Azure Resource Graph shows the identity no registry in these subscriptions: assign the role "Container Registry Configuration Reader and Data Access Configuration Reader" or Reader',
     );
-  return found.map(({ subscription, resourceGroup, name, loginServer }) => ({
+  return registries.map(({ subscription, resourceGroup, name, loginServer }) => ({
     values: { subscription, registry: name },
     options: { ...rest, loginServer, subscription, resourceGroup },
   }));
@@ -159,15 +162,15 @@ interface Mistake {
   readonly message: string;
 }
 
-function mistakesOfPushEvents(given: Options): Mistake[] {
-  const { pushEvents: { metrics, logs } = {}, subscriptions } = given;
+function mistakesOfPushEvents(settings: Options): Mistake[] {
+  const { pushEvents: { metrics, logs } = {}, subscriptions } = settings;
   const mistakes: Mistake[] = [];
   if (metrics && logs)
     mistakes.push({
       path: ['pushEvents', 'logs'],
       message: 'is given besides metrics, and both count the same failures: keep one of the two',
     });
-  if ((metrics || logs) && !subscriptions && !asksAzure(given))
+  if ((metrics || logs) && !subscriptions && !asksAzure(settings))
     mistakes.push({
       path: ['pushEvents'],
       message: 'needs an identity of Azure: `auth` and `anonymous` have none, unless `subscription` is given',
@@ -175,11 +178,19 @@ function mistakesOfPushEvents(given: Options): Mistake[] {
   return mistakes;
 }
 
-function mistakesOf(given: Options) {
-  const { subscriptions, loginServer, endpoint, subscription, resourceGroup, auth: own, anonymous } = given;
-  const mistakes = mistakesOfPushEvents(given);
+function mistakesOf(settings: Options) {
+  const {
+    subscriptions,
+    loginServer,
+    endpoint,
+    subscription,
+    resourceGroup,
+    auth: own,
+    anonymous,
+  } = settings;
+  const mistakes = mistakesOfPushEvents(settings);
   const refuse = (key: keyof Options, message: string) => mistakes.push({ path: [key], message });
-  if (!subscriptions && !loginServerOf(given))
+  if (!subscriptions && !loginServerOf(settings))
     refuse('loginServer', 'is missing: the registry, or all of them by `subscriptions`');
   if (subscriptions)
     for (const [key, value] of Object.entries({ loginServer, endpoint, subscription, resourceGroup }))
@@ -189,7 +200,7 @@ function mistakesOf(given: Options) {
           'is for one registry, and `subscriptions` for all of them: keep one of the two',
         );
   if (own && anonymous) refuse('anonymous', 'is given besides auth: keep one of the two');
-  if (given.clientSecret && given.clientSecretFile)
+  if (settings.clientSecret && settings.clientSecretFile)
     refuse('clientSecretFile', 'is given besides clientSecret: keep one of the two');
   return mistakes;
 }
@@ -219,28 +230,28 @@ export const acr = defineProvider<typeof options>({
   // and slower where the registry throttles. https://learn.microsoft.com/en-us/azure/container-registry/container-registry-skus
   http: { maxConcurrent: 8, requestsPerSecond: 50 },
   placeValues: ['subscription', 'registry'],
-  eventSources: (given) => [
-    ...(given.pushEvents?.metrics ? [pushMetricsSource(given)] : []),
-    ...(given.pushEvents?.logs ? [logsSource(given)] : []),
+  eventSources: (settings) => [
+    ...(settings.pushEvents?.metrics ? [pushMetricsSource(settings)] : []),
+    ...(settings.pushEvents?.logs ? [logsSource(settings)] : []),
   ],
   check: mistakesOf,
-  places: (given) => (given.subscriptions ? (context) => placesOf(given, context) : undefined),
-  identity: (given) => {
-    const host = loginServerOf(given);
+  places: (settings) => (settings.subscriptions ? (context) => placesOf(settings, context) : undefined),
+  identity: (settings) => {
+    const host = loginServerOf(settings);
     return {
       ...(host && { host }),
-      account: given.subscription,
+      account: settings.subscription,
     };
   },
-  async *collect(given, context) {
-    const access = createAccess(given, context);
-    const assessmentKeys = given.findings?.assessmentKeys ?? groupedAssessments;
-    const surroundings = asksAzure(given)
-      ? readSurroundings({ ...given, findings: { ...given.findings, assessmentKeys } }, access, context)
+  async *collect(settings, context) {
+    const access = createAccess(settings, context);
+    const assessmentKeys = settings.findings?.assessmentKeys ?? groupedAssessments;
+    const surroundings = asksAzure(settings)
+      ? readSurroundings({ ...settings, findings: { ...settings.findings, assessmentKeys } }, access, context)
       : undefined;
     const unasked = ['storage', 'quotas', 'replication', 'findings'] as const;
     for (const capability of unasked)
-      if (!surroundings || (capability === 'findings' && given.findings?.source === 'none'))
+      if (!surroundings || (capability === 'findings' && settings.findings?.source === 'none'))
         context.absent(capability);
     // Its failure is thrown where it is waited for, which a failing poll never comes to.
     surroundings?.catch(() => {});
@@ -248,22 +259,22 @@ export const acr = defineProvider<typeof options>({
     const registry = await createRegistry({ ...access, signal: context.signal });
     yield* readSideBySide(
       context,
-      repositories(given, access, registry, context),
+      repositories(settings, access, registry, context),
       async function* (repository) {
-        const known = await surroundings;
+        const around = await surroundings;
         const scope = {
           context,
           registry,
           failing,
-          practices: known?.practices ?? {},
-          findings: known?.findings,
+          practices: around?.practices ?? {},
+          findings: around?.findings,
         };
         yield* readRepository(scope, repository);
       },
     );
-    const known = await surroundings;
-    for (const [capability, error] of known?.failures ?? []) context.degraded(capability, error);
-    if (known) yield { type: 'identity', identity: { host: access.loginServer, ...known.identity } };
-    if (known && !context.only) yield { type: 'registry', facts: known.facts };
+    const around = await surroundings;
+    for (const [capability, error] of around?.failures ?? []) context.degraded(capability, error);
+    if (around) yield { type: 'identity', identity: { host: access.loginServer, ...around.identity } };
+    if (around && !context.only) yield { type: 'registry', facts: around.facts };
   },
 });

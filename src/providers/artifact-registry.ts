@@ -99,16 +99,16 @@ async function usedLocations(api: Api, project: string): Promise<string[]> {
   return used.sort();
 }
 
-async function findPlaces(given: Options, context: PlacesContext): Promise<Place<Options>[]> {
-  const api = await openApi(given, context);
+async function findPlaces(settings: Options, context: PlacesContext): Promise<Place<Options>[]> {
+  const api = await openApi(settings, context);
   try {
     const places: Place<Options>[] = [];
-    const { locations = 'all' } = given;
-    for (const project of given.projects)
+    const { locations = 'all' } = settings;
+    for (const project of settings.projects)
       for (const location of locations === 'all' ? await usedLocations(api, project) : locations)
         places.push({
           values: { project, location },
-          options: { ...given, projects: [project], locations: [location] },
+          options: { ...settings, projects: [project], locations: [location] },
         });
     return places;
   } finally {
@@ -197,7 +197,7 @@ function createListing(api: Api, at: Location): (id: string) => Promise<boolean>
   let running: Promise<ReadonlySet<string>> | undefined;
   const list = async (): Promise<ReadonlySet<string>> => {
     const ids = new Set<string>();
-    for await (const page of api.repositories(parentOf(at))) for (const one of page) ids.add(idOf(one));
+    for await (const page of api.repositories(parentOf(at))) for (const row of page) ids.add(idOf(row));
     return ids;
   };
   return async (id) => {
@@ -208,14 +208,14 @@ function createListing(api: Api, at: Location): (id: string) => Promise<boolean>
   };
 }
 
-function mistakesOf(given: Options) {
-  const { subscription, metrics } = given.pushEvents ?? {};
+function mistakesOf(settings: Options) {
+  const { subscription, metrics } = settings.pushEvents ?? {};
   const refuse = (message: string) => [{ path: ['pushEvents'], message }];
-  if (subscription !== undefined && !placeOf(given))
+  if (subscription !== undefined && !placeOf(settings))
     return refuse(
       'has a subscription, which is for an entry of one project and one location: several would take each other’s messages; write an entry for each, with a subscription of its own',
     );
-  if (given.pushEvents && subscription === undefined && !metrics)
+  if (settings.pushEvents && subscription === undefined && !metrics)
     return refuse('reads nothing: give `subscription`, `metrics: true` or both');
   return [];
 }
@@ -239,15 +239,15 @@ export const artifactRegistry = defineProvider<typeof options>({
     events:
       'The topic `gcr` of Pub/Sub, pulled or received; failed pushes from the audit log where it is switched on, or as Cloud Monitoring counts them (`pushEvents`).',
   },
-  identity(given) {
-    const at = placeOf(given);
+  identity(settings) {
+    const at = placeOf(settings);
     if (!at) return {};
     return { host: `${at.location}-docker.pkg.dev`, account: at.project, region: at.location };
   },
   check: mistakesOf,
-  eventSources(given) {
-    const at = placeOf(given);
-    return at ? [...subscriptionSource(given, at), ...requestCountSource(given, at)] : [];
+  eventSources(settings) {
+    const at = placeOf(settings);
+    return at ? [...subscriptionSource(settings, at), ...requestCountSource(settings, at)] : [];
   },
   references: (_, { host, account = '', region = '' }) => {
     // A project of a domain is `example.com:name`, and `example.com/name` in names of images.
@@ -259,11 +259,11 @@ export const artifactRegistry = defineProvider<typeof options>({
     ];
   },
   placeValues: ['project', 'location'],
-  places: (given) => (placeOf(given) ? undefined : (context) => findPlaces(given, context)),
-  async *collect(given, context) {
-    const at = placeOf(given);
+  places: (settings) => (placeOf(settings) ? undefined : (context) => findPlaces(settings, context)),
+  async *collect(settings, context) {
+    const at = placeOf(settings);
     if (!at) throw new CollectError('internal', 'an entry of several places was read as one');
-    const api = await openApi(given, context);
+    const api = await openApi(settings, context);
     const scope: Scope = { api, context, at, isListed: createListing(api, at) };
     try {
       const only = context.only && new Set(context.only.map((name) => name.split('/')[0]));

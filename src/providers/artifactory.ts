@@ -104,24 +104,24 @@ export const artifactory = defineProvider<typeof options>({
   // https://docs.jfrog.com/artifactory/docs/aql-performance
   http: { maxConcurrent: 8 },
   identity: ({ endpoint }) => ({ host: endpoint.host }),
-  async *collect(given, context) {
-    const api = createApi(context.http(), given);
+  async *collect(settings, context) {
+    const api = createApi(context.http(), settings);
     const only = onlyByKey(context.only);
     let unreadable = 0;
     const leftOut = (repositories: number) => {
       unreadable = repositories;
     };
-    const all = await listTargets(api, { ...given, leftOut }, context);
+    const all = await listTargets(api, { ...settings, leftOut }, context);
     const targets = all.filter(({ key }) => !only || only.has(key));
-    const surroundings = readSurroundings(api, context, given.auth, targets);
-    if (given.xray === false) context.absent('findings');
-    const scope = createScope(api, context, given, surroundings);
+    const surroundings = readSurroundings(api, context, settings.auth, targets);
+    if (settings.xray === false) context.absent('findings');
+    const scope = createScope(api, context, settings, surroundings);
     /** How many images each repository has; undefined where that is unknown. */
     const counts = new Map<string, number | undefined>();
     if (unreadable > 0) yield { type: 'group-failed', prefix: noName, error: oddEntries(unreadable) };
     const keys = new Map(targets.map((target) => [target.key, target]));
     yield* readSideBySide(
-      { ...context, concurrency: given.aqlConcurrency ?? 2 },
+      { ...context, concurrency: settings.aqlConcurrency ?? 2 },
       keys.keys(),
       async function* (key) {
         let images = 0;
@@ -147,7 +147,7 @@ export const artifactory = defineProvider<typeof options>({
     const projects = [...counts].flatMap(([project, repositories]) =>
       repositories === undefined ? [] : [{ project, repositories }],
     );
-    const facts = await registryFacts(api, context, given, surroundings);
+    const facts = await registryFacts(api, context, settings, surroundings);
     // A sum over what could not all be read is none: the last one stands.
     const isWhole = unreadable === 0 && projects.length === counts.size;
     yield { type: 'registry', facts: { ...facts, projects: isWhole ? projects : undefined } };
@@ -195,15 +195,15 @@ type Surroundings = ReturnType<typeof readSurroundings>;
 function createScope(
   api: Api,
   context: CollectContext,
-  given: Options,
+  settings: Options,
   { user, copies, practicesOf }: Surroundings,
 ): Scope {
   return {
     context,
     api,
-    aql: createAql({ api, pageSize: given.aqlPageSize ?? 5000, seesAll: () => user.isAdministrator }),
-    contents: createContents({ api, context, budget: given.manifestsPerPoll ?? 5000 }),
-    xray: given.xray === false ? undefined : createXray(api, context, given.scanStatusesPerPoll ?? 500),
+    aql: createAql({ api, pageSize: settings.aqlPageSize ?? 5000, seesAll: () => user.isAdministrator }),
+    contents: createContents({ api, context, budget: settings.manifestsPerPoll ?? 5000 }),
+    xray: settings.xray === false ? undefined : createXray(api, context, settings.scanStatusesPerPoll ?? 500),
     gone: new Set(),
     async practicesOf(target) {
       const replicated = (await copies)?.replicated;

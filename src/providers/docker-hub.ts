@@ -88,13 +88,13 @@ async function* readRepository(scope: Scope, repository: string): AsyncGenerator
  * Reads the pull limit beside all else; what comes of it is asked for at the end. It is not waited for much longer
  * than what else is read, so that it holds up nothing.
  */
-function startPullLimit(given: Options, context: CollectContext): () => Promise<RegistryFacts> {
+function startPullLimit(settings: Options, context: CollectContext): () => Promise<RegistryFacts> {
   const read = async () =>
     readPullLimit({
       http: context.http(),
-      authEndpoint: address(given.authEndpoint, 'https://auth.docker.io'),
-      registryEndpoint: address(given.registryEndpoint, 'https://registry-1.docker.io'),
-      account: await given.auth?.read(),
+      authEndpoint: address(settings.authEndpoint, 'https://auth.docker.io'),
+      registryEndpoint: address(settings.registryEndpoint, 'https://registry-1.docker.io'),
+      account: await settings.auth?.read(),
     });
   const reading: Promise<Limits | { readonly error: unknown }> = read().catch((error) => ({ error }));
   return async () => {
@@ -104,10 +104,10 @@ function startPullLimit(given: Options, context: CollectContext): () => Promise<
       await sleep(timeoutMs, undefined, { signal: patience.signal });
       return { error: new CollectError('timeout', `the pull limit was not read within ${timeoutMs} ms`) };
     };
-    const limits = await (given.namespaces ? Promise.race([reading, deadline()]) : reading);
+    const limits = await (settings.namespaces ? Promise.race([reading, deadline()]) : reading);
     patience.abort();
     // Where nothing else is asked for, it is the poll that failed.
-    if ('error' in limits && !given.namespaces) throw limits.error;
+    if ('error' in limits && !settings.namespaces) throw limits.error;
     context.signal.throwIfAborted();
     if (!('error' in limits) && !limits.malformed) return pullLimitFacts(limits.reading, context);
     context.degraded('pull_limit', 'error' in limits ? limits.error : limits.malformed);
@@ -135,7 +135,9 @@ const capabilities = {
   pull_limit: 'Limit and rest of the pull rate limit by a `HEAD`, which is no pull; paid plans have none.',
   events: 'Webhooks of repositories; Docker Hub tells of no push that failed.',
 } satisfies Capabilities;
-const ofRepositories = (Object.keys(capabilities) as Capability[]).filter((one) => one !== 'pull_limit');
+const ofRepositories = (Object.keys(capabilities) as Capability[]).filter(
+  (capability) => capability !== 'pull_limit',
+);
 
 /** Docker Hub: https://docs.docker.com/reference/api/hub/latest/ */
 export const dockerHub = defineProvider<typeof options>({
@@ -153,11 +155,12 @@ export const dockerHub = defineProvider<typeof options>({
     ...(namespaces?.length === 1 && { account: namespaces[0] as string }),
   }),
   references: () => [{ from: 'docker.io', to: '' }],
-  async *collect(given, context) {
-    const pullLimit = given.pullLimit === false || context.only ? undefined : startPullLimit(given, context);
-    if (given.pullLimit === false) context.absent('pull_limit');
+  async *collect(settings, context) {
+    const pullLimit =
+      settings.pullLimit === false || context.only ? undefined : startPullLimit(settings, context);
+    if (settings.pullLimit === false) context.absent('pull_limit');
     let facts: RegistryFacts = {};
-    if (given.namespaces) facts = yield* readNamespaces(given, given.namespaces, context);
+    if (settings.namespaces) facts = yield* readNamespaces(settings, settings.namespaces, context);
     else for (const capability of ofRepositories) context.absent(capability);
     if (!context.only) yield { type: 'registry', facts: { ...facts, ...(await pullLimit?.()) } };
   },
@@ -165,13 +168,13 @@ export const dockerHub = defineProvider<typeof options>({
 
 /** Reads all repositories. @returns what is known of the namespaces */
 async function* readNamespaces(
-  given: Options,
+  settings: Options,
   namespaces: readonly string[],
   context: CollectContext,
 ): AsyncGenerator<Observation, RegistryFacts> {
-  const { settingsInterval = 21_600_000, auth } = given;
+  const { settingsInterval = 21_600_000, auth } = settings;
   const http = context.http({ judge: judgeHub });
-  const endpoint = address(given.endpoint, hubAddress);
+  const endpoint = address(settings.endpoint, hubAddress);
   const login = createLogin({ http, endpoint, auth, session: context.session });
   const hub = createHub({ http, endpoint, login });
   const listing = new Listing(hub, namespaces, context);
@@ -179,7 +182,7 @@ async function* readNamespaces(
   const scope: Scope = { context, hub, listing, tagRules };
   yield* readSideBySide(context, listing.names(), (repository) => readRepository(scope, repository));
   for (const [prefix, error] of listing.failed) yield { type: 'group-failed', prefix, error };
-  const hidden = given.privateRepositories === false ? undefined : hiddenFrom(login.current(), listing);
+  const hidden = settings.privateRepositories === false ? undefined : hiddenFrom(login.current(), listing);
   if (hidden === undefined) return listing.facts();
   context.degraded('repositories', new CollectError('forbidden', hidden));
   return {};

@@ -91,14 +91,14 @@ export const harbor = defineProvider<typeof options>({
     events:
       'Webhooks of each project, of failed pushes those that exceed a quota; pushes from the audit log, and all failed ones from its own metrics (`pushEvents`).',
   },
-  eventSources: (given) => [
-    ...registryMetricsSources(given),
-    ...(given.pushEvents?.auditLog ? [auditLogSource({ ...given, ...given.pushEvents })] : []),
+  eventSources: (settings) => [
+    ...registryMetricsSources(settings),
+    ...(settings.pushEvents?.auditLog ? [auditLogSource({ ...settings, ...settings.pushEvents })] : []),
   ],
   check: mistakesOf,
   identity: ({ endpoint }) => ({ host: endpoint.host }),
-  async *collect(given, context) {
-    const { pageSize = 100, platforms = true, settingsInterval = 600_000, endpoint, auth } = given;
+  async *collect(settings, context) {
+    const { pageSize = 100, platforms = true, settingsInterval = 600_000, endpoint, auth } = settings;
     const { session } = context;
     const harbor = createHarbor({ http: context.http(), session, endpoint, auth, pageSize });
     const surroundings = await readSurroundings(harbor, context, settingsInterval / 1000);

@@ -80,8 +80,8 @@ async function ask(program: string, server: string): Promise<Credentials | undef
 export function helperCredentials(name: string, server: string): Promise<Credentials | undefined> {
   const program = `docker-credential-${name}`;
   const key = JSON.stringify([program, server]);
-  const found = kept.get(key);
-  if (found && performance.now() - found.at < keptMs) return found.credentials;
+  const entry = kept.get(key);
+  if (entry && performance.now() - entry.at < keptMs) return entry.credentials;
   const credentials = ask(program, server);
   // Callers await it; one that stops waiting must not leave an unhandled rejection.
   credentials.catch(() => {});

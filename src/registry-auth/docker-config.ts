@@ -81,7 +81,7 @@ function entryFor(auths: NonNullable<File['auths']>, endpoint: URL, paths: reado
   const candidates = Object.entries(auths).flatMap(([key, value]) => {
     const { host, path, isAddress } = parseKey(key, endpoint.protocol);
     const credentials = isForHost(host, ours) ? credentialsIn(value) : undefined;
-    const coversPath = paths.some((one) => covers(path, one));
+    const coversPath = paths.some((prefix) => covers(path, prefix));
     if (!credentials || !(coversPath || isAddress)) return [];
     return { credentials, rank: [Number(host === ours), coversPath ? path.length : -1, host.length] };
   });

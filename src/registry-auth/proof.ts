@@ -80,7 +80,7 @@ async function show(
     );
   const response = await askVersion(http, endpoint, sent);
   if (response?.status !== 401) return response !== undefined && response.status < 300;
-  const bearer = schemesOf(response).find((one) => one.kind === 'bearer');
+  const bearer = schemesOf(response).find((scheme) => scheme.kind === 'bearer');
   if (bearer && !isToken) return showTokenServer(options, bearer, credentials, scope);
   // A token may be for some scopes only, and the registry say so here.
   if (isToken && (bearer?.scope !== undefined || challengeErrors(response).includes('insufficient_scope')))

@@ -52,14 +52,14 @@ export function usualOf(scheme: Scheme | undefined): Scheme | undefined {
 
 /** Whether both show the same for a scope. */
 export function isSame(
-  one: Scheme | undefined,
+  scheme: Scheme | undefined,
   other: Scheme | undefined,
   scope: string | undefined,
 ): boolean {
-  if (one?.kind !== 'bearer' || other?.kind !== 'bearer') return one?.kind === other?.kind;
+  if (scheme?.kind !== 'bearer' || other?.kind !== 'bearer') return scheme?.kind === other?.kind;
   return (
-    one.server.realm === other.server.realm &&
-    one.server.service === other.server.service &&
-    (one.scope ?? scope) === (other.scope ?? scope)
+    scheme.server.realm === other.server.realm &&
+    scheme.server.service === other.server.service &&
+    (scheme.scope ?? scope) === (other.scope ?? scope)
   );
 }

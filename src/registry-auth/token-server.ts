@@ -176,7 +176,7 @@ function questionOf(
   credentials: Credentials | undefined,
 ): Record<string, string> {
   if (service) url.searchParams.set('service', service);
-  for (const one of scope?.split(' ') ?? []) url.searchParams.append('scope', one);
+  for (const part of scope?.split(' ') ?? []) url.searchParams.append('scope', part);
   if (!credentials || !('username' in credentials)) return {};
   url.searchParams.set('account', credentials.username);
   return { authorization: basicHeader(credentials) };

@@ -47,9 +47,9 @@ export function createEventGate({ target, starting, log }: EventGateOptions): Ev
   const inFlight = { known: 0, strangers: 0 };
 
   /** The same way for an unknown registry and a wrong token: names are not to be guessed. */
-  async function refuse(response: Response, found: Found | undefined, floor: Promise<void>): Promise<void> {
+  async function refuse(response: Response, entry: Found | undefined, floor: Promise<void>): Promise<void> {
     await floor;
-    if (found && 'loop' in found) found.loop.refused('unauthorized');
+    if (entry && 'loop' in entry) entry.loop.refused('unauthorized');
     if (starting()) {
       response.set('Retry-After', '5');
       return void plain(response, 503, 'registries are being read: send again');
@@ -58,16 +58,16 @@ export function createEventGate({ target, starting, log }: EventGateOptions): Ev
   }
 
   const sender: RequestHandler = async (request, response, next) => {
-    const found = target(String(request.params['registry']));
+    const entry = target(String(request.params['registry']));
     const floor = sleep(refusedAfterMs);
-    const isSignedByGoogle = async () => found?.oidc !== undefined && oidc.mayEnter(request, found.oidc);
-    if ((await mayEnter(request, found?.token)) || (await isSignedByGoogle())) {
-      response.locals['target'] = found;
+    const isSignedByGoogle = async () => entry?.oidc !== undefined && oidc.mayEnter(request, entry.oidc);
+    if ((await mayEnter(request, entry?.token)) || (await isSignedByGoogle())) {
+      response.locals['target'] = entry;
       return next();
     }
     const signature = request.method === 'POST' ? signatureOf(request) : undefined;
-    if (signature === undefined) return refuse(response, found, floor);
-    response.locals['signed'] = { signature, found, floor };
+    if (signature === undefined) return refuse(response, entry, floor);
+    response.locals['signed'] = { signature, found: entry, floor };
     next();
   };
 
@@ -76,9 +76,9 @@ export function createEventGate({ target, starting, log }: EventGateOptions): Ev
     const signed: { signature: string; found: Found | undefined; floor: Promise<void> } | undefined =
       response.locals['signed'];
     if (!signed) return next();
-    const { signature, found, floor } = signed;
-    if (!(await isSigned(bodyOf(request), signature, found?.token))) return refuse(response, found, floor);
-    response.locals['target'] = found;
+    const { signature, found: entry, floor } = signed;
+    if (!(await isSigned(bodyOf(request), signature, entry?.token))) return refuse(response, entry, floor);
+    response.locals['target'] = entry;
     next();
   };
 
@@ -95,9 +95,9 @@ export function createEventGate({ target, starting, log }: EventGateOptions): Ev
     plain(response, 503, 'too many events at once: send again');
   };
 
-  const known = express.raw({ limit: largestBody, type: () => true });
+  const trusted = express.raw({ limit: largestBody, type: () => true });
   const stranger = express.raw({ limit: largestSignedBody, type: () => true });
   const read: RequestHandler = (request, response, next) =>
-    (response.locals['signed'] ? stranger : known)(request, response, next);
+    (response.locals['signed'] ? stranger : trusted)(request, response, next);
   return { sender, body: [sender, admit, read, verify] };
 }

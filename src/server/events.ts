@@ -89,22 +89,22 @@ export function createEventReceiver(
 
   const receive: RequestHandler = async (request, response) => {
     const registry = String(request.params['registry']);
-    const found: Found = response.locals['target'];
+    const entry: Found = response.locals['target'];
     const raw = bodyOf(request);
     const body = parseEventBody(raw);
     const validation = gridValidation(body);
     if (validation) return void response.json(validation);
-    if ('shard' in found) return forward(request, response, { registry, shard: found.shard, raw });
+    if ('shard' in entry) return forward(request, response, { registry, shard: entry.shard, raw });
     const read = readEvents({ body, raw, header: (name) => request.get(name) });
     if (!read || (read.events.length > 0 && read.events.every((event) => event === undefined))) {
-      complain(registry, found, 'not an event that is understood here');
+      complain(registry, entry, 'not an event that is understood here');
       return void plain(response, 400, 'not an event that is understood here');
     }
     if (read.events.length > eventsAtMost) {
-      complain(registry, found, `more than ${eventsAtMost} events`);
+      complain(registry, entry, `more than ${eventsAtMost} events`);
       return void plain(response, 413, `more than ${eventsAtMost} events in one request`);
     }
-    const delivery = found.loop.receive(read.source, read.events);
+    const delivery = entry.loop.receive(read.source, read.events);
     let answered = false;
     response.once('close', () => {
       if (!answered || !response.writableFinished) delivery.lost();
@@ -125,12 +125,12 @@ export function createEventReceiver(
   router.options('/:registry', gate.sender, agree);
   // Four parameters tell express that this one handles errors: of reading the body, once the sender is known.
   router.use('/:registry', (error: unknown, request: Request, response: Response, next: NextFunction) => {
-    const found = response.locals['target'] as Found | undefined;
-    const given = (error as { status?: unknown }).status;
-    const status = error instanceof UnreadableBody ? 400 : typeof given === 'number' ? given : 500;
-    if (!found || status >= 500) return next(error);
+    const entry = response.locals['target'] as Found | undefined;
+    const statusTold = (error as { status?: unknown }).status;
+    const status = error instanceof UnreadableBody ? 400 : typeof statusTold === 'number' ? statusTold : 500;
+    if (!entry || status >= 500) return next(error);
     const problem = error instanceof UnreadableBody ? error.message : `the body cannot be read (${status})`;
-    complain(String(request.params['registry']), found, problem);
+    complain(String(request.params['registry']), entry, problem);
     plain(response, status, problem);
   });
   return router;

@@ -45,8 +45,8 @@ async function fetchCertificates({ certificates, http }: OidcSender) {
       operation: 'certificates',
       maxBytes: 2 ** 20,
     });
-    const found = json(response, certificateAnswer);
-    return { found, untilMs: performance.now() + keptMs(response.header('cache-control')) };
+    const answer = json(response, certificateAnswer);
+    return { found: answer, untilMs: performance.now() + keptMs(response.header('cache-control')) };
   } finally {
     await client.close();
   }
@@ -71,9 +71,9 @@ function createCertificates() {
       askedMs: performance.now(),
       untilMs: performance.now() + askedAgainMs,
       certificates: fetchCertificates(sender).then(
-        ({ found, untilMs }) => {
+        ({ found: certificates, untilMs }) => {
           asked.untilMs = untilMs;
-          return found;
+          return certificates;
         },
         // Keys that were good a moment ago still are.
         (error) => before?.certificates ?? Promise.reject(error),
@@ -88,8 +88,8 @@ function createCertificates() {
     const before = kept.get(sender.certificates.href);
     const now = performance.now();
     const isRecent = before !== undefined && now - before.askedMs < askedAgainMs;
-    const known = isRecent || (before && now < before.untilMs) ? await before.certificates : undefined;
-    if (known && (isRecent || Object.hasOwn(known, kid))) return known;
+    const current = isRecent || (before && now < before.untilMs) ? await before.certificates : undefined;
+    if (current && (isRecent || Object.hasOwn(current, kid))) return current;
     return ask(sender, before).certificates;
   };
 }

@@ -15,14 +15,14 @@ const atOnce = 4;
 const isKind = (kind: string): kind is HandedOver => kind === 'counters' || kind === 'snapshot';
 
 /** Sends the file, or says why there is none. */
-async function send(request: Request, response: Response, found: Found): Promise<void> {
-  if (found === 'not yet') return void plain(response, 409, 'this shard is not done with the registry');
-  if (found === 'nothing') return void plain(response, 404, 'nothing is saved here');
-  if (found.token && !(await mayEnter(request, found.token)))
+async function send(request: Request, response: Response, state: Found): Promise<void> {
+  if (state === 'not yet') return void plain(response, 409, 'this shard is not done with the registry');
+  if (state === 'nothing') return void plain(response, 404, 'nothing is saved here');
+  if (state.token && !(await mayEnter(request, state.token)))
     return void plain(response, 401, 'unauthorized');
   response.type('application/octet-stream').set('Cache-Control', 'no-store');
   // Where it breaks off there is no checksum at its end.
-  await pipeline(Readable.from(found.pieces), response).catch(() => response.destroy());
+  await pipeline(Readable.from(state.pieces), response).catch(() => response.destroy());
 }
 
 /**

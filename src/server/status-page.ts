@@ -250,7 +250,7 @@ export function statusPage(status: Status): string {
   const { registries, entries, now } = status;
   const lost = entries.filter(({ up }) => up === false).length;
   const down = registries.filter(({ state }) => state === 'down' || state === 'stale').length + lost;
-  const partly = registries.filter((one) => one.state === 'up' && isPartlyFailing(one)).length;
+  const partly = registries.filter((registry) => registry.state === 'up' && isPartlyFailing(registry)).length;
   const summary = summaryOf({ registries: registries.length, entries: entries.length, down, lost, partly });
   return `<!doctype html>
 <html lang="en">
@@ -268,8 +268,8 @@ export function statusPage(status: Status): string {
 <nav><a href="${escapeHtml(status.telemetryPath)}">Metrics</a><a href="/api/v1/status">Status as JSON</a></nav>
 </header>
 <main>
-${entries.map((one) => entryRow(one, now)).join('\n')}
-${registries.map((one) => row(one, now)).join('\n')}
+${entries.map((entry) => entryRow(entry, now)).join('\n')}
+${registries.map((registry) => row(registry, now)).join('\n')}
 ${status.inUse.map((source) => sourceRow(source, now)).join('\n')}
 </main>
 <footer>Version ${escapeHtml(status.version)} (${escapeHtml(status.revision)}), running for ${humanDuration(now - status.startedAt)}.</footer>

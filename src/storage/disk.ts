@@ -29,12 +29,12 @@ export function createDisk(options: { readonly atOnce: number; readonly hangsAft
     async call(make) {
       if (taken < atOnce) taken += 1;
       else await new Promise<void>((resolve) => waiting.push(resolve));
-      const one = { at: performance.now() };
-      begun.add(one);
+      const ticket = { at: performance.now() };
+      begun.add(ticket);
       try {
         return await make();
       } finally {
-        begun.delete(one);
+        begun.delete(ticket);
         const next = waiting.shift();
         if (next) next();
         else taken -= 1;

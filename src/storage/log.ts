@@ -94,7 +94,7 @@ export async function appendLog(
 export async function writeLog(path: string, target: string, all: Iterable<unknown>): Promise<void> {
   function* lines() {
     yield lineOf({ version, target });
-    for (const one of all) yield lineOf(one);
+    for (const entry of all) yield lineOf(entry);
   }
   await disk.call(() => mkdir(dirname(path), { recursive: true }));
   await replaceFile(path, inPieces(lines()));

@@ -98,8 +98,8 @@ function entryOf<Entry extends { readonly name: string }>(
   wanted: string,
   what: string,
 ): Entry {
-  const found = all.find((entry) => entry.name === wanted);
-  if (found) return found;
+  const named = all.find((entry) => entry.name === wanted);
+  if (named) return named;
   throw new CollectError('configuration', `the ${what} ${JSON.stringify(wanted)} is not there`);
 }
 

@@ -72,13 +72,13 @@ function advice({ auth, anonymous }: AccessSettings): string {
 }
 
 /** The identity's credential; made anew when the secret's file changed. */
-async function credentialOf(given: AccessSettings, kept: Kept): Promise<EntraCredential> {
-  const clientSecret = given.clientSecret ?? given.clientSecretFile;
+async function credentialOf(settings: AccessSettings, kept: Kept): Promise<EntraCredential> {
+  const clientSecret = settings.clientSecret ?? settings.clientSecretFile;
   const secret = await clientSecret?.read();
   if (!kept.credential || kept.credential.secret !== secret) {
-    const { tenantId, clientId } = given;
+    const { tenantId, clientId } = settings;
     const httpClient = createSdkTransport((...request) => kept.send(...request));
-    const cloud = cloudOf(given.cloud, loginServerOf(given));
+    const cloud = cloudOf(settings.cloud, loginServerOf(settings));
     const made = createCredential({ tenantId, clientId, clientSecret }, cloud, httpClient);
     kept.credential = { secret, made };
     made.catch(() => {
@@ -92,11 +92,11 @@ async function credentialOf(given: AccessSettings, kept: Kept): Promise<EntraCre
 const seenByLibrary = [400, 401, 403, 404];
 
 /** Clients for one poll. */
-export function createAccess(given: AccessSettings, context: PlacesContext): Access {
-  const loginServer = loginServerOf(given);
-  const cloud = cloudOf(given.cloud, loginServer);
-  const endpoint = given.endpoint ?? new URL(`https://${loginServer || 'no-registry.invalid'}`);
-  const { auth, anonymous, authorityHost } = given;
+export function createAccess(settings: AccessSettings, context: PlacesContext): Access {
+  const loginServer = loginServerOf(settings);
+  const cloud = cloudOf(settings.cloud, loginServer);
+  const endpoint = settings.endpoint ?? new URL(`https://${loginServer || 'no-registry.invalid'}`);
+  const { auth, anonymous, authorityHost } = settings;
   const http = context.http({ judge });
   const send: Kept['send'] = (url, request) => {
     const isEntra = url.origin === new URL(cloud.authority).origin;
@@ -112,7 +112,7 @@ export function createAccess(given: AccessSettings, context: PlacesContext): Acc
   };
   const kept = context.session.keep('acr', (): Kept => ({ send, credential: undefined }));
   kept.send = send;
-  const identity = () => credentialOf(given, kept);
+  const identity = () => credentialOf(settings, kept);
   const api = async (service: string, at: URL | undefined): Promise<Azure> =>
     createAzure({ http, endpoint: at, service, credential: await identity() });
   return {
@@ -125,9 +125,9 @@ export function createAccess(given: AccessSettings, context: PlacesContext): Acc
       session: context.session,
       own: auth && (async () => ({ username: auth.username, password: await auth.password.read() })),
       identity: auth || anonymous ? undefined : async () => (await identity()).token(cloud.audience),
-      advice: advice(given),
+      advice: advice(settings),
     }),
-    azure: () => api(cloud.management, given.managementEndpoint),
-    logs: () => api(cloud.logs, given.logsEndpoint),
+    azure: () => api(cloud.management, settings.managementEndpoint),
+    logs: () => api(cloud.logs, settings.logsEndpoint),
   };
 }

@@ -36,6 +36,6 @@ export type Cloud = (typeof clouds)[CloudName];
 /** The cloud that is configured, or else the one that the login server's name belongs to. */
 export function cloudOf(name: CloudName | undefined, loginServer: string | undefined): Cloud {
   if (name) return clouds[name];
-  const found = Object.values(clouds).find(({ suffix }) => loginServer?.toLowerCase().endsWith(suffix));
-  return found ?? clouds.public;
+  const cloud = Object.values(clouds).find(({ suffix }) => loginServer?.toLowerCase().endsWith(suffix));
+  return cloud ?? clouds.public;
 }

@@ -56,7 +56,7 @@ export function findingsQuery(options: {
   const named = names
     ? `| where ${names.map((name) => `tostring(properties) contains ${quoted(name)}`).join(' or ')}`
     : '';
-  const known = listed(Object.values(severities).flat());
+  const severityWords = listed(Object.values(severities).flat());
   const counts = Object.entries(severities).flatMap(([column, words]) => {
     const fits =
       column === 'unknown'
@@ -89,7 +89,7 @@ ${named}
 | project digest = tolower(tostring(data.artifactDetails.digest)), finding = strcat(coalesce(tostring(data.vulnerabilityDetails.cveId), tostring(properties.id)), ' ', tostring(data.softwareDetails.packageName)), severity = coalesce(tostring(data.vulnerabilityDetails.severity), tostring(properties.status.severity)), fixable = tostring(data.softwareDetails.fixStatus) =~ 'FixAvailable' or isnotempty(tostring(data.softwareDetails.fixedVersion)), open = properties.status.code =~ 'Unhealthy', at = todatetime(properties.timeGenerated))
 | where isnotempty(digest)
 | summarize severity = any(severity), fixable = countif(fixable) > 0, open = countif(open) > 0, at = max(at) by digest, finding
-| summarize ${counts.join(', ')}, at = max(at), odd = make_set(iff(severity in~ (${known}), '', severity), 3) by id = digest
+| summarize ${counts.join(', ')}, at = max(at), odd = make_set(iff(severity in~ (${severityWords}), '', severity), 3) by id = digest
 ${after === undefined ? '' : `| where id > ${quoted(after)}\n`}| order by id asc`;
 }
 
@@ -113,28 +113,28 @@ const row = z.object({
   odd: optional('odd', list('odd', z.string().max(100))),
 });
 
-function toScan(found: z.infer<typeof row>): Scan {
+function toScan(told: z.infer<typeof row>): Scan {
   return {
     findings: {
       counts: {
-        CRITICAL: found.critical,
-        HIGH: found.high,
-        MEDIUM: found.medium,
-        LOW: found.low,
+        CRITICAL: told.critical,
+        HIGH: told.high,
+        MEDIUM: told.medium,
+        LOW: told.low,
         // Defender has no such severity of its own: none says nothing.
-        ...(found.negligible > 0 && { NEGLIGIBLE: found.negligible }),
-        UNKNOWN: found.unknown,
+        ...(told.negligible > 0 && { NEGLIGIBLE: told.negligible }),
+        UNKNOWN: told.unknown,
       },
       fixable: {
-        CRITICAL: found.criticalFixable,
-        HIGH: found.highFixable,
-        MEDIUM: found.mediumFixable,
-        LOW: found.lowFixable,
-        ...(found.negligible > 0 && { NEGLIGIBLE: found.negligibleFixable }),
-        UNKNOWN: found.unknownFixable,
+        CRITICAL: told.criticalFixable,
+        HIGH: told.highFixable,
+        MEDIUM: told.mediumFixable,
+        LOW: told.lowFixable,
+        ...(told.negligible > 0 && { NEGLIGIBLE: told.negligibleFixable }),
+        UNKNOWN: told.unknownFixable,
       },
     },
-    scannedAt: found.at === undefined ? undefined : Math.floor(found.at),
+    scannedAt: told.at === undefined ? undefined : Math.floor(told.at),
   };
 }
 
@@ -170,7 +170,7 @@ export async function readFindings(options: {
   readonly tell: CollectContext['tell'];
 }): Promise<FindingsByDigest> {
   const { graph, loginServer, subscription, name, assessmentKeys, tell } = options;
-  const found = new Map<string, Scan>();
+  const scans = new Map<string, Scan>();
   let incomplete = false;
 
   const onOddity = ({ at, problem }: Oddity) =>
@@ -185,9 +185,9 @@ export async function readFindings(options: {
       throw new CollectError('invalid_response', noRow, { cause });
     });
     if (left > 0) incomplete = true;
-    for (const one of items) {
-      found.set(one.id, toScan(one));
-      tellOddSeverities(one.odd ?? [], tell);
+    for (const finding of items) {
+      scans.set(finding.id, toScan(finding));
+      tellOddSeverities(finding.odd ?? [], tell);
     }
   }
 
@@ -199,13 +199,13 @@ export async function readFindings(options: {
 
   await read([loginServer, `/registries/${name}`]);
   // What names the registry in a row is not documented: all images of the subscription are told apart by digest.
-  if (found.size === 0 && !incomplete) await read(undefined);
-  if (found.size > 0) return { scans: found, incomplete };
+  if (scans.size === 0 && !incomplete) await read(undefined);
+  if (scans.size > 0) return { scans, incomplete };
   if (incomplete) throw new CollectError('invalid_response', noRow);
   let tier: string | undefined;
   for await (const page of graph.rows(() => planQuery, [subscription]))
     tier ??= plan.safeParse(page[0]).data?.tier;
-  if (tier?.toLowerCase() === 'standard') return { scans: found, incomplete };
+  if (tier?.toLowerCase() === 'standard') return { scans, incomplete };
   const scope = `the subscription ${subscription}`;
   throw new CollectError(
     tier === undefined ? 'forbidden' : 'not_found',

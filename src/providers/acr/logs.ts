@@ -92,8 +92,8 @@ interface Read {
   readonly time: string | undefined;
 }
 
-function eventOf(id: string, one: z.output<typeof row>): PushEvent | undefined {
-  const { Repository, Identity, ResultDescription: status = '' } = one;
+function eventOf(id: string, cells: z.output<typeof row>): PushEvent | undefined {
+  const { Repository, Identity, ResultDescription: status = '' } = cells;
   // `ResultType` only says what kind of result it is: HttpStatusCode.
   if (!/^[1-5]\d\d$/.test(status)) return undefined;
   const reason = reasonOf(status, Identity);
@@ -111,7 +111,7 @@ function rowsOf({ tables: [{ columns, rows }] }: Answer): Read[] {
   });
 }
 
-const same = (one: string, other: string): boolean => one.toLowerCase() === other.toLowerCase();
+const same = (first: string, other: string): boolean => first.toLowerCase() === other.toLowerCase();
 const mayRead = ({ denyTables }: z.output<typeof source>): boolean =>
   !denyTables?.some((denied) => same(denied, table));
 
@@ -148,11 +148,11 @@ const queryOf = (from: string, to: string): string => `${table}
 
 /** @throws CollectError also where the log is not shown: then nobody would ever hear of a failure */
 async function answered(
-  given: Settings,
+  settings: Settings,
   context: CollectContext,
   [from, to]: readonly [string, string],
 ): Promise<Answer> {
-  return askAbout(given, { context, advice: role }, async (access, resource) => {
+  return askAbout(settings, { context, advice: role }, async (access, resource) => {
     const logs = await access.logs();
     const body = { query: queryOf(from, to), timespan: `${from}/${to}` };
     const response = await logs.post('push_log', `/v1${resource}/query`, {}, body, {
@@ -173,22 +173,22 @@ async function answered(
   });
 }
 
-function batchOf(rows: readonly Read[], given: GivenBefore): EventBatch {
-  const fresh = rows.filter(({ id }) => !given.has(id));
+function batchOf(rows: readonly Read[], before: GivenBefore): EventBatch {
+  const fresh = rows.filter(({ id }) => !before.has(id));
   return {
     events: fresh.map(({ event }) => event),
     newestAt: newestOf(fresh.map(({ time }) => (time === undefined ? undefined : Date.parse(time) / 1000))),
-    done: async () => given.add(fresh.map(({ id }) => id)),
+    done: async () => before.add(fresh.map(({ id }) => id)),
   };
 }
 
 const iso = (seconds: number): string => new Date(seconds * 1000).toISOString();
 
 /** Failed pushes by repository from the registry's log in Log Analytics, where a diagnostic setting sends it there. */
-export function logsSource(given: Settings): EventSource {
+export function logsSource(settings: Settings): EventSource {
   return {
     name: 'log-analytics',
-    everyMs: given.pushEvents?.interval ?? usualIntervalMs,
+    everyMs: settings.pushEvents?.interval ?? usualIntervalMs,
     async *read(context, since): AsyncGenerator<EventBatch> {
       const before = context.session.keep('rows of the log', createGivenBefore);
       const span = spanOf(context, { name: 'log-analytics', since, lateSeconds });
@@ -198,7 +198,7 @@ export function logsSource(given: Settings): EventSource {
         what: table,
         first: iso(span.from),
         async read(from) {
-          const page = await answered(given, context, [from, to]);
+          const page = await answered(settings, context, [from, to]);
           partial = page.error;
           const items = rowsOf(page);
           // The next page begins with the rows of the last moment: some of them may not have been in this one.

@@ -46,10 +46,10 @@ export async function findRegistries(
   graph: ResourceGraph,
   options: { readonly loginServer?: string; readonly subscriptions?: readonly string[] },
 ): Promise<FoundRegistry[]> {
-  const found: FoundRegistry[] = [];
+  const registries: FoundRegistry[] = [];
   for await (const page of graph.rows(() => registriesQuery(options.loginServer), options.subscriptions))
-    for (const one of page) {
-      const { data } = registryRow.safeParse(one);
+    for (const entry of page) {
+      const { data } = registryRow.safeParse(entry);
       if (!data)
         throw new CollectError(
           'invalid_response',
@@ -57,9 +57,9 @@ export async function findRegistries(
         );
       const { name, resourceGroup, subscriptionId: subscription, loginServer } = data;
       // One that is being created has none yet.
-      if (loginServer) found.push({ name, resourceGroup, subscription, loginServer });
+      if (loginServer) registries.push({ name, resourceGroup, subscription, loginServer });
     }
-  return found;
+  return registries;
 }
 
 /** What Azure Resource Manager tells of a registry. */

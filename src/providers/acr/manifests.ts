@@ -66,7 +66,7 @@ export function detailOfReferences(references: readonly Reference[]): Detail {
   const attestations = references.filter(isUnknownSystem).map(({ digest }) => digest);
   return {
     kind: 'index',
-    platforms: references.filter((one) => !isUnknownSystem(one)).map(({ digest }) => digest),
+    platforms: references.filter((reference) => !isUnknownSystem(reference)).map(({ digest }) => digest),
     ...(attestations.length > 0 && { attestations }),
   };
 }

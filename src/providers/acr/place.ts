@@ -10,13 +10,13 @@ import { locate, type SurroundingsSettings } from './surroundings.ts';
  * @param advice what to do where the identity may not
  */
 export async function askAbout<Answer>(
-  given: SurroundingsSettings,
+  settings: SurroundingsSettings,
   { context, advice }: { readonly context: CollectContext; readonly advice: string },
   ask: (access: Access, resource: string) => Promise<Answer>,
 ): Promise<Answer> {
-  const access = createAccess(given, context);
+  const access = createAccess(settings, context);
   const kept = context.session.keep('acr place', (): { location?: Location } => ({}));
-  kept.location ??= await locate(given, access);
+  kept.location ??= await locate(settings, access);
   try {
     return await ask(access, resourceId(kept.location));
   } catch (error) {

@@ -40,8 +40,8 @@ type Metrics = z.output<typeof answer>;
 
 /** Of a metric the numbers by minute; a minute without one is left out. */
 function byMinute({ value }: Metrics, metric: string): Map<number, number> {
-  const found = value.find(({ name }) => name.value === metric);
-  const data = (found?.timeseries ?? []).flatMap((series) => series.data);
+  const named = value.find(({ name }) => name.value === metric);
+  const data = (named?.timeseries ?? []).flatMap((series) => series.data);
   return new Map(
     data.flatMap(({ timeStamp, total }) =>
       total == null ? [] : [[Date.parse(timeStamp) / 1000, total] as const],
@@ -66,9 +66,9 @@ function failuresIn(metrics: Metrics, from: number, until: number): EventBatch[]
   });
 }
 
-const metricsOf = (given: Settings, context: CollectContext, span: string): Promise<Metrics> =>
+const metricsOf = (settings: Settings, context: CollectContext, span: string): Promise<Metrics> =>
   askAbout(
-    given,
+    settings,
     { context, advice: 'assign the role "Monitoring Reader" on the registry' },
     async (access, resource) => {
       const azure = await access.azure();
@@ -87,16 +87,20 @@ const metricsOf = (given: Settings, context: CollectContext, span: string): Prom
 const iso = (seconds: number): string => new Date(seconds * 1000).toISOString();
 
 /** Failed pushes of the registry as a whole, as Azure Monitor counts them. It needs no set-up. */
-export function pushMetricsSource(given: Settings): EventSource {
+export function pushMetricsSource(settings: Settings): EventSource {
   const seen = new Map<number, number>();
   return {
     name: 'azure-monitor',
-    everyMs: given.pushEvents?.interval ?? usualIntervalMs,
+    everyMs: settings.pushEvents?.interval ?? usualIntervalMs,
     async *read(context, since) {
       const span = spanOf(context, { name: 'azure-monitor', since, lateSeconds });
       const from = Math.ceil(span.from / 60) * 60;
       const until = Math.min(span.to, context.now() - settledSeconds);
-      const metrics = await metricsOf(given, context, `${iso(Math.min(from, span.to - 60))}/${iso(span.to)}`);
+      const metrics = await metricsOf(
+        settings,
+        context,
+        `${iso(Math.min(from, span.to - 60))}/${iso(span.to)}`,
+      );
       for (const batch of failuresIn(metrics, from, until)) {
         const minute = batch.newestAt ?? 0;
         if ((seen.get(minute) ?? 0) >= batch.events.length) continue;

@@ -109,11 +109,11 @@ export async function* readRepository(scope: Scope, repository: string): AsyncGe
     for await (const page of registry.manifests(repository, onLeft)) {
       const unfinished: Unfinished[] = [];
       const images = page.map((entry) => {
-        const known = listed(entry);
-        const draft = toDraft(entry, known, findings);
-        if (known.tags.includes('latest')) reading.latest = true;
-        if (draft.pushedAt === undefined && known.kind !== 'other') reading.undated = true;
-        if (known.kind === undefined || known.kind === 'index')
+        const content = listed(entry);
+        const draft = toDraft(entry, content, findings);
+        if (content.tags.includes('latest')) reading.latest = true;
+        if (draft.pushedAt === undefined && content.kind !== 'other') reading.undated = true;
+        if (content.kind === undefined || content.kind === 'index')
           unfinished.push({
             draft,
             references: entry.references,
@@ -121,7 +121,9 @@ export async function* readRepository(scope: Scope, repository: string): AsyncGe
           });
         return draft;
       });
-      await pMap(unfinished, (one) => finish(one, details, reading), { concurrency: context.concurrency });
+      await pMap(unfinished, (draft) => finish(draft, details, reading), {
+        concurrency: context.concurrency,
+      });
       yield { type: 'images', repository, images };
     }
   } catch (error) {
@@ -145,8 +147,8 @@ function createDetails({ context, registry, failing }: Scope, repository: string
 
   /** @returns undefined for what cannot be read, which is told */
   async function once(digest: string, read: () => Promise<Detail>): Promise<Detail | undefined> {
-    const known = memory.get<Detail>(`manifest ${digest}`);
-    if (known) return known.value;
+    const remembered = memory.get<Detail>(`manifest ${digest}`);
+    if (remembered) return remembered.value;
     const thing = { kind: 'manifest', name: digest, effect: 'what it is stays unknown', quiet: true };
     const attempt = await attempts.attempt(thing, async () => {
       try {

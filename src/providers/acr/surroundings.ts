@@ -35,16 +35,16 @@ export const asksAzure = ({ auth, anonymous, subscription }: SurroundingsSetting
 const fromManagement: readonly Capability[] = ['storage', 'quotas', 'practices', 'replication'];
 
 /** Where the registry is among Azure's resources. @throws CollectError `forbidden` where the identity does not see it */
-export async function locate(given: SurroundingsSettings, access: Access): Promise<Location> {
+export async function locate(settings: SurroundingsSettings, access: Access): Promise<Location> {
   const { loginServer } = access;
-  const { subscription, resourceGroup } = given;
+  const { subscription, resourceGroup } = settings;
   if (subscription !== undefined && resourceGroup !== undefined)
     return { subscription, resourceGroup, name: resourceName(loginServer) };
-  const [found] = await findRegistries(createResourceGraph(await access.azure()), {
+  const [registry] = await findRegistries(createResourceGraph(await access.azure()), {
     loginServer,
     ...(subscription !== undefined && { subscriptions: [subscription] }),
   });
-  if (found) return found;
+  if (registry) return registry;
   throw new CollectError(
     'forbidden',
     `Azure Resource Graph shows the identity no registry ${loginServer}${subscription === undefined ? '' : ` in the subscription ${subscription}`}: assign the role "Container Registry Configuration Reader and Data Access Configuration Reader" or Reader on the registry`,
@@ -56,7 +56,7 @@ export async function locate(given: SurroundingsSettings, access: Access): Promi
  * and its capability down.
  */
 export async function readSurroundings(
-  given: SurroundingsSettings,
+  options: SurroundingsSettings,
   access: Access,
   context: CollectContext,
 ): Promise<Surroundings> {
@@ -68,7 +68,7 @@ export async function readSurroundings(
   // A look at a few repositories after a push: what surrounds them is the same as a moment ago.
   if (context.only && kept.last) return kept.last;
   const pending = new Set<Capability>(fromManagement);
-  if (given.findings?.source !== 'none') pending.add('findings');
+  if (options.findings?.source !== 'none') pending.add('findings');
   const failures: [Capability, unknown][] = [];
   let identity: RegistryIdentity = {};
   let facts: RegistryFacts = {};
@@ -95,8 +95,8 @@ export async function readSurroundings(
     });
     const settings = read(['practices', 'replication'], async () => {
       // Without the home region, a copy cannot be told from it.
-      const { region, practices: known } = await management.settings();
-      practices = { ...practices, ...known };
+      const { region, practices: settingsPractices } = await management.settings();
+      practices = { ...practices, ...settingsPractices };
       identity = { account: location.subscription, region };
       pending.delete('practices');
       if (region === undefined)
@@ -117,13 +117,13 @@ export async function readSurroundings(
       loginServer: access.loginServer,
       subscription,
       name,
-      assessmentKeys: given.findings?.assessmentKeys ?? [],
+      assessmentKeys: options.findings?.assessmentKeys ?? [],
       tell: context.tell,
     });
   };
 
   const all = read([...pending], async () => {
-    kept.location ??= await locate(given, access);
+    kept.location ??= await locate(options, access);
     const { location } = kept;
     await Promise.all([
       readManagement(location),

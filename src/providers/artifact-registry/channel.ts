@@ -45,8 +45,8 @@ async function sslCredentials(
   const roots = caFile === undefined ? null : certificates(caFile).join('\n');
   const own = clientCertificate(connection);
   const made = JSON.stringify([roots, own]);
-  const known = session.keep('google tls', () => new Map<string, KnownTls>());
-  const kept = known.get(url.host);
+  const byHost = session.keep('google tls', () => new Map<string, KnownTls>());
+  const kept = byHost.get(url.host);
   // Reading some 150 certificates holds the event loop for 10 ms.
   if (kept && kept.made === made) return kept.credentials;
   const address = addressOf(url);
@@ -57,7 +57,7 @@ async function sslCredentials(
         checkServerIdentity(address, certificate),
     }),
   });
-  known.set(url.host, { made, credentials });
+  byHost.set(url.host, { made, credentials });
   return credentials;
 }
 

@@ -36,7 +36,7 @@ const usualTokenUrl = 'https://oauth2.googleapis.com/token';
  * Application default credentials (https://cloud.google.com/docs/authentication/application-default-credentials), or
  * those of a file. A file's `token_uri` is heeded, as Google's libraries for other languages do.
  */
-async function openSource(given: CredentialOptions, kept: Kept): Promise<HeaderSource> {
+async function openSource(settings: CredentialOptions, kept: Kept): Promise<HeaderSource> {
   const { GoogleAuth, gcpMetadata } = await import('google-auth-library');
   // A metadata server that was not there when the pod started would else be missing for ever.
   gcpMetadata.resetIsAvailableCache();
@@ -53,17 +53,17 @@ async function openSource(given: CredentialOptions, kept: Kept): Promise<HeaderS
   // With a project, the library does not look for one with gcloud and the metadata server.
   const auth = new GoogleAuth({ projectId: 'unused', scopes: [scope], clientOptions });
   // Not its option keyFilename, which warns on the console.
-  const client = given.credentialsFile
-    ? await auth._getApplicationCredentialsFromFilePath(given.credentialsFile, clientOptions)
+  const client = settings.credentialsFile
+    ? await auth._getApplicationCredentialsFromFilePath(settings.credentialsFile, clientOptions)
     : await auth.getClient();
-  if (given.credentialsFile && 'scopes' in client) client.scopes = [scope];
+  if (settings.credentialsFile && 'scopes' in client) client.scopes = [scope];
   const { token_uri: uri } = (auth.jsonContent ?? {}) as { token_uri?: unknown };
   if (typeof uri === 'string') tokenUri = uri;
   // Clients of external accounts make one of their own for the token exchange.
   const { stsCredential } = client as unknown as { stsCredential?: { transporter: unknown } };
   if (stsCredential) stsCredential.transporter = client.transporter;
   const own: HeaderSource = async () => Object.fromEntries(await client.getRequestHeaders());
-  const target = given.impersonatedServiceAccount;
+  const target = settings.impersonatedServiceAccount;
   return target === undefined
     ? own
     : impersonate({
@@ -71,7 +71,7 @@ async function openSource(given: CredentialOptions, kept: Kept): Promise<HeaderS
         target,
         scope,
         http: () => kept.http,
-        endpoint: given.iamCredentialsEndpoint,
+        endpoint: settings.iamCredentialsEndpoint,
       });
 }
 
@@ -83,15 +83,15 @@ function explained(error: unknown): CollectError {
   // V8 quotes the text that it cannot parse: neither its message nor the error itself goes further.
   const unparsed = error instanceof SyntaxError;
   const said = unparsed ? 'the credentials file is no JSON' : message.slice(0, 300);
-  const known = reasonOf(error);
+  const failure = reasonOf(error);
   const reason =
     typeof status === 'number' && status >= 500
       ? 'server_error'
       : status === 429
         ? 'throttled'
-        : known === 'internal'
+        : failure === 'internal'
           ? 'auth'
-          : known;
+          : failure;
   return new CollectError(
     reason,
     `no credentials for Google: ${said}: set credentialsFile, GOOGLE_APPLICATION_CREDENTIALS or workload identity, see docs/providers/artifact-registry.md`,
@@ -118,7 +118,7 @@ function within<T>(work: Promise<T>, signal: AbortSignal, timeoutMs: number): Pr
 
 /** The credentials of one registry's loop, through the connections of this cycle. */
 export function openCredentials(
-  given: CredentialOptions,
+  settings: CredentialOptions,
   context: CredentialContext,
   http: HttpClient,
 ): Credentials {
@@ -126,7 +126,7 @@ export function openCredentials(
   const kept = session.keep<Kept>('google credentials', () => ({ http, source: undefined, last: undefined }));
   kept.http = http;
   const read = async (): Promise<AuthHeaders> => {
-    kept.source ??= openSource(given, kept);
+    kept.source ??= openSource(settings, kept);
     const source = await kept.source;
     return source();
   };

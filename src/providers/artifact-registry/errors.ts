@@ -85,8 +85,8 @@ const ofTransport: readonly (readonly [RegExp, FailureReason | ((number: number)
 
 function reasonOfTransport(details: string): FailureReason | undefined {
   for (const [pattern, reason] of ofTransport) {
-    const found = pattern.exec(details);
-    if (found) return typeof reason === 'function' ? reason(Number(found[1])) : reason;
+    const match = pattern.exec(details);
+    if (match) return typeof reason === 'function' ? reason(Number(match[1])) : reason;
   }
   return undefined;
 }
@@ -140,12 +140,12 @@ const refusalAnswer = z.object({
 
 /** The error that a 403 of REST is. */
 export function forbidden(operation: string, response: HttpResponse): CollectError {
-  let known: z.infer<typeof refusalAnswer> | undefined;
+  let refusal: z.infer<typeof refusalAnswer> | undefined;
   try {
-    known = refusalAnswer.safeParse(JSON.parse(response.body.toString('utf8'))).data;
+    refusal = refusalAnswer.safeParse(JSON.parse(response.body.toString('utf8'))).data;
   } catch {}
-  const { message = 'answered 403', status = '', details = [] } = known?.error ?? {};
-  const { reason, metadata } = details.find((one) => one.reason !== undefined) ?? {};
+  const { message = 'answered 403', status = '', details = [] } = refusal?.error ?? {};
+  const { reason, metadata } = details.find((detail) => detail.reason !== undefined) ?? {};
   const said = `${status} ${message}`.trim().replace(controls, ' ').slice(0, 300);
   return new CollectError(
     'forbidden',
@@ -176,11 +176,11 @@ export function toCollectError(operation: string, host: string, thrown: unknown)
   if (error.cause instanceof CollectError) return error.cause;
   const status = statusNames[typeof error.code === 'number' ? error.code : -1];
   const details = error.details ?? error.message;
-  const known = reasonOf(error);
+  const ownReason = reasonOf(error);
   const reason =
     // The SDK takes an answer that is no JSON for one that did not come.
     (error.cause instanceof SyntaxError ? 'invalid_response' : reasonOfTransport(details)) ??
-    (status ? reasons[status] : known === 'internal' ? 'invalid_response' : known);
+    (status ? reasons[status] : ownReason === 'internal' ? 'invalid_response' : ownReason);
   const said = details.replace(controls, ' ').slice(0, 300);
   const asked = retryAfterMs(error.statusDetails);
   return new CollectError(

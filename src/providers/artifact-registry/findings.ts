@@ -61,8 +61,8 @@ const most = (counts: Counts, severity: Severity, count: number): void => {
 /** Counts of all severities; those that the source does not name are the rest of the total. */
 function complete(counts: Counts, total: number | undefined, hasRows: boolean): Counts {
   const named = { CRITICAL: 0, HIGH: 0, MEDIUM: 0, LOW: 0, NEGLIGIBLE: 0, ...counts };
-  const known = sum(counts) - (counts.UNKNOWN ?? 0);
-  if (total !== undefined) return { ...named, UNKNOWN: Math.max(0, total - known) };
+  const namedSum = sum(counts) - (counts.UNKNOWN ?? 0);
+  if (total !== undefined) return { ...named, UNKNOWN: Math.max(0, total - namedSum) };
   return hasRows && counts.UNKNOWN === undefined ? named : { ...named, UNKNOWN: counts.UNKNOWN ?? 0 };
 }
 
@@ -141,10 +141,10 @@ function addSummary(gathering: Gathering, row: SummaryRow): void {
     entry.fixableTotal = Math.max(entry.fixableTotal ?? 0, fixableCount);
     return;
   }
-  const known = severities[severity];
-  if (!known) tellWord(gathering, 'severity', severity);
-  most(entry.counts, known ?? 'UNKNOWN', totalCount);
-  most(entry.fixable, known ?? 'UNKNOWN', fixableCount);
+  const severityName = severities[severity];
+  if (!severityName) tellWord(gathering, 'severity', severity);
+  most(entry.counts, severityName ?? 'UNKNOWN', totalCount);
+  most(entry.fixable, severityName ?? 'UNKNOWN', fixableCount);
 }
 
 /** Scanners of others discover too: Google's own vulnerability scan comes first, then whoever spoke last. */

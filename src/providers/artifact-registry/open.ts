@@ -12,16 +12,16 @@ export interface ApiOptions extends CredentialOptions {
 }
 
 /** Opens the APIs for one cycle. */
-export async function openApi(given: ApiOptions, context: PlacesContext): Promise<Api> {
+export async function openApi(settings: ApiOptions, context: PlacesContext): Promise<Api> {
   const http = context.http();
-  const credentials = openCredentials(given, context, http);
+  const credentials = openCredentials(settings, context, http);
   const transport = createTransport({ credentials, http, context });
-  const registryAt = service(given.endpoint ?? new URL('https://artifactregistry.googleapis.com'));
+  const registryAt = service(settings.endpoint ?? new URL('https://artifactregistry.googleapis.com'));
   const analysisAt = service(
-    given.containerAnalysisEndpoint ?? new URL('https://containeranalysis.googleapis.com'),
+    settings.containerAnalysisEndpoint ?? new URL('https://containeranalysis.googleapis.com'),
   );
   const registry =
-    given.transport === 'rest'
+    settings.transport === 'rest'
       ? openRegistryByRest(transport, registryAt)
       : await openRegistryByGrpc(transport, registryAt, context);
   return { ...registry, ...openAnalysis(transport, analysisAt) };

@@ -89,7 +89,7 @@ interface Package {
 class Packages extends Map<string, Package | undefined> {
   /** Those that are wanted and have been seen. */
   wanted(): Package[] {
-    return [...this.values()].filter((one) => one !== undefined);
+    return [...this.values()].filter((entry) => entry !== undefined);
   }
 }
 
@@ -113,12 +113,12 @@ function take(
 
 /** What was seen of the packages since the last time. */
 function* observe(packages: Packages, facts: RepositoryFacts): Generator<Observation> {
-  for (const one of packages.wanted()) {
-    if (one.page.length === 0) continue;
-    if (!one.opened) yield { type: 'repository', repository: one.name, facts };
-    one.opened = true;
-    yield { type: 'images', repository: one.name, images: one.page };
-    one.page = [];
+  for (const item of packages.wanted()) {
+    if (item.page.length === 0) continue;
+    if (!item.opened) yield { type: 'repository', repository: item.name, facts };
+    item.opened = true;
+    yield { type: 'images', repository: item.name, images: item.page };
+    item.page = [];
   }
 }
 
@@ -162,11 +162,11 @@ export async function* readPackages(scope: Scope, repository: RepositoryRow): As
     if (packages.has(packageName)) return packages.get(packageName);
     const name = prefix + packageName;
     const wanted = context.wants(name) && (only?.has(name) ?? true);
-    const found: Package | undefined = wanted
+    const match: Package | undefined = wanted
       ? { name, page: [], opened: false, latest: false, doubts: {} }
       : undefined;
-    packages.set(packageName, found);
-    return found;
+    packages.set(packageName, match);
+    return match;
   }
 
   try {

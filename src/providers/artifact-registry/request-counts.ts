@@ -116,13 +116,13 @@ const iso = (seconds: number): string => new Date(seconds * 1000).toISOString();
 
 /** Asks for the write requests of a location that pushes make. */
 function readSeries(
-  given: RequestCountSettings,
+  settings: RequestCountSettings,
   { context, at }: { readonly context: CollectContext; readonly at: Location },
   span: { readonly from: number; readonly to: number },
 ): AsyncGenerator<readonly Series[]> {
   const http = context.http();
-  const transport = createTransport({ credentials: openCredentials(given, context, http), http, context });
-  const monitoring = service(given.monitoringEndpoint ?? new URL('https://monitoring.googleapis.com'));
+  const transport = createTransport({ credentials: openCredentials(settings, context, http), http, context });
+  const monitoring = service(settings.monitoringEndpoint ?? new URL('https://monitoring.googleapis.com'));
   const filter = [
     `metric.type = "${metric}"`,
     `resource.type = "${resource}"`,
@@ -164,8 +164,8 @@ function batchOf({ events, newestAt }: Failures, before: GivenBefore): EventBatc
 }
 
 /** Failed pushes of a project and location as a whole, as Cloud Monitoring counts requests. It needs no set-up. */
-export function requestCountSource(given: RequestCountSettings, at: Location): readonly EventSource[] {
-  const { metrics, interval } = given.pushEvents ?? {};
+export function requestCountSource(settings: RequestCountSettings, at: Location): readonly EventSource[] {
+  const { metrics, interval } = settings.pushEvents ?? {};
   if (!metrics) return [];
   return [
     {
@@ -175,8 +175,10 @@ export function requestCountSource(given: RequestCountSettings, at: Location): r
         const before = context.session.keep('requests counted', createGivenBefore);
         const span = spanOf(context, { name: 'cloud-monitoring', since, lateSeconds });
         const oddities: Oddities = new Set();
-        for await (const page of readSeries(given, { context, at }, span))
-          for (const failures of page.flatMap((one) => failuresOf(one, { from: span.from, oddities })))
+        for await (const page of readSeries(settings, { context, at }, span))
+          for (const failures of page.flatMap((counted) =>
+            failuresOf(counted, { from: span.from, oddities }),
+          ))
             yield batchOf(failures, before);
         span.done();
         // The others are true and count.

@@ -40,7 +40,7 @@ function createAsk(transport: Transport, at: Service) {
       ...query,
     });
     const { rows, next, unreachable } = json(response, pageOf(name));
-    if (location !== undefined && unreachable.some((one) => one.endsWith(`/${location}`)))
+    if (location !== undefined && unreachable.some((name) => name.endsWith(`/${location}`)))
       throw new CollectError('server_error', `${operation}: Google cannot reach the location ${location}`);
     return { items: (await readElements(name, row, rows, response.onOddity)).items, next };
   }

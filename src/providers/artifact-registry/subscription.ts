@@ -69,11 +69,11 @@ function isJson(data: string): boolean {
   }
 }
 
-async function openPubSub(given: SubscriptionSettings, context: CollectContext, subscription: string) {
+async function openPubSub(settings: SubscriptionSettings, context: CollectContext, subscription: string) {
   const http = context.http();
-  const credentials = openCredentials(given, context, http);
+  const credentials = openCredentials(settings, context, http);
   const transport = createTransport({ credentials, http, context });
-  const at = service(given.pubsubEndpoint ?? new URL('https://pubsub.googleapis.com'));
+  const at = service(settings.pubsubEndpoint ?? new URL('https://pubsub.googleapis.com'));
   const path = `/v1/${subscription}`;
   return {
     // Answered at once: an answer that Google holds back for longer than a request may take looks like a dead network.
@@ -88,8 +88,8 @@ async function openPubSub(given: SubscriptionSettings, context: CollectContext, 
  * A Pub/Sub subscription to the topic `gcr`. A message is acknowledged when its count is on disk; what is not comes
  * again. What cannot be understood is acknowledged too: it would come for ever.
  */
-export function subscriptionSource(given: SubscriptionSettings, at: Location): readonly EventSource[] {
-  const { subscription, interval } = given.pushEvents ?? {};
+export function subscriptionSource(settings: SubscriptionSettings, at: Location): readonly EventSource[] {
+  const { subscription, interval } = settings.pushEvents ?? {};
   if (subscription === undefined) return [];
   let atOnce = messagesAtOnce;
   return [
@@ -97,7 +97,7 @@ export function subscriptionSource(given: SubscriptionSettings, at: Location): r
       name: 'pubsub',
       everyMs: interval ?? usualIntervalMs,
       async *read(context): AsyncGenerator<EventBatch> {
-        const pubsub = await openPubSub(given, context, subscription);
+        const pubsub = await openPubSub(settings, context, subscription);
         const answer = await pubsub.pull(atOnce).catch((error) => {
           context.signal.throwIfAborted();
           // Fewer of them have room in an answer.

@@ -56,20 +56,20 @@ function contentOf(document: Document): Content {
   }
 }
 
-export function createContents(given: {
+export function createContents(input: {
   readonly api: Api;
   readonly context: CollectContext;
   /** Documents per poll at most. */
   readonly budget: number;
 }): Contents {
-  const { api, context } = given;
+  const { api, context } = input;
   const { memory } = context;
-  const known = new Map<string, Content>();
-  let left = given.budget;
+  const contents = new Map<string, Content>();
+  let left = input.budget;
 
   function of(digest: string): Content | undefined {
-    const here = known.get(digest) ?? memory.get<Content>(`content ${digest}`)?.value;
-    if (here) known.set(digest, here);
+    const here = contents.get(digest) ?? memory.get<Content>(`content ${digest}`)?.value;
+    if (here) contents.set(digest, here);
     return here;
   }
 
@@ -122,7 +122,7 @@ export function createContents(given: {
           try {
             const content = await fetch(target, manifest);
             if (!content) return;
-            known.set(manifest.digest, content);
+            contents.set(manifest.digest, content);
             memory.set(`content ${manifest.digest}`, content);
           } catch (error) {
             context.signal.throwIfAborted();

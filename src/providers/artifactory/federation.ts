@@ -58,17 +58,17 @@ async function readMirrors(api: Api): Promise<Member[] | undefined> {
     api.read({ path: `artifactory/api/federation/status/${what}`, operation: 'federation', accept }, mirrors);
   const [lags, unavailable] = [await read('mirrorsLag'), await read('unavailableMirrors')];
   if (!lags || !unavailable) return undefined;
-  const memberOf = (one: z.infer<typeof mirror>, up: boolean, lagMs?: number): Member => ({
-    key: one.localRepoKey ?? one.locallRepoKey ?? '',
-    url: one.remoteUrl,
-    remoteKey: one.remoteRepoKey,
+  const memberOf = (entry: z.infer<typeof mirror>, up: boolean, lagMs?: number): Member => ({
+    key: entry.localRepoKey ?? entry.locallRepoKey ?? '',
+    url: entry.remoteUrl,
+    remoteKey: entry.remoteRepoKey,
     up,
     lagMs,
   });
   // A mirror that is in both lists is down.
   return [
-    ...lags.map((one) => memberOf(one, true, one.lagInMS)),
-    ...unavailable.map((one) => memberOf(one, false)),
+    ...lags.map((entry) => memberOf(entry, true, entry.lagInMS)),
+    ...unavailable.map((entry) => memberOf(entry, false)),
   ];
 }
 
@@ -76,7 +76,7 @@ async function readConnections(api: Api, key: string): Promise<Member[]> {
   const path = `artifactory/api/federation/status/connectionStates/${encodeURIComponent(key)}`;
   const answer = await api.read({ path, operation: 'federation', accept }, connections);
   return (answer?.memberConnections ?? [])
-    .filter((one) => one.localRepoKey === key && one.supported !== false && !one.disabled)
+    .filter((entry) => entry.localRepoKey === key && entry.supported !== false && !entry.disabled)
     .map(({ remotePlatformUrl: url, remoteRepoKey: remoteKey, status, lagInMs: lagMs }) => ({
       key,
       url,

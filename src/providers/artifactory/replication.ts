@@ -62,7 +62,7 @@ async function readReplications(
   const replications = await pMap(byKey.values(), ([first]) => runsOf(api, context, first as Configuration), {
     concurrency: context.concurrency,
   });
-  const pushed = enabled.filter((one) => !isPull(one)).map(({ repoKey }) => repoKey);
+  const pushed = enabled.filter((replication) => !isPull(replication)).map(({ repoKey }) => repoKey);
   return { replications: replications.flat(), replicated: new Set(pushed) };
 }
 

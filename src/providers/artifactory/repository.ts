@@ -43,9 +43,9 @@ async function sortAll(
 ): Promise<void> {
   let failure: unknown;
   for (let round = 0; round < rounds; round += 1) {
-    const unread = repositories.flatMap((one) => {
-      one.sorted = sortEntries(one.entries, contents, target.packageType);
-      return one.sorted.unread;
+    const unread = repositories.flatMap((repository) => {
+      repository.sorted = sortEntries(repository.entries, contents, target.packageType);
+      return repository.sorted.unread;
     });
     if (unread.length === 0 || failure !== undefined) break;
     failure = await contents.read(target, unread);
@@ -137,10 +137,10 @@ const arePushesKnown = ({ entries }: ImageRepository): boolean =>
   [...entries.values()].every((entry) => timesOf(entry).pushedAt !== undefined);
 
 /** Pulls of images: of a multi-platform one the pull of its platform counts, and not that of its index besides. */
-function pullsOf(one: ImageRepository): number | undefined {
+function pullsOf(repository: ImageRepository): number | undefined {
   // What may be an image may have been pulled.
-  if (!one.sorted.whole) return undefined;
-  const counts = manifestsOf([one], isSized).map(({ stats }) => stats?.downloads);
+  if (!repository.sorted.whole) return undefined;
+  const counts = manifestsOf([repository], isSized).map(({ stats }) => stats?.downloads);
   return counts.every((count) => count !== undefined)
     ? counts.reduce((sum, count) => sum + count, 0)
     : undefined;
@@ -185,8 +185,8 @@ interface Surroundings {
   readonly isRemote: boolean;
 }
 
-function* observations(one: ImageRepository, around: Surroundings): Generator<Observation> {
-  const { repository, entries, sorted } = one;
+function* observations(source: ImageRepository, around: Surroundings): Generator<Observation> {
+  const { repository, entries, sorted } = source;
   const { sizes, scans, practices, isIncomplete, isRemote } = around;
   const { whole } = sorted;
   const hasLatest = [...entries.values()].some((entry) => imageTagsOf(entry).includes('latest'));
@@ -198,15 +198,15 @@ function* observations(one: ImageRepository, around: Surroundings): Generator<Ob
       practices: { ...practices, no_latest_tag: hasLatest || !isIncomplete ? !hasLatest : undefined },
       listsUntagged: whole,
       fetchesMissing: isRemote,
-      pulls: isIncomplete ? undefined : pullsOf(one),
+      pulls: isIncomplete ? undefined : pullsOf(source),
       unknownKinds: whole ? undefined : openKinds,
       findingsUnknown: !whole || isUnscanned,
       unreadTags: isIncomplete ? 'all' : undefined,
-      newestUnknown: isVagueNewest(one, 'pushedAt') || !arePushesKnown(one),
-      lastPullUnknown: isIncomplete || isVagueNewest(one, 'pulledAt') || !arePullsKnown(one),
+      newestUnknown: isVagueNewest(source, 'pushedAt') || !arePushesKnown(source),
+      lastPullUnknown: isIncomplete || isVagueNewest(source, 'pulledAt') || !arePullsKnown(source),
     },
   };
-  yield { type: 'images', repository, images: toImages(one, sizes, scans) };
+  yield { type: 'images', repository, images: toImages(source, sizes, scans) };
   yield { type: 'repository-complete', repository };
 }
 
@@ -235,9 +235,15 @@ export async function* readTarget(
   const sizes = await sizesOf(scope, target, manifestsOf(repositories, isSized));
   const scans = await scope.xray?.scansOf(target, manifestsOf(repositories, isScanned));
   const practices = await scope.practicesOf(target);
-  for (const one of repositories) {
-    const isIncomplete = incomplete.has(undefined) || incomplete.has(one.image);
-    yield* observations(one, { sizes, scans, practices, isIncomplete, isRemote: target.type === 'remote' });
+  for (const repository of repositories) {
+    const isIncomplete = incomplete.has(undefined) || incomplete.has(repository.image);
+    yield* observations(repository, {
+      sizes,
+      scans,
+      practices,
+      isIncomplete,
+      isRemote: target.type === 'remote',
+    });
   }
   for (const image of only ?? [])
     if (!byImage.has(image)) yield { type: 'repository-gone', repository: `${target.key}/${image}` };

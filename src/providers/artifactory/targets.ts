@@ -50,7 +50,7 @@ function targetOf({ key, type, packageType }: Listed, context: CollectContext): 
  */
 export async function listTargets(
   api: Api,
-  given: {
+  input: {
     readonly keys?: readonly string[] | undefined;
     readonly types?: readonly Target['type'][] | undefined;
     /** Told how many repositories could not be understood. */
@@ -59,8 +59,8 @@ export async function listTargets(
   context: CollectContext,
 ): Promise<Target[]> {
   const { items, left } = await listRepositories(api);
-  if (left > 0) given.leftOut(left);
-  const wanted: readonly Target['type'][] = given.types ?? ['local', 'remote', 'federated'];
+  if (left > 0) input.leftOut(left);
+  const wanted: readonly Target['type'][] = input.types ?? ['local', 'remote', 'federated'];
   const targets = items.flatMap((listed) => {
     const target = targetOf(listed, context);
     return target && wanted.includes(target.type) ? [target] : [];
@@ -71,10 +71,10 @@ export async function listTargets(
       { listed: items.length },
       'Artifactory shows this account no repository of images: does it have the permission Read on them?',
     );
-  if (!given.keys) return targets;
-  const missing = given.keys.filter((pattern) => !targets.some(({ key }) => picomatch.isMatch(key, pattern)));
+  if (!input.keys) return targets;
+  const missing = input.keys.filter((pattern) => !targets.some(({ key }) => picomatch.isMatch(key, pattern)));
   const advice = 'check `keys` and `types`, and that the credentials may read them';
-  if (missing.length === given.keys.length)
+  if (missing.length === input.keys.length)
     throw new CollectError(
       'not_found',
       `Artifactory shows no repository of images named ${missing.join(', ')}: ${advice}`,
@@ -85,5 +85,5 @@ export async function listTargets(
       { key: pattern },
       `Artifactory shows no repository of images of this name: ${advice}`,
     );
-  return targets.filter(({ key }) => given.keys?.some((pattern) => picomatch.isMatch(key, pattern)));
+  return targets.filter(({ key }) => input.keys?.some((pattern) => picomatch.isMatch(key, pattern)));
 }

@@ -51,7 +51,7 @@ export function findingsOf(row: z.infer<typeof issues> | null | undefined): Find
     ['NEGLIGIBLE', information ?? 0],
     ['UNKNOWN', unknown ?? 0],
   ]);
-  const sum = Object.values(counts).reduce((all, one) => all + one, 0);
+  const sum = Object.values(counts).reduce((all, count) => all + count, 0);
   if (typeof total !== 'number' && sum === 0) return undefined;
   return { counts: { ...counts, UNKNOWN: counts.UNKNOWN + Math.max(0, (total ?? sum) - sum) } };
 }

@@ -132,7 +132,7 @@ export async function summariesOf(api: Api, context: CollectContext): Promise<Su
     }
     // "Artifact doesn't exist or not indexed/cached in Xray"
     for (const { identifier } of errors ?? []) {
-      const digest = asked.find((one) => one.endsWith(identifier.replace('sha256:', '')));
+      const digest = asked.find((candidate) => candidate.endsWith(identifier.replace('sha256:', '')));
       if (digest !== undefined) yield [digest, { scanStatus: 'none' }];
     }
   }

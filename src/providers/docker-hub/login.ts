@@ -32,15 +32,15 @@ export const hubAuth = z
     dockerConfigFile: text("docker's config.json with credentials of Docker Hub in auths").optional(),
     allowCredentialHelpers,
   })
-  .transform((given, context): HubAuth => {
+  .transform((fields, context): HubAuth => {
     const refuse = (message: string, path: string) => {
       context.addIssue({ code: 'custom', message, path: [path] });
       return z.NEVER;
     };
-    const used = ways.filter((way) => given[way] !== undefined);
+    const used = ways.filter((way) => fields[way] !== undefined);
     const [way, second] = used;
     if (second !== undefined) return refuse(`is given besides ${way}: keep one of the two`, second);
-    const { username, dockerConfigFile, allowCredentialHelpers } = given;
+    const { username, dockerConfigFile, allowCredentialHelpers } = fields;
     if (allowCredentialHelpers !== undefined && dockerConfigFile === undefined)
       return refuse('goes together with dockerConfigFile', 'allowCredentialHelpers');
     if (dockerConfigFile !== undefined) {
@@ -50,8 +50,8 @@ export const hubAuth = z
       return { read: () => fromDockerConfig(dockerConfig, dockerConfigFile) };
     }
     const secret: Secret | undefined =
-      secretOf(given.password, given.passwordFile, 'auth.passwordFile') ??
-      secretOf(given.token, given.tokenFile, 'auth.tokenFile');
+      secretOf(fields.password, fields.passwordFile, 'auth.passwordFile') ??
+      secretOf(fields.token, fields.tokenFile, 'auth.tokenFile');
     if (username === undefined)
       return refuse('is missing: the user, or the organisation whose access token it is', 'username');
     if (!secret) return refuse('goes together with a token, tokenFile, password or passwordFile', 'username');
@@ -59,8 +59,8 @@ export const hubAuth = z
   });
 
 async function fromDockerConfig(dockerConfig: DockerConfig, path: string): Promise<Account> {
-  const found = await dockerConfig.credentials(new URL('https://index.docker.io'));
-  if ('username' in found) return { username: found.username, secret: found.password };
+  const credentials = await dockerConfig.credentials(new URL('https://index.docker.io'));
+  if ('username' in credentials) return { username: credentials.username, secret: credentials.password };
   throw new CollectError(
     'auth',
     `the docker configuration ${path} has an identity token for Docker Hub, which its API does not take: use an access token`,

@@ -25,7 +25,9 @@ export function parseLimit(
   const [first = ''] = value.split(',');
   const [amount = '', ...parameters] = first.split(';').map((piece) => piece.trim());
   if (!/^\d+$/.test(amount)) return undefined;
-  const window = parameters.map((one) => /^w\s*=\s*(\d+)$/i.exec(one)?.[1]).find((one) => one !== undefined);
+  const window = parameters
+    .map((parameter) => /^w\s*=\s*(\d+)$/i.exec(parameter)?.[1])
+    .find((seconds) => seconds !== undefined);
   return { amount: Number(amount), ...(window !== undefined && { windowSeconds: Number(window) }) };
 }
 

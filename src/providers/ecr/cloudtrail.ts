@@ -59,15 +59,15 @@ async function* callsOf(
 }
 
 /** Failed pushes among calls that were not given before. */
-function batchOf(records: readonly CallRecord[], given: GivenBefore): EventBatch {
-  const fresh = records.filter(({ EventId }) => !given.has(EventId));
-  const read = fresh.map((one) => ({ event: recordedEvent(one), at: secondsOf(one.EventTime) }));
+function batchOf(records: readonly CallRecord[], before: GivenBefore): EventBatch {
+  const fresh = records.filter(({ EventId }) => !before.has(EventId));
+  const read = fresh.map((record) => ({ event: recordedEvent(record), at: secondsOf(record.EventTime) }));
   // Calls that worked are looked up too, and tell nothing.
   const telling = read.filter(({ event }) => event?.type !== 'other');
   return {
     events: telling.map(({ event }) => event),
     newestAt: newestOf(telling.map(({ at }) => at)),
-    done: async () => given.add(fresh.map(({ EventId }) => EventId)),
+    done: async () => before.add(fresh.map(({ EventId }) => EventId)),
   };
 }
 
@@ -82,10 +82,10 @@ export function cloudTrailSource(config: EcrOptions): EventSource {
     everyMs: config.pushEvents?.interval ?? usualIntervalMs,
     async *read(context, since): AsyncGenerator<EventBatch> {
       const aws = await awsEventsOf(config, context);
-      const given = context.session.keep('calls of CloudTrail', createGivenBefore);
+      const before = context.session.keep('calls of CloudTrail', createGivenBefore);
       const { from, to, done } = spanOf(context, { name: 'cloudtrail', since, lateSeconds });
       for (const name of lookedUp)
-        for await (const records of callsOf(aws, name, [from, to], context)) yield batchOf(records, given);
+        for await (const records of callsOf(aws, name, [from, to], context)) yield batchOf(records, before);
       done();
     },
   };

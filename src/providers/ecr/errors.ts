@@ -137,8 +137,8 @@ const oneLine = (text: string): string =>
     .slice(0, 500);
 
 function reasonOfSdk(error: Error, status: number | undefined): FailureReason {
-  const known = reasons[bare(error.name)];
-  if (known) return known;
+  const reason = reasons[bare(error.name)];
+  if (reason) return reason;
   if (isWithoutRegion(error)) return 'configuration';
   if (status === undefined) return reasonOf(error);
   if (status === 401 || status === 407) return 'auth';

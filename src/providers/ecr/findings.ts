@@ -69,14 +69,14 @@ function addFixable(
 
 function summaryOf(scan: ScanFindings | undefined, words: Words, odd: TellOdd): ScanResult {
   const scannedAt = secondsOf(scan?.imageScanCompletedAt, 'imageScanCompletedAt', odd);
-  const given = scan?.findingSeverityCounts ?? undefined;
+  const bySeverity = scan?.findingSeverityCounts ?? undefined;
   // A clean image may have no counts; one that has findings has some.
-  if (given === undefined && (scan?.findings?.length || scan?.enhancedFindings?.length)) {
+  if (bySeverity === undefined && (scan?.findings?.length || scan?.enhancedFindings?.length)) {
     odd('findingSeverityCounts', 'findings without their numbers by severity');
     return { scannedAt, findings: undefined };
   }
-  const isThere = scannedAt !== undefined || given;
-  const counts = isThere ? countsOf(given, words, odd) : undefined;
+  const isThere = scannedAt !== undefined || bySeverity;
+  const counts = isThere ? countsOf(bySeverity, words, odd) : undefined;
   return { scannedAt, findings: counts && { counts } };
 }
 

@@ -92,12 +92,12 @@ function isArchived(status: unknown, words: Words): true | undefined {
  * @returns `unknown` for a status that could not be understood, which is reported
  */
 function scanStatusOf(
-  { imageScanStatus: given }: ImageDetail,
+  { imageScanStatus: scanStatus }: ImageDetail,
   kind: Kind,
   { words, odd }: ReadingImages,
 ): ScanStatus | 'unknown' | undefined {
-  if (given === undefined || given === null) return undefined;
-  const word = typeof given === 'object' ? given.status : given;
+  if (scanStatus === undefined || scanStatus === null) return undefined;
+  const word = typeof scanStatus === 'object' ? scanStatus.status : scanStatus;
   if (typeof word !== 'string') odd('imageScanStatus', 'no state of a scan');
   const status = typeof word === 'string' ? statusOf(word, words) : undefined;
   if (status === undefined) return 'unknown';
@@ -111,8 +111,8 @@ function summaryOf(
 ): Pick<Image, 'scannedAt' | 'findings'> {
   const summary = detail.imageScanFindingsSummary;
   const scannedAt = secondsOf(summary?.imageScanCompletedAt, 'imageScanCompletedAt', odd, now);
-  const given = summary?.findingSeverityCounts;
-  const counts = given || scannedAt !== undefined ? countsOf(given, words, odd) : undefined;
+  const bySeverity = summary?.findingSeverityCounts;
+  const counts = bySeverity || scannedAt !== undefined ? countsOf(bySeverity, words, odd) : undefined;
   return { scannedAt, findings: counts && { counts } } as Pick<Image, 'scannedAt' | 'findings'>;
 }
 

@@ -180,14 +180,14 @@ async function readFindings(scope: Scope, names: readonly string[] | undefined, 
       continue;
     }
     const before = rows.of(repository, digest);
-    const { severityCounts: given } = row;
+    const { severityCounts: bySeverity } = row;
     // A row without its counts leaves those of the image unknown.
-    const counts = given ? countsOfRow(given) : {};
+    const counts = bySeverity ? countsOfRow(bySeverity) : {};
     for (const [severity, field] of countFields.slice(0, everPresent))
       if (counts[severity] === undefined) odd(`severityCounts.${field}`, 'no number of findings');
     rows.put(repository, digest, {
-      counts: given ? worst(counts, before?.counts) : {},
-      all: larger(given?.all, before?.all),
+      counts: bySeverity ? worst(counts, before?.counts) : {},
+      all: larger(bySeverity?.all, before?.all),
       inUse: larger(row.inUseCount, before?.inUse),
     });
   }

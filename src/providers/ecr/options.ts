@@ -76,9 +76,9 @@ export const accountOf = (arn: string | undefined): string | undefined => arn?.s
 
 /** What excludes each other. */
 export function mistakesOf(config: EcrOptions) {
-  const { region: one, regions, accounts, assumeRoleArn, externalId, pushEvents } = config;
+  const { region: single, regions, accounts, assumeRoleArn, externalId, pushEvents } = config;
   const mistakes: { path: string[]; message: string }[] = [];
-  if (one !== undefined && regions)
+  if (single !== undefined && regions)
     mistakes.push({ path: ['regions'], message: 'is given besides region: keep one of the two' });
   if (accounts && assumeRoleArn !== undefined)
     mistakes.push({
@@ -100,7 +100,7 @@ export function mistakesOf(config: EcrOptions) {
 
 /** Accounts × regions; undefined for an entry that is one registry as it stands. */
 export function placesOf(config: EcrOptions): Place<EcrOptions>[] | undefined {
-  const { regions, accounts, ...one } = config;
+  const { regions, accounts, ...rest } = config;
   if (!regions && !accounts) return undefined;
   const roles = accounts ?? [{ assumeRoleArn: config.assumeRoleArn, externalId: config.externalId }];
   return roles.flatMap(({ assumeRoleArn, externalId }) =>
@@ -110,7 +110,7 @@ export function placesOf(config: EcrOptions): Place<EcrOptions>[] | undefined {
         ...(regions && region !== undefined && { region }),
       },
       options: {
-        ...one,
+        ...rest,
         ...(region !== undefined && { region }),
         ...(assumeRoleArn !== undefined && { assumeRoleArn }),
         ...(externalId !== undefined && { externalId }),

@@ -94,12 +94,13 @@ const namesAtOnce = 100;
 
 /** Finds repositories by their names. */
 async function findRepositories(aws: Aws, context: CollectContext, names: readonly string[]) {
-  const found: Repository[] = [];
+  const repositories: Repository[] = [];
   const gone: string[] = [];
   async function find(repositoryNames: string[]): Promise<void> {
     try {
       const ask = () => aws.ecr.describeRepositories({ repositoryNames });
-      for await (const row of rowsOf({ operation, field, row: repository, context, ask })) found.push(row);
+      for await (const row of rowsOf({ operation, field, row: repository, context, ask }))
+        repositories.push(row);
     } catch (error) {
       if (nameOf(error) !== 'RepositoryNotFoundException') throw error;
       // One that does not exist makes the call fail for all of them.
@@ -108,7 +109,7 @@ async function findRepositories(aws: Aws, context: CollectContext, names: readon
     }
   }
   for (let at = 0; at < names.length; at += namesAtOnce) await find(names.slice(at, at + namesAtOnce));
-  return { found, gone };
+  return { found: repositories, gone };
 }
 
 /** Settings that the listing shows; others would be a call each. */

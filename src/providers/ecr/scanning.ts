@@ -51,9 +51,9 @@ export function fits(filter: string, repository: string): boolean {
   if (!repository.startsWith(first)) return false;
   let at = first.length;
   for (const part of others) {
-    const found = repository.indexOf(part, at);
-    if (found < 0) return false;
-    at = found + part.length;
+    const index = repository.indexOf(part, at);
+    if (index < 0) return false;
+    at = index + part.length;
   }
   return repository.length - last.length >= at && repository.endsWith(last);
 }

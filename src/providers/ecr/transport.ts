@@ -99,7 +99,7 @@ function operationOf({ headers, body, path }: SdkRequest): string {
 function urlOf({ protocol, hostname, port, path, query }: SdkRequest): URL {
   const url = new URL(`${protocol}//${hostname}${port === undefined ? '' : `:${port}`}${path}`);
   for (const [name, value] of Object.entries(query ?? {}))
-    for (const one of Array.isArray(value) ? value : [value]) url.searchParams.append(name, one ?? '');
+    for (const part of Array.isArray(value) ? value : [value]) url.searchParams.append(name, part ?? '');
   return url;
 }
 

@@ -39,30 +39,30 @@ export class ArtifactReader {
   }
 
   /** The image of an artifact, and what is attached to it. */
-  read(one: Artifact | Unreadable): readonly Image[] {
-    if (isUnreadable(one)) {
+  read(artifact: Artifact | Unreadable): readonly Image[] {
+    if (isUnreadable(artifact)) {
       this.#unreadable = true;
-      this.#odd.add(one.unreadable);
+      this.#odd.add(artifact.unreadable);
       return [];
     }
-    const { imageTags: tags } = splitTags(one.tags.items.map(({ name }) => name));
+    const { imageTags: tags } = splitTags(artifact.tags.items.map(({ name }) => name));
     if (tags.includes('latest')) this.#hasLatest = true;
-    const kind = kindOfArtifact(one);
-    this.#noteWhatIsMissing(one, kind);
-    const isSigned = one.accessories.items.some(({ type }) => kindOfAccessory(type) === 'signature');
+    const kind = kindOfArtifact(artifact);
+    this.#noteWhatIsMissing(artifact, kind);
+    const isSigned = artifact.accessories.items.some(({ type }) => kindOfAccessory(type) === 'signature');
     const image: Image = {
-      digest: one.digest,
+      digest: artifact.digest,
       kind,
       tags,
-      sizeBytes: kind === 'index' ? undefined : one.size,
-      pushedAt: secondsOf(one.push_time),
-      pulledAt: secondsOf(one.pull_time),
-      signed: isSigned || (one.accessories.odd === 0 ? false : undefined),
-      ...(kind === 'image' && this.#scanOf(one, kind)),
-      ...(kind === 'index' && this.#indexOf(one)),
+      sizeBytes: kind === 'index' ? undefined : artifact.size,
+      pushedAt: secondsOf(artifact.push_time),
+      pulledAt: secondsOf(artifact.pull_time),
+      signed: isSigned || (artifact.accessories.odd === 0 ? false : undefined),
+      ...(kind === 'image' && this.#scanOf(artifact, kind)),
+      ...(kind === 'index' && this.#indexOf(artifact)),
     };
-    this.#seen.add(one.digest);
-    return [image, ...accessoriesOf(one)];
+    this.#seen.add(artifact.digest);
+    return [image, ...accessoriesOf(artifact)];
   }
 
   /** What is known of the repository when all artifacts are read; fields that could not be understood are reported. */
@@ -85,8 +85,8 @@ export class ArtifactReader {
   }
 
   /** Notes what is missing of an artifact, so that no smaller number takes the place of the true one. */
-  #noteWhatIsMissing(one: Artifact, kind: Kind): void {
-    const { tags, accessories, references, push_time, pull_time } = one;
+  #noteWhatIsMissing(artifact: Artifact, kind: Kind): void {
+    const { tags, accessories, references, push_time, pull_time } = artifact;
     this.#unreadTags += tags.odd;
     // So many are no tags whose names cannot be read: how many there are is unknown.
     this.#unreadable ||= tags.odd >= oddAtMost;
@@ -95,7 +95,7 @@ export class ArtifactReader {
       for (const attached of attachedKinds) this.#unknownKinds.add(attached);
       this.#odd.add('accessories');
     }
-    if (one.size === undefined) this.#odd.add('size');
+    if (artifact.size === undefined) this.#odd.add('size');
     if (kind === 'index' && (references.odd > 0 || references.items.length === 0)) {
       // Which of the other artifacts are its platforms is unknown, and so is the worst of their findings.
       this.#unknownKinds.add('platform');
@@ -116,26 +116,28 @@ export class ArtifactReader {
     }
   }
 
-  #scanOf(one: Artifact, kind: Kind): Partial<Image> {
-    const findings = readFindings(this.#context, one.scan_overview, (field) => this.#odd.add(field));
-    if (findings === 'none') return { scanStatus: statusWithoutScan(one, kind, this.#scanner) };
+  #scanOf(artifact: Artifact, kind: Kind): Partial<Image> {
+    const findings = readFindings(this.#context, artifact.scan_overview, (field) => this.#odd.add(field));
+    if (findings === 'none') return { scanStatus: statusWithoutScan(artifact, kind, this.#scanner) };
     if (findings !== 'unreadable') return findings;
     this.#findingsUnknown = true;
     this.#odd.add('scan_overview');
     return {};
   }
 
-  #indexOf(one: Artifact): Partial<Image> {
-    if (one.references.odd > 0) return {};
-    const parts = partsOf(one);
+  #indexOf(artifact: Artifact): Partial<Image> {
+    if (artifact.references.odd > 0) return {};
+    const parts = partsOf(artifact);
     // Harbor merges the reports of the platforms, which hides one that failed: where they are listed they tell.
     const areListed = parts.platforms.length > 0 && parts.platforms.every((part) => this.#seen.has(part));
-    return areListed ? parts : { ...parts, sizeWithPlatforms: one.size, ...this.#scanOf(one, 'index') };
+    return areListed
+      ? parts
+      : { ...parts, sizeWithPlatforms: artifact.size, ...this.#scanOf(artifact, 'index') };
   }
 }
 
-const accessoriesOf = (one: Artifact): Image[] =>
-  one.accessories.items.map(({ digest, type, size, creation_time }) => ({
+const accessoriesOf = (artifact: Artifact): Image[] =>
+  artifact.accessories.items.map(({ digest, type, size, creation_time }) => ({
     digest,
     kind: kindOfAccessory(type),
     tags: [],

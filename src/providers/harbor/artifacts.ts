@@ -96,7 +96,8 @@ export const listedArtifact = z.unknown().transform((value): Artifact | Unreadab
   return { unreadable: unreadable.slice(0, 200), ...z.object(identity).safeParse(value).data };
 });
 
-export const isUnreadable = (one: Artifact | Unreadable): one is Unreadable => 'unreadable' in one;
+export const isUnreadable = (artifact: Artifact | Unreadable): artifact is Unreadable =>
+  'unreadable' in artifact;
 
 /** What every list of artifacts is asked for. */
 export const artifactFlags = {
@@ -115,20 +116,22 @@ export function kindOfAccessory(type: string): Kind {
   return 'other';
 }
 
-export function kindOfArtifact(one: Artifact): Kind {
-  const { imageTags, attachedTags } = splitTags(one.tags.items.map(({ name }) => name));
+export function kindOfArtifact(artifact: Artifact): Kind {
+  const { imageTags, attachedTags } = splitTags(artifact.tags.items.map(({ name }) => name));
   const [attached] = attachedTags;
   if (attached && imageTags.length === 0) return attached.kind ?? 'other';
-  return kindOfType(one.artifact_type ?? '') ?? kindOfType(one.media_type ?? '') ?? kindByWord(one);
+  return (
+    kindOfType(artifact.artifact_type ?? '') ?? kindOfType(artifact.media_type ?? '') ?? kindByWord(artifact)
+  );
 }
 
 /** The kind as Harbor's own word for it says. */
-function kindByWord(one: Artifact): Kind {
-  const type = one.type?.toUpperCase();
+function kindByWord(artifact: Artifact): Kind {
+  const type = artifact.type?.toUpperCase();
   if (type === 'CHART') return 'chart';
   if (type === 'SBOM') return 'sbom';
-  if (type !== 'IMAGE' && (type || !imageConfigs.has(one.media_type ?? ''))) return 'other';
-  const isIndex = indexTypes.has(one.manifest_media_type ?? '') || one.references.items.length > 0;
+  if (type !== 'IMAGE' && (type || !imageConfigs.has(artifact.media_type ?? ''))) return 'other';
+  const isIndex = indexTypes.has(artifact.manifest_media_type ?? '') || artifact.references.items.length > 0;
   return isIndex ? 'index' : 'image';
 }
 

@@ -52,13 +52,13 @@ async function findPath(harbor: Harbor): Promise<string> {
 }
 
 /** Successful pushes and deletions from Harbor's audit log, where no webhook may be set. */
-export function auditLogSource(given: {
+export function auditLogSource(settings: {
   readonly endpoint: URL;
   readonly auth?: Auth | undefined;
   readonly pageSize?: number | undefined;
   readonly interval?: number | undefined;
 }): EventSource {
-  const { endpoint, auth, pageSize = 100, interval = usualIntervalMs } = given;
+  const { endpoint, auth, pageSize = 100, interval = usualIntervalMs } = settings;
   return {
     name: 'audit-log',
     everyMs: interval,

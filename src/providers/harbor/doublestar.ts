@@ -60,10 +60,10 @@ function matchesNothing(pattern: string): boolean {
 }
 
 /** Whether a character belongs to a class, without its brackets: `a-z`, `^0-9`. */
-function inClass(given: string, character: string): boolean {
-  const negated = given.startsWith('^');
-  let rest = negated ? given.slice(1) : given;
-  if (given === '') throw new BadPattern();
+function inClass(text: string, character: string): boolean {
+  const negated = text.startsWith('^');
+  let rest = negated ? text.slice(1) : text;
+  if (text === '') throw new BadPattern();
   const take = (): string => {
     const escaped = rest.startsWith('\\');
     const [taken] = escaped ? rest.slice(1) : rest;
@@ -71,7 +71,7 @@ function inClass(given: string, character: string): boolean {
     rest = rest.slice(escaped ? 2 : 1);
     return taken;
   };
-  let found = false;
+  let isIn = false;
   while (rest !== '') {
     const low = take();
     let high = low;
@@ -79,9 +79,9 @@ function inClass(given: string, character: string): boolean {
       rest = rest.slice(1);
       high = take();
     }
-    if (low <= character && character <= high) found = true;
+    if (low <= character && character <= high) isIn = true;
   }
-  return found !== negated;
+  return isIn !== negated;
 }
 
 /** A part of a pattern that stands for one character: how long it is, and whether it takes the character. */

@@ -53,7 +53,7 @@ async function* withoutTheirRepositories(
   context: CollectContext,
   { projects, repositories }: Shown,
 ): AsyncGenerator<Observation> {
-  const seen = new Set(repositories.map((one) => one.project));
+  const seen = new Set(repositories.map((repository) => repository.project));
   for (const { name, repo_count } of projects) {
     if (!repo_count || seen.has(name) || !mayHold(context, name)) continue;
     const error = await hiddenRepositories(harbor, context, name);

@@ -75,15 +75,15 @@ function findingsOf(context: Context, summary: z.infer<typeof report>['summary']
   if (!summary) return undefined;
   const { total, fixable, summary: counts } = summary;
   const rows = Object.entries(counts ?? {});
-  const sum = rows.reduce((all, [, one]) => all + one, 0);
+  const sum = rows.reduce((all, [, count]) => all + count, 0);
   // Harbor leaves out severities without findings, but no others: counts that do not add up are not all that there are.
   if (counts ? total !== undefined && sum !== total : total !== 0) return undefined;
   return {
     counts: severityCounts(
-      rows.map(([name, one]) => {
+      rows.map(([name, count]) => {
         const severity = severityOfWord(name);
         if (!severity) tellOfWord(context, 'a severity', name);
-        return [severity ?? 'UNKNOWN', one];
+        return [severity ?? 'UNKNOWN', count];
       }),
     ),
     fixableTotal: fixable !== undefined && fixable <= sum ? fixable : undefined,

@@ -16,10 +16,10 @@ export const matchesPattern = (pattern: string | null | undefined, name: string)
   !pattern || pattern === '**' ? true : matchDoublestar(pattern, name);
 
 /** Whether something is true of all; undefined where it is unknown of one and false of none. */
-export function every<T>(all: readonly T[], isTrue: (one: T) => boolean | undefined): boolean | undefined {
+export function every<T>(all: readonly T[], isTrue: (item: T) => boolean | undefined): boolean | undefined {
   let unknown = false;
-  for (const one of all) {
-    const answer = isTrue(one);
+  for (const item of all) {
+    const answer = isTrue(item);
     if (answer === false) return false;
     unknown ||= answer === undefined;
   }
@@ -29,8 +29,8 @@ export function every<T>(all: readonly T[], isTrue: (one: T) => boolean | undefi
 const not = (answer: boolean | undefined) => (answer === undefined ? undefined : !answer);
 
 /** Whether something is true of one of them; undefined where it is unknown of one and true of none. */
-export const some = <T>(all: readonly T[], isTrue: (one: T) => boolean | undefined): boolean | undefined =>
-  not(every(all, (one) => not(isTrue(one))));
+export const some = <T>(all: readonly T[], isTrue: (item: T) => boolean | undefined): boolean | undefined =>
+  not(every(all, (item) => not(isTrue(item))));
 
 /** Whether all selectors take a repository, named below its project. */
 export const selects = (

@@ -64,7 +64,7 @@ function inOrder(reading: Reading, all: readonly Listed[], ended: Set<string>) {
 
   return {
     *take({ name, artifacts }: Group): Generator<Observation> {
-      const keys = artifacts.map((one) => keyOf(name, one));
+      const keys = artifacts.map((artifact) => keyOf(name, artifact));
       if (ended.has(name)) {
         // Artifacts that were seen before have moved, because the list changed while it was read.
         if (keys.every((key) => recent.has(key))) return;
@@ -80,7 +80,11 @@ function inOrder(reading: Reading, all: readonly Listed[], ended: Set<string>) {
         yield observation;
       }
       const { reader } = current;
-      yield { type: 'images', repository: name, images: artifacts.flatMap((one) => [...reader.read(one)]) };
+      yield {
+        type: 'images',
+        repository: name,
+        images: artifacts.flatMap((artifact) => [...reader.read(artifact)]),
+      };
       for (const key of keys) recent.add(key);
     },
     /** Forgets artifacts of earlier pages, the oldest first. */
@@ -100,21 +104,21 @@ function inOrder(reading: Reading, all: readonly Listed[], ended: Set<string>) {
   };
 }
 
-const keyOf = (repository: string, one: Element): string =>
-  `${repository}@${isUnreadable(one) ? one.unreadable : one.digest}`;
+const keyOf = (repository: string, artifact: Element): string =>
+  `${repository}@${isUnreadable(artifact) ? artifact.unreadable : artifact.digest}`;
 
 /** The artifacts of a page by repository, in the order of the page. */
 function grouped(items: readonly Element[], names: ReadonlyMap<number, string>, project: string): Group[] {
   const groups: { name: string; artifacts: Element[] }[] = [];
-  for (const one of items) {
-    const { repository_name, repository_id: id } = one;
+  for (const artifact of items) {
+    const { repository_name, repository_id: id } = artifact;
     const name = repository_name || (id !== undefined && names.get(id));
     if (!name && id === undefined) throw new NotTogether();
     // A repository that was created after the repositories were listed has no name here: the next poll reads it.
     const key = name || `${project}/#${id}`;
     const last = groups.at(-1);
-    if (last?.name === key) last.artifacts.push(one);
-    else groups.push({ name: key, artifacts: [one] });
+    if (last?.name === key) last.artifacts.push(artifact);
+    else groups.push({ name: key, artifacts: [artifact] });
   }
   return groups;
 }

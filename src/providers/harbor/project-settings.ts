@@ -82,7 +82,7 @@ const settings: readonly Setting[] = [
     permission: 'immutable-tag:list (project)',
     async read(harbor, { name }) {
       const question = { operation: 'immutable_rules', path: `${projectPath(name)}/immutabletagrules` };
-      const { items, missing } = await harbor.all(question, immutableRule, (one) => one.id ?? one);
+      const { items, missing } = await harbor.all(question, immutableRule, (rule) => rule.id ?? rule);
       return rulesOf(items, missing);
     },
   },

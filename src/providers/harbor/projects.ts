@@ -55,15 +55,15 @@ function isCovered(rules: Rules | undefined, path: string): boolean | undefined 
 
 /** The practices that the settings of a repository's project decide. */
 export function practicesOf(
-  one: Project,
+  project: Project,
   settings: ProjectSettings,
   path: string,
 ): Partial<Record<Practice, boolean>> {
-  const open = isPublic(one);
+  const open = isPublic(project);
   return {
     private: open === undefined ? undefined : !open,
     no_anonymous_pull: open === undefined ? undefined : !open,
-    scan_on_push: one.metadata && one.metadata.auto_scan === 'true',
+    scan_on_push: project.metadata && project.metadata.auto_scan === 'true',
     retention_policy: isCovered(settings.retention, path),
     immutable_tags: isCovered(settings.immutable, path),
   };
@@ -73,9 +73,9 @@ export const projectFacts = (
   projects: readonly Project[],
   settingsOf: ReadonlyMap<string, ProjectSettings>,
 ): NonNullable<RegistryFacts['projects']> =>
-  projects.map((one) => ({
-    project: one.name,
-    public: isPublic(one),
-    repositories: one.repo_count,
-    members: settingsOf.get(one.name)?.members,
+  projects.map((project) => ({
+    project: project.name,
+    public: isPublic(project),
+    repositories: project.repo_count,
+    members: settingsOf.get(project.name)?.members,
   }));

@@ -67,19 +67,19 @@ export async function readReplications(
         // Harbor's own order is by the time of creation, and equal times change places between pages.
         { operation: 'replication_policies', path: '/replication/policies', query: { sort: 'id' } },
         policy,
-        (one) => one.id ?? one,
+        (policy) => policy.id ?? policy,
       ),
   );
   if (!policies) return undefined;
   const { items, missing } = policies;
-  if (items.some((one) => one.enabled === undefined || !one.filters || one.id === undefined))
+  if (items.some((policy) => policy.enabled === undefined || !policy.filters || policy.id === undefined))
     context.tell(
       'replication policies',
       {},
       'parts of a replication policy could not be understood: what depends on them is unknown',
     );
   const replications = await pMap(
-    context.only ? [] : items.filter((one) => one.enabled === true),
+    context.only ? [] : items.filter((policy) => policy.enabled === true),
     async ({ id, name }) => {
       if (id === undefined || name === undefined) return [];
       const part = { capability: 'replication', permission: 'replication:list (system)' } as const;
@@ -91,8 +91,8 @@ export async function readReplications(
   return {
     replications: replications.flat(),
     copies(repository) {
-      const copied = some(items, (one) =>
-        every([one.enabled, isPush(one), takes(one, repository)], (answer) => answer),
+      const copied = some(items, (policy) =>
+        every([policy.enabled, isPush(policy), takes(policy, repository)], (answer) => answer),
       );
       return copied === false && missing > 0 ? undefined : copied;
     },

@@ -109,7 +109,7 @@ async function* readOne(reading: Reading, listed: Listed): AsyncGenerator<Observ
   try {
     for await (const { items } of harbor.pages(question, listedArtifact)) {
       isEmpty &&= items.length === 0;
-      const images = items.flatMap((one) => [...reader.read(one)]);
+      const images = items.flatMap((artifact) => [...reader.read(artifact)]);
       yield { type: 'images', repository: listed.name, images };
     }
   } catch (error) {

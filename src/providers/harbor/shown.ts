@@ -34,8 +34,8 @@ export async function readShown(harbor: Harbor, context: CollectContext): Promis
   const names = new Set(projects.items.map(({ name }) => name));
   const projectsMissing =
     projects.missing > 0 ||
-    projects.items.some((one) => isPublic(one) === undefined) ||
-    repositories.some((one) => !names.has(one.project));
+    projects.items.some((project) => isPublic(project) === undefined) ||
+    repositories.some((repository) => !names.has(repository.project));
   if (projectsMissing) context.degraded('projects', incomplete('projects', Math.max(1, projects.missing)));
   return { projects: projects.items, projectsMissing, repositories, missing };
 }
@@ -66,8 +66,8 @@ export async function findRepository(harbor: Harbor, listed: Listed): Promise<Na
   const path = `${projectPath(listed.project)}/repositories`;
   const question = { operation: 'repository', path, query: { q: `name=${name}` } };
   try {
-    const { items, missing } = await harbor.all(question, repository, (one) => one.name);
-    return items.find((one) => one.name === name) ?? (missing > 0 ? { name } : undefined);
+    const { items, missing } = await harbor.all(question, repository, (row) => row.name);
+    return items.find((row) => row.name === name) ?? (missing > 0 ? { name } : undefined);
   } catch (error) {
     if (isNotFound(error) && (await projectIsGone(harbor, listed.project))) return undefined;
     throw error;
@@ -82,8 +82,8 @@ export async function projectIsGone(harbor: Harbor, name: string): Promise<boole
   // Not `q`, which takes a name that is a number for a number.
   const question = { operation: 'projects', path: '/projects', query: { name } };
   try {
-    const { items, missing } = await harbor.all(question, project, (one) => one.name);
-    return missing === 0 && !items.some((one) => one.name === name);
+    const { items, missing } = await harbor.all(question, project, (row) => row.name);
+    return missing === 0 && !items.some((row) => row.name === name);
   } catch {
     return false;
   }

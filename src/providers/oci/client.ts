@@ -24,7 +24,7 @@ export interface Distribution {
   /** The digest that the registry names when asked without the body; undefined where it names none. */
   head(repository: string, tag: string): Promise<string | undefined>;
   /** What a tag names, by reading it; the digest already known when it did not move; undefined: gone. */
-  read(repository: string, tag: string, known: string | undefined): Promise<Tagged | undefined>;
+  read(repository: string, tag: string, lastDigest: string | undefined): Promise<Tagged | undefined>;
   /** Verified against its digest. Undefined: not there. */
   manifest(repository: string, digest: string): Promise<Document | undefined>;
   /**
@@ -77,15 +77,18 @@ export function createDistribution(client: ScopedClient, endpoint: string, memor
       const digest = response.header('docker-content-digest');
       return response.status < 300 && digest !== undefined && isDigest(digest) ? digest : undefined;
     },
-    async read(repository, tag, known) {
+    async read(repository, tag, lastDigest) {
       const response = await client.request({
         ...request(repository, `manifests/${inPath(tag)}`, 'manifest_by_tag'),
-        headers: { accept: manifestAccept, ...(known !== undefined && { 'if-none-match': `"${known}"` }) },
+        headers: {
+          accept: manifestAccept,
+          ...(lastDigest !== undefined && { 'if-none-match': `"${lastDigest}"` }),
+        },
         accept: [304, 404],
         maxBytes: largestAnswer.manifest,
       });
       if (isUnknown(response)) return undefined;
-      if (response.status === 304 && known !== undefined) return { digest: known };
+      if (response.status === 304 && lastDigest !== undefined) return { digest: lastDigest };
       return { digest: await digestOf(response), document: response };
     },
     async manifest(repository, digest) {

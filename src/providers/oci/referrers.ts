@@ -48,8 +48,8 @@ export function createReferrers(
   const offerKey = (repository: string) => `referrers-api ${repository}`;
   /** Whether the repository offered the API when it was asked within the last day. */
   const offered = (repository: string): boolean | undefined => {
-    const known = memory.get<boolean>(offerKey(repository));
-    return known && context.now() - known.storedAt < day ? known.value : undefined;
+    const remembered = memory.get<boolean>(offerKey(repository));
+    return remembered && context.now() - remembered.storedAt < day ? remembered.value : undefined;
   };
   const noted = new Set<string>();
   const watched = context.session.keep('oci: subjects of odd attachments', () => new Set<string>());
@@ -62,18 +62,18 @@ export function createReferrers(
     setAbsent: (repository) => memory.set(offerKey(repository), false),
     async ask(repository, { digest, everyPoll }) {
       const key = keyOf(repository, digest);
-      const known = memory.get<string[]>(key);
-      const recent = known && context.now() - known.storedAt < referrersSeconds;
+      const remembered = memory.get<string[]>(key);
+      const recent = remembered && context.now() - remembered.storedAt < referrersSeconds;
       if (recent && !everyPoll && !watched.delete(key))
-        return { digests: known.value, changed: false, complete: true };
-      const found = await client.referrers(repository, digest);
-      if (!found) return 'refused';
+        return { digests: remembered.value, changed: false, complete: true };
+      const referrers = await client.referrers(repository, digest);
+      if (!referrers) return 'refused';
       if (!noted.has(repository)) memory.set(offerKey(repository), true);
       noted.add(repository);
-      const digests = found.digests.toSorted();
-      const changed = !known || known.value.join() !== digests.join();
-      if (found.complete) memory.set(key, digests);
-      return { digests, changed, complete: found.complete };
+      const digests = referrers.digests.toSorted();
+      const changed = !remembered || remembered.value.join() !== digests.join();
+      if (referrers.complete) memory.set(key, digests);
+      return { digests, changed, complete: referrers.complete };
     },
   };
 }

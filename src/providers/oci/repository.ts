@@ -71,8 +71,8 @@ async function describeTagged(
   const described = await describe(scope, tagged.digest, { document: tagged.document });
   if (described !== 'gone' || tagged.document) return described;
   const read = await attempts.attempt(thingOf(tag), async () => {
-    const found = await client.read(repository, tag, undefined);
-    if (found || !(await stillListed(tag))) return found;
+    const manifest = await client.read(repository, tag, undefined);
+    if (manifest || !(await stillListed(tag))) return manifest;
     throw new CollectError(
       'invalid_response',
       `${repository}:${tag} names ${tagged.digest}, which the registry does not have`,

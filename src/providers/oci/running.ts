@@ -25,11 +25,11 @@ const effect = 'whether an image that runs is still there is unknown';
 /** Reads what a digest names. What was read once is remembered, so that the registry is asked whether it still has it. */
 async function read(scope: Scope, digest: string): Promise<Described | 'absent' | 'unknown'> {
   const { client, repository, attempts } = scope;
-  const found = await attempts.attempt({ kind: 'manifest', name: digest, effect }, async () => ({
+  const image = await attempts.attempt({ kind: 'manifest', name: digest, effect }, async () => ({
     document: await client.manifest(repository, digest),
   }));
-  if (!('value' in found)) return 'unknown';
-  const { document } = found.value;
+  if (!('value' in image)) return 'unknown';
+  const { document } = image.value;
   if (!document) return 'absent';
   const described = await describe(scope, digest, { document });
   return described === 'gone' || 'error' in described ? 'unknown' : described;
@@ -45,9 +45,9 @@ export async function readRunning(scope: Scope, tagged: readonly Described[]): P
   await pMap(
     asked,
     async (digest) => {
-      const found = await read(scope, digest);
-      if (found === 'absent') absent.push(digest);
-      else if (found !== 'unknown') described.push(found);
+      const image = await read(scope, digest);
+      if (image === 'absent') absent.push(digest);
+      else if (image !== 'unknown') described.push(image);
     },
     { concurrency: context.concurrency },
   );

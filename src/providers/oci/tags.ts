@@ -165,7 +165,7 @@ export const lookUp = (scope: TagScope, tags: readonly string[]): Promise<readon
 /** Finds what the tags of images name. Where all of them name the same, that is checked. */
 export async function lookUpImages(scope: TagScope, tags: readonly string[]): Promise<readonly Look[]> {
   const looks = await lookUp(scope, tags);
-  const named = looks.filter((one) => 'tagged' in one);
+  const named = looks.filter((look) => 'tagged' in look);
   const digest = named[0]?.tagged.digest;
   const isShared = named.every(({ tagged }) => !tagged.document && tagged.digest === digest);
   if (digest === undefined || !isShared) return looks;
