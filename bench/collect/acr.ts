@@ -9,6 +9,7 @@ import { type Amount, concurrency, type Subject } from './subject.ts';
 
 /** `_manifests` in pages of 1000, as the registry writes them: 0.5 KB a manifest. */
 const pageSize = 1000;
+const emptyPage = Buffer.from('{"repositories":[],"manifests":[]}');
 const loginServer = 'bench.azurecr.io';
 const now = 1_795_000_000;
 
@@ -46,9 +47,12 @@ async function serve({ repositories, imagesPerRepository }: Amount): Promise<str
   );
   const server = createServer((incoming, response) => {
     const url = incoming.url ?? '';
-    const page = Number(/[?&]last=page-(\d+)/.exec(url)?.[1] ?? 0);
-    const body = url.startsWith('/acr/v1/_catalog') ? catalog : (pages[page] ?? Buffer.from('{}'));
-    const next = body !== catalog && page + 1 < count;
+    const last = new URL(url, 'http://localhost').searchParams.get('last');
+    // After the last name or manifest of a full page, which has no link, there is none.
+    const page = last === null ? 0 : Number(/^page-(\d+)$/.exec(last)?.[1] ?? count);
+    const all = url.startsWith('/acr/v1/_catalog') ? [catalog] : pages;
+    const body = all[page] ?? emptyPage;
+    const next = page + 1 < all.length;
     response.writeHead(200, {
       'content-type': 'application/json; charset=utf-8',
       'content-length': body.length,
