@@ -96,8 +96,8 @@ async function memory(name: string): Promise<void> {
     ['  difference', mib(most - few)],
   ]);
   target(
-    `${name}: ${mib(most - few)} more for ${full ? 10 : 1} M images ≤ 64 MiB`,
-    most - few <= 64 * 2 ** 20,
+    `${name}: ${mib(most - few)} more for ${full ? 10 : 1} M images ≤ 200 MiB`,
+    most - few <= 200 * 2 ** 20,
   );
 }
 

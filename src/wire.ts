@@ -156,7 +156,7 @@ export function expected<Schema extends z.ZodType>(at: string, schema: Schema) {
 }
 
 /** So many elements are read before others may go on. */
-const elementsAtOnce = 200;
+const elementsAtOnce = 100;
 /** So many odd elements without hardly a good one, and the rest is not looked at. */
 const oddAtMost = 1_000;
 

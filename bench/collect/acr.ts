@@ -70,7 +70,7 @@ const sum = (counts: readonly number[]): number => counts.reduce((total, images)
 
 export const subject: Subject = {
   serve,
-  targets: { ofBare: 0.5, timesSdk: 1.5, gapMs: 40 },
+  targets: { ofBare: 0.12, timesSdk: 0.5, gapMs: 40 },
   ways: {
     exporter: (url) =>
       runCycle(acr, { loginServer, endpoint: url, auth: { username: 'bench', password: 'bench' } }),

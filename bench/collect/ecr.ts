@@ -87,7 +87,7 @@ process.env['AWS_SECRET_ACCESS_KEY'] = 'bench';
 
 export const subject: Subject = {
   serve,
-  targets: { ofBare: 0.6, timesSdk: 1.5 },
+  targets: { ofBare: 0.25, timesSdk: 0.8 },
   ways: {
     exporter: (url, { compared }) =>
       runCycle(ecr, { endpoint: url, region }, compared ? concurrency : undefined),

@@ -1,6 +1,7 @@
 import type { z } from 'zod';
 import { CollectError } from '../errors.ts';
 import { type Oddity, parseWire, readElements } from '../wire.ts';
+import { nextTurn } from '../yielding.ts';
 import { explanation, shown } from './failure.ts';
 import { jsonIn, parsedAtOnce, parseInPieces } from './parse.ts';
 
@@ -95,11 +96,15 @@ export async function elementsOf<Schema extends z.ZodType>(
 
 const opensJson = (body: Buffer): boolean => /^\s*[{[]/.test(body.subarray(0, 64).toString('utf8'));
 
+/** Bodies of a millisecond and more are parsed in a turn of their own: several may have come at once. */
+const parsedInOwnTurn = 2 ** 17;
+
 /**
  * Parses a large body in pieces, since it would hold the event loop; a small one is left to {@link json}.
  * @throws CollectError as {@link json} does, and `too_large`
  */
 export async function parseLarge(answer: JsonAnswer): Promise<{ readonly value: unknown } | undefined> {
+  if (answer.body.length > parsedInOwnTurn) await nextTurn();
   if (answer.body.length <= parsedAtOnce || !opensJson(answer.body)) return undefined;
   try {
     return { value: await parseInPieces(answer.body, shown(answer.url)) };
