@@ -158,6 +158,25 @@ test('after an outage, and a restart within it, those since then are counted, on
   expect(await second.lines('push_failures_total')).toEqual([failed('denied', 5)]);
 });
 
+test('a number that is too large, or grows, does no harm', async () => {
+  const { state, start, more, counted } = await setup();
+  const running = await start();
+  await more(1);
+  state.counts = [counted({ count: 2 }), counted({ code: '500', count: 999_999_999_999_999 })];
+  later(10);
+  const shown = async (denied: number) =>
+    expect(await running.lines(...failures)).toEqual([
+      isUp,
+      failed('denied', denied),
+      failed('server_error', 10_000),
+    ]);
+  await eventually(() => shown(2));
+  state.counts = state.counts.map((one) => ({ ...one, count: one.count + 3 }));
+  await eventually(() => shown(5));
+  await more(2);
+  await shown(5);
+});
+
 test('an answer in part counts for what it tells, and is told', async () => {
   const { state, start, more, counted } = await setup();
   const running = await start();
@@ -165,7 +184,9 @@ test('an answer in part counts for what it tells, and is told', async () => {
   state.counts = [counted()];
   state.executionErrors = [{ code: 14, message: 'a cell cannot be reached' }];
   later(10);
-  await eventually(async () => expect(await running.lines('events_source_up')).toEqual([isDown]));
+  await eventually(async () =>
+    expect(await running.lines(...failures)).toEqual([isDown, failed('denied', 1)]),
+  );
   expect(running.log()).toContain('a cell cannot be reached');
   state.executionErrors = undefined;
   await eventually(async () => expect(await running.lines(...failures)).toEqual([isUp, failed('denied', 1)]));

@@ -5,7 +5,7 @@ import type { PushEvent } from '../../events/push-event.ts';
 import { walkPages } from '../../http/pages.ts';
 import { json } from '../../http.ts';
 import type { CollectContext, EventBatch, EventSource } from '../../provider.ts';
-import { createGivenBefore, type GivenBefore, spanOf } from '../../reading-span.ts';
+import { spanOf } from '../../reading-span.ts';
 import { reasonOfPush } from '../../registry-metrics.ts';
 import { list, text } from '../../wire.ts';
 import type { Location } from './api.ts';
@@ -56,11 +56,17 @@ const series = z.object({
   ).default([]),
 });
 type Series = z.output<typeof series>;
-/** Of one minute. */
+/** Failed requests of one kind in one minute. */
 interface Failures {
-  readonly events: readonly PushEvent[];
-  readonly newestAt: number;
+  /** What tells this minute of this series from all others. */
+  readonly key: string;
+  readonly reason: string;
+  readonly count: number;
+  /** The end of the minute, Unix seconds. */
+  readonly end: number;
 }
+/** How many failures of which minute were given already, by key. */
+type Given = Map<string, Pick<Failures, 'count' | 'end'>>;
 /** https://cloud.google.com/monitoring/api/ref_v3/rest/v3/projects.timeSeries/list */
 const answer = z.object({
   timeSeries: list('timeSeries', series).default([]),
@@ -85,11 +91,11 @@ function reasonOf(status: string): string | undefined {
 /** What stands in the way of counting some of the requests, by what is wrong with their status. */
 type Oddities = Set<string>;
 
-/** Failed requests, as events of no repository: the metric names no image. */
-function failuresOf(
+/** Failed requests by minute. */
+function* failuresOf(
   { metric: { labels: told }, resource: { labels: at }, points }: Series,
   { from, oddities }: { readonly from: number; readonly oddities: Oddities },
-): Failures[] {
+): Generator<Failures> {
   const code = told[statusLabel];
   const reason = code === undefined ? 'odd' : reasonOf(code);
   if (reason === 'odd')
@@ -98,26 +104,30 @@ function failuresOf(
         ? `without the label ${statusLabel}`
         : `with the ${statusLabel} ${JSON.stringify(code)}, which is no status of HTTP or gRPC`,
     );
-  if (reason === undefined || reason === 'odd') return [];
-  return points.flatMap(({ interval: { startTime, endTime }, value: { int64Value = '0' } }) => {
+  if (reason === undefined || reason === 'odd') return;
+  for (const { interval, value } of points) {
+    const { startTime, endTime } = interval;
     const begins = Date.parse(startTime ?? endTime) / 1000;
-    const count = Math.min(failuresAtMost, Number(int64Value));
-    if (begins < from || count === 0) return [];
-    const name = JSON.stringify([endTime, at['repository_id'], ...Object.entries(told).sort()]);
-    const events = Array.from(
-      { length: count },
-      (_, number): PushEvent => ({ id: `${name} ${number}`, type: 'failed', repository: '', reason }),
-    );
-    return [{ events, newestAt: Date.parse(endTime) / 1000 }];
-  });
+    const count = Math.min(failuresAtMost, Number(value.int64Value ?? '0'));
+    if (begins < from || count === 0) continue;
+    const key = JSON.stringify([endTime, at['repository_id'], ...Object.entries(told).sort()]);
+    yield { key, reason, count, end: Date.parse(endTime) / 1000 };
+  }
 }
 
 const iso = (seconds: number): string => new Date(seconds * 1000).toISOString();
 
+interface Asking {
+  readonly context: CollectContext;
+  readonly at: Location;
+  /** Told where a part of an answer is missing, and why. */
+  onPart(reason: string): void;
+}
+
 /** Asks for the write requests of a location that pushes make. */
 function readSeries(
   settings: RequestCountSettings,
-  { context, at }: { readonly context: CollectContext; readonly at: Location },
+  { context, at, onPart }: Asking,
   span: { readonly from: number; readonly to: number },
 ): AsyncGenerator<readonly Series[]> {
   const http = context.http();
@@ -147,20 +157,33 @@ function readSeries(
       );
       const { timeSeries, nextPageToken, executionErrors } = json(response, answer);
       const [error] = executionErrors;
-      if (error)
-        throw new CollectError(
-          'partial',
-          `Cloud Monitoring answered a part of ${metric}: ${error.message ?? 'no reason given'}`,
-        );
+      if (error) onPart(error.message ?? 'no reason given');
       return { items: timeSeries, next: nextPageToken };
     },
   });
 }
 
-/** What was not given before. */
-function batchOf({ events, newestAt }: Failures, before: GivenBefore): EventBatch {
-  const fresh = events.filter(({ id }) => !before.has(id));
-  return { events: fresh, newestAt, done: async () => before.add(fresh.map(({ id }) => id)) };
+/** What was not given before, as events of no repository: the metric names no image. */
+function batchOf({ key, reason, count, end }: Failures, given: Given): EventBatch {
+  const before = given.get(key)?.count ?? 0;
+  const events = Array.from(
+    { length: Math.max(0, count - before) },
+    (_, at): PushEvent => ({ id: `${key} ${before + at}`, type: 'failed', repository: '', reason }),
+  );
+  return { events, newestAt: end, done: async () => void given.set(key, { count, end }) };
+}
+
+/** Batches of what was not given before. */
+async function* batchesOf(
+  pages: AsyncIterable<readonly Series[]>,
+  given: Given,
+  reading: { readonly from: number; readonly oddities: Oddities },
+): AsyncGenerator<EventBatch> {
+  for await (const page of pages)
+    for (const counted of page)
+      for (const failures of failuresOf(counted, reading))
+        if (failures.count > (given.get(failures.key)?.count ?? 0)) yield batchOf(failures, given);
+  for (const [key, { end }] of given) if (end < reading.from - lateSeconds) given.delete(key);
 }
 
 /** Failed pushes of a project and location as a whole, as Cloud Monitoring counts requests. It needs no set-up. */
@@ -172,16 +195,19 @@ export function requestCountSource(settings: RequestCountSettings, at: Location)
       name: 'cloud-monitoring',
       everyMs: interval ?? usualIntervalMs,
       async *read(context, since) {
-        const before = context.session.keep('requests counted', createGivenBefore);
+        const given = context.session.keep('requests counted', (): Given => new Map());
         const span = spanOf(context, { name: 'cloud-monitoring', since, lateSeconds });
         const oddities: Oddities = new Set();
-        for await (const page of readSeries(settings, { context, at }, span))
-          for (const failures of page.flatMap((counted) =>
-            failuresOf(counted, { from: span.from, oddities }),
-          ))
-            yield batchOf(failures, before);
+        let missing: string | undefined;
+        const onPart = (reason: string) => {
+          missing = reason;
+        };
+        const pages = readSeries(settings, { context, at, onPart }, span);
+        yield* batchesOf(pages, given, { from: span.from, oddities });
+        // What came is true and counts; what is missing is asked for again.
+        if (missing !== undefined)
+          throw new CollectError('partial', `Cloud Monitoring answered a part of ${metric}: ${missing}`);
         span.done();
-        // The others are true and count.
         const [oddity] = oddities;
         if (oddity !== undefined)
           throw new CollectError(
