@@ -30,7 +30,7 @@ export function createLooks(
   const listedNames = new Set<string>();
   /** Each with the time from which on it may be looked at. */
   const unknown = new Map<string, number>();
-  /** When each unknown name was looked at: no more than the bucket lets through within an hour. */
+  /** When each unknown name was looked at, for as long as that holds back another look. */
   const lookedAt = new Map<string, number>();
   const mayPass = createTokenBucket({ intervalMs: minuteMs / unknownPerMinute, burst: unknownPerMinute });
   /** The bucket was empty: it fills for a minute, since each look costs a whole cycle. */

@@ -72,10 +72,10 @@ export async function startCloudMonitoring(project: string) {
       .sort((a, b) => b.end - a.end);
     const start = Number(query.get('pageToken') ?? 0);
     const end = start + Math.min(state.pageSize, Number(query.get('pageSize')));
-    // An empty list is left out, as proto3 has it; so is the token of a last page, or it is empty.
+    // An empty list is left out, as proto3 has it.
     return {
       ...(found.length > 0 && { timeSeries: found.slice(start, end).map(series) }),
-      ...(end < found.length && { nextPageToken: String(end) }),
+      nextPageToken: end < found.length ? String(end) : '',
       ...(state.executionErrors && { executionErrors: state.executionErrors }),
       unit: '1',
     };

@@ -7,7 +7,7 @@ import { json } from '../../http.ts';
 import type { CollectContext, EventBatch, EventSource } from '../../provider.ts';
 import { spanOf } from '../../reading-span.ts';
 import { reasonOfPush } from '../../registry-metrics.ts';
-import { list, text } from '../../wire.ts';
+import { list } from '../../wire.ts';
 import type { Location } from './api.ts';
 import { type CredentialOptions, openCredentials } from './credentials.ts';
 import { statusNames } from './errors.ts';
@@ -22,11 +22,11 @@ export interface RequestCountSettings extends CredentialOptions {
 }
 
 const usualIntervalMs = 60_000;
-/** A minute is there four minutes after it at the latest, as the list of metrics says. */
+/** So far back minutes are looked at again: they come some minutes late, and their numbers may grow. */
 const lateSeconds = 15 * 60;
 /** Of one minute; what is more is no number of pushes. */
 const failuresAtMost = 10_000;
-/** Of one answer: a point has about 500 bytes. */
+/** Of one answer. */
 const pointsAtOnce = 5_000;
 
 /** https://cloud.google.com/monitoring/api/metrics_gcp_a_b#gcp-artifactregistry */
@@ -70,7 +70,8 @@ type Given = Map<string, Pick<Failures, 'count' | 'end'>>;
 /** https://cloud.google.com/monitoring/api/ref_v3/rest/v3/projects.timeSeries/list */
 const answer = z.object({
   timeSeries: list('timeSeries', series).default([]),
-  nextPageToken: text.optional(),
+  /** Empty, as well as absent, on the last page. */
+  nextPageToken: z.string().max(4_096).nullish(),
   /** What is missing of the answer. */
   executionErrors: z.array(z.object({ message: z.string().max(1_000).optional() })).default([]),
 });
@@ -158,7 +159,7 @@ function readSeries(
       const { timeSeries, nextPageToken, executionErrors } = json(response, answer);
       const [error] = executionErrors;
       if (error) onPart(error.message ?? 'no reason given');
-      return { items: timeSeries, next: nextPageToken };
+      return { items: timeSeries, next: nextPageToken || undefined };
     },
   });
 }
