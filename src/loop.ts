@@ -41,9 +41,9 @@ async function restore(
   log: LoopOptions['log'],
   recount: Parameters<NonNullable<Parts['journal']>['restore']>[1],
 ): Promise<void> {
-  const { outcomes, pushes, missed, counting, snapshots, journal } = parts;
+  const { outcomes, pushes, pushZeros, missed, counting, snapshots, journal } = parts;
   const counters = await storage.loadCounters();
-  if (counters) for (const part of [outcomes, pushes, missed, counting]) part.restore(counters);
+  if (counters) for (const part of [outcomes, pushes, pushZeros, missed, counting]) part.restore(counters);
   const snapshot = await storage.loadSnapshot();
   snapshots.restore(snapshot);
   if (snapshot) {
@@ -68,11 +68,15 @@ export function createRegistryLoop(options: LoopOptions): RegistryLoop {
     isKnown: pushes.isKnown,
     cannotLook: publisher.publishAside,
   });
-  const incoming = createIncoming({ ...parts, wants: settings.wants, look: order.look });
+  const works = (source: string): void => {
+    if (parts.pushZeros.works(source)) publisher.publishAside();
+  };
+  const incoming = createIncoming({ ...parts, wants: settings.wants, works, look: order.look });
   const sources = createEventSources({
     ...{ ...options, ...parts, stopping: stopping.signal },
-    sources: provider.eventSources?.(settings.options) ?? [],
+    sources: parts.pushSources,
     receive: incoming.receive,
+    works,
   });
   let schedule: Schedule | undefined;
 

@@ -14,6 +14,7 @@ export type {
   RegistryLists,
   RegistryView,
   RepositoryView,
+  ShownPushes,
 } from './metrics/row.ts';
 export { registryLists } from './metrics/row.ts';
 

@@ -1,6 +1,7 @@
 import type { z } from 'zod';
 import type { ImageSelection } from './bounded.ts';
 import type { ReadEvents } from './events/push-event.ts';
+import type { Tells } from './events/told.ts';
 import type { Calls } from './http/calls.ts';
 import type { TlsSettings } from './http/tls.ts';
 import type { HttpClient, HttpClientOptions } from './http.ts';
@@ -131,6 +132,7 @@ export interface EventBatch {
 export interface EventSource {
   /** Value of the label `source`, such as `sqs`. */
   readonly name: string;
+  readonly tells: Tells;
   /** Milliseconds between two readings; 0 where the source itself waits for events. */
   readonly everyMs: number;
   /**

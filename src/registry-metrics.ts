@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { CollectError } from './errors.ts';
 import type { PushEvent } from './events/push-event.ts';
+import { type PushFailureReason, reasonsIn } from './events/told.ts';
 import { duration, endpointUrl } from './options.ts';
 import type { CollectContext, EventSource } from './provider.ts';
 import { createYielder } from './yielding.ts';
@@ -54,22 +55,26 @@ const families: ReadonlyMap<string, (labels: Labels) => boolean> = new Map([
   ],
 ]);
 
+const reasonsByStatus: Readonly<Record<string, PushFailureReason>> = {
+  400: 'invalid',
+  // Read-only mode of the distribution registry.
+  405: 'denied',
+  403: 'denied',
+  404: 'not_found',
+  // Harbor's rules on immutable tags.
+  412: 'immutable_tag',
+  413: 'quota',
+  429: 'throttled',
+  507: 'quota',
+};
+
+/** What a status can mean for a push. */
+export const reasonsOfStatuses = reasonsIn([...Object.values(reasonsByStatus), 'server_error']);
+
 /** What a status means for a push; undefined where it is none that failed. A 401 asks for a token, as before each push. */
-export function reasonOfPush(code: string): string | undefined {
+export function reasonOfPush(code: string): PushFailureReason | undefined {
   if (!/^[45]\d\d$/.test(code) || code === '401') return undefined;
-  const reasons: Readonly<Record<string, string>> = {
-    400: 'invalid',
-    // Read-only mode of the distribution registry.
-    405: 'denied',
-    403: 'denied',
-    404: 'not_found',
-    // Harbor's rules on immutable tags.
-    412: 'immutable_tag',
-    413: 'quota',
-    429: 'throttled',
-    507: 'quota',
-  };
-  return reasons[code] ?? (code.startsWith('5') ? 'server_error' : 'other');
+  return reasonsByStatus[code] ?? (code.startsWith('5') ? 'server_error' : 'other');
 }
 
 /** What a page of metrics tells. */
@@ -208,6 +213,7 @@ export function registryMetricsSources({
   return [
     {
       name: 'registry-metrics',
+      tells: { registry: { failures: reasonsOfStatuses } },
       everyMs: interval ?? usualIntervalMs,
       async *read(context) {
         const page = await pageOf(context, url);

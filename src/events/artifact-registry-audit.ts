@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { type PushEvent, repositoryName, shortText } from './push-event.ts';
+import { type PushFailureReason, reasonsIn } from './told.ts';
 
 /**
  * Entries of Google's audit log about pushes that failed. They are there where data access logs (`DATA_WRITE`) of
@@ -21,7 +22,7 @@ const entry = z.object({
 export const pushMethods = ['Docker-StartUpload', 'Docker-FinishUpload', 'Docker-PutManifest'];
 
 /** https://github.com/googleapis/googleapis/blob/master/google/rpc/code.proto */
-const reasons: Readonly<Record<number, string>> = {
+const reasons: Readonly<Record<number, PushFailureReason>> = {
   2: 'server_error',
   3: 'invalid',
   4: 'server_error',
@@ -36,8 +37,11 @@ const reasons: Readonly<Record<number, string>> = {
 const unauthenticated = 16;
 
 /** What a status of gRPC means for a push; undefined where it is none that failed. */
-export const reasonOfCode = (code: number): string | undefined =>
+export const reasonOfCode = (code: number): PushFailureReason | undefined =>
   code === 0 || code === unauthenticated ? undefined : (reasons[code] ?? 'other');
+
+/** What a status of gRPC can mean for a push. */
+export const reasonsOfCodes = reasonsIn(Object.values(reasons));
 
 function entryIn(data: string): z.output<typeof entry> | undefined {
   try {

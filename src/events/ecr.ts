@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { type EventReader, eventId, type PushEvent, repositoryName, shortText } from './push-event.ts';
+import { type PushFailureReason, reasonsIn, type Tells } from './told.ts';
 
 /**
  * Events of EventBridge about ECR: its own, which tell of pushes that arrived, and calls that CloudTrail recorded, which
@@ -41,7 +42,7 @@ export const pushCalls = [
 /** What is there already is no failure: docker goes on. */
 const harmless = /^(?:ImageAlreadyExists|LayerAlreadyExists)/;
 /** Reasons by the beginning of AWS's words, with and without `Exception`. */
-const reasons: readonly (readonly [RegExp, string])[] = [
+const reasons: readonly (readonly [RegExp, PushFailureReason])[] = [
   [
     /^(?:AccessDenied|Unauthorized|UnrecognizedClient|InvalidClientToken|ExpiredToken|RegistryPolicy)/,
     'denied',
@@ -53,7 +54,14 @@ const reasons: readonly (readonly [RegExp, string])[] = [
   [/^(?:Server|Internal|Kms|ServiceUnavailable)/, 'server_error'],
   [/^(?:Invalid|Layer|EmptyUpload|ReferencedImagesNotFound|ImageDigestDoesNotMatch|Unsupported)/, 'invalid'],
 ];
-const reasonOf = (word: string): string => reasons.find(([pattern]) => pattern.test(word))?.[1] ?? 'other';
+const reasonOf = (word: string): PushFailureReason =>
+  reasons.find(([pattern]) => pattern.test(word))?.[1] ?? 'other';
+
+const failures = reasonsIn(reasons.map(([, reason]) => reason));
+/** Of recorded calls only those are given on that failed. */
+export const toldByCloudTrail: Tells = { repositories: { failures } };
+/** With the rules of docs/events.md: ECR's own events, and the calls that CloudTrail recorded. */
+export const toldByEventBridge: Tells = { repositories: { pushes: true, failures } };
 
 /**
  * What a recorded call tells of a push that failed. Those that worked are told by ECR's own events.

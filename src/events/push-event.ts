@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { PushFailureReason } from './told.ts';
 
 /**
  * What a registry told. An event is a hint: it counts, and makes the loop look at the repository; nothing else of it
@@ -8,7 +9,7 @@ export type PushEvent = EventIdentity &
   (
     | { readonly type: 'pushed' | 'changed'; readonly repository: string }
     // Empty where a vendor counts for the registry as a whole.
-    | { readonly type: 'failed'; readonly repository: string; readonly reason: string }
+    | { readonly type: 'failed'; readonly repository: string; readonly reason: PushFailureReason }
     | { readonly type: 'other' }
   );
 

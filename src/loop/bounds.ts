@@ -19,6 +19,8 @@ export interface Bounded {
   /** Of these, the ones whose single images fit too. */
   readonly withImages: ReadonlySet<string>;
   readonly lists: RegistryLists;
+  /** How many series there is room for besides. */
+  readonly free: number;
   readonly dropped: {
     readonly image_cap: number;
     readonly repository_cap: number;
@@ -102,11 +104,13 @@ export function boundSeries(
   const names = (all: readonly CountedRepository[]) => new Set(all.map(({ name }) => name));
   const repositorySeries = repositories.reduce((sum, { series }) => sum + series, 0);
   const imageSeries = repositories.reduce((sum, bounds) => sum + bounds.imageSeries, 0);
-  if (countOwnSeries({ ...view, lists }) + repositorySeries + imageSeries <= maxSeries)
+  const series = countOwnSeries({ ...view, lists }) + repositorySeries + imageSeries;
+  if (series <= maxSeries)
     return {
       repositories: names(repositories),
       withImages: names(repositories),
       lists,
+      free: maxSeries - series,
       dropped: { image_cap: 0, repository_cap: 0, registry_cap: 0 },
     };
 
@@ -136,6 +140,7 @@ export function boundSeries(
     repositories: names(kept),
     withImages: names(withImages),
     lists: bounded.lists,
+    free: 0,
     dropped: {
       image_cap: imageSeries - withImages.reduce((sum, bounds) => sum + bounds.imageSeries, 0),
       repository_cap: repositorySeries - keptSeries,

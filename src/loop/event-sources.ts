@@ -28,6 +28,8 @@ interface Input
   > {
   readonly sources: readonly EventSource[];
   readonly receive: Incoming['receive'];
+  /** A source could be read. */
+  works(source: string): void;
   /** How each source goes; written here. */
   readonly eventSources: Map<string, EventSourceView>;
 }
@@ -51,6 +53,7 @@ export function createEventSources(input: Input): EventSources {
   function ended(source: EventSource, up: boolean): void {
     const before = views.get(source.name);
     views.set(source.name, { ...before, up });
+    if (up) input.works(source.name);
     if (before?.up !== up) publisher.refresh();
   }
 

@@ -34,10 +34,12 @@ export function createIncoming(input: {
   /** Absent without a storage path. */
   readonly journal: PushJournal | undefined;
   wants(repository: string): boolean;
+  /** The source works: it told of something that is understood. */
+  works(source: string): void;
   /** Looks at a repository again soon. */
   look(repository: string): void;
 }): Incoming {
-  const { ids, pushes, counting, journal, wants, look } = input;
+  const { ids, pushes, counting, journal, wants, works, look } = input;
 
   // Some vendors count for the registry as a whole: the repository is empty.
   const isWanted = (repository: string): boolean => repository === '' || wants(repository);
@@ -74,6 +76,7 @@ export function createIncoming(input: {
         counting.event(source, outcome, count);
         journal?.event(source, outcome, count);
       }
+      if (outcomes.size > Number(outcomes.has('invalid'))) works(source);
       const counted = outcomes.has('accepted') || outcomes.has('duplicate');
       return {
         saved: (counted && journal?.flush()) || Promise.resolve(),

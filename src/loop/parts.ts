@@ -15,6 +15,7 @@ import { createNotices } from './notices.ts';
 import { createOutcomes } from './outcomes.ts';
 import { createPublisher } from './publish.ts';
 import { createPushJournal } from './push-journal.ts';
+import { createPushZeros } from './push-zeros.ts';
 import { createPushes } from './pushes.ts';
 import { createRecentErrors } from './recent-errors.ts';
 import { createSaving } from './saving.ts';
@@ -48,11 +49,14 @@ function createKnowledge({ settings, provider, self, log }: LoopOptions) {
     (capability) => capability !== 'events' || settings.eventsToken !== undefined,
   );
   const pushes = createPushes(snapshots.has);
+  const pushSources = provider.eventSources?.(settings.options) ?? [];
   return {
     troubles,
     errors,
     snapshots,
     pushes,
+    pushSources,
+    pushZeros: createPushZeros(pushSources, settings.eventsToken !== undefined),
     missed: createMissedEvents(pushes),
     notices: createNotices(log),
     counting: createCounting(self, { registry: settings.name, provider: provider.label }),
@@ -93,7 +97,7 @@ function createKeeping({ storage, log }: LoopOptions, knowledge: Knowledge, chan
 export function createParts(options: LoopOptions, stopping: AbortSignal) {
   const { settings, provider, exposition, log } = options;
   const knowledge = createKnowledge(options);
-  const { snapshots, outcomes, errors, pushes, missed, troubles } = knowledge;
+  const { snapshots, outcomes, errors, pushes, pushZeros, missed, troubles } = knowledge;
   const keeping = createKeeping(options, knowledge, () => {
     if (!stopping.aborted) publisher.refresh();
   });
@@ -101,7 +105,7 @@ export function createParts(options: LoopOptions, stopping: AbortSignal) {
   const inUse = createRegistryInUse({ ...options, snapshots, feed: options.inUse });
   const images = { ...settings.images, running: inUse.running };
   const views = createViews({
-    ...{ settings, pushes, eventSources, inUse },
+    ...{ settings, pushes, pushZeros, eventSources, inUse },
     provider: provider.label,
     identity: provider.identity(settings.options),
     snapshot: snapshots.current,

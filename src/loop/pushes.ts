@@ -2,7 +2,7 @@ import type { PushCounts } from '../metrics.ts';
 import type { SavedCounters } from '../storage.ts';
 
 /** The name under which pushes are counted whose repository no listing has shown. */
-const unlisted = '';
+export const unlisted = '';
 
 /** So many names wait for a listing that confirms them, for so long; others are counted as unlisted. */
 const waitingAtMost = 1_000;

@@ -11,7 +11,8 @@ import { createYielder } from '../yielding.ts';
 import { type Bounded, boundSeries, type CountedRepository } from './bounds.ts';
 import type { RegistryInUse } from './in-use.ts';
 import type { Outcome } from './outcomes.ts';
-import type { Pushes } from './pushes.ts';
+import type { ChosenZeros, PushZeros } from './push-zeros.ts';
+import { type Pushes, unlisted } from './pushes.ts';
 import type { RegistrySettings } from './settings.ts';
 
 /** What is exposed of the repositories of a registry. */
@@ -44,6 +45,7 @@ export interface ViewSources {
   saved(): boolean | undefined;
   seriesDropped(): ReadonlyMap<string, number>;
   readonly pushes: Pick<Pushes, 'counts'>;
+  readonly pushZeros: Pick<PushZeros, 'choose'>;
   readonly eventSources: ReadonlyMap<string, EventSourceView>;
   /** Pushes that no event told of; undefined where none has told of any. */
   missedEvents(): number | undefined;
@@ -145,6 +147,23 @@ async function freshRepositories({ snapshot, pushes, inUse }: ViewSources, now: 
   return { views, oldest: Number.isFinite(oldest) ? oldest : undefined };
 }
 
+/** What fits of the repositories, with counters of pushes that begin at 0. */
+async function shownOf(views: ReadonlyMap<string, PackedView>, bounded: Bounded, zeros: ChosenZeros) {
+  const pause = createYielder();
+  const shown = new Map<string, PackedView>();
+  for (const [name, packed] of views) {
+    if (!bounded.repositories.has(name)) continue;
+    const withoutImages = !bounded.withImages.has(name);
+    const pushCounts = packed.totals ? zeros.ofRepository(name, packed.pushCounts) : packed.pushCounts;
+    const isAsItWas = !withoutImages && pushCounts === packed.pushCounts;
+    shown.set(name, isAsItWas ? packed : { ...packed, ...(withoutImages && { withoutImages }), pushCounts });
+    await pause();
+  }
+  const pushCounts = zeros.ofRegistry(shown.get(unlisted)?.pushCounts);
+  if (pushCounts) shown.set(unlisted, { ...shown.get(unlisted), pushCounts });
+  return shown;
+}
+
 export function createViews(sources: ViewSources): Views {
   const { settings } = sources;
   const isFresh: IsFresh = (observedAt, now): observedAt is number =>
@@ -179,14 +198,9 @@ export function createViews(sources: ViewSources): Views {
       const all = await countAll(views);
       const bounded = boundSeries(registryView(sources, now, isFresh), all, settings.maxSeries);
       lists = bounded.lists;
-      const pause = createYielder();
-      const repositories = new Map<string, PackedView>();
-      for (const [name, packed] of views) {
-        if (!bounded.repositories.has(name)) continue;
-        repositories.set(name, bounded.withImages.has(name) ? packed : { ...packed, withoutImages: true });
-        await pause();
-      }
-      return { repositories, dropped: bounded.dropped, oldest };
+      const listed = all.filter(({ name, listed }) => listed && bounded.repositories.has(name));
+      const zeros = sources.pushZeros.choose(listed, bounded.free);
+      return { repositories: await shownOf(views, bounded, zeros), dropped: bounded.dropped, oldest };
     },
     hasData: (repository) => counted.get(repository)?.listed === true,
   };

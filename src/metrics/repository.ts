@@ -135,7 +135,7 @@ export const repositoryMetrics: readonly RepositoryMetric[] = [
   }),
   {
     name: `${prefix}_pushes_total`,
-    help: 'Pushes seen in push events, failed ones included; `repository=""` for names that no listing has shown, and for what a vendor counts for the registry as a whole. Goes on over restarts.',
+    help: 'Pushes seen in push events, failed ones included; `repository=""` for names that no listing has shown, and for what a vendor counts for the registry as a whole. Begins at 0 once a source works that tells of pushes. Goes on over restarts.',
     type: 'counter',
     scope: 'repository',
     labels: [],
@@ -143,7 +143,7 @@ export const repositoryMetrics: readonly RepositoryMetric[] = [
   },
   {
     name: `${prefix}_push_failures_total`,
-    help: 'Pushes that failed, by reason, where the registry tells; goes on over restarts.',
+    help: 'Pushes that failed, by reason, where the registry tells. Begins at 0 once a source works, for each reason that it can tell. Goes on over restarts.',
     type: 'counter',
     scope: 'repository',
     labels: ['reason'],

@@ -95,10 +95,16 @@ export interface PushCounts {
   readonly failures: Readonly<Record<string, number>>;
 }
 
+/** The same as it is shown: where no source tells of pushes that succeed, their number may be unknown. */
+export interface ShownPushes {
+  readonly pushes?: number | undefined;
+  readonly failures: PushCounts['failures'];
+}
+
 /** Everything that is rendered of one repository. */
 export interface RepositoryView {
   readonly totals?: RepositoryTotals;
-  readonly pushCounts?: PushCounts;
+  readonly pushCounts?: ShownPushes;
   /** Of each source of what runs. */
   readonly inUse?: readonly ImagesInUse[];
 }
@@ -106,7 +112,7 @@ export interface RepositoryView {
 /** The same with its totals as text, as they are kept. */
 export interface PackedView {
   readonly totals?: PackedTotals;
-  readonly pushCounts?: PushCounts;
+  readonly pushCounts?: ShownPushes | undefined;
   /** What runs of it, as text too. */
   readonly inUse?: PackedUse | undefined;
   /** A complete listing no longer has it, though images of it run. */

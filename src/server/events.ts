@@ -1,30 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import express, { type NextFunction, type Request, type RequestHandler, type Response } from 'express';
-import { gridValidation, readAcrEvents } from '../events/acr.ts';
-import { readArtifactRegistryEvents } from '../events/artifact-registry.ts';
-import { readArtifactoryEvents } from '../events/artifactory.ts';
+import { gridValidation } from '../events/acr.ts';
 import { parseEventBody, UnreadableBody } from '../events/body.ts';
-import { readDistributionEvents } from '../events/distribution.ts';
-import { readDockerHubEvents } from '../events/docker-hub.ts';
-import { readEcrEvents } from '../events/ecr.ts';
-import { readHarborEvents } from '../events/harbor.ts';
-import type { EventReader, EventRequest, ReadEvents } from '../events/push-event.ts';
-import { readZotEvents } from '../events/zot.ts';
+import type { EventRequest, ReadEvents } from '../events/push-event.ts';
+import { receivers } from '../events/receivers.ts';
 import type { Logger } from '../provider.ts';
 import { bodyOf, createEventGate, type EventGateOptions, type Found, plain } from './event-gate.ts';
 import type { Forward } from './forward.ts';
-
-/** Readers by the source's name; the first that understands a body has it. */
-const readers: Readonly<Record<string, EventReader>> = {
-  distribution: readDistributionEvents,
-  harbor: readHarborEvents,
-  zot: readZotEvents,
-  'docker-hub': readDockerHubEvents,
-  acr: readAcrEvents,
-  'artifact-registry': readArtifactRegistryEvents,
-  artifactory: readArtifactoryEvents,
-  ecr: readEcrEvents,
-};
 
 /** Events of one request; registries send one, or a few in a batch. */
 const eventsAtMost = 5_000;
@@ -34,7 +16,7 @@ const savedWithinMs = 5_000;
 const toldEveryMs = 3_600_000;
 
 function readEvents(request: EventRequest): { source: string; events: ReadEvents } | undefined {
-  for (const [source, read] of Object.entries(readers)) {
+  for (const [source, { read }] of Object.entries(receivers)) {
     const events = read(request);
     if (events) return { source, events };
   }

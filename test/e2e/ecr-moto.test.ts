@@ -200,7 +200,7 @@ describe.skipIf(!moto)('ECR as moto speaks it', () => {
           ApproximateNumberOfMessages: '0',
           ApproximateNumberOfMessagesNotVisible: '0',
         });
-        expect(await running.lines('pushes_total', 'events_source_up')).toEqual([
+        expect(await running.counted('pushes_total', 'events_source_up')).toEqual([
           'events_source_up{source="sqs"} 1',
           'pushes_total{repository="dev/app"} 1',
         ]);

@@ -60,21 +60,23 @@ describe.skipIf(!programs('docker-registry', 'skopeo'))('pushes to a real regist
       .filter(({ name }) => name === `container_registry_${family}`)
       .map(({ labels, value }) => `${labels['repository'] ?? labels['outcome']} ${value}`);
   }
+  /** Of pushes what was counted: counters begin at 0. */
+  const pushes = async () => (await scrape('pushes_total')).filter((line) => !line.endsWith(' 0'));
 
   test('each counts once, and the repository is looked at though its poll is an hour away', async () => {
     push('team/app', 'v1', 'one');
-    await eventually(async () => expect(await scrape('pushes_total')).toEqual(['team/app 1']));
+    await eventually(async () => expect(await pushes()).toEqual(['team/app 1']));
     await eventually(async () => expect(await scrape('repository_tags')).toEqual(['team/app 1']));
     push('team/app', 'v2', 'two');
-    await eventually(async () => expect(await scrape('pushes_total')).toEqual(['team/app 2']));
+    await eventually(async () => expect(await pushes()).toEqual(['team/app 2']));
     await eventually(async () => expect(await scrape('repository_tags')).toEqual(['team/app 2']));
   });
 
   test('a repository that is not wanted is neither counted nor looked at', async () => {
     push('cache/alpine', 'v1', 'three');
     push('team/other', 'v1', 'four');
-    await eventually(async () => expect(await scrape('pushes_total')).toContain('team/other 1'));
-    expect(await scrape('pushes_total')).toEqual(['team/app 2', 'team/other 1']);
+    await eventually(async () => expect(await pushes()).toContain('team/other 1'));
+    expect(await pushes()).toEqual(['team/app 2', 'team/other 1']);
     expect((await scrape('repository_tags')).join()).not.toContain('cache/');
   });
 

@@ -49,6 +49,7 @@ function recordingLoop() {
         },
         close: async () => {},
       },
+      works() {},
       wants: (repository) => !repository.startsWith('cache/'),
       look(repository) {
         // Each push is looked at; only looks without one are recorded.

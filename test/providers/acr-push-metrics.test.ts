@@ -44,10 +44,10 @@ test('are counted once for each minute, when its numbers are settled, under no r
   ];
   later(3);
   await asked(azure, 3);
-  expect(await running.lines('push_failures_total')).toEqual([]);
+  expect(await running.counted('push_failures_total')).toEqual([]);
   later(7);
   await eventually(async () =>
-    expect(await running.lines(...failures)).toEqual([
+    expect(await running.counted(...failures)).toEqual([
       'events_source_up{source="azure-monitor"} 1',
       'push_failures_total{repository="",reason="other"} 2',
     ]),
@@ -57,12 +57,12 @@ test('are counted once for each minute, when its numbers are settled, under no r
     { minute: first + 120, total: 4, successful: 3 },
   ];
   await eventually(async () =>
-    expect(await running.lines('push_failures_total')).toEqual([
+    expect(await running.counted('push_failures_total')).toEqual([
       'push_failures_total{repository="",reason="other"} 3',
     ]),
   );
   await asked(azure, 3);
-  expect(await running.lines('push_failures_total')).toEqual([
+  expect(await running.counted('push_failures_total')).toEqual([
     'push_failures_total{repository="",reason="other"} 3',
   ]);
 });
@@ -80,12 +80,12 @@ test('after an outage of hours those since then are counted, once', async () => 
   later(240);
   azure.arm.actions.add('metrics/read');
   await eventually(async () =>
-    expect(await running.lines('push_failures_total')).toEqual([
+    expect(await running.counted('push_failures_total')).toEqual([
       'push_failures_total{repository="",reason="other"} 5',
     ]),
   );
   await asked(azure, 8);
-  expect(await running.lines('push_failures_total')).toEqual([
+  expect(await running.counted('push_failures_total')).toEqual([
     'push_failures_total{repository="",reason="other"} 5',
   ]);
 });

@@ -39,7 +39,7 @@ async function setup(storagePath?: string) {
   return { project, pubsub, start, name, at };
 }
 const digest = `sha256:${'a'.repeat(64)}`;
-const counted = (running: RunningLoop) => running.lines('pushes_total', 'push_failures_total');
+const counted = (running: RunningLoop) => running.counted('pushes_total', 'push_failures_total');
 
 /** An entry of the audit log, as a sink sends it. */
 const audit = (at: { project: string; location: string }, code: number, more: object = {}) => ({
@@ -73,7 +73,7 @@ test('pushes count, failed ones by the code of the audit log; other places and o
   pubsub.publish('no json at all');
   pubsub.publish({ action: 5 });
   await eventually(async () => {
-    expect(await running.lines('pushes_total', 'push_failures_total', 'events_source_up')).toEqual([
+    expect(await running.counted('pushes_total', 'push_failures_total', 'events_source_up')).toEqual([
       'events_source_up{source="pubsub"} 1',
       'pushes_total{repository=""} 3',
       `pushes_total{repository="${name}"} 1`,

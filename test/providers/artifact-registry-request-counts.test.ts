@@ -87,7 +87,7 @@ test('count once, by the status, over pages; reads, other locations and what was
   ];
   later(10);
   await eventually(async () =>
-    expect((await running.lines(...failures)).sort()).toEqual([
+    expect((await running.counted(...failures)).sort()).toEqual([
       isUp,
       failed('denied', 2),
       failed('not_found', 1),
@@ -96,7 +96,7 @@ test('count once, by the status, over pages; reads, other locations and what was
     ]),
   );
   await more(2);
-  expect(await running.lines('push_failures_total')).toHaveLength(4);
+  expect(await running.counted('push_failures_total')).toHaveLength(4);
   expect(await running.value('events_source_lag_seconds')).toBeDefined();
 });
 
@@ -114,7 +114,7 @@ test.each([
     ...['OK', 'UNAUTHENTICATED', '0', '16'].map((own) => counted({ code: own })),
   ];
   later(10);
-  await eventually(async () => expect(await running.lines(...failures)).toEqual([isUp, failed(reason, 1)]));
+  await eventually(async () => expect(await running.counted(...failures)).toEqual([isUp, failed(reason, 1)]));
 });
 
 test.each([
@@ -127,13 +127,17 @@ test.each([
   state.counts = [counted({ count: 3 }), counted(odd as never)];
   later(10);
   await eventually(async () =>
-    expect(await running.lines(...failures)).toEqual([isDown, failed('denied', 3)]),
+    expect(await running.counted(...failures)).toEqual([isDown, failed('denied', 3)]),
   );
   expect(running.log()).toContain(said);
   state.counts = [counted({ code: '500' })];
   later(60);
   await eventually(async () =>
-    expect(await running.lines(...failures)).toEqual([isUp, failed('denied', 3), failed('server_error', 1)]),
+    expect(await running.counted(...failures)).toEqual([
+      isUp,
+      failed('denied', 3),
+      failed('server_error', 1),
+    ]),
   );
 });
 
@@ -152,10 +156,10 @@ test('after an outage, and a restart within it, those since then are counted, on
   later(240);
   state.permitted = true;
   await eventually(async () =>
-    expect(await second.lines('push_failures_total')).toEqual([failed('denied', 5)]),
+    expect(await second.counted('push_failures_total')).toEqual([failed('denied', 5)]),
   );
   await more(2);
-  expect(await second.lines('push_failures_total')).toEqual([failed('denied', 5)]);
+  expect(await second.counted('push_failures_total')).toEqual([failed('denied', 5)]);
 });
 
 test('a number that is too large, or grows, does no harm', async () => {
@@ -165,7 +169,7 @@ test('a number that is too large, or grows, does no harm', async () => {
   state.counts = [counted({ count: 2 }), counted({ code: '500', count: 999_999_999_999_999 })];
   later(10);
   const shown = async (denied: number) =>
-    expect(await running.lines(...failures)).toEqual([
+    expect(await running.counted(...failures)).toEqual([
       isUp,
       failed('denied', denied),
       failed('server_error', 10_000),
@@ -185,11 +189,13 @@ test('an answer in part counts for what it tells, and is told', async () => {
   state.executionErrors = [{ code: 14, message: 'a cell cannot be reached' }];
   later(10);
   await eventually(async () =>
-    expect(await running.lines(...failures)).toEqual([isDown, failed('denied', 1)]),
+    expect(await running.counted(...failures)).toEqual([isDown, failed('denied', 1)]),
   );
   expect(running.log()).toContain('a cell cannot be reached');
   state.executionErrors = undefined;
-  await eventually(async () => expect(await running.lines(...failures)).toEqual([isUp, failed('denied', 1)]));
+  await eventually(async () =>
+    expect(await running.counted(...failures)).toEqual([isUp, failed('denied', 1)]),
+  );
 });
 
 test('push events that read nothing are refused; several places may be counted', () => {

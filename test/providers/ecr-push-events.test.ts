@@ -79,7 +79,7 @@ test('messages of the queue are counted once each, with their reason, and delete
   events.send('not JSON');
   await eventually(async () => {
     expect(events.waiting()).toBe(0);
-    expect(await running.lines(...counts)).toEqual([
+    expect(await running.counted(...counts)).toEqual([
       'events_source_up{source="sqs"} 1',
       'pushes_total{repository="app"} 2',
       'pushes_total{repository="web"} 2',
@@ -99,7 +99,7 @@ test('a message that could not be deleted comes again, and counts once', async (
   events.keepsMessages = false;
   await eventually(async () => {
     expect(events.waiting()).toBe(0);
-    expect(await running.lines('pushes_total')).toEqual(['pushes_total{repository="app"} 1']);
+    expect(await running.counted('pushes_total')).toEqual(['pushes_total{repository="app"} 1']);
   });
 });
 
@@ -154,7 +154,7 @@ test('calls of CloudTrail: those that failed count once, whenever and however of
   });
   await eventually(async () => {
     await running.poll();
-    expect(await running.lines('push_failures_total')).toEqual([
+    expect(await running.counted('push_failures_total')).toEqual([
       'push_failures_total{repository="",reason="not_found"} 1',
       'push_failures_total{repository="app",reason="immutable_tag"} 5',
       'push_failures_total{repository="web",reason="server_error"} 1',
@@ -162,7 +162,7 @@ test('calls of CloudTrail: those that failed count once, whenever and however of
   });
   const before = events.requests.get('LookupEvents') ?? 0;
   await eventually(() => expect(events.requests.get('LookupEvents') ?? 0).toBeGreaterThan(before + 12));
-  expect(await running.lines('push_failures_total')).toHaveLength(3);
+  expect(await running.counted('push_failures_total')).toHaveLength(3);
   expect(await running.value('events_source_up')).toBe(1);
 });
 
@@ -181,7 +181,7 @@ test('calls of CloudTrail from hours without a reading are caught up', async () 
   events.record({ id: 'now', name: 'PutImage', error: 'AccessDenied' });
   await eventually(async () => {
     await running.poll();
-    expect(await running.lines('push_failures_total')).toEqual([
+    expect(await running.counted('push_failures_total')).toEqual([
       'push_failures_total{repository="app",reason="denied"} 2',
     ]);
   });
@@ -193,13 +193,13 @@ test('the same call by the queue and by a lookup counts once', async () => {
   events.send(failed('app', 'AccessDenied', 'c9'));
   await eventually(async () => {
     expect(events.waiting()).toBe(0);
-    expect(await running.lines('push_failures_total')).toEqual([
+    expect(await running.counted('push_failures_total')).toEqual([
       'push_failures_total{repository="app",reason="denied"} 1',
     ]);
   });
   const before = events.requests.get('LookupEvents') ?? 0;
   await eventually(() => expect(events.requests.get('LookupEvents') ?? 0).toBeGreaterThan(before + 6));
-  expect(await running.lines('push_failures_total')).toEqual([
+  expect(await running.counted('push_failures_total')).toEqual([
     'push_failures_total{repository="app",reason="denied"} 1',
   ]);
 });
@@ -222,7 +222,7 @@ test('a restart counts nothing twice and loses nothing', async () => {
   events.record({ id: 'c1', name: 'PutImage', error: 'AccessDenied' });
   events.keepsMessages = true;
   events.send(pushed('web'));
-  await eventually(async () => expect(await first.lines('pushes_total')).toHaveLength(2));
+  await eventually(async () => expect(await first.counted('pushes_total')).toHaveLength(2));
   await first.stop();
   events.record({ id: 'c2', name: 'PutImage', error: 'AccessDenied' });
   events.keepsMessages = false;
@@ -230,7 +230,7 @@ test('a restart counts nothing twice and loses nothing', async () => {
   closing(() => second.stop());
   await eventually(async () => {
     expect(events.waiting()).toBe(0);
-    expect(await second.lines('pushes_total', 'push_failures_total')).toEqual([
+    expect(await second.counted('pushes_total', 'push_failures_total')).toEqual([
       'pushes_total{repository="app"} 2',
       'pushes_total{repository="web"} 1',
       'push_failures_total{repository="app",reason="denied"} 2',
@@ -250,7 +250,7 @@ test('a queue that does not wait is not asked without a pause; odd parts of an a
     ],
   };
   await eventually(async () =>
-    expect(await running.lines('pushes_total')).toContain('pushes_total{repository="web"} 1'),
+    expect(await running.counted('pushes_total')).toContain('pushes_total{repository="web"} 1'),
   );
   expect(running.log()).toContain('a part of an answer could not be understood and was left out');
 });

@@ -50,14 +50,14 @@ test.each(['v2.13.1-abc', 'v2.11.0-abc'])(
       logged('pull', 'shop/app:v1'),
     );
     await eventually(async () =>
-      expect(await running.lines(...lines)).toEqual([
+      expect(await running.counted(...lines)).toEqual([
         'events_source_up{source="audit-log"} 1',
         'pushes_total{repository="shop/app"} 2',
         'pushes_total{repository="shop/web/site"} 1',
       ]),
     );
     await asked(3);
-    expect(await running.lines('pushes_total')).toEqual([
+    expect(await running.counted('pushes_total')).toEqual([
       'pushes_total{repository="shop/app"} 2',
       'pushes_total{repository="shop/web/site"} 1',
     ]);
@@ -76,7 +76,7 @@ test('more than one page, names that are none, and hours without a reading', asy
   );
   await eventually(async () => {
     await running.poll();
-    expect(await running.lines('pushes_total')).toEqual(['pushes_total{repository="shop/app"} 230']);
+    expect(await running.counted('pushes_total')).toEqual(['pushes_total{repository="shop/app"} 230']);
   });
 });
 

@@ -53,7 +53,7 @@ async function startLoop(metrics: string, storagePath?: string, provider = oci):
 
 const distribution = (handler: string, method: string, code: number, count: number) =>
   `registry_http_requests_total{code="${code}",handler="${handler}",method="${method}"} ${count}`;
-const failures = (running: RunningLoop) => running.lines('push_failures_total');
+const failures = (running: RunningLoop) => running.counted('push_failures_total');
 
 test('writes that failed since the exporter looks count by reason; reads and challenges do not', async () => {
   const { page, read, url } = await startPage();
@@ -73,7 +73,7 @@ test('writes that failed since the exporter looks count by reason; reads and cha
     distribution('manifest', 'delete', 405, 3),
   ];
   await eventually(async () =>
-    expect(await running.lines('push_failures_total', 'events_source_up')).toEqual([
+    expect(await running.counted('push_failures_total', 'events_source_up')).toEqual([
       'events_source_up{source="registry-metrics"} 1',
       'push_failures_total{repository="",reason="denied"} 3',
       'push_failures_total{repository="",reason="throttled"} 1',

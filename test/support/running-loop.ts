@@ -19,6 +19,8 @@ export interface RunningLoop {
   text(): Promise<string>;
   /** Samples of the families named, without `container_registry_` and without the labels that all have. */
   lines(...families: string[]): Promise<string[]>;
+  /** The same without counters of pushes at 0, where all of them begin once a source of events works. */
+  counted(...families: string[]): Promise<string[]>;
   /** The value of the only sample of a family, or undefined. */
   value(family: string): Promise<number | undefined>;
   /** Requests by `operation code` since the start. */
@@ -106,6 +108,8 @@ export async function runLoop(
     poll: () => loop.poll(),
     text: () => textOf(exposition),
     lines,
+    counted: async (...families) =>
+      (await lines(...families)).filter((line) => !/^push\w*_total\{.* 0$/.test(line)),
     async value(family) {
       const [line] = await lines(family);
       return line === undefined ? undefined : Number(line.split(' ').at(-1));

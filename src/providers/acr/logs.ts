@@ -2,11 +2,12 @@ import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { CollectError } from '../../errors.ts';
 import { type PushEvent, repositoryName } from '../../events/push-event.ts';
+import type { PushFailureReason } from '../../events/told.ts';
 import { walkPages } from '../../http/pages.ts';
 import { type HttpResponse, json } from '../../http.ts';
 import type { CollectContext, EventBatch, EventSource } from '../../provider.ts';
 import { createGivenBefore, type GivenBefore, spanOf } from '../../reading-span.ts';
-import { reasonOfPush } from '../../registry-metrics.ts';
+import { reasonOfPush, reasonsOfStatuses } from '../../registry-metrics.ts';
 import { newestOf } from '../../times.ts';
 import { anyObject, text } from '../../wire.ts';
 import { askAbout } from './place.ts';
@@ -80,7 +81,7 @@ const row = z.object({
  * What a status means for a push. A 401 asks for a token where none was shown; where one was, it is how ACR refuses what
  * that does not allow: docs/providers/acr.md, "Checked against".
  */
-const reasonOf = (status: string, identity: string | undefined): string | undefined =>
+const reasonOf = (status: string, identity: string | undefined): PushFailureReason | undefined =>
   status === '401' && identity !== undefined ? 'denied' : reasonOfPush(status);
 
 /** A row as it is given on. */
@@ -188,6 +189,7 @@ const iso = (seconds: number): string => new Date(seconds * 1000).toISOString();
 export function logsSource(settings: Settings): EventSource {
   return {
     name: 'log-analytics',
+    tells: { repositories: { failures: reasonsOfStatuses } },
     everyMs: settings.pushEvents?.interval ?? usualIntervalMs,
     async *read(context, since): AsyncGenerator<EventBatch> {
       const before = context.session.keep('rows of the log', createGivenBefore);

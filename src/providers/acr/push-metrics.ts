@@ -91,6 +91,7 @@ export function pushMetricsSource(settings: Settings): EventSource {
   const seen = new Map<number, number>();
   return {
     name: 'azure-monitor',
+    tells: { registry: { failures: ['other'] } },
     everyMs: settings.pushEvents?.interval ?? usualIntervalMs,
     async *read(context, since) {
       const span = spanOf(context, { name: 'azure-monitor', since, lateSeconds });

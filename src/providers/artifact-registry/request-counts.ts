@@ -1,12 +1,13 @@
 import { z } from 'zod';
 import { CollectError } from '../../errors.ts';
-import { pushMethods, reasonOfCode } from '../../events/artifact-registry-audit.ts';
+import { pushMethods, reasonOfCode, reasonsOfCodes } from '../../events/artifact-registry-audit.ts';
 import type { PushEvent } from '../../events/push-event.ts';
+import { type PushFailureReason, reasonsIn } from '../../events/told.ts';
 import { walkPages } from '../../http/pages.ts';
 import { json } from '../../http.ts';
 import type { CollectContext, EventBatch, EventSource } from '../../provider.ts';
 import { spanOf } from '../../reading-span.ts';
-import { reasonOfPush } from '../../registry-metrics.ts';
+import { reasonOfPush, reasonsOfStatuses } from '../../registry-metrics.ts';
 import { list } from '../../wire.ts';
 import type { Location } from './api.ts';
 import { type CredentialOptions, openCredentials } from './credentials.ts';
@@ -60,7 +61,7 @@ type Series = z.output<typeof series>;
 interface Failures {
   /** What tells this minute of this series from all others. */
   readonly key: string;
-  readonly reason: string;
+  readonly reason: PushFailureReason;
   readonly count: number;
   /** The end of the minute, Unix seconds. */
   readonly end: number;
@@ -83,7 +84,7 @@ const codes = new Map<string, number>(statusNames.map((name, code) => [name, cod
  * push did not fail.
  * @returns 'odd' where it is none of these
  */
-function reasonOf(status: string): string | undefined {
+function reasonOf(status: string): PushFailureReason | 'odd' | undefined {
   if (/^[1-5]\d\d$/.test(status)) return reasonOfPush(status);
   const code = codes.get(status) ?? (/^(\d|1[0-6])$/.test(status) ? Number(status) : undefined);
   return code === undefined ? 'odd' : reasonOfCode(code);
@@ -194,6 +195,7 @@ export function requestCountSource(settings: RequestCountSettings, at: Location)
   return [
     {
       name: 'cloud-monitoring',
+      tells: { registry: { failures: reasonsIn([...reasonsOfStatuses, ...reasonsOfCodes]) } },
       everyMs: interval ?? usualIntervalMs,
       async *read(context, since) {
         const given = context.session.keep('requests counted', (): Given => new Map());

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { CollectError, reasonOf } from '../../errors.ts';
-import { noticeOf } from '../../events/artifact-registry.ts';
+import { noticeOf, toldByPubSub } from '../../events/artifact-registry.ts';
 import { failedPushOf } from '../../events/artifact-registry-audit.ts';
 import type { PushEvent } from '../../events/push-event.ts';
 import { json } from '../../http.ts';
@@ -95,6 +95,7 @@ export function subscriptionSource(settings: SubscriptionSettings, at: Location)
   return [
     {
       name: 'pubsub',
+      tells: toldByPubSub,
       everyMs: interval ?? usualIntervalMs,
       async *read(context): AsyncGenerator<EventBatch> {
         const pubsub = await openPubSub(settings, context, subscription);

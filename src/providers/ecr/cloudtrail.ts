@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { parseEventBody } from '../../events/body.ts';
-import { call, eventOfCall, pushCalls } from '../../events/ecr.ts';
+import { call, eventOfCall, pushCalls, toldByCloudTrail } from '../../events/ecr.ts';
 import type { PushEvent } from '../../events/push-event.ts';
 import type { CollectContext, EventBatch, EventSource } from '../../provider.ts';
 import { createGivenBefore, type GivenBefore, spanOf } from '../../reading-span.ts';
@@ -79,6 +79,7 @@ function batchOf(records: readonly CallRecord[], before: GivenBefore): EventBatc
 export function cloudTrailSource(config: EcrOptions): EventSource {
   return {
     name: 'cloudtrail',
+    tells: toldByCloudTrail,
     everyMs: config.pushEvents?.interval ?? usualIntervalMs,
     async *read(context, since): AsyncGenerator<EventBatch> {
       const aws = await awsEventsOf(config, context);

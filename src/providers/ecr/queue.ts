@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { parseEventBody } from '../../events/body.ts';
-import { readEcrEvents } from '../../events/ecr.ts';
+import { readEcrEvents, toldByEventBridge } from '../../events/ecr.ts';
 import type { ReadEvents } from '../../events/push-event.ts';
 import type { EventBatch, EventSource } from '../../provider.ts';
 import { newestOf } from '../../times.ts';
@@ -37,6 +37,7 @@ function eventsIn(body: string): { readonly events: ReadEvents; readonly at: num
 export function queueSource(config: EcrOptions, queue: string): EventSource {
   return {
     name: 'sqs',
+    tells: toldByEventBridge,
     everyMs: 0,
     async *read(context): AsyncGenerator<EventBatch> {
       const { sqs } = await awsEventsOf(config, context);

@@ -61,6 +61,7 @@ export function auditLogSource(settings: {
   const { endpoint, auth, pageSize = 100, interval = usualIntervalMs } = settings;
   return {
     name: 'audit-log',
+    tells: { repositories: { pushes: true } },
     everyMs: interval,
     async *read(context, since): AsyncGenerator<EventBatch> {
       const { session } = context;
