@@ -1,6 +1,5 @@
 import { inspect } from 'node:util';
 import { describe, expect, test } from 'vitest';
-import type { CollectError } from '../src/errors.ts';
 import { createSession } from '../src/loop/context.ts';
 import { oci } from '../src/providers/oci.ts';
 import { basicHeader, CredentialsRefused, credentialsOf, parseChallenges } from '../src/registry-auth.ts';
@@ -9,20 +8,13 @@ import {
   basicOf,
   bearerRegistry,
   challenge,
+  failure,
   registryClient,
   robot,
   type Site,
   site,
 } from './support/registry-site.ts';
 import { runLoop } from './support/running-loop.ts';
-
-const failure = (promise: Promise<unknown>): Promise<CollectError> =>
-  promise.then(
-    () => {
-      throw new Error('it did not fail');
-    },
-    (error: CollectError) => error,
-  );
 
 /** What was sent where. */
 const sent = ({ seen }: Site) =>

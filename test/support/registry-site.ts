@@ -8,6 +8,7 @@ import {
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { afterAll, afterEach } from 'vitest';
+import type { CollectError } from '../../src/errors.ts';
 import { createHttpClient } from '../../src/http.ts';
 import type { Session } from '../../src/provider.ts';
 import { type Credentials, createRegistryClient } from '../../src/registry-auth.ts';
@@ -77,23 +78,38 @@ export async function site(
 export const challenge = (response: ServerResponse, text?: string): void =>
   void response.writeHead(401, text === undefined ? {} : { 'www-authenticate': text }).end();
 
+/** What a promise failed with. */
+export const failure = (promise: Promise<unknown>): Promise<CollectError> =>
+  promise.then(
+    () => {
+      throw new Error('it did not fail');
+    },
+    (error: CollectError) => error,
+  );
+
 export interface ClientSettings {
   readonly credentials?: Credentials | undefined;
+  /** Others for some repositories, as a file may give them. */
+  readonly credentialsFor?: (repository: string) => Credentials | undefined;
   readonly trustedRealms?: readonly string[];
   /** Of the poll before. */
   readonly session?: Session;
   readonly caFile?: string;
+  readonly timeoutMs?: number;
+  /** Ends the poll. */
+  readonly signal?: AbortSignal;
 }
 
 /** A client of a registry for one cycle. */
 export function registryClient(endpoint: string, settings: ClientSettings = {}) {
-  const { credentials, trustedRealms, session, caFile } = settings;
+  const { credentials, credentialsFor, trustedRealms, session, caFile } = settings;
+  const { timeoutMs = 20_000, signal = new AbortController().signal } = settings;
   const http = createHttpClient({
     maxConcurrent: 16,
-    timeoutMs: 20_000,
+    timeoutMs,
     maxBytes: 100_000,
     retries: 0,
-    signal: new AbortController().signal,
+    signal,
     userAgent: 'test/1',
     observe: () => {},
     ...(caFile !== undefined && { caFile }),
@@ -102,7 +118,8 @@ export function registryClient(endpoint: string, settings: ClientSettings = {}) 
   const client = createRegistryClient({
     http,
     endpoint: new URL(endpoint),
-    credentials: async () => credentials,
+    credentials: async (repository) =>
+      (repository === undefined ? undefined : credentialsFor?.(repository)) ?? credentials,
     ...(trustedRealms && { trustedRealms }),
     ...(session && { session }),
   });
