@@ -35,7 +35,7 @@ export function schemesOf(response: HttpResponse): readonly Scheme[] {
 export function unknownSchemes(response: HttpResponse): string {
   if (schemesOf(response).length > 0) return '';
   const names = parseChallenges(response.headerLines('www-authenticate')).map(({ scheme }) => scheme);
-  return response.stranger ? '' : [...new Set(names)].join(', ').slice(0, 100);
+  return [...new Set(names)].join(', ').slice(0, 100);
 }
 
 /** The `error` of an answer's challenge: `invalid_token`, `insufficient_scope`. https://www.rfc-editor.org/rfc/rfc6750#section-3.1 */
