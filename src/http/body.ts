@@ -74,20 +74,19 @@ interface Gathered {
 }
 
 /** @param announced as Content-Length says: then there is one buffer from the start, and no pieces and their copy beside it */
-function createGathered(announced: number | undefined): Gathered {
-  const reserved = announced === undefined ? undefined : Buffer.allocUnsafeSlow(announced);
+function createGathered(announced: number): Gathered {
+  const reserved = Buffer.allocUnsafeSlow(announced);
   const pieces: Buffer[] = [];
-  let length = 0;
+  let filled = 0;
   return {
     add(piece) {
-      if (reserved && length + piece.length <= reserved.length) piece.copy(reserved, length);
+      // What is longer than was announced goes on in pieces.
+      if (pieces.length === 0 && filled + piece.length <= announced) filled += piece.copy(reserved, filled);
       else pieces.push(piece);
-      length += piece.length;
     },
     whole() {
-      if (reserved && length === reserved.length) return reserved;
-      if (reserved) return Buffer.concat([reserved.subarray(0, length), ...pieces], length);
-      return pieces.length === 1 && pieces[0] ? pieces[0] : Buffer.concat(pieces, length);
+      const all = filled > 0 ? [reserved.subarray(0, filled), ...pieces] : pieces;
+      return all.length === 1 && all[0] ? all[0] : Buffer.concat(all);
     },
   };
 }
@@ -134,7 +133,7 @@ export async function readBody(
   announced = 0,
 ): Promise<Buffer> {
   const isReserved = !decoderNamed(encoding) && announced > largePiece && announced <= limit.maxBytes;
-  const gathered = createGathered(isReserved ? announced : undefined);
+  const gathered = createGathered(isReserved ? announced : 0);
   for await (const piece of piecesOf(stream, encoding, limit, where)) gathered.add(piece);
   return gathered.whole();
 }
