@@ -61,6 +61,8 @@ describe('a failure that may pass', () => {
     ['server_error', 503],
     ['server_error', 504],
     ['forbidden', 429],
+    // As some vendors mean a 400.
+    ['throttled', 400],
   ])('is tried again: %s, %s', async (reason, status) => {
     const failure = failing(reason, status === undefined ? {} : { status });
     expect((await whole([failure])).ended).toBe('answered');
@@ -193,6 +195,22 @@ describe('when the poll ends', () => {
     await expect(cut).rejects.toBe(refusal);
     expect(await failed).toBe(refusal);
     expect(await refused).toBe(refusal);
+  });
+
+  test('a refusal that is over is the reason of nobody: its request ended, and another one worked', async () => {
+    const ending = new AbortController();
+    const { repeat } = createAttempts({ maxConcurrent: 4, retries: 2, signal: ending.signal });
+    const cut = () =>
+      repeat(true, async () => {
+        ending.abort(new Error('the poll ended'));
+        throw ending.signal.reason;
+      });
+    const refused = repeat(false, async () => {
+      throw throttled();
+    });
+    await expect(refused).rejects.toThrow('it said throttled');
+    await repeat(true, async () => 'answered');
+    await expect(cut()).rejects.toThrow('the poll ended');
   });
 
   test('a request that waited for a host tells the refusal that slowed it down', async () => {
