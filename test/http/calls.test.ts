@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest';
+import { afterEach, describe, expect, test, vi } from 'vitest';
 import { CollectError } from '../../src/errors.ts';
 import { type Call, createCalls } from '../../src/http/calls.ts';
 import { createLimiters } from '../../src/http/limiters.ts';
@@ -32,6 +32,8 @@ function calls(
   return { list, observed, seconds };
 }
 
+afterEach(() => vi.useRealTimers());
+
 const never = () => new Promise<never>(() => {});
 const unavailable = () => new CollectError('server_error', 'unavailable', { status: 503 });
 
@@ -41,6 +43,25 @@ test('a call gives what its attempt gave, and is counted as 200 with how long it
   expect(observed).toEqual(['List 200']);
   expect(seconds[0]).toBeGreaterThanOrEqual(0);
   expect(seconds[0]).toBeLessThan(60);
+});
+
+test('a call that ended leaves nothing behind, and took as long as its attempt', async () => {
+  vi.useFakeTimers({ now: 5000, toFake: ['setTimeout', 'clearTimeout', 'performance'] });
+  const poll = new AbortController();
+  const listeners = vi.spyOn(AbortSignal.prototype, 'removeEventListener');
+  const { list, seconds } = calls({ signal: poll.signal });
+  let told: AbortSignal | undefined;
+  const slow = list((signal) => {
+    told = signal;
+    return new Promise<string>((resolve) => setTimeout(resolve, 2000, 'answered'));
+  });
+  await vi.advanceTimersByTimeAsync(2000);
+  expect(await slow).toBe('answered');
+  expect(seconds).toEqual([2]);
+  // Neither its deadline, nor what waits for it.
+  expect(vi.getTimerCount()).toBe(0);
+  expect(listeners.mock.contexts).toContain(told);
+  listeners.mockRestore();
 });
 
 describe('an attempt that failed', () => {
