@@ -83,3 +83,27 @@ test('no more than a thousand unknown names wait', () => {
   }
   expect(looked).toBe(1000);
 });
+
+test('while names that nobody knows are held back, known ones are looked at', () => {
+  for (const name of names('new', 31)) looks.want(name);
+  expect(looks.take()).toHaveLength(30);
+  now = 2000;
+  looks.want('app');
+  expect(looks.take()).toEqual(['app']);
+  now = 59_999;
+  expect(looks.take()).toEqual([]);
+  now = 60_000;
+  expect(looks.take()).toEqual(['new-30']);
+});
+
+test('a name that became known while it waited costs nothing of what unknown ones have', () => {
+  for (const name of names('new', 31)) looks.want(name);
+  known.add('new-3');
+  expect(looks.take()).toHaveLength(31);
+});
+
+test('nothing is wanted any more once a poll shows all', () => {
+  for (const name of ['app', 'new']) looks.want(name);
+  looks.clear();
+  expect([looks.dueMs(), looks.take()]).toEqual([undefined, []]);
+});

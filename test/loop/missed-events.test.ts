@@ -13,15 +13,19 @@ const minute = 60;
 function registry(names: readonly string[] = ['app']) {
   const pushes = createPushes(() => true);
   const missed = createMissedEvents(pushes);
-  const pushedAt = new Map(names.map((name) => [name, start]));
+  const pushedAt = new Map<string, number | undefined>(names.map((name) => [name, start]));
   let now = start;
+  let tags = 1;
   let previous: RegistrySnapshot | undefined;
   const poll = async () => {
     now += 5 * minute;
     const complete = new Map<string, PackedTotals>(
       [...pushedAt].map(([repository, lastPushAt]) => [
         repository,
-        packTotals({ repository, lastPushAt, artifacts: {}, practices: {}, images: [] }),
+        packTotals({
+          ...{ repository, tags, artifacts: {}, practices: {}, images: [] },
+          ...(lastPushAt !== undefined && { lastPushAt }),
+        }),
       ]),
     );
     await missed.polled(previous, complete, now);
@@ -36,6 +40,13 @@ function registry(names: readonly string[] = ['app']) {
     },
     push: (name = 'app') => pushedAt.set(name, now + 1),
     event: (name = 'app') => pushes.add(name, { pushes: 1, failures: {} }),
+    /** Something else changes in all repositories. */
+    retag() {
+      tags += 1;
+    },
+    /** From now on nobody tells when it was pushed to. */
+    hideTimes: (name = 'app') => pushedAt.set(name, undefined),
+    remove: (name = 'app') => pushedAt.delete(name),
   };
 }
 
@@ -74,6 +85,31 @@ test.each<[string, (of: ReturnType<typeof registry>) => Promise<void>]>([
     },
   ],
   ['no push', async ({ polls }) => polls(9)],
+  [
+    'a change that is no push',
+    async ({ retag, polls }) => {
+      retag();
+      await polls(9);
+    },
+  ],
+  [
+    'a registry that no longer tells when was pushed, and does again',
+    async ({ hideTimes, push, poll, polls }) => {
+      hideTimes();
+      await poll();
+      push();
+      await polls(9);
+    },
+  ],
+  [
+    'a repository that is gone, and comes back',
+    async ({ remove, push, poll, polls }) => {
+      remove();
+      await poll();
+      push();
+      await polls(9);
+    },
+  ],
 ])('%s: nothing is missed', async (_, happens) => {
   const one = registry();
   one.event();
@@ -91,6 +127,32 @@ test('a repository of which no event has ever told is not judged: nobody may hav
   expect(missed.count()).toBe(0);
 });
 
+test('a second push does not put off the judgement of the first', async () => {
+  const { missed, event, push, poll, polls } = registry();
+  event();
+  await polls(2);
+  push();
+  await poll();
+  push();
+  await polls(2);
+  expect(missed.count()).toBe(0);
+  await poll();
+  expect(missed.count()).toBe(1);
+});
+
+test('a push whose event came late does not hide the next one', async () => {
+  const { missed, event, push, poll, polls } = registry();
+  event();
+  await polls(2);
+  push();
+  await poll();
+  event();
+  await polls(2);
+  push();
+  await polls(4);
+  expect(missed.count()).toBe(1);
+});
+
 test('what happened before a restart is not judged', async () => {
   const { missed, event, push, polls } = registry();
   event();
@@ -103,6 +165,13 @@ test('there is no number where no event has told of any push', async () => {
   const { missed, push, polls } = registry();
   await polls(2);
   push();
+  await polls(9);
+  expect(missed.count()).toBeUndefined();
+});
+
+test('nor where events told of the registry as a whole only', async () => {
+  const { missed, event, polls } = registry();
+  event('');
   await polls(9);
   expect(missed.count()).toBeUndefined();
 });
