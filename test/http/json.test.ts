@@ -146,7 +146,7 @@ describe('a large body', () => {
   });
 
   test('is left to others where it is none of JSON, or not large', async () => {
-    for (const body of [`"${'x'.repeat(2e6)}"`, `<html>${'x'.repeat(2e6)}`, `${' '.repeat(2e6)}{}`, '{}'])
+    for (const body of [`"${'x'.repeat(2e6)}"`, `<html>{${'x'.repeat(2e6)}`, `${' '.repeat(2e6)}{}`, '{}'])
       expect(await parseLarge(answer(body))).toBeUndefined();
     expect(await parseJson(Buffer.from('"x"'), where)).toBe('x');
   });
@@ -173,6 +173,12 @@ describe('JSON that no registry sends', () => {
     });
     await expect(inPieces(`${'{"a":'.repeat(101)}1${'}'.repeat(101)}`)).rejects.toThrow('100 levels deep');
     expect(await inPieces(`[${'{"a":[]},'.repeat(200)}1]`)).toHaveLength(201);
+  });
+
+  test('has more than a million values', async () => {
+    await expect(inPieces(`[${'1,'.repeat(1_000_001)}1]`)).rejects.toThrow(
+      `${where} answered with JSON of more than 1000000 values: no registry's answer is so`,
+    );
   });
 
   test('ends too early, or has words about it that are short', async () => {

@@ -26,6 +26,8 @@ describe('the next page of a Link header: its query, at the address that was ask
       ['https://r.example.com/v2/x?last=b&n=50; rel="next"'],
       '?last=b&n=50',
     ],
+    ['without brackets, after a space, over http', [' http://r/v2/x?last=b ; rel="next"'], '?last=b'],
+    ['with many spaces before the next one', ['</a>; rel="prev"   , </v2/x?last=b>; rel="next"'], '?last=b'],
     ['without brackets and relative', ['/v2/x?last=b;rel=next'], '?last=b'],
     ['that is none', ['</a>; rel="prev"', '</b>', ''], undefined],
   ])('%s', (_title, lines, query) => {

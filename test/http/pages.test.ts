@@ -107,6 +107,56 @@ describe('a list of names', () => {
     );
   });
 
+  test('a link to the page itself is an error, though it shows names', async () => {
+    const { error } = await walk((url) => answer(url, namesAfter(url), '?n=3&last=c'));
+    expect(error).toContain('https://registry.example.com/prefix/v2/_catalog: the server names a next page');
+  });
+
+  test('a page of any other number of names than servers cut at is short', async () => {
+    const many = Array.from({ length: 60 }, (_, index) => `n${index}`);
+    const from = new URL('https://registry.example.com/v2/_catalog?n=1000');
+    expect((await walk((url) => answer(url, many), from)).asked).toEqual(['?n=1000']);
+  });
+
+  test('a first page that was read already is not asked for again', async () => {
+    const asked: string[] = [];
+    const names: string[] = [];
+    const list = walkNames({
+      first,
+      answer: answer(first, ['a', 'b', 'c']),
+      async request(url, tentative) {
+        asked.push(`${url.search}${tentative ? ' tentative' : ''}`);
+        return answer(url, namesAfter(url).slice(0, 2));
+      },
+      namesOf: (one) => one.names,
+    });
+    for await (const some of list) names.push(...some);
+    expect([names, asked]).toEqual([['a', 'b', 'c', 'd', 'e'], ['?n=3&last=c tentative']]);
+  });
+
+  test('a registry that refuses to go on after a name has shown all, unless the page was full', async () => {
+    const many = Array.from({ length: 50 }, (_, index) => `n${index}`);
+    const server = (url: URL) => (url.searchParams.has('last') ? undefined : answer(url, many));
+    const pageOf = (n: number) => new URL(`https://registry.example.com/v2/_catalog?n=${n}`);
+    expect((await walk(server, pageOf(1000))).names).toEqual(many);
+    expect((await walk(server, pageOf(50))).error).toContain('how many there are is unknown');
+  });
+
+  test('a full page without a name that can be one is the end: there is nothing to go on after', async () => {
+    const asked: string[] = [];
+    const list = walkNames({
+      first,
+      async request(url) {
+        asked.push(url.search);
+        return answer(url, ['!', '?', '']);
+      },
+      namesOf: (one) => one.names,
+      isName: (name) => /^\w/.test(name),
+    });
+    for await (const _some of list);
+    expect(asked).toEqual(['?n=3']);
+  });
+
   test('links to ever new pages that show nothing new are an error', async () => {
     let page = 0;
     const { error } = await walk((url) => answer(url, ['a'], `?page=${++page}`));
@@ -134,9 +184,52 @@ test('large pages are handed on in pieces, and an item that comes again is left 
 
 test('a token that comes again is an error', async () => {
   const read = async (token: string) => ({ items: [token], next: token === 'b' ? 'a' : 'b' });
-  const pages = async () => {
-    for await (const _ of walkPages({ what: 'ListThings', first: 'a', read })) {
-    }
+  const error = await readAll(read).catch((thrown: unknown) => thrown);
+  expect(error).toMatchObject({
+    reason: 'pagination',
+    message: 'ListThings: the server names a next page that was read before: the list never ends',
+  });
+});
+
+/** Reads a list whose places are words. @returns the sizes of what was handed on */
+async function readAll(read: (token: string) => Promise<{ items: readonly unknown[]; next?: string }>) {
+  const sizes: number[] = [];
+  for await (const some of walkPages({ what: 'ListThings', first: 'a', read, keyOf: (item) => item }))
+    sizes.push(some.length);
+  return sizes;
+}
+
+test('the first page is one that was read before, too', async () => {
+  const asked: string[] = [];
+  const walked = readAll(async (token) => {
+    asked.push(token);
+    return { items: [asked.length], next: token === 'b' ? 'a' : 'b' };
+  });
+  await expect(walked).rejects.toThrow('read before');
+  expect(asked).toEqual(['a', 'b']);
+});
+
+test('an empty page is handed on as such, and a full one without an empty rest', async () => {
+  expect(await readAll(async () => ({ items: [] }))).toEqual([0]);
+  expect(await readAll(async () => ({ items: Array.from({ length: 1000 }, (_, at) => at) }))).toEqual([1000]);
+});
+
+test('pages that show nothing new are no end while others do, if fewer than twenty come in a row', async () => {
+  let page = 0;
+  const read = async () => {
+    page += 1;
+    return { items: [page % 20 === 1 ? page : 1], ...(page < 100 && { next: `page ${page}` }) };
   };
-  await expect(pages()).rejects.toThrow('ListThings: the server names a next page that was read before');
+  expect((await readAll(read)).reduce((sum, size) => sum + size, 0)).toBe(5);
+});
+
+test('a list of more than a hundred thousand pages never ends', async () => {
+  let page = 0;
+  const error = await readAll(async () => ({ items: [++page], next: `page ${page}` })).catch(
+    (thrown: unknown) => thrown,
+  );
+  expect([page, (error as Error).message]).toEqual([
+    100_000,
+    'ListThings: more than 100000 pages: the list never ends',
+  ]);
 });
