@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -181,4 +181,154 @@ test('a link at the place of the new file is not followed', async () => {
   await journal.flush();
   expect(await readFile(precious, 'utf8')).toBe('untouched');
   expect((await readdir(folder)).sort()).toEqual(['edge.pushes.ndjson', 'precious']);
+});
+
+/** All entries that a start reads back, and the journal that goes on from there. */
+async function entriesAfter(saved: number) {
+  const opened = open();
+  const entries: JournalEntry[] = [];
+  await opened.journal.restore(saved, (entry) => entries.push(entry));
+  return { ...opened, entries };
+}
+
+test('a line holds all that came since the one before: pushes with their failures, events, identities', async () => {
+  const { journal } = open();
+  await journal.flush();
+  const hash = identityHash('1');
+  journal.identity(hash);
+  push(journal);
+  push(journal, 'app', 'quota');
+  push(journal, 'app', 'quota');
+  journal.event('harbor', 'accepted', 2);
+  journal.event('harbor', 'accepted', 3);
+  journal.event('unknown', 'unauthorized', 1);
+  await journal.flush();
+  const { entries } = await entriesAfter(1);
+  expect(entries).toEqual([
+    { ids: [], pushes: [], events: [] },
+    {
+      ids: [hash],
+      pushes: [['app', { pushes: 3, failures: { quota: 2 } }]],
+      events: [
+        ['harbor', 'accepted', 5],
+        ['unknown', 'unauthorized', 1],
+      ],
+    },
+  ]);
+});
+
+test.each<[string, (journal: PushJournal) => void]>([
+  ['a push', (journal) => push(journal)],
+  ['an event', (journal) => journal.event('harbor', 'ignored', 1)],
+  ['an identity', (journal) => journal.identity(identityHash('1'))],
+])('%s is a reason to write, nothing is not', async (_title, happens) => {
+  const { journal } = open();
+  await journal.flush();
+  const size = async () => (await stat(path)).size;
+  const before = await size();
+  await journal.flush();
+  expect(await size()).toBe(before);
+  happens(journal);
+  await journal.flush();
+  expect(await size()).toBeGreaterThan(before);
+});
+
+test('after a restart the numbers of lines go on, after what is on disk and what the counters contain', async () => {
+  const { journal } = open();
+  for (let round = 0; round < 3; round += 1) {
+    push(journal);
+    await journal.flush();
+  }
+  expect((await entriesAfter(1)).journal.seal()).toBe(4);
+  expect((await entriesAfter(9)).journal.seal()).toBe(10);
+});
+
+/** They are in the counters, which are saved with the next writing. */
+describe('more than 20,000 at once are not held for a disk that does not answer', () => {
+  test.each<[string, (journal: PushJournal, at: number) => void]>([
+    ['repositories', (journal, at) => push(journal, `app-${at}`)],
+    ['identities', (journal, at) => journal.identity(identityHash(String(at)))],
+  ])('%s', async (_title, happens) => {
+    for (const [count, writings] of [
+      [20_000, 1],
+      [20_001, 2],
+    ] as const) {
+      const { journal, saved } = open();
+      await journal.flush();
+      for (let at = 0; at < count; at += 1) happens(journal, at);
+      await journal.flush();
+      expect(saved.length).toBe(writings);
+    }
+  });
+});
+
+test('what comes before the counters were saved first is in them, and is not held besides', async () => {
+  const { journal, saved } = open();
+  push(journal);
+  journal.identity(identityHash('1'));
+  const upTo = journal.seal();
+  await journal.flush();
+  expect(saved.length).toBe(1);
+  expect((await entriesAfter(upTo - 1)).entries.flatMap(({ pushes, ids }) => [...pushes, ...ids])).toEqual(
+    [],
+  );
+});
+
+test('the end waits for the disk, and no refusal of it stops the end', async () => {
+  const { journal, disk, saved } = open();
+  disk.refuses = true;
+  journal.flush().catch(() => {});
+  await journal.close();
+  disk.refuses = false;
+  void journal.flush();
+  await journal.close();
+  expect(saved.length).toBe(1);
+});
+
+describe('at the start it is told', () => {
+  const told = async () => (await readBack(0)).lines;
+
+  test('nothing where there is no file yet', async () => {
+    expect(await told()).toEqual([]);
+  });
+
+  test('that the file cannot be read', async () => {
+    await mkdir(path);
+    expect(await told()).toEqual([
+      expect.stringMatching(
+        /^warn the saved push events cannot be read: starting without them .*is no file$/,
+      ),
+    ]);
+  });
+
+  test('that it is of another registry', async () => {
+    const { journal } = open('another');
+    await journal.flush();
+    expect(await told()).toEqual([
+      'warn the saved push events are of another registry or version: starting without them',
+    ]);
+  });
+
+  test('that lines are damaged, where it is more than the one that a crash may cut', async () => {
+    const { journal } = open();
+    for (let round = 0; round < 4; round += 1) {
+      push(journal);
+      await journal.flush();
+    }
+    const text = await readFile(path, 'utf8');
+    const damage = (count: number) => {
+      let left = count;
+      return text.replace(/"app",1/g, (match) => {
+        left -= 1;
+        return left >= 0 ? '"app",9' : match;
+      });
+    };
+    await writeFile(path, damage(1));
+    expect(await readBack(0)).toMatchObject({ pushes: { app: 2 }, lines: [] });
+    await writeFile(path, damage(2));
+    expect(await readBack(0)).toMatchObject({
+      pushes: { app: 1 },
+      lines: ['warn lines of the saved push events are damaged: the pushes in them are missing'],
+    });
+  });
 });
