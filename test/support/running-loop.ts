@@ -63,6 +63,8 @@ export async function runLoop(
     readonly exposition?: Exposition;
     /** Of the registry (default `edge`). */
     readonly name?: string;
+    /** When the first poll comes by itself; by default it does not. */
+    readonly firstPollMs?: number;
   } = {},
 ): Promise<RunningLoop> {
   const { name = 'edge' } = options;
@@ -94,8 +96,7 @@ export async function runLoop(
     log,
     userAgent: 'container-registry-exporter/test',
   });
-  // Its own first poll never comes.
-  await loop.start(2 ** 30);
+  await loop.start(options.firstPollMs ?? 2 ** 30);
   const shared = `registry="${name}",provider="${provider.label}"`;
   const lines = async (...families: string[]) =>
     (await textOf(exposition))
