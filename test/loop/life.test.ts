@@ -1,9 +1,11 @@
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { CollectError } from '../../src/errors.ts';
 import type { PushEvent } from '../../src/events/push-event.ts';
+import type { InUseFeed, JoinedRegistry, RegistryUse } from '../../src/in-use/feed.ts';
+import type { PackedUse } from '../../src/model.ts';
 import type { Provider } from '../../src/provider.ts';
 import { type RunningLoop, runLoop } from '../support/running-loop.ts';
 import { failed, holding, imageOf, listed, scripted } from './scripted.ts';
@@ -86,16 +88,17 @@ describe('the start', () => {
     const first = await started(scripted(holding('app')).provider, {}, { storagePath });
     await first.poll();
     await first.loop.receive('test', [pushed('app'), pushed('new')]).saved;
+    await first.loop.receive('test', [pushed('app')]).saved;
     first.loop.refused('unauthorized');
     await first.stop();
     const second = await started(scripted(holding('app', 'new')).provider, {}, { storagePath });
     expect(second.loop.ready()).toBe(true);
     expect(second.log()).toContain('read the last snapshot back: served with its true age');
-    expect(await second.lines('pushes_total')).toEqual(['pushes_total{repository="app"} 1']);
-    expect(await second.events()).toEqual({ 'test accepted': 2, 'unknown unauthorized': 1 });
+    expect(await second.lines('pushes_total')).toEqual(['pushes_total{repository="app"} 2']);
+    expect(await second.events()).toEqual({ 'test accepted': 3, 'unknown unauthorized': 1 });
     await second.poll();
     expect(await second.lines('pushes_total')).toEqual([
-      'pushes_total{repository="app"} 1',
+      'pushes_total{repository="app"} 2',
       'pushes_total{repository="new"} 1',
     ]);
   });
@@ -125,7 +128,7 @@ describe('a poll', () => {
     await loop.poll();
     expect(await readdir(storagePath)).toEqual(expect.arrayContaining(['edge.counters', 'edge.snapshot']));
     expect(loop.log()).toMatch(/msg=polled .*repositories=1/);
-    expect(await loop.value('saved')).toBe(undefined);
+    expect(await loop.value('exporter_state_saved')).toBe(1);
   });
 
   test('shows how far it is', async () => {
@@ -327,6 +330,82 @@ describe('a push', () => {
     await pass(2000);
     await eventually(() => looks === 1);
   });
+});
+
+describe('capabilities', () => {
+  const withEvents = (): Provider => {
+    const { provider } = scripted(holding('app'));
+    return { ...provider, capabilities: { ...provider.capabilities, events: 'all' } };
+  };
+
+  test('include push events only where they are let in: others neither work nor fail', async () => {
+    const without = await started(withEvents(), {});
+    await without.poll();
+    expect((await without.lines('capability_up')).join()).not.toContain('events');
+    const token = 'a-token-of-enough-length';
+    const loop = await started(withEvents(), { events: { token } });
+    await loop.poll();
+    expect(await loop.lines('capability_up')).toContain('capability_up{capability="events"} 1');
+  });
+});
+
+test('a disk that refuses is shown and told, stops no poll, and no event is answered that is not on it', async () => {
+  const storagePath = await folder();
+  const loop = await started(scripted(holding('app')).provider, {}, { storagePath });
+  await loop.poll();
+  expect(await loop.value('exporter_state_saved')).toBe(1);
+  await rm(storagePath, { recursive: true });
+  await writeFile(storagePath, 'no folder');
+  await expect(loop.loop.receive('test', [pushed('app')]).saved).rejects.toThrow();
+  expect(await loop.value('exporter_state_saved')).toBe(0);
+  expect(loop.log()).toMatch(/level=error msg="the push events cannot be saved/);
+  await loop.poll();
+  expect(await loop.value('up')).toBe(1);
+  expect(loop.log()).toMatch(/level=error msg="the snapshot cannot be saved/);
+  await rm(storagePath);
+  await loop.poll();
+  await loop.loop.receive('test', [pushed('app')]).saved;
+  expect(await loop.value('exporter_state_saved')).toBe(1);
+});
+
+test('what runs of the registry is asked for from the start to the end, and looked at where it is new', async () => {
+  const { provider, say } = scripted(holding('app'));
+  let joined: JoinedRegistry | undefined;
+  let use: RegistryUse | undefined;
+  let left = 0;
+  const inUse: InUseFeed = {
+    join(registry) {
+      joined = registry;
+      return {
+        current: () => use,
+        leave() {
+          left += 1;
+        },
+      };
+    },
+  };
+  const loop = await started(provider, {}, { inUse });
+  await loop.poll();
+  expect([joined?.name, joined?.lists('app'), joined?.rules()]).toEqual([
+    'edge',
+    true,
+    [{ from: 'registry.example.com', to: '' }],
+  ]);
+  let only: readonly string[] | undefined;
+  say((context) => {
+    only = context.only;
+    return listed('app', imageOf('v1'));
+  });
+  use = {
+    dropped: 3,
+    repositories: new Map([['app', { packed: '[]' as PackedUse, digests: new Set(['sha256:v9']) }]]),
+  };
+  joined?.changed();
+  await pass(2000);
+  await eventually(() => only !== undefined);
+  expect(only).toEqual(['app']);
+  await loop.stop();
+  expect(left).toBe(1);
 });
 
 describe('the end', () => {

@@ -3,6 +3,7 @@ import { vi } from 'vitest';
 import { stringify } from 'yaml';
 import { type Config, parseConfig } from '../../src/config.ts';
 import { createExposition, type Exposition } from '../../src/exposition.ts';
+import type { InUseFeed } from '../../src/in-use/feed.ts';
 import { createLogger } from '../../src/log.ts';
 import { createRegistryLoop, type RegistryLoop } from '../../src/loop.ts';
 import { openMemory } from '../../src/memory.ts';
@@ -65,6 +66,8 @@ export async function runLoop(
     readonly name?: string;
     /** When the first poll comes by itself; by default it does not. */
     readonly firstPollMs?: number;
+    /** Tells what runs. */
+    readonly inUse?: InUseFeed;
   } = {},
 ): Promise<RunningLoop> {
   const { name = 'edge' } = options;
@@ -95,6 +98,7 @@ export async function runLoop(
     self,
     log,
     userAgent: 'container-registry-exporter/test',
+    inUse: options.inUse,
   });
   await loop.start(options.firstPollMs ?? 2 ** 30);
   const shared = `registry="${name}",provider="${provider.label}"`;
