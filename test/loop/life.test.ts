@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
@@ -93,7 +93,9 @@ describe('the start', () => {
     await first.stop();
     const second = await started(scripted(holding('app', 'new')).provider, {}, { storagePath });
     expect(second.loop.ready()).toBe(true);
-    expect(second.log()).toContain('read the last snapshot back: served with its true age');
+    expect(second.log()).toMatch(
+      /msg="read the last snapshot back: served with its true age" observedAt=\d+/,
+    );
     expect(await second.lines('pushes_total')).toEqual(['pushes_total{repository="app"} 2']);
     expect(await second.events()).toEqual({ 'test accepted': 3, 'unknown unauthorized': 1 });
     await second.poll();
@@ -113,6 +115,13 @@ describe('the start', () => {
     const second = await started(scripted(holding('app')).provider, {}, { storagePath });
     expect(await second.lines('pushes_total')).toEqual(['pushes_total{repository="app"} 2']);
     expect(await second.events()).toEqual({ 'test accepted': 2 });
+  });
+
+  test('warns of data that would vanish between two polls', async () => {
+    const loop = await started(scripted(holding('app')).provider, { schedule: '10m', staleAfter: '5m' });
+    expect(loop.log()).toContain('staleAfter is shorter than the time between two polls');
+    const fitting = await started(scripted(holding('app')).provider, { schedule: '10m', staleAfter: '10m' });
+    expect(fitting.log()).not.toContain('staleAfter');
   });
 
   test('begins anew without a word where nothing was saved', async () => {
@@ -226,7 +235,42 @@ describe('a poll', () => {
   });
 });
 
+test('facts that only a whole poll tells are held while polls are not whole, but not until they are too old', async () => {
+  const { provider, say } = scripted(() => [
+    { type: 'registry', facts: { version: '1.2', storageBytes: 5 } },
+    ...listed('app', imageOf('v1')),
+  ]);
+  const loop = await started(provider, { staleAfter: '15m' });
+  await loop.poll();
+  say(() => [
+    { type: 'registry', facts: { version: '1.3' } },
+    ...listed('app', imageOf('v1')),
+    ...failed('web', broken),
+  ]);
+  const facts = async () => [await loop.value('storage_bytes'), (await loop.lines('version_info')).join()];
+  await pass(10 * minute);
+  await loop.poll();
+  expect(await facts()).toEqual([5, expect.stringContaining('1.3')]);
+  await pass(6 * minute);
+  await loop.poll();
+  expect(await facts()).toEqual([undefined, expect.stringContaining('1.3')]);
+});
+
 describe('a push', () => {
+  test('is looked at only once a poll has shown the registry', async () => {
+    let calls = 0;
+    const loop = await started(
+      scripted((context) => {
+        calls += 1;
+        return holding('app')(context);
+      }).provider,
+      {},
+    );
+    loop.loop.receive('test', [pushed('app')]);
+    await pass(minute);
+    expect(calls).toBe(0);
+  });
+
   test('is followed by a look at its repository alone, which changes nothing else', async () => {
     const { provider, say } = scripted(holding('app', 'web'));
     const loop = await started(provider, {});
@@ -438,6 +482,51 @@ describe('the end', () => {
     await expect(delivery.saved).rejects.toThrow('the exporter stops');
     delivery.lost();
     expect(await loop.events()).toEqual({});
+  });
+
+  test('waits for a source of events that is being read, and then saves what it learned', async () => {
+    const storagePath = await folder();
+    const { provider } = scripted(holding('app'));
+    let go: (() => void) | undefined;
+    const withSource: Provider = {
+      ...provider,
+      eventSources: () => [
+        {
+          name: 'queue',
+          everyMs: minute,
+          async *read(context) {
+            context.memory.set('cursor of queue', 7);
+            yield {
+              events: [pushed('app')],
+              done: () =>
+                new Promise<void>((resolve) => {
+                  go = resolve;
+                }),
+            };
+          },
+        },
+      ],
+    };
+    const loop = await started(withSource, {}, { storagePath });
+    await eventually(() => go !== undefined);
+    let stopped = false;
+    const stop = loop.stop().then(() => {
+      stopped = true;
+    });
+    await pass(1000);
+    expect(stopped).toBe(false);
+    go?.();
+    await stop;
+    expect(await readFile(join(storagePath, 'edge.memory.ndjson'), 'utf8')).toContain('cursor of queue');
+  });
+
+  test('is the end of watching the clock', async () => {
+    const loop = await started(scripted(holding('app')).provider, {});
+    await loop.poll();
+    await loop.stop();
+    vi.setSystemTime(Date.now() - 60 * minute);
+    await pass(5 * minute);
+    expect(loop.log()).not.toContain('the clock was set back');
   });
 
   test('saves what is known by then', async () => {
