@@ -44,8 +44,10 @@ describe('repositories', () => {
       kept: ['a', 'b'],
       withImages: ['a', 'b'],
       lists: {},
+      free: 0,
       dropped: nothing,
     });
+    expect(within(40, two).free).toBe(8);
   });
 
   test('lose single images first', () => {

@@ -35,6 +35,7 @@ function sources(first: Reading, options: { readonly everyMs?: number; readonly 
   let saved: () => Promise<void> = async () => {};
   const source: EventSource = {
     name: 'queue',
+    tells: {},
     everyMs,
     async *read(context, since) {
       readAt.push(performance.now());
@@ -66,6 +67,7 @@ function sources(first: Reading, options: { readonly everyMs?: number; readonly 
       return { saved: saved(), lost() {} };
     },
     eventSources: views,
+    works: (name: string) => void happened.push(`${name} works`),
   };
   const all = createEventSources(input as never);
   return {
@@ -136,7 +138,7 @@ describe('events that were read', () => {
     found.say(() => [batch(found.happened, [])]);
     found.start();
     await found.pass(0);
-    expect(found.happened).toEqual(['done', 'refresh']);
+    expect(found.happened).toEqual(['done', 'queue works', 'refresh']);
     await found.end();
   });
 

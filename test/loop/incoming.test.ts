@@ -14,6 +14,7 @@ function incoming(options: { readonly journal?: boolean } = {}) {
   const pushes = createPushes(() => true);
   const looked: string[] = [];
   const written: string[] = [];
+  const worked = new Set<string>();
   let saveAll = () => {};
   const disk = new Promise<void>((resolve) => {
     saveAll = resolve;
@@ -35,11 +36,13 @@ function incoming(options: { readonly journal?: boolean } = {}) {
         }
       : undefined,
     wants: (repository) => !repository.startsWith('cache/'),
+    works: (source) => void worked.add(source),
     look: (repository) => void looked.push(repository),
   });
   return {
     ...parts,
     looked,
+    worked,
     written,
     saveAll,
     counts: () => Object.fromEntries(pushes.counts()),
@@ -58,6 +61,13 @@ const one = { pushes: 1, failures: {} };
 /** Whether a promise is kept by now. */
 const isSettled = (promise: Promise<unknown>) =>
   Promise.race([promise.then(() => true), new Promise((resolve) => setImmediate(resolve, false))]);
+
+test('a source works once anything that it told is understood', () => {
+  const { receive, worked } = incoming();
+  receive('harbor', [undefined]);
+  receive('zot', [undefined, { id: '1', type: 'other' }]);
+  expect([...worked]).toEqual(['zot']);
+});
 
 describe('a push', () => {
   test('is counted, written down and looked at', async () => {

@@ -493,6 +493,7 @@ describe('the end', () => {
       eventSources: () => [
         {
           name: 'queue',
+          tells: {},
           everyMs: minute,
           async *read(context) {
             context.memory.set('cursor of queue', 7);
@@ -553,6 +554,7 @@ test('sources of push events are read side by side with the polls, until the end
     eventSources: () => [
       {
         name: 'queue',
+        tells: {},
         everyMs: minute,
         async *read() {
           readings += 1;
