@@ -1,10 +1,10 @@
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { allLabels, metrics } from '../src/metrics.ts';
-import { programs } from './support/programs.ts';
+import { program, programs } from './support/programs.ts';
 import { parses, queryMetrics } from './support/promql.ts';
 
 interface Rule {
@@ -85,4 +85,19 @@ describe.skipIf(!programs('promtool'))('promtool', () => {
   test.each(testFiles)('%s passes', (file) => {
     execFileSync('promtool', ['test', 'rules', join(folder, 'tests', file)]);
   });
+});
+
+// Not by `programs`: no package brings pint, and where Go's modules cannot be had REQUIRE_TOOLS=1 has to pass without it.
+const pint = program('pint');
+if (!pint) console.warn('skipped: not on the path: pint');
+
+test.skipIf(!pint)('pint finds nothing to say of the rule files', () => {
+  const args = ['--no-color', '--offline', 'lint', '--min-severity=info', '--fail-on=info'];
+  const { status, stderr } = spawnSync('pint', [...args, ...files.map((file) => `alerts/${file}`)], {
+    cwd: join(folder, '..'),
+    encoding: 'utf8',
+  });
+  // What it does not include it does not check.
+  expect(stderr).toContain(`entries=${rules.length} `);
+  expect(status, stderr).toBe(0);
 });
