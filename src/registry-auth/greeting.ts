@@ -1,6 +1,6 @@
 import { CollectError } from '../errors.ts';
 import type { HttpClient, HttpResponse } from '../http.ts';
-import type { Greeting, Known } from './known.ts';
+import type { Greeting, Learned } from './learned.ts';
 import { schemesOf, usualOf } from './scheme.ts';
 
 /** Any answer says something; only who throttles is asked again. */
@@ -47,20 +47,20 @@ async function greet(http: HttpClient, endpoint: URL): Promise<Greeting> {
 }
 
 /** Asks once for as long as the registry is known; after an answer that may pass, once in each cycle. */
-export function createGreeting(http: HttpClient, endpoint: URL, known: Known): () => Promise<Greeting> {
+export function createGreeting(http: HttpClient, endpoint: URL, learned: Learned): () => Promise<Greeting> {
   let passing: Promise<Greeting> | undefined;
   return async () => {
-    const asked = known.greeting ?? passing ?? greet(http, endpoint);
-    if (asked !== passing) known.greeting = asked;
+    const asked = learned.greeting ?? passing ?? greet(http, endpoint);
+    if (asked !== passing) learned.greeting = asked;
     try {
       const answer = await asked;
-      if (answer.passing && known.greeting === asked) {
-        delete known.greeting;
+      if (answer.passing && learned.greeting === asked) {
+        delete learned.greeting;
         passing = asked;
       }
       return answer;
     } catch (error) {
-      if (known.greeting === asked) delete known.greeting;
+      if (learned.greeting === asked) delete learned.greeting;
       throw error;
     }
   };

@@ -1,6 +1,6 @@
 import type { HttpClient } from '../http.ts';
 import { basicHeader, type Credentials, identityOf } from './credentials.ts';
-import type { Known } from './known.ts';
+import type { Learned } from './learned.ts';
 import type { Bearer, Scheme } from './scheme.ts';
 import { fetchToken } from './token-server.ts';
 import type { Token } from './tokens.ts';
@@ -25,17 +25,17 @@ export interface Headers {
 export function createHeaders(options: {
   readonly http: HttpClient;
   readonly endpoint: URL;
-  readonly known: Known;
+  readonly learned: Learned;
   readonly trustedRealms: readonly string[];
 }): Headers {
-  const { known, ...asked } = options;
+  const { learned, ...asked } = options;
   return {
     async header(scheme, scope, credentials, refused) {
       if (credentials && 'token' in credentials) return `Bearer ${credentials.token}`;
       if (scheme?.kind === 'bearer') {
         const { server } = scheme;
         const wanted = scheme.scope ?? scope;
-        const token = await known.tokens.get(
+        const token = await learned.tokens.get(
           JSON.stringify([identityOf(credentials), server.realm, server.service, wanted]),
           () => fetchToken({ ...asked, server, scope: wanted, credentials }),
           refused?.replace(/^Bearer /, ''),

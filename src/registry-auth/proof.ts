@@ -3,7 +3,7 @@ import { type HttpClient, shown } from '../http.ts';
 import { type Credentials, identityOf } from './credentials.ts';
 import { askVersion } from './greeting.ts';
 import type { Headers } from './header.ts';
-import type { Greeting, Known } from './known.ts';
+import type { Greeting, Learned } from './learned.ts';
 import { type Bearer, challengeErrors, schemesOf } from './scheme.ts';
 
 /** The registry does not take the credentials of the configuration: nothing that it shows is to be believed. */
@@ -33,7 +33,7 @@ export interface Proof {
 interface ProofOptions extends Pick<Headers, 'header' | 'newToken'> {
   readonly http: HttpClient;
   readonly endpoint: URL;
-  readonly known: Known;
+  readonly learned: Learned;
   greeting(): Promise<Greeting>;
 }
 
@@ -89,7 +89,7 @@ async function show(
 }
 
 export function createProof(options: ProofOptions): Proof {
-  const { known } = options;
+  const { learned } = options;
   const again = new Map<string, Promise<boolean>>();
 
   /** Keeps the verdict while it is good. */
@@ -99,15 +99,15 @@ export function createProof(options: ProofOptions): Proof {
       proven = await showing;
       return proven;
     } finally {
-      if (!proven) known.proven.delete(identity);
+      if (!proven) learned.proven.delete(identity);
     }
   }
 
   return {
     prove(credentials, scope) {
       const identity = identityOf(credentials);
-      const showing = known.proven.get(identity) ?? show(options, credentials, scope);
-      known.proven.set(identity, showing);
+      const showing = learned.proven.get(identity) ?? show(options, credentials, scope);
+      learned.proven.set(identity, showing);
       return verdict(identity, showing);
     },
     proveAgain(credentials) {

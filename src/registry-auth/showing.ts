@@ -4,7 +4,7 @@ import type { Session } from '../provider.ts';
 import { type Credentials, identityOf, type ReadCredentials } from './credentials.ts';
 import { createGreeting } from './greeting.ts';
 import { createHeaders, type Headers } from './header.ts';
-import { createKnown } from './known.ts';
+import { createLearned } from './learned.ts';
 import { CredentialsRefused, createProof, isRefusal } from './proof.ts';
 import { lacking, noTokenServer, redirected, scopeRefusals } from './refusals.ts';
 import { isSame, type Scheme, usualOf } from './scheme.ts';
@@ -23,10 +23,10 @@ export interface ClientOptions {
 /** How credentials are shown to one registry, and what its refusals mean. */
 export function createShowing(options: ClientOptions) {
   const { http, endpoint, session, credentials: read, trustedRealms = [] } = options;
-  const known = session ? session.keep(`registry-auth ${endpoint.href}`, createKnown) : createKnown();
-  const greeting = createGreeting(http, endpoint, known);
-  const headers = createHeaders({ http, endpoint, known, trustedRealms });
-  const { prove, proveAgain } = createProof({ http, endpoint, known, greeting, ...headers });
+  const learned = session ? session.keep(`registry-auth ${endpoint.href}`, createLearned) : createLearned();
+  const greeting = createGreeting(http, endpoint, learned);
+  const headers = createHeaders({ http, endpoint, learned, trustedRealms });
+  const { prove, proveAgain } = createProof({ http, endpoint, learned, greeting, ...headers });
 
   /**
    * Whether the credentials are good although something was refused.
@@ -47,7 +47,7 @@ export function createShowing(options: ClientOptions) {
   let forgotten = false;
   /** A token server that cannot be used may have been a gateway's word: `/v2/` is asked anew, once in each cycle. */
   const forget = (): void => {
-    if (!forgotten) delete known.greeting;
+    if (!forgotten) delete learned.greeting;
     forgotten = true;
   };
 
@@ -77,14 +77,14 @@ export function createShowing(options: ClientOptions) {
     async schemeFor(scope: string | undefined, credentials: Credentials | undefined) {
       const { scheme, elsewhere } = await greeting();
       if (credentials && elsewhere !== undefined) throw redirected(endpoint, elsewhere);
-      return (scope === undefined ? undefined : known.byScope.get(scope)) ?? scheme;
+      return (scope === undefined ? undefined : learned.byScope.get(scope)) ?? scheme;
     },
     /** Keeps what a challenge taught: for its scope, and for all where nothing was known. */
     async learn(scope: string | undefined, scheme: Scheme): Promise<void> {
       const before = await greeting();
       const usual = usualOf(scheme);
-      if (!before.scheme && usual) known.greeting = Promise.resolve({ ...before, scheme: usual });
-      if (scope !== undefined && !isSame(before.scheme, scheme, scope)) known.byScope.set(scope, scheme);
+      if (!before.scheme && usual) learned.greeting = Promise.resolve({ ...before, scheme: usual });
+      if (scope !== undefined && !isSame(before.scheme, scheme, scope)) learned.byScope.set(scope, scheme);
     },
   };
 }

@@ -20,7 +20,7 @@ export interface Greeting {
 }
 
 /** What is known of how a registry authenticates; it outlives a poll, and is saved nowhere. */
-export interface Known {
+export interface Learned {
   /** What `/v2/` answered, or what a challenge said later. */
   greeting?: Promise<Greeting>;
   /** Scopes that are shown credentials in another way. */
@@ -30,7 +30,7 @@ export interface Known {
   readonly proven: LRUCache<string, Promise<boolean>>;
 }
 
-export const createKnown = (): Known => ({
+export const createLearned = (): Learned => ({
   byScope: new LRUCache({ max: mostScopes }),
   tokens: createTokens(mostScopes),
   proven: new LRUCache({ max: mostIdentities }),
