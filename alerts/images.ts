@@ -73,9 +73,10 @@ and on (${target}) (container_registry_info offset 15m)`,
       severity: 'info',
       for: '1h',
       threshold: { value: 30, of: 'days since the newest scan of a repository' },
-      why: 'The newest scan of each repository that has images in the bounded set; one alert per registry, with their number.',
+      why: `The newest scan of each repository that has images in the bounded set; one alert per registry, with their number.
+Compared as it stands: an age of each would make as many series more.`,
       expr: `count by (${target}, provider) (
-  time() - container_registry_repository_last_scan_timestamp_seconds > $threshold * 86400
+  container_registry_repository_last_scan_timestamp_seconds < time() - $threshold * 86400
 ) > 0`,
       summary: 'Scans of a container registry are old',
       description:

@@ -1,5 +1,5 @@
-import { Document, isMap, isScalar, isSeq, Scalar, stringify, type YAMLMap } from 'yaml';
-import { type Alert, type AlertGroup, filled, scopeOf } from './alert.ts';
+import { Document, isMap, isScalar, Scalar, stringify } from 'yaml';
+import { type Alert, type AlertGroup, evaluatedGroups, filled, scopeOf } from './alert.ts';
 import { capacity } from './capacity.ts';
 import { type RecordedRules, recordedRules } from './compat.ts';
 import { images } from './images.ts';
@@ -7,7 +7,7 @@ import { inUse } from './in-use.ts';
 import { operations } from './operations.ts';
 import { registry } from './registry.ts';
 
-/** Every group of alerts, by the name of its rule file. */
+/** All alerts, by the name of their rule file. */
 export const alertGroups: ReadonlyMap<string, AlertGroup> = new Map([
   ['registry.rules.yaml', registry],
   ['images.rules.yaml', images],
@@ -36,17 +36,20 @@ function rule(alert: Alert): Record<string, unknown> {
 const comment = (text: string): string => text.replaceAll(/^/gm, ' ');
 
 /** A rule file as Prometheus reads it, with what explains it as comments. */
-function ruleFile({ name, about, alerts }: AlertGroup): string {
-  const document = new Document({ groups: [{ name, rules: alerts.map(rule) }] });
-  document.commentBefore = comment(`Generated from alerts/*.ts by \`npm run generate\`.\n${about}`);
-  const rules = document.getIn(['groups', 0, 'rules']);
-  if (!isSeq<YAMLMap>(rules)) throw new Error('the rules are no list');
-  rules.items.forEach((item, index) => {
-    const { why } = alerts[index] ?? {};
-    if (why && isMap(item)) item.commentBefore = comment(why);
-    const description = item.getIn(['annotations', 'description'], true);
-    if (isScalar(description)) description.type = Scalar.BLOCK_FOLDED;
+function ruleFile(group: AlertGroup): string {
+  const groups = evaluatedGroups(group);
+  const document = new Document({
+    groups: groups.map(({ name, alerts }) => ({ name, rules: alerts.map(rule) })),
   });
+  document.commentBefore = comment(`Generated from alerts/*.ts by \`npm run generate\`.\n${group.about}`);
+  for (const [at, { alerts }] of groups.entries())
+    for (const [index, { why }] of alerts.entries()) {
+      const item = document.getIn(['groups', at, 'rules', index]);
+      if (!isMap(item)) throw new Error('a rule is no map');
+      if (why) item.commentBefore = comment(why);
+      const description = item.getIn(['annotations', 'description'], true);
+      if (isScalar(description)) description.type = Scalar.BLOCK_FOLDED;
+    }
   return document.toString({ lineWidth: 120, blockQuote: true });
 }
 
@@ -78,10 +81,13 @@ export function renderChartRules(): Map<string, string> {
     threshold: alert.threshold?.value,
     scope: scopeOf(alert),
   });
+  const written = (group: AlertGroup) => ({
+    groups: evaluatedGroups(group).map(({ name, alerts }) => ({ name, rules: alerts.map(ruleOf) })),
+  });
   return new Map(
-    [...alertGroups].map(([file, { name, alerts }]) => [
+    [...alertGroups].map(([file, group]) => [
       file,
-      stringify({ groups: [{ name, rules: alerts.map(ruleOf) }] }, { lineWidth: 120, blockQuote: true }),
+      stringify(written(group), { lineWidth: 120, blockQuote: true }),
     ]),
   );
 }

@@ -48,6 +48,8 @@ export const totalsOf = (seed: number): RepositoryTotals => ({
   pulls: seed * 10,
   findings: { counts: counts(seed), fixable: counts(seed) },
   vulnerableImages: counts(seed),
+  // More than 30 days old in one repository of fifty.
+  lastScanAt: now - (seed % 50 === 0 ? 31 : 1) * 24 * hour,
   scans: { complete: 20, pending: 0, failed: 0, unsupported: 0, none: 1 },
   signedImages: 15,
   practices: {

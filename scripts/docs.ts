@@ -96,7 +96,7 @@ export function alertsDocument(): string {
   return `${[
     '# Alerts',
     '<!-- Generated from alerts/*.ts by `npm run generate`. -->',
-    '`alerts/*.rules.yaml` are plain Prometheus rule files; the Helm chart installs them as PrometheusRule. Each alert links to its [runbook](runbooks).',
+    '`alerts/*.rules.yaml` are plain Prometheus rule files; the Helm chart installs them as PrometheusRule. Each alert links to its [runbook](runbooks). One that reads a series of each repository is a group of its own: the alerts of a group are evaluated one after the other, and in a large fleet these [take longest](performance.md#rules-over-a-large-fleet).',
     '`critical` pages a person now, `warning` waits for the working day, `info` is a note. Alerts of one fault are few by design: faults of a registry are one alert per registry, and [an example for Alertmanager](../examples/alertmanager.yml) groups the others by registry and holds them back while the exporter or the registry is down.',
     ...[...alertGroups.values()].map(section),
     '## Other names',
