@@ -24,8 +24,9 @@ names the images of the bounded set that have findings.`,
       severity: 'warning',
       for: '1m',
       why: `The request's \`> 0\` never resolves: a counter stays above 0 for ever. This one fires for failures of the last
-15 minutes. increase() does not see the first failure, since the series begins with it: hence the second part,
-which counts a series that was not there 15 minutes ago while the exporter was.`,
+15 minutes. increase() does not see what a series begins with. Most begin at 0; those of a repository whose first
+push failed, and of a very large registry, begin with the failure: hence the second part, which counts a series that
+was not there 15 minutes ago while the exporter was.`,
       expr: `increase(container_registry_push_failures_total[15m]) > 0
 or
 (

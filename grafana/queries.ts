@@ -44,8 +44,8 @@ export const top = (count: number, expr: string): string => `topk(${count}, ${ex
 export const perMinute = (by: string, counter: string): string =>
   `60 * ${sum(by, `rate(${counter}[$__rate_interval])`)} > 0`;
 /**
- * What counters of a repository counted within a time. increase() does not see what a series begins with, and counters of
- * pushes begin with the first: one that was not there at the beginning of the time, while its exporter was, began at 0.
+ * What counters of a repository counted within a time. increase() does not see what a series begins with, and not all
+ * counters of pushes begin at 0: one that was not there at the beginning of the time, while its exporter was, did.
  */
 export const counted = (m: Select, counter: string, range: string): string =>
   `((${m(counter)} unless ${m(counter)} offset ${range}) and on (cluster, namespace, job, instance, registry) (${m('info')} offset ${range})) or increase(${m(counter, '', `[${range}]`)})`;
