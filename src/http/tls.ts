@@ -1,6 +1,6 @@
 import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { createSecureContext, getCACertificates } from 'node:tls';
+import { getCACertificates } from 'node:tls';
 import { Agent, type Dispatcher, EnvHttpProxyAgent } from 'undici';
 import { CollectError } from '../errors.ts';
 
@@ -34,6 +34,13 @@ function read(what: string, file: string, setting: string): string {
   }
 }
 
+/** @throws Error where there is no certificate in a text, or one that cannot be read */
+function checkCertificates(text: string): void {
+  if (!/-----BEGIN (?:TRUSTED |X509 )?CERTIFICATE-----/.test(text)) throw new Error('there is none in it');
+  for (const block of text.split(/(?=-----BEGIN )/))
+    if (block.startsWith('-----BEGIN CERTIFICATE-----')) new X509Certificate(block);
+}
+
 /**
  * The certificates to trust: the system's and Node's own, and those of the file. Read anew for every client.
  * @throws CollectError `tls`, naming the file that cannot be read or holds no certificate
@@ -41,9 +48,8 @@ function read(what: string, file: string, setting: string): string {
 export function certificates(caFile: string): string[] {
   const text = read('CA file', caFile, 'tls.caFile');
   try {
-    // OpenSSL takes a file without any certificate, and trusts nothing of it.
-    createSecureContext({ ca: text });
-    if (!text.includes('-----BEGIN ')) throw new Error('there is none in it');
+    // OpenSSL takes a file without any certificate, and of a damaged one what comes before the damage, without a word.
+    checkCertificates(text);
   } catch (cause) {
     throw new CollectError('tls', `the CA file ${caFile} holds no certificate in PEM: check tls.caFile`, {
       cause,

@@ -106,19 +106,24 @@ test('where there is no certificate to show, a stranger is asked on the same con
 });
 
 describe('files', () => {
-  test('are trusted beside what is trusted already', () => {
-    const caFile = file('ca.pem', authority.cert);
-    const all = certificates(caFile);
-    expect(all.at(-1)).toBe(authority.cert);
-    expect(all.length).toBeGreaterThan(1);
+  test('are trusted beside what is trusted already, with words and keys around the certificates', () => {
+    for (const text of [authority.cert, `# of us\n${authority.cert}\n${own.key}\n${own.cert}`]) {
+      const all = certificates(file('ca.pem', text));
+      expect(all.at(-1)).toBe(text);
+      expect(all.length).toBeGreaterThan(1);
+    }
   });
 
   test.each([
-    ['no certificate', 'hello'],
-    ['nothing', ''],
-    ['one that is damaged', '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n'],
+    ['no certificate', () => 'hello'],
+    ['nothing', () => ''],
+    ['nothing but a key', () => own.key],
+    ['one that is damaged', () => authority.cert.replace(/\n.{9}/, '\n!')],
+    ['one that is cut', () => authority.cert.slice(0, -60)],
+    // OpenSSL would trust the first, and say nothing of the others.
+    ['one that is cut after a good one', () => `${authority.cert}\n${own.cert.slice(0, 200)}`],
   ])('of authorities that hold %s are told by their name', (_title, content) => {
-    const caFile = file('bad.pem', content);
+    const caFile = file('bad.pem', content());
     expect(() => certificates(caFile)).toThrow(
       expect.objectContaining({
         reason: 'tls',
