@@ -1,5 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { createHttpClient, type HttpClientOptions, type HttpRequest } from '../../src/http.ts';
+import { z } from 'zod';
+import { createHttpClient, type HttpClientOptions, type HttpRequest, json } from '../../src/http.ts';
+import { list, text } from '../../src/wire.ts';
 import { atEnd, failure, site } from '../support/registry-site.ts';
 
 /** A client of one registry for one poll, against small servers. */
@@ -25,7 +27,7 @@ function client(options: Partial<HttpClientOptions> = {}) {
   atEnd(() => void http.close());
   const get = (url: string, more: Partial<HttpRequest> = {}) =>
     http.request({ url, operation: 'x', ...more });
-  return { get, observed };
+  return { get, observed, close: () => http.close() };
 }
 
 describe('what is sent', () => {
@@ -91,10 +93,25 @@ describe('what is answered', () => {
     expect(strict.observed).toEqual(['x too_large']);
   });
 
-  test('with an error is kept up to its beginning, whatever the limits', async () => {
-    const { url } = await site((_request, response) => response.writeHead(404).end('x'.repeat(100_000)));
-    const response = await client().get(url, { accept: [404] });
-    expect(response.body.length).toBe(65_536);
+  test.each([400, 404])(
+    'with an error is kept up to its beginning, whatever the limits: %i',
+    async (status) => {
+      const { url } = await site((_request, response) => response.writeHead(status).end('x'.repeat(100_000)));
+      const response = await client().get(url, { accept: [status] });
+      expect(response.body.length).toBe(65_536);
+    },
+  );
+
+  test('tells what is odd in it by its operation, where anybody wants to know', async () => {
+    const { url } = await site((_request, response) => response.end('{"tags":["a",7]}'));
+    const page = z.object({ tags: list('tags', text) });
+    const odd: string[] = [];
+    const asked = client({ onOddity: (operation, { at }) => void odd.push(`${operation} ${at}`) });
+    expect(json(await asked.get(url), page)).toEqual({ tags: ['a'] });
+    expect(odd).toEqual(['x tags[]']);
+    const response = await client().get(url);
+    expect(response.onOddity).toBeUndefined();
+    expect(json(response, page)).toEqual({ tags: ['a'] });
   });
 
   test('as a long list is parsed before it is handed on, unless its bytes are wanted', async () => {
@@ -244,4 +261,20 @@ describe('what breaks', () => {
     broken = false;
     expect((await get(url)).body.toString()).toBe('ok');
   });
+});
+
+test('a client that was closed keeps no connection', async () => {
+  let connections = 0;
+  const found = await site((request, response) => {
+    connections += 1;
+    request.socket.once('close', () => {
+      connections -= 1;
+    });
+    response.end();
+  });
+  const { get, close } = client();
+  await get(found.url);
+  expect(connections).toBe(1);
+  await close();
+  while (connections > 0) await new Promise((resolve) => setImmediate(resolve));
 });
