@@ -28,9 +28,9 @@ const read = new Set(
   ),
 );
 const now = Math.floor(Date.now() / 1000);
-const interval = 15;
+const interval = 30;
 /** The first evaluation creates the recorded series, and alerts. */
-const evaluations = 6;
+const evaluations = 4;
 const askings = 9;
 
 /** Series of one registry or repository; rules look at the last hour of a registry, scrape by scrape. */
