@@ -34,8 +34,11 @@ function read(what: string, file: string, setting: string): string {
   }
 }
 
-/** @throws Error where there is no certificate in a text, or one that cannot be read */
-function checkCertificates(text: string): void {
+/**
+ * OpenSSL takes a text without any certificate, and of a damaged one what comes before the damage, without a word.
+ * @throws Error where there is no certificate in a text, or one that cannot be read
+ */
+export function checkCertificates(text: string): void {
   if (!/-----BEGIN (?:TRUSTED |X509 )?CERTIFICATE-----/.test(text)) throw new Error('there is none in it');
   for (const block of text.split(/(?=-----BEGIN )/))
     if (block.startsWith('-----BEGIN CERTIFICATE-----')) new X509Certificate(block);
@@ -48,7 +51,6 @@ function checkCertificates(text: string): void {
 export function certificates(caFile: string): string[] {
   const text = read('CA file', caFile, 'tls.caFile');
   try {
-    // OpenSSL takes a file without any certificate, and of a damaged one what comes before the damage, without a word.
     checkCertificates(text);
   } catch (cause) {
     throw new CollectError('tls', `the CA file ${caFile} holds no certificate in PEM: check tls.caFile`, {

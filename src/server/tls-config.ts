@@ -1,6 +1,7 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { createSecureContext, type SecureContextOptions, type SecureVersion } from 'node:tls';
 import { z } from 'zod';
+import { checkCertificates } from '../http/tls.ts';
 
 /** The part `tls_server_config` of `--web.config.file`, with Go's names as the exporter-toolkit reads them. */
 export interface TlsConfig {
@@ -129,6 +130,14 @@ function handshakeOf(tls: TlsSection): SecureContextOptions {
   };
 }
 
+function checkAuthorities(pem: string, fail: () => never): void {
+  try {
+    checkCertificates(pem);
+  } catch {
+    fail();
+  }
+}
+
 /** Reads what the section names and checks that it fits together. `fail` throws, naming the key. */
 export function loadTls(
   tls: TlsSection,
@@ -148,7 +157,8 @@ export function loadTls(
     fail(caKey, 'is given, but client_auth_type does not ask for certificates');
   const [cert, key, ca] = [pem('cert'), pem('key'), pem('client_ca')];
   // Node would trust all public authorities where this is empty.
-  if (tls[caKey] && !ca?.includes('-----BEGIN CERTIFICATE-----')) fail(caKey, 'holds no certificate in PEM');
+  if (tls[caKey])
+    checkAuthorities(ca ?? '', () => fail(caKey, 'holds no certificate in PEM, or a damaged one'));
   const context: SecureContextOptions = { cert, key, ca, ...handshakeOf(tls) };
   checkPair(context, fail);
   const requireAny =

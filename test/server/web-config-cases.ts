@@ -292,6 +292,13 @@ export const rows: readonly Row[] = [
     why: 'upstream loads an empty pool, and no client ever gets in',
   },
   {
+    title: 'an authority that is cut',
+    yaml: tls('client_auth_type: RequireAndVerifyClientCert, client_ca_file: cut.crt'),
+    verdict: /holds no certificate in PEM, or a damaged one/,
+    stricter: true,
+    why: 'upstream leaves it out of the pool, and its clients never get in',
+  },
+  {
     title: 'allowed names',
     yaml: tls(
       'client_auth_type: RequireAndVerifyClientCert, client_ca_file: ca.crt, client_allowed_sans: [prometheus]',

@@ -12,7 +12,9 @@ beforeAll(async () => {
   writeFileSync(join(folder.path, 'server.crt'), server.cert);
   writeFileSync(join(folder.path, 'server.key'), server.key);
   writeFileSync(join(folder.path, 'other.key'), other.key);
-  writeFileSync(join(folder.path, 'ca.crt'), (await certificate('authority', { isAuthority: true })).cert);
+  const authority = await certificate('authority', { isAuthority: true });
+  writeFileSync(join(folder.path, 'ca.crt'), authority.cert);
+  writeFileSync(join(folder.path, 'cut.crt'), authority.cert.slice(0, -60));
 });
 afterAll(() => folder.remove());
 
