@@ -4,7 +4,7 @@ import type { PushEvent } from '../../src/events/push-event.ts';
 import type { Observation } from '../../src/model.ts';
 import type { CollectContext } from '../../src/provider.ts';
 import { type RunningLoop, runLoop } from '../support/running-loop.ts';
-import { failed, holding, imageOf, listed, scripted } from './scripted.ts';
+import { failed, holding, imageOf, listed, scripted, untilByTurns } from './scripted.ts';
 
 /** What follows of a poll, or of a look, for the polls after it; by a clock that the test holds. */
 
@@ -26,10 +26,6 @@ async function started(...[script, settings = {}]: [Parameters<typeof scripted>[
   return { loop, say };
 }
 const pass = (ms: number) => vi.advanceTimersByTimeAsync(ms);
-/** Waits, without the clock going on, for what follows of a timer. */
-async function eventually(condition: () => boolean | Promise<boolean>): Promise<void> {
-  while (!(await condition())) await new Promise((resolve) => setImmediate(resolve));
-}
 const minute = 60_000;
 const broken = new CollectError('server_error', 'broken');
 const never = () => new Promise<never>(() => {});
@@ -50,7 +46,7 @@ async function cutPoll({ loop, say }: Awaited<ReturnType<typeof started>>, ...re
     await never();
   });
   const polling = loop.poll();
-  await eventually(() => isHanging);
+  await untilByTurns(() => isHanging);
   await pass(5 * minute);
   await polling;
 }
@@ -71,7 +67,7 @@ async function look(
   });
   loop.loop.look(name);
   await pass(2000);
-  await eventually(() => go !== undefined);
+  await untilByTurns(() => go !== undefined);
   // Who asks for a poll while a look runs waits for its end.
   const ended = loop.poll();
   go?.();
@@ -190,7 +186,7 @@ test('a poll that has begun is shown before its provider tells anything', async 
     yield* listed('app', imageOf('v1'));
   });
   const polling = loop.poll();
-  await eventually(() => go !== undefined);
+  await untilByTurns(() => go !== undefined);
   expect(loop.loop.status().polling).toEqual({ startedAt: Date.now() / 1000, done: 0, total: 0 });
   go?.();
   await polling;

@@ -8,7 +8,7 @@ import type { InUseFeed, JoinedRegistry, RegistryUse } from '../../src/in-use/fe
 import type { PackedUse } from '../../src/model.ts';
 import type { Provider } from '../../src/provider.ts';
 import { type RunningLoop, runLoop } from '../support/running-loop.ts';
-import { failed, holding, imageOf, listed, scripted } from './scripted.ts';
+import { failed, holding, imageOf, listed, scripted, untilByTurns } from './scripted.ts';
 
 /** A loop from its start to its end, by a clock that the test holds. */
 
@@ -35,10 +35,6 @@ const folder = async (): Promise<string> => {
   return path;
 };
 const pass = (ms: number) => vi.advanceTimersByTimeAsync(ms);
-/** Waits, without the clock going on, for what follows of a timer. */
-async function eventually(condition: () => boolean | Promise<boolean>): Promise<void> {
-  while (!(await condition())) await new Promise((resolve) => setImmediate(resolve));
-}
 const minute = 60_000;
 const broken = new CollectError('server_error', 'broken');
 const fails = () => {
@@ -73,7 +69,7 @@ describe('the start', () => {
     const before = (await loop.value('polls_total')) ?? 0;
     for (let turn = 1; turn <= 3; turn += 1) {
       await pass(10 * minute);
-      await eventually(async () => ((await loop.value('polls_total')) ?? 0) >= before + turn);
+      await untilByTurns(async () => ((await loop.value('polls_total')) ?? 0) >= before + turn);
     }
   });
 
@@ -219,7 +215,7 @@ describe('a poll', () => {
     say(() => listed('app', imageOf('v1'), imageOf('v2')));
     loop.loop.receive('test', [pushed('app')]);
     await pass(2000);
-    await eventually(async () => (await tags(loop))[0] === '{repository="app"} 2');
+    await untilByTurns(async () => (await tags(loop))[0] === '{repository="app"} 2');
     expect(loop.log().match(/does not have a repository/g)?.length).toBe(1);
   });
 
@@ -284,7 +280,7 @@ describe('a push', () => {
     });
     loop.loop.receive('test', [pushed('app')]);
     await pass(2000);
-    await eventually(async () => (await tags(loop))[0] === '{repository="app"} 2');
+    await untilByTurns(async () => (await tags(loop))[0] === '{repository="app"} 2');
     expect(only).toEqual([['app'], undefined]);
     expect(await tags(loop)).toEqual(['{repository="app"} 2', '{repository="web"} 1']);
     expect(await health()).toEqual(before);
@@ -299,7 +295,7 @@ describe('a push', () => {
     for (let turn = 0; turn < 2; turn += 1) {
       loop.loop.receive('test', [pushed('app')]);
       await pass(2000);
-      await eventually(() => loop.log().match(/could not be looked at/g)?.length === turn + 1);
+      await untilByTurns(() => loop.log().match(/could not be looked at/g)?.length === turn + 1);
     }
     expect(loop.log().match(/level=warn .*could not be looked at: the next poll will/g)?.length).toBe(1);
     expect(await tags(loop)).toEqual(['{repository="app"} 1']);
@@ -317,7 +313,7 @@ describe('a push', () => {
     // Listings decide against a push that failed at once.
     loop.loop.receive('test', [{ id: 'f', type: 'failed', repository: 'new', reason: 'quota' }]);
     await pass(2000);
-    await eventually(async () => (await loop.lines('pushes_total')).length > 0);
+    await untilByTurns(async () => (await loop.lines('pushes_total')).length > 0);
     expect(await loop.lines('pushes_total')).toEqual(['pushes_total{repository=""} 1']);
   });
 
@@ -372,7 +368,7 @@ describe('a push', () => {
     expect(looks).toBe(0);
     loop.loop.look('app');
     await pass(2000);
-    await eventually(() => looks === 1);
+    await untilByTurns(() => looks === 1);
   });
 });
 
@@ -446,7 +442,7 @@ test('what runs of the registry is asked for from the start to the end, and look
   };
   joined?.changed();
   await pass(2000);
-  await eventually(() => only !== undefined);
+  await untilByTurns(() => only !== undefined);
   expect(only).toEqual(['app']);
   await loop.stop();
   expect(left).toBe(1);
@@ -509,7 +505,7 @@ describe('the end', () => {
       ],
     };
     const loop = await started(withSource, {}, { storagePath });
-    await eventually(() => go !== undefined);
+    await untilByTurns(() => go !== undefined);
     let stopped = false;
     const stop = loop.stop().then(() => {
       stopped = true;
@@ -568,7 +564,9 @@ test('sources of push events are read side by side with the polls, until the end
   await pass(minute);
   // The looks that follow.
   await pass(2000);
-  await eventually(async () => (await loop.lines('pushes_total'))[0] === 'pushes_total{repository="app"} 2');
+  await untilByTurns(
+    async () => (await loop.lines('pushes_total'))[0] === 'pushes_total{repository="app"} 2',
+  );
   expect(await loop.events()).toEqual({ 'queue accepted': 2 });
   expect((await loop.text()).includes('source="queue"')).toBe(true);
   await loop.stop();

@@ -6,6 +6,7 @@ import type { Views } from '../../src/loop/views.ts';
 import type { PackedView, RegistryView } from '../../src/metrics.ts';
 import { packTotals } from '../../src/totals.ts';
 import { recordingLog } from '../support/web.ts';
+import { untilByTurns } from './scripted.ts';
 
 const view = (polls: number): RegistryView => ({
   registry: 'edge',
@@ -110,10 +111,6 @@ function published(staleAfterMs = 100_000) {
     },
   };
 }
-/** What follows of a timer takes turns of the event loop, and no time. */
-async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await new Promise((resolve) => setImmediate(resolve));
-}
 const polls = (count: number) => `container_registry_polls_total{registry="edge",provider="test"} ${count}\n`;
 
 describe('data that becomes too old', () => {
@@ -127,7 +124,7 @@ describe('data that becomes too old', () => {
     expect(chosenAt).toEqual([1000]);
     await pass(1);
     expect(chosenAt).toEqual([1000, 1050.05]);
-    await until(() => !publisher.hasFreshData());
+    await untilByTurns(() => !publisher.hasFreshData());
     // Where there is no data nothing becomes too old.
     await pass(1_000_000);
     expect(chosenAt.length).toBe(2);
@@ -191,7 +188,7 @@ test('a publish that breaks outside of a cycle is a fault of ours, and said so',
   const { publisher, state, lines } = published();
   state.broken = new Error('a fault');
   publisher.publishAside();
-  await until(() => lines.length > 0);
+  await untilByTurns(() => lines.length > 0);
   expect(lines).toEqual(['error publishing broke: this is a fault of the exporter a fault']);
   await expect(publisher.publish()).rejects.toThrow('a fault');
 });

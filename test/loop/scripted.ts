@@ -55,3 +55,8 @@ export const holding =
 export async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
   while (!(await condition())) await new Promise((resolve) => setTimeout(resolve, 20));
 }
+
+/** The same by turns of the event loop, for a test that holds the clock: what follows of a timer takes no time. */
+export async function untilByTurns(condition: () => boolean | Promise<boolean>): Promise<void> {
+  while (!(await condition())) await new Promise((resolve) => setImmediate(resolve));
+}
