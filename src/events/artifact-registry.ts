@@ -1,7 +1,5 @@
 import { z } from 'zod';
-import { reasonsOfCodes } from './artifact-registry-audit.ts';
 import { type EventReader, eventId, type PushEvent, repositoryName, shortText } from './push-event.ts';
-import type { Tells } from './told.ts';
 
 /**
  * Messages of Google's topic `gcr`, which a Pub/Sub push subscription delivers. No push that failed is told.
@@ -73,9 +71,6 @@ function noticeIn(data: string): Partial<z.output<typeof notice>> {
     return {};
   }
 }
-
-/** The topic `gcr`, and the audit log where its failed requests are sent there too. */
-export const toldByPubSub: Tells = { repositories: { pushes: true, failures: reasonsOfCodes } };
 
 /** The message of a delivery. */
 export const readArtifactRegistryEvents: EventReader = ({ body }) => {

@@ -1,5 +1,5 @@
 import { readAcrEvents } from './acr.ts';
-import { readArtifactRegistryEvents, toldByPubSub } from './artifact-registry.ts';
+import { readArtifactRegistryEvents } from './artifact-registry.ts';
 import { readArtifactoryEvents } from './artifactory.ts';
 import { readDistributionEvents } from './distribution.ts';
 import { readDockerHubEvents } from './docker-hub.ts';
@@ -24,7 +24,7 @@ export const receivers: Readonly<Record<string, Receiver>> = {
   zot: { read: readZotEvents, tells: { repositories: { pushes: true, failures: ['lint'] } } },
   'docker-hub': { read: readDockerHubEvents, tells: onlySuccesses },
   acr: { read: readAcrEvents, tells: onlySuccesses },
-  'artifact-registry': { read: readArtifactRegistryEvents, tells: toldByPubSub },
+  'artifact-registry': { read: readArtifactRegistryEvents, tells: onlySuccesses },
   artifactory: { read: readArtifactoryEvents, tells: onlySuccesses },
   ecr: { read: readEcrEvents, tells: toldByEventBridge },
 };

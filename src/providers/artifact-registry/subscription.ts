@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { CollectError, reasonOf } from '../../errors.ts';
-import { noticeOf, toldByPubSub } from '../../events/artifact-registry.ts';
-import { failedPushOf } from '../../events/artifact-registry-audit.ts';
+import { noticeOf } from '../../events/artifact-registry.ts';
+import { failedPushOf, reasonsOfCodes } from '../../events/artifact-registry-audit.ts';
 import type { PushEvent } from '../../events/push-event.ts';
 import { json } from '../../http.ts';
 import type { CollectContext, EventBatch, EventSource } from '../../provider.ts';
@@ -95,7 +95,8 @@ export function subscriptionSource(settings: SubscriptionSettings, at: Location)
   return [
     {
       name: 'pubsub',
-      tells: toldByPubSub,
+      // Of failures where the audit log sends them there too: docs/events.md.
+      tells: { repositories: { pushes: true, failures: reasonsOfCodes } },
       everyMs: interval ?? usualIntervalMs,
       async *read(context): AsyncGenerator<EventBatch> {
         const pubsub = await openPubSub(settings, context, subscription);
