@@ -3,7 +3,7 @@ import type { ImageTotals } from '../model.ts';
 import { keptName } from '../names.ts';
 import { unpackTotals } from '../totals.ts';
 import { type Chunk, createChunk, pack } from './chunk.ts';
-import { createSampleWriter, type Refused, type SampleWriter, twiceOf, writeRow } from './samples.ts';
+import { createSampleWriter, type Refused, rowWriter, type SampleWriter, twiceOf } from './samples.ts';
 import { escapeLabel } from './text.ts';
 
 /** Some of a registry's repositories, rendered together: the smallest piece that a change renders again. */
@@ -99,7 +99,7 @@ const identityOf = ({ tag, digest }: ImageTotals): string => `${tag}\0${digest}`
 /** Each tag of each image once; a second one is refused with all of its series. */
 function withDistinctImages(view: RepositoryView, writer: SampleWriter, repository: string): RepositoryView {
   const { totals } = view;
-  if (!totals) return view;
+  if (!totals || totals.images.length < 2) return view;
   const distinct = new Map<string, ImageTotals>();
   for (const image of totals.images) {
     const identity = identityOf(image);
@@ -111,7 +111,7 @@ function withDistinctImages(view: RepositoryView, writer: SampleWriter, reposito
   return { ...view, totals: { ...totals, images: [...distinct.values()] } };
 }
 
-/** Renders all rows of a bucket, row by row. */
+/** Renders all rows of a bucket, one repository after the other: what is unpacked of it is not needed for long. */
 export async function renderBucket(
   members: ReadonlyMap<string, PackedView>,
   labels: string,
@@ -119,19 +119,19 @@ export async function renderBucket(
   pause: () => Promise<void> | undefined,
 ): Promise<Bucket> {
   const writer = createSampleWriter();
-  const prepared = [...members].map(([name, packed]) => ({
-    prefix: `${labels},repository="${escapeLabel(name)}"`,
-    view: withDistinctImages(unpackView(packed), writer, name),
-    withoutImages: packed.withoutImages,
+  const rows = repositoryMetrics.map((row) => ({
+    perImage: row.perImage,
+    write: rowWriter(writer, row, twiceOf(row.labels)),
+    text: '',
   }));
+  for (const [name, packed] of members) {
+    const view = withDistinctImages(unpackView(packed), writer, name);
+    const prefix = `${labels},repository="${escapeLabel(name)}"`;
+    for (const row of rows) if (!(row.perImage && packed.withoutImages)) row.text += row.write(view, prefix);
+    await pause();
+  }
   const chunks: (Chunk | undefined)[] = [];
-  for (const row of repositoryMetrics) {
-    let text = '';
-    const twice = twiceOf(row.labels);
-    for (const { prefix, view, withoutImages } of prepared) {
-      if (row.perImage && withoutImages) continue;
-      text += writeRow(writer, row, view, prefix, twice);
-    }
+  for (const { text } of rows) {
     chunks.push(text === '' ? undefined : createChunk(text, keepPlain));
     await pause();
   }

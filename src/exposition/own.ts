@@ -1,7 +1,7 @@
 import { type PackedView, type RegistryView, registryMetrics } from '../metrics.ts';
 import { isPlainName, keptName } from '../names.ts';
 import { createChunk, type Joined, join, pack } from './chunk.ts';
-import { createSampleWriter, labelText, type Refused, writeRow } from './samples.ts';
+import { createSampleWriter, labelText, type Refused, rowWriter } from './samples.ts';
 
 /** The labels that all series of a registry begin with. */
 export const labelsOf = ({ registry, provider }: RegistryView): string =>
@@ -18,7 +18,7 @@ export function renderOwnRows(view: RegistryView, keepPlain: boolean): OwnRows {
   const labels = labelsOf(view);
   const writer = createSampleWriter();
   const rows = registryMetrics.map((row) => {
-    const text = writeRow(writer, row, view, labels, row.keepsLowest ? 'lowest' : 'first');
+    const text = rowWriter(writer, row, row.keepsLowest ? 'lowest' : 'first')(view, labels);
     return text === '' ? undefined : createChunk(text, keepPlain);
   });
   return {

@@ -84,6 +84,7 @@ export function createSampleWriter(): SampleWriter {
     take() {
       let text = distinct;
       distinct = '';
+      if (kept.size === 0) return text;
       for (const [rest, value] of kept) text += `${start}${rest} ${value}\n`;
       series += kept.size;
       kept.clear();
@@ -105,25 +106,33 @@ const distinctLabels: ReadonlySet<string> = new Set([
 export const twiceOf = (labels: readonly string[]): 'first' | 'never' =>
   labels.every((label) => distinctLabels.has(label)) ? 'never' : 'first';
 
-/** The samples of a row of the table that share their first labels. */
-export function writeRow<Given>(
+/**
+ * Writes the samples of a row of the table, of one repository or registry after the other, which share their first
+ * labels each. What all of them share is made once: a row is written for each of a hundred thousand repositories.
+ */
+export function rowWriter<Given>(
   writer: SampleWriter,
   row: {
     readonly name: string;
     readonly labels: readonly string[];
     readonly samples: (input: Given, emit: (value: number | undefined, ...values: string[]) => void) => void;
   },
-  input: Given,
-  labels: string,
   twice: 'lowest' | 'first' | 'never',
-): string {
-  const head = `${row.name}{${labels}`;
-  row.samples(input, (value, ...values) => {
+): (input: Given, labels: string) => string {
+  let shared = '';
+  let head: string | undefined;
+  const emit = (value: number | undefined, ...values: string[]): void => {
     if (value === undefined) return;
     let rest = '';
     for (let at = 0; at < row.labels.length; at += 1)
       rest += `,${row.labels[at]}="${escapeLabel(values[at] ?? '')}"`;
+    head ??= `${row.name}{${shared}`;
     writer.add(head, `${rest}}`, value, twice);
-  });
-  return writer.take();
+  };
+  return (input, labels) => {
+    shared = labels;
+    head = undefined;
+    row.samples(input, emit);
+    return writer.take();
+  };
 }
