@@ -6,6 +6,7 @@ import { createInUse, type InUseStatus } from './daemon/in-use.ts';
 import { type LoopEnvironment, targetOfConfig } from './daemon/loops.ts';
 import type { AskPeer } from './daemon/offers.ts';
 import { createShards, type ShardFlags, type Shards } from './daemon/shards.ts';
+import { createZeroShares } from './loop/push-zeros.ts';
 import type { OidcSender } from './loop/settings.ts';
 import type { RegistryLoop } from './loop.ts';
 import type { EntryStatus } from './places.ts';
@@ -56,7 +57,9 @@ export interface SavedState {
   readonly token: Secret | undefined;
 }
 
-export interface DaemonOptions extends Omit<LoopEnvironment, 'shards' | 'inUse' | 'handover'>, ShardFlags {
+export interface DaemonOptions
+  extends Omit<LoopEnvironment, 'shards' | 'inUse' | 'zeroShares' | 'handover'>,
+    ShardFlags {
   readonly configFile: string;
   /** Asks other shards; undefined where their addresses are not known. */
   readonly askPeer?: AskPeer | undefined;
@@ -107,7 +110,7 @@ export function createDaemon(options: DaemonOptions): Daemon {
   let waiting: Promise<void> | undefined;
   const inUse = createInUse({ ...options, knowsAll: () => shards.count() === 1 });
   const entries = createEntries(
-    { ...options, shards, inUse, handover: handoverOf(options, shards) },
+    { ...options, shards, inUse, zeroShares: createZeroShares(), handover: handoverOf(options, shards) },
     queueChange,
   );
   const apply = createApply({ options, shards, entries });

@@ -97,6 +97,7 @@ export function createRegistryLoop(options: LoopOptions): RegistryLoop {
       schedule?.stop();
       inUse.stop();
       times.stop();
+      parts.pushZeros.stop();
       const published = publisher.stop();
       await Promise.all([order.stop(), sources.stop()]);
       await published;

@@ -2,6 +2,7 @@ import type { Providers, RegistryConfig } from '../config.ts';
 import type { Exposition } from '../exposition.ts';
 import type { InUseFeed } from '../in-use/feed.ts';
 import type { RootLogger } from '../log.ts';
+import type { ZeroShares } from '../loop/push-zeros.ts';
 import { createRegistryLoop, type RegistryLoop } from '../loop.ts';
 import { openMemory } from '../memory.ts';
 import type { Provider } from '../provider.ts';
@@ -22,6 +23,7 @@ export interface LoopEnvironment {
   readonly userAgent: string;
   /** Tells what runs. */
   readonly inUse: InUseFeed;
+  readonly zeroShares: ZeroShares;
   /** Takes over what another shard saved; undefined where shards do not know each other, or save nothing. */
   readonly handover?: Handover | undefined;
 }

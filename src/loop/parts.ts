@@ -15,7 +15,7 @@ import { createNotices } from './notices.ts';
 import { createOutcomes } from './outcomes.ts';
 import { createPublisher } from './publish.ts';
 import { createPushJournal } from './push-journal.ts';
-import { createPushZeros } from './push-zeros.ts';
+import { createPushZeros, type ZeroShares } from './push-zeros.ts';
 import { createPushes } from './pushes.ts';
 import { createRecentErrors } from './recent-errors.ts';
 import { createSaving } from './saving.ts';
@@ -37,10 +37,12 @@ export interface LoopOptions {
   readonly userAgent: string;
   /** Tells what runs. */
   readonly inUse?: InUseFeed | undefined;
+  /** Of the series that begin at 0 in all loops. */
+  readonly zeroShares: ZeroShares;
 }
 
 /** What is known of a registry between cycles. */
-function createKnowledge({ settings, provider, self, log }: LoopOptions) {
+function createKnowledge({ settings, provider, self, zeroShares, log }: LoopOptions) {
   const troubles = createTroubles(log);
   const errors = createRecentErrors();
   const snapshots = createSnapshots({ staleAfterSeconds: settings.staleAfterMs / 1000, log });
@@ -56,7 +58,7 @@ function createKnowledge({ settings, provider, self, log }: LoopOptions) {
     snapshots,
     pushes,
     pushSources,
-    pushZeros: createPushZeros(pushSources, settings.eventsToken !== undefined),
+    pushZeros: createPushZeros(pushSources, settings.eventsToken !== undefined, zeroShares),
     missed: createMissedEvents(pushes),
     notices: createNotices(log),
     counting: createCounting(self, { registry: settings.name, provider: provider.label }),

@@ -18,6 +18,8 @@ export interface PushZeros {
   choose(repositories: readonly Candidate[], free: number): ChosenZeros;
   /** Sources that have told of something before this start. */
   restore(saved: Pick<SavedCounters, 'events'>): void;
+  /** Leaves its share to others. */
+  stop(): void;
 }
 
 /** A listed repository. */
@@ -34,10 +36,28 @@ export interface ChosenZeros {
 }
 
 /**
- * Of one registry. Each reason is a series of each repository: where there are more, those have them that were pushed
- * to last, where the next failure is most likely.
+ * Series that begin at 0, of all registries of the exporter: alerts and boards read each scrape of them over a quarter
+ * of an hour or a day. Each reason is a series of each repository: where there are more, those have them that were
+ * pushed to last, where the next failure is most likely.
  */
 const zerosAtMost = 10_000;
+
+/** Divides them among the registries that have some, in equal parts. */
+export interface ZeroShares {
+  join(sharer: object): void;
+  leave(sharer: object): void;
+  /** How many each may have. */
+  each(): number;
+}
+
+export function createZeroShares(): ZeroShares {
+  const sharers = new Set<object>();
+  return {
+    join: (sharer) => void sharers.add(sharer),
+    leave: (sharer) => void sharers.delete(sharer),
+    each: () => Math.floor(zerosAtMost / Math.max(1, sharers.size)),
+  };
+}
 
 /** What all sources that work tell, together. */
 interface Zeros extends ShownPushes {
@@ -79,12 +99,14 @@ function newest(repositories: readonly Candidate[], count: number): ReadonlySet<
 export function createPushZeros(
   sources: readonly Pick<EventSource, 'name' | 'tells'>[],
   receives: boolean,
+  shares: ZeroShares,
 ): PushZeros {
   const tellsBySource = new Map<string, Tells>([
     ...(receives ? Object.entries(receivers).map(([name, { tells }]) => [name, tells] as const) : []),
     ...sources.map(({ name, tells }) => [name, tells] as const),
   ]);
   const working = new Map<string, Tells>();
+  const sharer = {};
   let ofRepository: Zeros | undefined;
   let ofRegistry: Zeros | undefined;
   let mergeRepository = createMerge(undefined);
@@ -94,6 +116,7 @@ export function createPushZeros(
     const tells = tellsBySource.get(source);
     if (!tells || working.has(source)) return false;
     working.set(source, tells);
+    shares.join(sharer);
     const all = [...working.values()];
     ofRepository = zerosOf(all.map(({ repositories }) => repositories));
     // What is pushed to names that are not there counts for the registry too.
@@ -107,7 +130,7 @@ export function createPushZeros(
     works,
     choose(repositories, free) {
       const left = free - (ofRegistry?.series ?? 0);
-      const room = Math.max(0, Math.floor(Math.min(left, zerosAtMost) / (ofRepository?.series ?? 1)));
+      const room = Math.max(0, Math.floor(Math.min(left, shares.each()) / (ofRepository?.series ?? 1)));
       const chosen = repositories.length <= room ? undefined : newest(repositories, room);
       return {
         ofRepository: (name, counts) => (!chosen || chosen.has(name) ? mergeRepository(counts) : counts),
@@ -117,5 +140,6 @@ export function createPushZeros(
     restore(saved) {
       for (const [source, outcome] of saved.events) if (outcome !== 'invalid') works(source);
     },
+    stop: () => shares.leave(sharer),
   };
 }

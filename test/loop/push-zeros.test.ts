@@ -1,7 +1,7 @@
 import { afterEach, expect, test } from 'vitest';
 import { receivers } from '../../src/events/receivers.ts';
 import type { Tells } from '../../src/events/told.ts';
-import { createPushZeros } from '../../src/loop/push-zeros.ts';
+import { createPushZeros, createZeroShares, type PushZeros } from '../../src/loop/push-zeros.ts';
 import type { CollectContext, EventBatch, Provider } from '../../src/provider.ts';
 import { tempDir } from '../support/programs.ts';
 import { type RunningLoop, runLoop } from '../support/running-loop.ts';
@@ -158,7 +158,7 @@ test('zeros never take the place of what was read: where maxSeries leaves no roo
 });
 
 test('where there are too many, those begin at 0 that were pushed to last', () => {
-  const zeros = createPushZeros([], true);
+  const zeros = createPushZeros([], true, createZeroShares());
   zeros.works('distribution');
   const repositories = Array.from({ length: 30_000 }, (_, at) => ({
     name: `app-${at}`,
@@ -174,8 +174,30 @@ test('where there are too many, those begin at 0 that were pushed to last', () =
   expect(repositories.filter(({ name }) => few.ofRepository(name, undefined))).toHaveLength(40);
 });
 
+test('registries whose sources work share the series that begin at 0', () => {
+  const shares = createZeroShares();
+  const all = Array.from({ length: 30_000 }, (_, at) => ({ name: `app-${at}`, lastPushAt: at }));
+  const begun = (zeros: PushZeros): number => {
+    const chosen = zeros.choose(all, 1_000_000);
+    return all.filter(({ name }) => chosen.ofRepository(name, undefined)).length;
+  };
+  const [first, second, silent] = [1, 2, 3].map(() => createPushZeros([], true, shares)) as [
+    PushZeros,
+    PushZeros,
+    PushZeros,
+  ];
+  first.works('distribution');
+  expect(begun(first)).toBe(10_000);
+  second.works('zot');
+  expect([first, second].map(begun)).toEqual([5000, 2500]);
+  silent.works('nobody');
+  expect(begun(first)).toBe(5000);
+  second.stop();
+  expect(begun(first)).toBe(10_000);
+});
+
 test('the same counts are shown as the same object, so that nothing is rendered again', () => {
-  const zeros = createPushZeros([], true);
+  const zeros = createPushZeros([], true, createZeroShares());
   zeros.works('zot');
   const counts = { pushes: 3, failures: { denied: 1 } };
   const show = () => zeros.choose([{ name: 'app', lastPushAt: 1 }], 100).ofRepository('app', counts);

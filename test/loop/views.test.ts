@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { createPushZeros } from '../../src/loop/push-zeros.ts';
+import { createPushZeros, createZeroShares } from '../../src/loop/push-zeros.ts';
 import { createViews, type ViewSources } from '../../src/loop/views.ts';
 import type { EventSourceView, PushCounts } from '../../src/metrics.ts';
 import type { PackedUse, RegistryFacts, RegistrySnapshot, RepositoryTotals } from '../../src/model.ts';
@@ -32,7 +32,7 @@ function registry(maxSeries = 10_000) {
     saved: () => state.saved,
     seriesDropped: () => new Map([['image_cap', 3]]),
     pushes: { counts: () => counts },
-    pushZeros: createPushZeros([], false),
+    pushZeros: createPushZeros([], false, createZeroShares()),
     eventSources,
     missedEvents: () => 2,
     inUse: { current: () => (state.isRunning ? { repositories: running, dropped: 4 } : undefined) },

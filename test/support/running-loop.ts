@@ -5,6 +5,7 @@ import { type Config, parseConfig } from '../../src/config.ts';
 import { createExposition, type Exposition } from '../../src/exposition.ts';
 import type { InUseFeed } from '../../src/in-use/feed.ts';
 import { createLogger } from '../../src/log.ts';
+import { createZeroShares } from '../../src/loop/push-zeros.ts';
 import { createRegistryLoop, type RegistryLoop } from '../../src/loop.ts';
 import { openMemory } from '../../src/memory.ts';
 import type { Provider } from '../../src/provider.ts';
@@ -99,6 +100,7 @@ export async function runLoop(
     log,
     userAgent: 'container-registry-exporter/test',
     inUse: options.inUse,
+    zeroShares: createZeroShares(),
   });
   await loop.start(options.firstPollMs ?? 2 ** 30);
   const shared = `registry="${name}",provider="${provider.label}"`;
