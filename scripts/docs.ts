@@ -100,7 +100,7 @@ export function alertsDocument(): string {
     '`critical` pages a person now, `warning` waits for the working day, `info` is a note. Alerts of one fault are few by design: faults of a registry are one alert per registry, and [an example for Alertmanager](../examples/alertmanager.yml) groups the others by registry and holds them back while the exporter or the registry is down.',
     ...[...alertGroups.values()].map(section),
     '## Other names',
-    'Two files record the metric names of other ECR exporters from ours, so that rules and dashboards written for them keep working: `compat-aws-ecr.rules.yaml` those of the original request, `compat-aws-exporters-ecr.rules.yaml` those of [aws-exporters/ecr](migration.md#aws-exportersecr).',
+    'Two files record the metric names of other ECR exporters from ours, so that rules and dashboards written for them keep working: `compat-aws-ecr.rules.yaml` those of the original request, `compat-aws-exporters-ecr.rules.yaml` those of [aws-exporters/ecr](migration.md#aws-exportersecr). The chart installs the first; the second records each single image again, and is for who comes from there (`prometheusRule.compat`).',
   ].join('\n\n')}\n`;
 }
 

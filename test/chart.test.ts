@@ -571,7 +571,13 @@ describe('monitoring objects', () => {
     expect(alertsOf(groupsOf(without))).toEqual(others);
     const records = (groups: readonly RuleGroup[]) =>
       groups.flatMap(({ rules }) => rules.map((r) => r.record));
+    // The names of the request; those of another exporter, a series of each image, on demand.
     expect(records(all)).toContain('aws_ecr_repository_images');
+    expect(records(all)).not.toContain('aws_ecr_repository_info');
+    const both = groupsOf(await render(...enabled, '--set', 'prometheusRule.compat=true'));
+    expect(records(both)).toEqual(
+      expect.arrayContaining(['aws_ecr_repository_images', 'aws_ecr_repository_info']),
+    );
     const native = groupsOf(await render(...enabled, '--set', 'prometheusRule.compat=false'));
     expect(records(native)).not.toContain('aws_ecr_repository_images');
     expect(records(native)).not.toContain('aws_ecr_repository_info');
