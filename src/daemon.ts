@@ -14,7 +14,7 @@ import { createQueue } from './queue.ts';
 import type { Secret } from './secret.ts';
 import { type HandedOver, savedFile } from './storage.ts';
 
-export type { HandedOver } from './storage.ts';
+export { type HandedOver, handedOver } from './storage.ts';
 
 /** A registry that accepts events, and the token of those who may send them. */
 export interface EventTarget {

@@ -163,8 +163,8 @@ async function parseSnapshot(
   return { ...body, repositories: await repositoriesOf(of, rest, now) } as RegistrySnapshot;
 }
 
-const fileOfRegistry = (path: string, registry: string, kind: string): string =>
-  join(path, `${encodeURIComponent(registry)}.${kind}`);
+const fileOfRegistry = (path: string, registry: string, kind: HandedOver): string =>
+  join(path, `${encodeURIComponent(registry)}.${endings[kind]}`);
 
 /** When a file was written, in Unix seconds; undefined where there is none, or the disk hangs. */
 const timeOf = (file: string): Promise<number | undefined> =>
@@ -173,8 +173,24 @@ const timeOf = (file: string): Promise<number | undefined> =>
     () => undefined,
   );
 
+/** How the files end. */
+const endings = {
+  counters: 'counters',
+  snapshot: 'snapshot',
+  pushes: 'pushes.ndjson',
+  memory: 'memory.ndjson',
+} as const;
+/** Files of a registry that another process can go on from: see `daemon/handover.ts`. */
+export type HandedOver = keyof typeof endings;
+export const handedOver = Object.keys(endings) as HandedOver[];
+
 /** A snapshot of 100,000 repositories has about 150 MB. */
-const largestReceived = { counters: 64 * 2 ** 20, snapshot: 512 * 2 ** 20 } as const;
+const largestReceived: Readonly<Record<HandedOver, number>> = {
+  counters: 64 * 2 ** 20,
+  snapshot: 512 * 2 ** 20,
+  pushes: 64 * 2 ** 20,
+  memory: 512 * 2 ** 20,
+};
 
 /** Of those that wait while one is written, the newest is next. */
 function saving<T>(path: string, file: string, linesOf: (value: T) => Iterable<string>) {
@@ -207,11 +223,11 @@ export function createStorage(input: {
       savedAt: async () => undefined,
     };
   }
-  const file = (kind: string) => fileOfRegistry(path, registry, kind);
-  const fileOf = (kind: string): RegistryFile => ({ file: file(kind), kind, target, log });
+  const file = (kind: HandedOver) => fileOfRegistry(path, registry, kind);
+  const fileOf = (kind: HandedOver): RegistryFile => ({ file: file(kind), kind, target, log });
   return {
-    memoryPath: file('memory.ndjson'),
-    journal: { path: file('pushes.ndjson'), target },
+    memoryPath: file('memory'),
+    journal: { path: file('pushes'), target },
     saveSnapshot: saving(path, file('snapshot'), (snapshot: RegistrySnapshot) =>
       snapshotLines(target, snapshot),
     ),
@@ -224,9 +240,6 @@ export function createStorage(input: {
     savedAt: () => timeOf(file('counters')),
   };
 }
-
-/** Files of a registry that another process can go on from: see `daemon/handover.ts`. */
-export type HandedOver = 'counters' | 'snapshot';
 
 /** One of them as it stands on the disk, opened when it is read; undefined where there is none. */
 export async function savedFile(

@@ -10,7 +10,7 @@ import { formerOwners } from '../src/daemon/handover.ts';
 import { shardOf } from '../src/daemon/shards.ts';
 import { createAskPeer } from '../src/server/peers.ts';
 import { createStateRoute } from '../src/server/state.ts';
-import { holding, scripted, until } from './loop/scripted.ts';
+import { imageOf, listed, scripted, until } from './loop/scripted.ts';
 import { startApp } from './support/app.ts';
 import { startDaemon } from './support/running-daemon.ts';
 import { recordingLog } from './support/web.ts';
@@ -23,7 +23,15 @@ const registry =
   Array.from({ length: 20 }, (_, at) => `team-${at}`).find((name) => shardOf(name, 2) === 1) ?? '';
 const configOf = (shards: number) =>
   `shards: ${shards}\nregistries:\n  - { name: ${registry}, type: scripted, schedule: 24h, events: { token: ${token} } }\n`;
-const { provider } = scripted(holding('app'));
+/** How often the registry was asked for what never changes. */
+let askedForConfig = 0;
+const { provider } = scripted(function* ({ memory }) {
+  if (!memory.get('config')) {
+    askedForConfig += 1;
+    memory.set('config', 'what never changes');
+  }
+  yield* listed('app', imageOf('v1'));
+});
 
 const open: (() => unknown)[] = [];
 afterEach(async () => {
@@ -64,20 +72,28 @@ async function startStranger(handler: RequestListener): Promise<string> {
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}/{shard}`;
 }
 
+/** Tells a shard of pushes. */
+async function send(
+  { daemon }: Awaited<ReturnType<typeof startShard>>,
+  ids: readonly string[],
+): Promise<void> {
+  const target = daemon.eventTarget(registry);
+  if (!target || !('loop' in target)) throw new Error('the registry does not run');
+  const pushes = ids.map((id) => ({ id, type: 'pushed' as const, repository: 'app' }));
+  await target.loop.receive('test', pushes).saved;
+}
+
 const polled = (shard: Awaited<ReturnType<typeof startShard>>) =>
   until(async () => (await shard.counter('polls_total')) > 0);
 
 test('a registry is polled by the old shard until it lets go, then by the new one from where it was', async () => {
   const old = await startShard(0, 1, undefined);
   await polled(old);
-  const pushes = Array.from({ length: 7 }, (_, at) => `event ${at}`).map((id) => ({
-    id,
-    type: 'pushed' as const,
-    repository: 'app',
-  }));
-  const target = old.daemon.eventTarget(registry);
-  if (!target || !('loop' in target)) throw new Error('the registry does not run');
-  await target.loop.receive('test', pushes).saved;
+  askedForConfig = 1;
+  await send(
+    old,
+    [0, 1, 2, 3, 4, 5, 6].map((at) => `event ${at}`),
+  );
   await until(async () => (await old.counter('pushes_total')) === 7);
 
   const next = await startShard(1, 2, `${old.url}/{shard}`);
@@ -90,6 +106,13 @@ test('a registry is polled by the old shard until it lets go, then by the new on
   expect(await next.counter('pushes_total')).toBe(7);
   expect(next.daemon.starting()).toBe(false);
   expect(next.lines).toContain('info went on from the state that another shard saved');
+
+  // An event that is sent again over the move counts once.
+  await send(next, ['event 6', 'event 7']);
+  await until(async () => (await next.counter('pushes_total')) > 7);
+  expect(await next.counter('pushes_total')).toBe(8);
+  // What never changes is asked for once.
+  expect(askedForConfig).toBe(1);
 
   // Its own state is the newest from now on.
   await next.stop();

@@ -5,8 +5,8 @@ import { type AskPeer, createOffers } from './offers.ts';
 import { type Shards, shardOf } from './shards.ts';
 
 /**
- * State that follows a registry to another shard: its new owner asks those that polled it before for the counters and
- * the snapshot that they saved, and goes on from there.
+ * State that follows a registry to another shard: its new owner asks those that polled it before for what they saved,
+ * and goes on from there.
  */
 export interface Handover {
   /**

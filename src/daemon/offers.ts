@@ -34,7 +34,7 @@ export interface Offers {
     readonly isEarly: boolean;
     readonly isSilent: boolean;
   }>;
-  /** Takes the place of what lies in a storage, unless that knows more. */
+  /** Takes the place of what lies in a storage, unless that knows more; the counters at last. */
   adopt(offer: Offer, own: RegistryStorage): Promise<void>;
   /** Removes what was received. */
   clear(): Promise<void>;
@@ -56,12 +56,12 @@ export function createOffers(input: {
   const path = join(input.storagePath, 'from-other-shards');
   const received = createStorage({ path, registry, target, log });
 
-  /** @returns whether the file lies apart now, or what the shard said instead */
-  async function receive(shard: number, kind: HandedOver) {
+  /** @returns whether the file lies in the folder now, or what the shard said instead */
+  async function receive(shard: number, kind: HandedOver, folder = path) {
     const answer = await ask(shard, { registry, kind, token });
     if (typeof answer === 'string') return answer;
     try {
-      await receiveFile(path, registry, kind, answer);
+      await receiveFile(folder, registry, kind, answer);
       return 'received';
     } catch (err) {
       log.warn({ err, shard }, `the ${kind} that another shard saved could not be read`);
@@ -87,13 +87,16 @@ export function createOffers(input: {
       const answer = await receive(shard, 'snapshot');
       const snapshot = answer === 'received' ? await received.loadSnapshot() : undefined;
       if (snapshot) await own.saveSnapshot(snapshot);
-      // Lines of the journal that lies here are in counters that were saved here: they are not counted again.
-      const journal = Math.max(before?.journal ?? 0, counters.journal ?? 0);
-      await own.saveCounters({ ...counters, journal });
+      // These are read line by line when the registry starts, and what does not fit is left out.
+      await receive(shard, 'memory', input.storagePath);
+      const hasJournal = (await receive(shard, 'pushes', input.storagePath)) === 'received';
+      // Lines of a journal of this shard are in counters that were saved here: they are not counted again.
+      const journal = hasJournal ? 0 : (before?.journal ?? 0);
+      await own.saveCounters({ ...counters, journal: Math.max(journal, counters.journal ?? 0) });
       log.info({ shard, polls: counters.polls }, 'went on from the state that another shard saved');
     },
     async clear() {
-      for (const kind of ['counters', 'snapshot'])
+      for (const kind of ['counters', 'snapshot'] as const)
         await rm(join(path, `${encodeURIComponent(registry)}.${kind}`), { force: true }).catch(() => {});
     },
   };

@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { Request, RequestHandler, Response } from 'express';
-import type { Daemon, HandedOver } from '../daemon.ts';
+import { type Daemon, type HandedOver, handedOver } from '../daemon.ts';
 import { plain } from './event-gate.ts';
 import { mayEnter } from './sender.ts';
 
@@ -12,7 +12,7 @@ type Found = Awaited<ReturnType<Daemon['savedState']>>;
 /** Files that are sent at once: whoever gets no turn asks again. */
 const atOnce = 4;
 
-const isKind = (kind: string): kind is HandedOver => kind === 'counters' || kind === 'snapshot';
+const isKind = (kind: string): kind is HandedOver => (handedOver as readonly string[]).includes(kind);
 
 /** Sends the file, or says why there is none. */
 async function send(request: Request, response: Response, state: Found): Promise<void> {
@@ -26,8 +26,8 @@ async function send(request: Request, response: Response, state: Found): Promise
 }
 
 /**
- * Answers `GET /-/state/<registry>/<counters or snapshot>`: what this shard saved of a registry that it no longer polls,
- * for the shard that polls it now. It tells no more than `/metrics` does, and who may ask is the same; a registry with
+ * Answers `GET /-/state/<registry>/<kind>`: what this shard saved of a registry that it no longer polls, for the shard that
+ * polls it now. It tells what `/metrics` does and digests of images, and who may ask is the same; a registry with
  * a token for push events asks for that too.
  */
 export function createStateRoute(savedState: Daemon['savedState']): StateRoute {
