@@ -23,7 +23,7 @@ registry does not tell of fixed versions, \`fix\` is "unknown".`,
 or
 label_replace(
   (
-    container_registry_repository_in_use_vulnerable_images{severity="CRITICAL"}
+    (container_registry_repository_in_use_vulnerable_images{severity="CRITICAL"} > 0)
     - on (${repository}, severity)
     container_registry_repository_in_use_fixable_images{severity="CRITICAL"}
   ) > 0,
@@ -32,10 +32,10 @@ label_replace(
 or
 label_replace(
   (
-    container_registry_repository_in_use_vulnerable_images{severity="CRITICAL"}
+    (container_registry_repository_in_use_vulnerable_images{severity="CRITICAL"} > 0)
     unless on (${repository}, severity)
     container_registry_repository_in_use_fixable_images{severity="CRITICAL"}
-  ) > 0,
+  ),
   "fix", "unknown", "", ""
 )`,
       summary: 'Running images have critical vulnerabilities',

@@ -2,13 +2,13 @@ import { closeSync, openSync, writeSync } from 'node:fs';
 import { registryMetrics, repositoryMetrics } from '../src/metrics.ts';
 import { line, type Row, rendered } from '../test/support/grafana-history.ts';
 import { startFilledPrometheus } from '../test/support/grafana-prometheus.ts';
-import { hour, now, registries, registryView, repositories, totalsOf } from './fleet.ts';
+import { hour, now, providerOf, registries, registryView, repositories, repositoryView } from './fleet.ts';
 import { cpuOf, median, ms } from './report.ts';
 
 /** A real Prometheus that holds a day of the fleet in a block. */
 
 /** What is looked at over a day, or of a day ago; everything else has a sample of now only. */
-const overTime = /_repository_(images|findings|size_bytes|vulnerable_images)$|_repositories$|_up$/;
+const overTime = /_repository_(images|findings|size_bytes|vulnerable_images)$|_repositories$|_up$|_total$/;
 
 /** How many repositories one block has. */
 const perBlock = 20_000;
@@ -39,17 +39,17 @@ function write(path: string, from: number, to: number): number {
       file,
       put(registryMetrics as readonly Row[], registryView(at, now), {
         registry: `registry-${at}`,
-        provider: 'ecr',
+        provider: providerOf(at),
       }),
     );
   for (let seed = from; seed < to; seed++) {
-    const totals = totalsOf(seed);
+    const view = repositoryView(seed);
     const labels = {
       registry: `registry-${seed % registries}`,
-      provider: 'ecr',
-      repository: totals.repository,
+      provider: providerOf(seed % registries),
+      repository: view.totals.repository,
     };
-    writeSync(file, put(repositoryMetrics as readonly Row[], { totals }, labels));
+    writeSync(file, put(repositoryMetrics as readonly Row[], view, labels));
   }
   if (from === 0)
     for (const [name, labels] of [

@@ -1,14 +1,20 @@
 import { createHash } from 'node:crypto';
-import type { RegistryView } from '../src/metrics/row.ts';
+import { pushFailureReasons } from '../src/events/told.ts';
+import type { ImagesInUse, PushCounts, RegistryView } from '../src/metrics/row.ts';
+import { imagesInUse } from '../src/metrics.ts';
 import type { ImageTotals, RepositoryTotals } from '../src/model.ts';
 
 /**
- * A large fleet: 30 registries of ECR with so many repositories in all (the first argument, 100,000 by default), and
- * three times as many images in the bounded set.
+ * A large fleet: 30 registries of all seven providers with so many repositories in all (the first argument, 100,000 by
+ * default), and three times as many images in the bounded set. With `--ecr` all of them are ECR's, which is the worst
+ * case of the rules that record names of ECR exporters.
  */
 export const repositories = Number(process.argv[2] ?? 100_000);
 export const registries = 30;
 export const hour = 3600;
+const providers = ['ecr', 'artifact_registry', 'acr', 'docker_hub', 'harbor', 'artifactory', 'oci'] as const;
+export const providerOf = (registry: number): string =>
+  process.argv.includes('--ecr') ? 'ecr' : (providers[registry % providers.length] ?? 'oci');
 export const now = Math.floor(1_795_000_000 / hour) * hour;
 
 const counts = (seed: number) => ({
@@ -62,9 +68,46 @@ export const totalsOf = (seed: number): RepositoryTotals => ({
   images: imagesOf(seed),
 });
 
+/** Of 10,000 series that begin at 0, those of a registry. */
+const zeroRepositories = 10_000 / registries / (1 + pushFailureReasons.length);
+/** What is counted of pushes: one repository of a hundred had a failed one. */
+export const pushesOf = (seed: number): PushCounts => ({
+  pushes: seed % 100,
+  failures: {
+    ...(Math.floor(seed / registries) < zeroRepositories &&
+      Object.fromEntries(pushFailureReasons.map((reason) => [reason, 0]))),
+    ...(seed % 100 === 0 && { denied: 1 }),
+  },
+});
+
+/** Running images of each registry: the default of `inUse.maxImages`. */
+const runningPerRegistry = 2000;
+/** What runs of a repository: all of its three images, in the first repositories of its registry. */
+export function inUseOf(seed: number): readonly ImagesInUse[] | undefined {
+  if (Math.floor(seed / registries) * 3 >= runningPerRegistry) return undefined;
+  const totals = totalsOf(seed);
+  const images = totals.images.map((image, at) => ({
+    ...image,
+    runs: [image.digest],
+    stale: seed % 50 === at,
+    scanStatus: seed % 60 === at ? ('none' as const) : ('complete' as const),
+  }));
+  const use = {
+    source: 'clusters',
+    images: images.map(({ digest }, at) => ({ digest, containers: 1 + at, latest: 0 })),
+    places: [1, 2, 3].map((containers) => ({
+      cluster: `prod-${seed % 20}`,
+      namespace: `team-${seed % 100}`,
+      workload: `service-${seed}-${containers}`,
+      containers,
+    })),
+  };
+  return imagesInUse([use], { ...totals, images }, false);
+}
+
 export const registryView = (at: number, time: number): RegistryView => ({
   registry: `registry-${at}`,
-  provider: 'ecr',
+  provider: providerOf(at),
   identity: { host: `host-${at}`, account: `${100_000_000_000 + at}`, region: 'eu-west-1' },
   up: at > 0,
   lastSuccessAt: time - 60,
@@ -78,4 +121,11 @@ export const registryView = (at: number, time: number): RegistryView => ({
   capabilities: new Map([['findings', true]]),
   repositoryCount: Math.round(repositories / registries),
   seriesDropped: new Map(),
+});
+
+/** All that is shown of one repository. */
+export const repositoryView = (seed: number) => ({
+  totals: totalsOf(seed),
+  inUse: inUseOf(seed),
+  pushCounts: pushesOf(seed),
 });
