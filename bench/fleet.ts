@@ -119,6 +119,7 @@ export const registryView = (at: number, time: number): RegistryView => ({
   polls: 100,
   failures: new Map(),
   capabilities: new Map([['findings', true]]),
+  allPushes: { pushes: 100 * at, failures: { denied: at, quota: 0 } },
   repositoryCount: Math.round(repositories / registries),
   seriesDropped: new Map(),
 });

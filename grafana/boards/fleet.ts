@@ -78,7 +78,7 @@ const contents: readonly Panel[] = [
     w: 3,
     threshold: 'none',
     queries: {
-      failed: `round(sum(${counted(m, 'push_failures_total', '1d')}) or 0 * sum(${m('pushes_total')}))`,
+      failed: `round(sum(${counted(m, 'all_push_failures_total', '1d')}) or 0 * sum(${m('all_pushes_total')}))`,
     },
     links: [toBoard('Registry', uids.registry)],
   }),

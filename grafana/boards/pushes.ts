@@ -4,7 +4,7 @@ import { byRegistry, byRepository, counted, min, selectors, sum, top } from '../
 import { eventSources, exporterUp, firing, repositoryColumns, uids } from '../shared.ts';
 import { table } from '../table.ts';
 
-const m = selectors({ repository: true });
+const m = selectors();
 const ofDay = (metric: string): string => `increase(${m(metric, '', '[1d]')})`;
 const toRegistry = toBoard('Registry', uids.registry, { registry: 'Registry' });
 const registry = { label: 'registry', links: [toRegistry] } as const;
@@ -17,7 +17,7 @@ const summary: readonly Panel[] = [
     w: 4,
     threshold: 'some',
     queries: {
-      failed: `round(sum(${counted(m, 'push_failures_total', '1h')}) or 0 * sum(${m('pushes_total')}))`,
+      failed: `round(sum(${counted(m, 'all_push_failures_total', '1h')}) or 0 * sum(${m('all_pushes_total')}))`,
     },
   }),
   stat({
@@ -25,7 +25,7 @@ const summary: readonly Panel[] = [
     about:
       'Failed ones included; a multi-platform image counts once for each of its manifests where the registry tells of each.',
     w: 4,
-    queries: { pushes: `round(sum(${counted(m, 'pushes_total', '1d')}))` },
+    queries: { pushes: `round(sum(${counted(m, 'all_pushes_total', '1d')}))` },
   }),
   stat({
     title: 'Missed events, last day',
@@ -69,7 +69,7 @@ const byReason = lines({
   about: 'Within an hour each.',
   w: 10,
   h: 10,
-  queries: { '{{reason}}': `${sum('reason', counted(m, 'push_failures_total', '1h'))} > 0` },
+  queries: { '{{reason}}': `${sum('reason', counted(m, 'all_push_failures_total', '1h'))} > 0` },
 });
 
 const rates: readonly Panel[] = [
@@ -78,7 +78,7 @@ const rates: readonly Panel[] = [
     about: 'Within an hour each, the ten registries with the most.',
     w: 12,
     queries: {
-      '{{registry}}': `${top(10, sum('registry', counted(m, 'pushes_total', '1h')))} > 0`,
+      '{{registry}}': `${top(10, sum('registry', counted(m, 'all_pushes_total', '1h')))} > 0`,
     },
   }),
   lines({
@@ -119,6 +119,6 @@ export const pushes: Board = {
   uid: uids.pushes,
   title: 'Pushes',
   about: 'Which pushes fail, where and why; how many there are; and whether what tells of them still speaks.',
-  variables: ['provider', 'registry', 'repository'],
+  variables: ['provider', 'registry'],
   first: [...summary, failures, byReason, ...rates, ...sources, firing(24, 6)],
 };

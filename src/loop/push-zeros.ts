@@ -16,6 +16,8 @@ export interface PushZeros {
    * @param free how many series there is room for
    */
   choose(repositories: readonly Candidate[], free: number): ChosenZeros;
+  /** @param counts all that was counted of the registry */
+  ofAll(counts: ShownPushes | undefined): ShownPushes | undefined;
   /** Sources that have told of something before this start. */
   restore(saved: Pick<SavedCounters, 'events'>): void;
   /** Leaves its share to others. */
@@ -137,6 +139,7 @@ export function createPushZeros(
         ofRegistry: (counts) => (left < 0 ? counts : mergeRegistry(counts)),
       };
     },
+    ofAll: (counts) => mergeRegistry(counts),
     restore(saved) {
       for (const [source, outcome] of saved.events) if (outcome !== 'invalid') works(source);
     },

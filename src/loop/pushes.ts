@@ -42,12 +42,14 @@ export interface Listing {
 export interface Pushes {
   /** Counts by repository; those of names that are not confirmed under the empty one. */
   counts(): ReadonlyMap<string, PushCounts>;
+  /** All that was ever counted, in repositories that are gone too; undefined before the first. */
+  all(): PushCounts | undefined;
   /** Whether a listing has shown the repository, or pushes to it are counted already. */
   isKnown(repository: string): boolean;
   add(repository: string, increment: PushIncrement): void;
   /** Counts what waited for the end of a cycle, and drops the counts of repositories that are no more. */
   confirm(listing: Listing): void;
-  saved(): Pick<SavedCounters, 'pushes' | 'waiting'>;
+  saved(): Pick<SavedCounters, 'pushes' | 'allPushes' | 'waiting'>;
   /** Goes on from saved counts. */
   restore(saved: SavedCounters): void;
 }
@@ -65,10 +67,9 @@ const decidedFrom = ({ pushes, failures, since }: WaitingPushes): number => {
   const failed = Object.values(failures).reduce((sum, count) => sum + count, 0);
   return pushes > failed ? since + untaggedMs : since;
 };
+const plainOf = ({ pushes, failures }: PushCounts) => ({ pushes, failures: { ...failures } });
 const plain = (counts: ReadonlyMap<string, PushCounts>) =>
-  Object.fromEntries(
-    [...counts].map(([name, { pushes, failures }]) => [name, { pushes, failures: { ...failures } }]),
-  );
+  Object.fromEntries([...counts].map(([name, pushes]) => [name, plainOf(pushes)]));
 
 /** @param isListed whether a listing has shown the repository */
 export function createPushes(
@@ -77,9 +78,12 @@ export function createPushes(
 ): Pushes {
   const counts = new Map<string, PushCounts>();
   const unconfirmed = new Map<string, WaitingPushes>();
+  let all: PushCounts | undefined;
   /** The old counts stay as they were, so that a change is seen. */
-  const count = (name: string, increment: PushIncrement) =>
-    void counts.set(name, sumOfPushes(counts.get(name), increment));
+  const count = (name: string, increment: PushIncrement): void => {
+    counts.set(name, sumOfPushes(counts.get(name), increment));
+    all = sumOfPushes(all, increment);
+  };
 
   const giveUp = (name: string, waiting: WaitingPushes) => {
     unconfirmed.delete(name);
@@ -91,6 +95,7 @@ export function createPushes(
 
   return {
     counts: () => counts,
+    all: () => all,
     isKnown,
     add(repository, increment) {
       if (repository === unlisted || isKnown(repository)) return count(repository, increment);
@@ -110,9 +115,11 @@ export function createPushes(
         } else if (lacks(name, decidedFrom(waiting)) || now() - waiting.since > waitingMs)
           giveUp(name, waiting);
     },
-    saved: () => ({ pushes: plain(counts), waiting: plain(unconfirmed) }),
+    saved: () => ({ pushes: plain(counts), allPushes: all && plainOf(all), waiting: plain(unconfirmed) }),
     restore(saved) {
-      for (const [name, pushes] of Object.entries(saved.pushes)) counts.set(name, pushes);
+      for (const [name, pushes] of Object.entries(saved.pushes)) count(name, pushes);
+      // Without those of repositories that are gone the sum would be less than it was.
+      all = saved.allPushes ?? all;
       for (const [name, pushes] of Object.entries(saved.waiting ?? {}))
         unconfirmed.set(name, { ...pushes, since: now() });
     },

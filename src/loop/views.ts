@@ -44,8 +44,8 @@ export interface ViewSources {
   /** Whether the last saving worked; undefined without a storage path. */
   saved(): boolean | undefined;
   seriesDropped(): ReadonlyMap<string, number>;
-  readonly pushes: Pick<Pushes, 'counts'>;
-  readonly pushZeros: Pick<PushZeros, 'choose'>;
+  readonly pushes: Pick<Pushes, 'counts' | 'all'>;
+  readonly pushZeros: Pick<PushZeros, 'choose' | 'ofAll'>;
   readonly eventSources: ReadonlyMap<string, EventSourceView>;
   /** Pushes that no event told of; undefined where none has told of any. */
   missedEvents(): number | undefined;
@@ -112,6 +112,7 @@ function registryView(sources: ViewSources, now: number, isFresh: IsFresh): Regi
     seriesDropped: sources.seriesDropped(),
     saved: sources.saved(),
     eventSources: sources.eventSources,
+    allPushes: sources.pushZeros.ofAll(sources.pushes.all()),
     missedEvents: sources.missedEvents(),
     inUseDropped: sources.inUse?.current()?.dropped,
   };

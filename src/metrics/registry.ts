@@ -206,6 +206,22 @@ export const registryMetrics: readonly RegistryMetric[] = [
     },
   }),
   registryMetric({
+    name: `${prefix}_all_pushes_total`,
+    help: 'Pushes seen in push events, failed ones included, of all repositories together, those that are gone too: one series for sums over a large registry. Begins at 0 once a source works that tells of pushes. Goes on over restarts.',
+    type: 'counter',
+    labels: [],
+    samples: ({ allPushes }, emit) => emit(allPushes?.pushes),
+  }),
+  registryMetric({
+    name: `${prefix}_all_push_failures_total`,
+    help: 'Pushes that failed, by reason, of all repositories together. Begins at 0 once a source works that tells of the reason. Goes on over restarts.',
+    type: 'counter',
+    labels: ['reason'],
+    samples: ({ allPushes }, emit) => {
+      for (const [reason, count] of Object.entries(allPushes?.failures ?? {})) emit(count, reason);
+    },
+  }),
+  registryMetric({
     name: `${prefix}_missed_push_events_total`,
     help: 'Pushes that a poll found and no push event told of, in repositories of which events have told before; counted a quarter of an hour later. Absent where no event has told of any push.',
     type: 'counter',

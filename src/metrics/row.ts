@@ -83,6 +83,8 @@ export interface RegistryView {
   readonly saved?: boolean;
   /** Sources of push events that are asked, by name. */
   readonly eventSources?: ReadonlyMap<string, EventSourceView>;
+  /** Pushes of all repositories; absent where nothing tells of any. */
+  readonly allPushes?: ShownPushes | undefined;
   /** Pushes that polls found and no event told of; absent where no event has told of any push. */
   readonly missedEvents?: number | undefined;
   /** Images in use that are left out of what is exported of them; absent where nothing tells what runs. */

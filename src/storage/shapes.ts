@@ -30,7 +30,8 @@ const isReason = (reason: string): reason is FailureReason =>
 /** Counts by a name of their own. */
 const triples = z.array(z.tuple([z.string(), z.string(), count]).readonly()).readonly();
 
-const pushCounts = z.record(z.string(), z.object({ pushes: count, failures: z.record(z.string(), count) }));
+const counts = z.object({ pushes: count, failures: z.record(z.string(), count) });
+const pushCounts = z.record(z.string(), counts);
 
 /** The only line of a file of counters. */
 export const savedCounters = z.object({
@@ -40,6 +41,8 @@ export const savedCounters = z.object({
     .record(z.string(), count)
     .transform((counts) => Object.fromEntries(Object.entries(counts).filter(([reason]) => isReason(reason)))),
   pushes: pushCounts,
+  /** Of all repositories, those that are gone too; absent in files of before it was kept. */
+  allPushes: counts.optional(),
   /** Of repositories that no listing has shown yet. */
   waiting: pushCounts.optional(),
   /** Number of the last line of the push journal that these counters contain. */

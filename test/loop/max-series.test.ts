@@ -65,8 +65,8 @@ test('of repositories the ones that were pushed to last stay, whatever they are 
 });
 
 test('repositories that only events named take no place from those that a listing showed', async () => {
-  // With the series of missed events, which is there once an event has told of a push.
-  const room = (await health()) + 9;
+  // With the series of missed events and of all pushes, which are there once an event has told of a push.
+  const room = (await health()) + 10;
   const loop = await polled(room, ...pushedInTurn('real'));
   const names = [...Array.from({ length: 20 }, (_, at) => `a-forged-${at}`), 'real'];
   loop.loop.receive(

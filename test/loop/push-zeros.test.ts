@@ -51,6 +51,11 @@ test('as soon as a source can be read, what it can tell of each listed repositor
     'pushes_total{repository="web"} 0',
     ...['', 'app', 'web'].flatMap(zeros),
   ]);
+  expect(await loop.lines('all_pushes_total', 'all_push_failures_total')).toEqual([
+    'all_pushes_total{} 0',
+    'all_push_failures_total{reason="denied"} 0',
+    'all_push_failures_total{reason="quota"} 0',
+  ]);
   // A repository that comes begins with the listing that shows it, one that goes takes its counters with it.
   say(holding('app', 'new'));
   await loop.poll();
@@ -136,12 +141,13 @@ test('counts stay in the place of zeros, and a repository that cannot be read ha
   ]);
 });
 
-test('zeros never take the place of what was read: where maxSeries leaves no room there are none', async () => {
+test('zeros of repositories never take the place of what was read: where maxSeries leaves no room there are none', async () => {
   const { provider } = scripted(holding('app', 'web'));
   const all = async (loop: RunningLoop) => (await loop.lines('\\w+')).length;
   const loop = await started(provider);
   await loop.poll();
-  const series = await all(loop);
+  // With that of all pushes, which is the registry's own.
+  const series = (await all(loop)) + 1;
   const shownWith = async (maxSeries: number) => {
     const tight = await started(provider, { maxSeries });
     await tight.poll();

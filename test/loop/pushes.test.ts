@@ -112,6 +112,19 @@ describe('a listing that does not show a name', () => {
     pushes.confirm(poll());
     expect(counts()).toEqual({ app: one, '': one });
   });
+
+  test('goes on counting all of them together: Prometheus would take less for a restart of the counter', () => {
+    for (const name of ['app', 'web']) listed.add(name);
+    expect(pushes.all()).toBeUndefined();
+    for (const name of ['app', 'web', 'app']) pushes.add(name, failedOne);
+    listed.delete('web');
+    pushes.confirm(poll());
+    const all = { pushes: 3, failures: { quota: 3 } };
+    expect([counts()['web'], pushes.all()]).toEqual([undefined, all]);
+    const next = createPushes((name) => listed.has(name));
+    next.restore({ polls: 0, failures: {}, requests: [], events: [], ...pushes.saved() });
+    expect(next.all()).toEqual(all);
+  });
 });
 
 describe('after a restart', () => {
@@ -133,9 +146,9 @@ describe('after a restart', () => {
     expect(counts()).toEqual({ web: one, '': failedOne });
   });
 
-  test('counts that were saved without any that wait are read too', () => {
+  test('counts that were saved without any that wait, and without their sum, are read too', () => {
     pushes.restore({ polls: 0, failures: {}, requests: [], events: [], pushes: { web: one } });
-    expect(pushes.saved()).toEqual({ pushes: { web: one }, waiting: {} });
+    expect(pushes.saved()).toEqual({ pushes: { web: one }, allPushes: one, waiting: {} });
   });
 
   test('what is saved is a copy', () => {

@@ -31,7 +31,7 @@ function registry(maxSeries = 10_000) {
     }),
     saved: () => state.saved,
     seriesDropped: () => new Map([['image_cap', 3]]),
-    pushes: { counts: () => counts },
+    pushes: { counts: () => counts, all: () => undefined },
     pushZeros: createPushZeros([], false, createZeroShares()),
     eventSources,
     missedEvents: () => 2,

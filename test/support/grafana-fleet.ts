@@ -1,4 +1,5 @@
 import { failureReasons } from '../../src/errors.ts';
+import { sumOfPushes } from '../../src/loop/pushes.ts';
 import { imagesInUse } from '../../src/metrics/in-use.ts';
 import type { ImagesInUse, PushCounts, RegistryView } from '../../src/metrics/row.ts';
 import type { ImageTotals, RegistryFacts, RepositoryTotals } from '../../src/model.ts';
@@ -276,8 +277,20 @@ export function registryView(at: number, time: number): RegistryView {
       missedEvents: provider === 'oci' ? Math.floor(grown / 6) : 0,
     }),
     eventSources: new Map(at === 0 ? [['sqs', { up: true, lastEventAt: time - 300, lagSeconds: 4 }]] : []),
+    allPushes: allPushesOf(at, time),
     saved: true,
   };
+}
+
+/** Pushes of all repositories of a registry. */
+function allPushesOf(at: number, time: number): PushCounts | undefined {
+  let all: PushCounts | undefined;
+  for (let index = 0; index < repositoriesOf; index += 1) {
+    const pushes = pushesOf(at, index, time);
+    if (pushes) all = sumOfPushes(all, pushes);
+  }
+  // What their sources can tell begins at 0.
+  return all && { ...all, failures: { quota: 0, denied: 0, ...all.failures } };
 }
 
 /** What runs of one repository, as a source tells: of every other one, in one or two clusters. */
@@ -319,6 +332,6 @@ export const pushesOf = (at: number, index: number, time: number): PushCounts | 
     return { pushes: hours * (index + 1), failures: { denied: 1 } };
   return {
     pushes: hours * (index + 1),
-    failures: index === 3 ? { quota_exceeded: Math.floor(hours / 3) } : {},
+    failures: index === 3 ? { quota: Math.floor(hours / 3) } : {},
   };
 };
