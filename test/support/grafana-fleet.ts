@@ -326,12 +326,16 @@ export function inUseOf(at: number, index: number, time: number): readonly Image
 export const pushesOf = (at: number, index: number, time: number): PushCounts | undefined => {
   const { provider } = registries[at] ?? added;
   if (provider !== 'harbor' && provider !== 'oci') return undefined;
-  const hours = Math.floor((time - begin) / hour);
+  const hours = (time - begin) / hour;
+  // More by day than by night.
+  const pushes = Math.floor(
+    (hours + 2 * Math.sin((hours / 12) * Math.PI)) * (index + 1) * (provider === 'oci' ? 0.5 : 1),
+  );
   // The first failure of its kind: the series begins with it.
   if (provider === 'oci' && index === 5 && time >= healthy - 20 * 60)
-    return { pushes: hours * (index + 1), failures: { denied: 1 } };
+    return { pushes, failures: { denied: 1 } };
   return {
-    pushes: hours * (index + 1),
+    pushes,
     failures: index === 3 ? { quota: Math.floor(hours / 3) } : {},
   };
 };
