@@ -301,8 +301,8 @@ describe.skipIf(!programs('prometheus', 'promtool'))('what a person reads', () =
   describe('Pushes', () => {
     test('failed ones by repository and reason, and what is silent', async () => {
       expect(await rows('pushes', 'healthy', 'Failed pushes, last day')).toEqual([
-        'harbor-eu | billing/api | quota_exceeded | 8',
-        'edge | billing/api | quota_exceeded | 8',
+        'harbor-eu | billing/api | quota | 8',
+        'edge | billing/api | quota | 8',
         // The first of its kind, whose series begins with it.
         'edge | checkout/worker | denied | 1',
       ]);
@@ -336,7 +336,7 @@ describe.skipIf(!programs('prometheus', 'promtool'))('what a person reads', () =
 
   test('Registry: failed pushes, credentials, replication, tasks and queues, the bad ones first', async () => {
     expect(await rows('registry', 'healthy', 'Failed pushes, last day')).toContain(
-      'harbor-eu | billing/api | quota_exceeded | 8',
+      'harbor-eu | billing/api | quota | 8',
     );
     expect(await rows('registry', 'healthy', 'Credentials')).toEqual([
       'harbor-eu | robot$ci | 5 days (red)',
