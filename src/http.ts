@@ -5,6 +5,7 @@ import type { HttpClient, HttpClientOptions, HttpRequest, HttpResponse } from '.
 import { createExchange, type Target } from './http/exchange.ts';
 import { explained, failedStatus, shown } from './http/failure.ts';
 import { redirectOf, withoutCredentials } from './http/redirect.ts';
+import type { Repeated } from './http/refusals.ts';
 import { createDispatchers } from './http/tls.ts';
 
 /** @public */
@@ -29,44 +30,52 @@ function failedExchange(error: unknown, method: string, url: URL, lateMs: number
   });
 }
 
+/** What ends an attempt. */
+interface Limits {
+  /** The poll's end, or that of the patience with what is asked aside. */
+  readonly within: AbortSignal;
+  /** Begins the time of the attempt itself, once. */
+  start(): Deadline;
+}
+
 /** A client for one cycle of one registry. */
 export function createHttpClient(options: HttpClientOptions): HttpClient {
-  const { signal, timeoutMs, judge } = options;
+  const { signal, timeoutMs, asideMs, judge } = options;
   const dispatchers = createDispatchers(options);
   const exchange = createExchange(options, dispatchers);
   const { limiterOf, failed, repeat } = createAttempts(options);
 
-  /** One attempt under its own deadline, redirects included. */
-  async function attempt(request: HttpRequest): Promise<HttpResponse> {
+  /**
+   * One attempt under its own deadline, redirects included.
+   * @param within what ends it besides
+   */
+  async function attempt(request: HttpRequest, within: AbortSignal): Promise<HttpResponse> {
     // Runs from the first start on: the limiter's delay is not the registry's.
     let deadline: Deadline | undefined;
-    try {
-      return await follow(request, () => {
-        deadline ??= startDeadline(signal, timeoutMs);
-        return deadline;
-      });
-    } finally {
-      deadline?.clear();
-    }
+    const start = () => {
+      deadline ??= startDeadline(within, timeoutMs);
+      return deadline;
+    };
+    return follow(request, { within, start }).finally(() => deadline?.clear());
   }
 
   /** Asks one address, as soon as its host's limiter lets it. */
   async function ask(
     request: HttpRequest,
     to: Omit<Target, 'headers'> & Partial<Target>,
-    limit: () => Deadline,
+    { within, start }: Limits,
   ) {
-    const release = await limiterOf(to.url.host).acquire(signal);
+    const { method = 'GET' } = request;
+    const release = await limiterOf(to.url.host)
+      .acquire(within)
+      .catch((error) => {
+        throw signal.aborted ? error : failedExchange(error, method, to.url, undefined);
+      });
     try {
-      const deadline = limit();
+      const deadline = start();
       const headers = to.headers ?? (await headersOf(request));
       const response = await exchange(request, { ...to, headers }, deadline.signal).catch((error) => {
-        throw failedExchange(
-          error,
-          request.method ?? 'GET',
-          to.url,
-          deadline.passed() ? timeoutMs : undefined,
-        );
+        throw failedExchange(error, method, to.url, deadline.passed() ? timeoutMs : undefined);
       });
       return { response, headers };
     } catch (error) {
@@ -77,12 +86,12 @@ export function createHttpClient(options: HttpClientOptions): HttpClient {
   }
 
   /** A request and where it is redirected to. */
-  async function follow(request: HttpRequest, limit: () => Deadline): Promise<HttpResponse> {
+  async function follow(request: HttpRequest, limits: Limits): Promise<HttpResponse> {
     let url = new URL(request.url);
     let headers: Target['headers'] | undefined;
     let stranger = request.stranger === true;
     for (let redirects = 0; ; redirects += 1) {
-      const answer = await ask(request, { url, headers, stranger }, limit);
+      const answer = await ask(request, { url, headers, stranger }, limits);
       const { response } = answer;
       const next =
         request.redirects === 'returned'
@@ -99,9 +108,9 @@ export function createHttpClient(options: HttpClientOptions): HttpClient {
 
   return {
     request(request) {
-      const method = request.method ?? 'GET';
-      return repeat(method !== 'POST' || request.idempotent === true, async (tried) => {
-        const response = await attempt(request);
+      const { method = 'GET', aside = false } = request;
+      const once = async (tried: Repeated, within: AbortSignal): Promise<HttpResponse> => {
+        const response = await attempt(request, within);
         const { status } = response;
         const { host } = response.url;
         const judged = judge?.(response);
@@ -109,7 +118,8 @@ export function createHttpClient(options: HttpClientOptions): HttpClient {
         if (status >= 200 && status < 300) limiterOf(host).succeeded();
         else if (!request.accept?.includes(status)) throw failed(host, failedStatus(response, method), tried);
         return response;
-      });
+      };
+      return repeat(method !== 'POST' || request.idempotent === true, once, aside ? asideMs : undefined);
     },
     close: () => dispatchers.destroy(),
   };

@@ -34,9 +34,14 @@ export interface Attempts {
   failed<E>(host: string, failure: E, request: Repeated): E;
   /**
    * Makes attempts until one works, fails for good, or the signal ends.
+   * @param patienceMs all attempts and waits end after so long
    * @throws CollectError of the last attempt
    */
-  repeat<T>(repeatable: boolean, attempt: (request: Repeated) => Promise<T>): Promise<T>;
+  repeat<T>(
+    repeatable: boolean,
+    attempt: (request: Repeated, signal: AbortSignal) => Promise<T>,
+    patienceMs?: number,
+  ): Promise<T>;
 }
 
 const retriedStatuses = new Set([408, 429, 500, 502, 503, 504]);
@@ -76,12 +81,15 @@ export function createAttempts(options: AttemptOptions): Attempts {
     return backOffMs(failure, tried, longestWaitMs);
   }
 
-  /** @throws why the poll ended without an answer, when it ends first */
-  async function pause(ms: number, failure: CollectError, request: Repeated): Promise<void> {
+  /** @throws why there is no answer, when the poll or the patience ends first */
+  async function pause(
+    ms: number,
+    { failure, request, limit }: { failure: CollectError; request: Repeated; limit: AbortSignal },
+  ): Promise<void> {
     if (ms === 0) return;
-    const wait = startDeadline(signal, ms);
+    const wait = startDeadline(limit, ms);
     if (!wait.signal.aborted) await once(wait.signal, 'abort');
-    if (!wait.passed()) throw refusals.why(request) ?? failure;
+    if (!wait.passed()) throw (signal.aborted ? refusals.why(request) : undefined) ?? failure;
   }
 
   return {
@@ -94,17 +102,20 @@ export function createAttempts(options: AttemptOptions): Attempts {
       }
       return failure;
     },
-    async repeat(repeatable, attempt) {
+    async repeat(repeatable, attempt, patienceMs) {
       const request: Repeated = { onlyRefused: 0, refusedAlone: 0, aloneSince: 0 };
+      const patience = patienceMs === undefined ? undefined : startDeadline(signal, patienceMs);
+      const limit = patience?.signal ?? signal;
       try {
         for (let tried = 0; ; tried += 1) {
-          const { result, failure } = await tryOnce(() => attempt(request), request);
+          const { result, failure } = await tryOnce(() => attempt(request, limit), request);
           if (!failure) return result as Awaited<ReturnType<typeof attempt>>;
           refusals.note(request, failure);
-          if (!repeatable) throw failure;
-          await pause(waitBefore(tried, failure, request), failure, request);
+          if (!repeatable || patience?.passed()) throw failure;
+          await pause(waitBefore(tried, failure, request), { failure, request, limit });
         }
       } finally {
+        patience?.clear();
         // At the deadline the others still have to learn why: their reasons must not depend on who ends first.
         if (!signal.aborted) refusals.ended(request);
       }

@@ -13,6 +13,8 @@ export interface HttpClientOptions extends AttemptOptions, TlsSettings {
   /** Certificates and a key as texts, besides those in files. */
   readonly pem?: PemSettings | undefined;
   readonly observe: Observe;
+  /** How long what is asked aside is waited for; without end where absent. */
+  readonly asideMs?: number | undefined;
   /**
    * What a vendor means by an answer that HTTP alone does not tell, such as a 400 that is a throttle, or how long it
    * asks to wait where it does not say so in `Retry-After`. Such an answer is an error whatever the request accepts.
@@ -32,6 +34,11 @@ export interface HttpRequest {
   readonly operation: string;
   /** Statuses besides 2xx that are returned and not thrown. */
   readonly accept?: readonly number[];
+  /**
+   * Whether another service is asked than the one that holds the images: a service that hangs, or refuses all that it is
+   * asked, must not use up the time of a poll that can be read without it.
+   */
+  readonly aside?: boolean;
   /** Whether a POST may be sent again. */
   readonly idempotent?: boolean;
   /** Largest answer, where it is smaller than the client's; see `largestAnswer`. */

@@ -23,6 +23,9 @@ export interface CycleContext {
   close(): void;
 }
 
+/** What is asked aside takes so much of a poll's time at most: the contents are to be read in the rest. */
+const asideShare = 1 / 4;
+
 /** A session that lives as long as whoever holds it. */
 export function createSession(): Session {
   const kept = new Map<string, unknown>();
@@ -75,6 +78,7 @@ export function createCycleContext(input: {
       http(options) {
         const client = createHttpClient({
           ...settings.http,
+          asideMs: settings.timeoutMs * asideShare,
           ...(options && defined(options)),
           limiters,
           refusals,

@@ -198,6 +198,27 @@ describe('an attempt that failed is made again', () => {
     expect((await client({ retries: 1 }).http.request({ url, operation: 'get' })).status).toBe(200);
   });
 
+  test('but not by what is asked aside, nor is one that hangs', async () => {
+    const refusing = await site((_request, response) =>
+      response.writeHead(429).end('{"message":"slow down"}'),
+    );
+    const patient = await site((_request, response) =>
+      response.writeHead(429, { 'retry-after': '3600' }).end(),
+    );
+    const hanging = await site(() => {});
+    const { http } = client({ retries: 9, asideMs: 900 });
+    const began = performance.now();
+    const ask = ({ url }: Site) => failure(http.request({ url, operation: 'get', aside: true }));
+    const [refused, asked, hung] = await Promise.all([ask(refusing), ask(patient), ask(hanging)]);
+    expect(performance.now() - began).toBeGreaterThan(800);
+    onQuietMachine(() => expect(performance.now() - began).toBeLessThan(1500));
+    expect(refused).toMatchObject({ reason: 'throttled', status: 429 });
+    expect(refusing.seen.length).toBeGreaterThan(1);
+    expect(asked).toMatchObject({ reason: 'throttled', status: 429 });
+    expect(hung.reason).toBe('timeout');
+    expect(hanging.seen.length).toBeGreaterThan(1);
+  });
+
   test('a vendor that says it in a header of its own is heeded too', async () => {
     const { url, seen } = await site((_, response) => {
       if (seen.length > 1) response.end('{}');

@@ -1,3 +1,5 @@
+import { createServer, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { afterEach, expect, test } from 'vitest';
 import { createCalls } from '../../src/http/calls.ts';
 import { createHttpClient } from '../../src/http.ts';
@@ -222,6 +224,43 @@ test('an answer over the limit is too large; a certificate that nobody vouches f
   await careless.poll();
   expect(await careless.value('up')).toBe(1);
 });
+
+test.each<[string, (response: ServerResponse) => void, string]>([
+  ['hangs', () => {}, 'timeout'],
+  ['refuses everything for its rate', (response) => void response.writeHead(429).end(), 'throttled'],
+])(
+  'a Container Analysis that %s takes the findings, and not the time of the poll',
+  async (_title, answer, reason) => {
+    const asked: string[] = [];
+    const server = createServer((request, response) => {
+      asked.push(String(request.url));
+      answer(response);
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    open.push({
+      close: async () => {
+        server.closeAllConnections();
+        server.close();
+      },
+    });
+    const repositories = Object.fromEntries(Array.from({ length: 40 }, (_, at) => [`r${at}/app`, [app]]));
+    const { running } = await start(
+      { estate: estateOf(repositories) },
+      {
+        containerAnalysisEndpoint: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+        timeout: '8s',
+        http: { maxConcurrent: 4 },
+      },
+    );
+    await running.poll();
+    expect(await running.lines('up', 'repositories')).toEqual(['up{} 1', 'repositories{} 40']);
+    expect(running.loop.status().failing.map(({ capability, reason: why }) => [capability, why])).toEqual([
+      ['findings', reason],
+    ]);
+    // Those that are read at once, and not the other repositories.
+    expect(new Set(asked).size).toBeLessThanOrEqual(8);
+  },
+);
 
 test('nobody listens', async () => {
   const { project, running } = await start({ estate: estateOf({}) }, { timeout: '5s', http: { retries: 1 } });

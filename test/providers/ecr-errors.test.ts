@@ -204,6 +204,40 @@ test('a role that a gateway answers for: the operation of STS is named, not the 
   expect(message).toBe(`AssumeRole: answered 400 (an HTML page): ${notAws}`);
 });
 
+test.each<[string, (response: ServerResponse) => void, string]>([
+  ['hang', () => {}, 'timeout'],
+  [
+    'refuse everything for its rate',
+    (response) =>
+      response
+        .writeHead(429, { 'x-amzn-errortype': 'ThrottlingException' })
+        .end('{"message":"Rate exceeded"}'),
+    'throttled',
+  ],
+])(
+  'services beside ECR that %s take their capabilities, and not the time of the poll',
+  async (_title, answer, reason) => {
+    const estate = emptyEstate();
+    put(estate, 'app', image('v1'));
+    const stranger = `http://127.0.0.1:${await answering(answer)}`;
+    const { running } = await setup(
+      { estate, mode: 'enhanced' },
+      { endpoints: { inspector2: stranger, serviceQuotas: stranger }, timeout: '8s' },
+    );
+    await running.poll();
+    expect(await running.lines('up', 'repositories', 'repository_tags')).toEqual([
+      'up{} 1',
+      'repositories{} 1',
+      'repository_tags{repository="app"} 1',
+    ]);
+    expect((await running.lines('capability_up')).filter((line) => line.endsWith(' 0'))).toEqual([
+      'capability_up{capability="findings"} 0',
+      'capability_up{capability="quotas"} 0',
+    ]);
+    expect(running.loop.status().failing.map((one) => one.reason)).toEqual([reason, reason]);
+  },
+);
+
 test('a service beside ECR that answers with a page takes its capability, and nothing else', async () => {
   const estate = emptyEstate();
   put(estate, 'app', image('v1'));

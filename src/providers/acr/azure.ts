@@ -48,6 +48,7 @@ export function createAzure(options: {
     get: async (operation, path, query) =>
       http.request({
         operation,
+        aside: true,
         url: addressOf(path, query),
         headers: await headers(),
         maxBytes: largestResource,
@@ -56,6 +57,7 @@ export function createAzure(options: {
       http.request({
         ...more,
         operation,
+        aside: true,
         method: 'POST',
         idempotent: true,
         url: addressOf(path, query),

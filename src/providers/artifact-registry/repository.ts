@@ -55,20 +55,27 @@ export interface Scope {
   isListed(id: string): Promise<boolean>;
   /** Set once the cycle is over: what breaks then says nothing. */
   ended?: boolean;
-  /** Set once Container Analysis refuses: it would refuse for every repository. */
+  /** Set once Container Analysis refuses or is out of reach: it would be so for every repository. */
   findingsRefused?: boolean;
+  /** Set once it answered: what it cannot answer after that is about one repository. */
+  findingsWork?: boolean;
 }
+
+const refusals = new Set<unknown>(['forbidden', 'auth']);
+const outOfReach = new Set<unknown>(['connect', 'dns', 'tls', 'throttled', 'timeout']);
 
 async function findingsOf(scope: Scope, repository: RepositoryRow): Promise<FindingsOf | undefined> {
   const { api, context, at } = scope;
   if (scope.findingsRefused) return undefined;
   try {
-    return await readFindings(api, at, resourcePrefixes(at, repository), context);
+    const findings = await readFindings(api, at, resourcePrefixes(at, repository), context);
+    scope.findingsWork = true;
+    return findings;
   } catch (error) {
     context.signal.throwIfAborted();
     if (scope.ended) throw error;
     const { reason } = error as { reason?: unknown };
-    if (reason === 'forbidden' || reason === 'auth') scope.findingsRefused = true;
+    if (refusals.has(reason) || (!scope.findingsWork && outOfReach.has(reason))) scope.findingsRefused = true;
     context.degraded('findings', error);
     return undefined;
   }

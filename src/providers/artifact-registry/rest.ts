@@ -28,17 +28,18 @@ interface List<Row extends z.ZodType> {
   readonly location?: string;
 }
 
-function createAsk(transport: Transport, at: Service) {
+function createAsk(transport: Transport, at: Service, aside = false) {
   /** One page. */
   async function ask<Row extends z.ZodType>(
     { operation, path, name, row, query, location }: List<Row>,
     pageToken = '',
   ): Promise<{ readonly items: readonly z.output<Row>[]; readonly next: string | undefined }> {
-    const response = await transport.get(operation, at, path, {
+    const asked = {
       ...(name !== 'counts' && { pageSize: String(pageSize) }),
       ...(pageToken && { pageToken }),
       ...query,
-    });
+    };
+    const response = await transport.get(operation, at, path, asked, { aside });
     const { rows, next, unreachable } = json(response, pageOf(name));
     if (location !== undefined && unreachable.some((name) => name.endsWith(`/${location}`)))
       throw new CollectError('server_error', `${operation}: Google cannot reach the location ${location}`);
@@ -80,7 +81,7 @@ export function openRegistryByRest(transport: Transport, at: Service): RegistryA
 
 /** Container Analysis: https://cloud.google.com/artifact-analysis/docs/reference/rest */
 export function openAnalysis(transport: Transport, at: Service): AnalysisApi {
-  const { ask, pages } = createAsk(transport, at);
+  const { ask, pages } = createAsk(transport, at, true);
   const below = ({ project }: Location): string => `/v1/projects/${project}/occurrences`;
   return {
     vulnerabilitySummary: async (place, filter) =>

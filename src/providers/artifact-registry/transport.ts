@@ -1,6 +1,6 @@
 import type { CallOptions } from 'google-gax';
 import { reasonOf } from '../../errors.ts';
-import type { HttpClient, HttpResponse } from '../../http.ts';
+import type { HttpClient, HttpRequest, HttpResponse } from '../../http.ts';
 import type { PlacesContext } from '../../provider.ts';
 import type { Credentials } from './credentials.ts';
 import { codeOf, forbidden, toCollectError } from './errors.ts';
@@ -22,6 +22,7 @@ export interface Transport {
     service: Service,
     path: string,
     query: Readonly<Record<string, string>>,
+    more?: Pick<HttpRequest, 'aside'>,
   ): Promise<HttpResponse>;
   /** One command over REST, in the same way; it may be sent twice. */
   post(operation: string, service: Service, path: string, body: object): Promise<HttpResponse>;
@@ -84,11 +85,12 @@ export function createTransport(options: {
   }
 
   return {
-    get: (operation, target, path, query) =>
+    get: (operation, target, path, query, more) =>
       authorized(target, async (headers) => {
         const url = new URL(`${target.url.href.replace(/\/$/, '')}${path}`);
         for (const [name, value] of Object.entries(query)) url.searchParams.set(name, value);
         const response = await http.request({
+          ...more,
           url,
           operation,
           headers: { accept: 'application/json', ...headers },

@@ -96,6 +96,9 @@ function operationOf({ headers, body, path }: SdkRequest): string {
   return 'other';
 }
 
+/** Operations of Inspector and Service Quotas. */
+const aside = new Set(['ListCoverage', 'ListFindingAggregations', 'ListServiceQuotas']);
+
 function urlOf({ protocol, hostname, port, path, query }: SdkRequest): URL {
   const url = new URL(`${protocol}//${hostname}${port === undefined ? '' : `:${port}`}${path}`);
   for (const [name, value] of Object.entries(query ?? {}))
@@ -129,6 +132,7 @@ export function createTransport(config: Pick<EcrOptions, 'profile' | 'endpoint'>
       headers: sign ? async () => (await sign()).headers : request.headers,
       body: request.body,
       operation,
+      aside: aside.has(operation),
       accept: answers,
       // Everything that is asked only reads, or makes credentials.
       idempotent: true,
