@@ -106,9 +106,9 @@ increase(container_registry_polls_total[1h]) > 2`,
       expr: 'last_over_time(container_registry_places_up[10m]) == 0',
       summary: 'The registries of an entry cannot be found',
       description:
-        'The exporter cannot look for the registries of {{ $labels.registry }} ({{ $labels.provider }}): new ones are not watched, and none are after a restart.',
+        'The exporter cannot look for all registries of {{ $labels.registry }} ({{ $labels.provider }}): new ones are not watched, nor are those that it cannot look for after a restart.',
       meaning:
-        'An entry of the configuration covers several registries (regions, projects, subscriptions), and they cannot be found.',
+        'An entry of the configuration covers several registries (regions, projects, subscriptions), and they cannot be found, or not all of them.',
     },
     {
       name: 'PushEventsSilent',

@@ -106,11 +106,18 @@ interface FinderOptions {
   found(registries: ReadonlyMap<string, RegistryConfig>): Promise<void>;
 }
 
+/** What a search found. */
+interface Found {
+  readonly configs: ReadonlyMap<string, RegistryConfig>;
+  /** Why some places could not be looked for. */
+  readonly failure: { readonly error: unknown } | undefined;
+}
+
 /** @returns asks for the places once, within `timeout` */
 function createSearch(
   { config, provider, log, userAgent, observe }: FinderOptions,
   { stopping, troubles }: { readonly stopping: AbortSignal; readonly troubles: Troubles },
-): () => Promise<Map<string, RegistryConfig>> {
+): () => Promise<Found> {
   const session = createSession();
   const notices = createNotices(log);
   const find = provider.places?.(config.options);
@@ -125,8 +132,13 @@ function createSearch(
       notices: notices.begin(),
       progress: () => {},
     });
+    let failure: Found['failure'];
+    const incomplete = (error: unknown) => {
+      failure ??= { error };
+    };
     try {
-      return placeConfigs(config, (await find?.(context)) ?? []);
+      const places = (await find?.({ ...context, incomplete })) ?? [];
+      return { configs: placeConfigs(config, places), failure };
     } catch (cause) {
       throw cause === signal.reason && !stopping.aborted
         ? new CollectError('timeout', 'the registries of the entry were not found within `timeout`', {
@@ -154,22 +166,34 @@ export function createPlaceFinder(input: FinderOptions): PlaceFinder {
 
   const findConfigs = createSearch(input, { stopping: stopping.signal, troubles });
 
+  /** @returns what was found, and what of before goes on */
+  function take({ configs, failure }: Found): ReadonlyMap<string, RegistryConfig> {
+    if (failure) {
+      // What a part does not show may be in the other one: it is not missing.
+      for (const name of configs.keys()) missing.delete(name);
+      return new Map([...last, ...configs]);
+    }
+    // Nothing at all is no answer for somebody who asked for registries to be watched.
+    if (configs.size === 0)
+      throw new CollectError(
+        'not_found',
+        `no registries were found for ${config.name}: check what the entry names, and the permission to list it`,
+      );
+    const registries = withMissing(configs, last, missing);
+    for (const name of missing)
+      log.warn(
+        { place: name },
+        'a registry of the entry was not found: it goes on until the next search says so too',
+      );
+    return registries;
+  }
+
   async function search(): Promise<void> {
     try {
-      const configs = await findConfigs();
-      // Nothing at all is no answer for somebody who asked for registries to be watched.
-      if (configs.size === 0)
-        throw new CollectError(
-          'not_found',
-          `no registries were found for ${config.name}: check what the entry names, and the permission to list it`,
-        );
-      last = withMissing(configs, last, missing);
-      for (const name of missing)
-        log.warn(
-          { place: name },
-          'a registry of the entry was not found: it goes on until the next search says so too',
-        );
-      await onRegistries(last);
+      const found = await findConfigs();
+      last = take(found);
+      if (last.size > 0) await onRegistries(last);
+      if (found.failure) throw found.failure.error;
       up = true;
       error = undefined;
       troubles.over('the search for registries');
@@ -181,7 +205,7 @@ export function createPlaceFinder(input: FinderOptions): PlaceFinder {
         reason: reasonOf(failure),
         message: failure instanceof Error ? failure.message : String(failure),
       };
-      const message = 'the registries of the entry could not be found: those that are known go on';
+      const message = 'not all registries of the entry could be looked for: those that are known go on';
       troubles.tell('error', 'the search for registries', failure, message);
     }
     lastAttemptAt = Date.now() / 1000;

@@ -152,11 +152,20 @@ export interface Place<Options> {
   readonly options: Options;
 }
 
-/** What finding an entry's places is lent. */
+/** What asking a vendor needs, whether places are looked for or read. */
 export type PlacesContext = Pick<
   CollectContext,
   'signal' | 'http' | 'calls' | 'connection' | 'session' | 'log' | 'tell'
 >;
+
+/** What finding an entry's places is lent. */
+export interface PlacesSearch extends PlacesContext {
+  /**
+   * Some places could not be looked for: those of before go on, beside those that are found, and the search counts as
+   * failed. One project without permission must not hide the others.
+   */
+  incomplete(error: unknown): void;
+}
 
 /** A kind of registry. One provider is one file, registered in `providers/index.ts`. */
 export interface Provider<Options = unknown> {
@@ -173,7 +182,7 @@ export interface Provider<Options = unknown> {
    * The places of an entry that covers several, such as accounts and regions; undefined for an entry that is one
    * place as it stands. Asked again from time to time, so that new places are found.
    */
-  places?(options: Options): ((context: PlacesContext) => Promise<readonly Place<Options>[]>) | undefined;
+  places?(options: Options): ((context: PlacesSearch) => Promise<readonly Place<Options>[]>) | undefined;
   /** The keys of a place's `values`, for names of registries that are made of them. */
   readonly placeValues?: readonly string[];
   /**

@@ -2,7 +2,7 @@ import { afterEach, expect, test } from 'vitest';
 import { z } from 'zod';
 import { CollectError } from '../src/errors.ts';
 import { placeName } from '../src/places.ts';
-import { defineProvider } from '../src/provider.ts';
+import { defineProvider, type PlacesSearch } from '../src/provider.ts';
 import { imageOf, listed, until } from './loop/scripted.ts';
 import { startDaemon } from './support/running-daemon.ts';
 
@@ -13,7 +13,7 @@ afterEach(async () => {
   for (const close of open.splice(0).reverse()) await close();
 });
 
-async function start(config: string, regions: () => readonly string[]) {
+async function start(config: string, regions: (context: PlacesSearch) => readonly string[]) {
   const provider = defineProvider({
     type: 'cloud',
     label: 'cloud',
@@ -23,8 +23,8 @@ async function start(config: string, regions: () => readonly string[]) {
     placeValues: ['region'],
     places: (options) =>
       options.all
-        ? async () =>
-            regions().map((region) => ({ values: { account: '1234', region }, options: { region } }))
+        ? async (context) =>
+            regions(context).map((region) => ({ values: { account: '1234', region }, options: { region } }))
         : undefined,
     async *collect({ region }) {
       yield* listed(`app-${region}`, imageOf('v1'));
@@ -144,8 +144,43 @@ test('a search that fails leaves what is known, and is told by log, metric and s
   expect(daemon.entries()).toMatchObject([{ up: false, registries: 1, error: { reason: 'forbidden' } }]);
   await new Promise((resolve) => setTimeout(resolve, 1200));
   expect(lines.filter((line) => line.startsWith('error'))).toEqual([
-    'error the registries of the entry could not be found: those that are known go on the role lacks the permission to list regions',
+    'error not all registries of the entry could be looked for: those that are known go on the role lacks the permission to list regions',
   ]);
+});
+
+test('a part that cannot be looked for hides no other, and nothing of it is gone', async () => {
+  let found = ['eu', 'us'];
+  let searches = 0;
+  let isWhole = false;
+  const { daemon, repositories, placesUp, lines } = await start(entry(), ({ incomplete }) => {
+    searches += 1;
+    if (!isWhole) incomplete(new CollectError('forbidden', 'project p2: it has been deleted'));
+    return found;
+  });
+  await until(async () => (await repositories()).length === 2);
+  expect(await placesUp()).toEqual(['places_up{registry="prod",provider="cloud"} 0']);
+  expect(daemon.entries()).toMatchObject([
+    { up: false, registries: 2, error: { reason: 'forbidden', message: 'project p2: it has been deleted' } },
+  ]);
+  found = ['asia'];
+  const before = searches;
+  await until(() => searches > before + 2);
+  expect(await repositories()).toHaveLength(3);
+  expect(lines.filter((line) => /^(warn|error)/.test(line))).toEqual([
+    'error not all registries of the entry could be looked for: those that are known go on project p2: it has been deleted',
+  ]);
+  isWhole = true;
+  await until(async () => (await repositories()).length === 1);
+  expect(await placesUp()).toEqual(['places_up{registry="prod",provider="cloud"} 1']);
+});
+
+test('a part that cannot be looked for, and nothing in the others, is that failure', async () => {
+  const { daemon } = await start(entry(), ({ incomplete }) => {
+    incomplete(new CollectError('forbidden', 'project p2: it has been deleted'));
+    return [];
+  });
+  await until(() => daemon.entries()[0]?.up === false);
+  expect(daemon.entries()[0]?.error?.message).toBe('project p2: it has been deleted');
 });
 
 test('names that two registries would share, or a template that names nothing, are refused', async () => {

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { CollectError } from '../errors.ts';
 import { createFailing } from '../failing.ts';
 import { duration, endpointUrl, secretOf } from '../options.ts';
-import { type CollectContext, defineProvider, type Place, type PlacesContext } from '../provider.ts';
+import { type CollectContext, defineProvider, type Place, type PlacesSearch } from '../provider.ts';
 import { fileSecret, plainSecret } from '../secret.ts';
 import { readSideBySide } from '../side-by-side.ts';
 import { type Access, createAccess, loginServerOf } from './acr/access.ts';
@@ -138,15 +138,20 @@ async function* repositories(
   }
 }
 
-async function placesOf(settings: Options, context: PlacesContext): Promise<readonly Place<Options>[]> {
+async function placesOf(settings: Options, context: PlacesSearch): Promise<readonly Place<Options>[]> {
   const { subscriptions, ...rest } = settings;
+  let odd: CollectError | undefined;
   const registries = await findRegistries(
     createResourceGraph(await createAccess(settings, context).azure()),
     {
       ...(Array.isArray(subscriptions) && { subscriptions }),
+      onOdd: (error) => {
+        odd = error;
+        context.incomplete(error);
+      },
     },
   );
-  if (registries.length === 0)
+  if (registries.length === 0 && !odd)
     throw new CollectError(
       'forbidden',
       'Azure Resource Graph shows the identity no registry in these subscriptions: assign the role "Container Registry Configuration Reader and Data Access Configuration Reader" or Reader',

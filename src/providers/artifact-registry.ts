@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { CollectError } from '../errors.ts';
 import { gcrLocations } from '../events/artifact-registry.ts';
 import { duration, endpointUrl } from '../options.ts';
-import { type CollectContext, defineProvider, type Place, type PlacesContext } from '../provider.ts';
+import { type CollectContext, defineProvider, type Place, type PlacesSearch } from '../provider.ts';
 import { isNotFound, readSideBySide } from '../side-by-side.ts';
 import type { Api, Location } from './artifact-registry/api.ts';
 import { openApi } from './artifact-registry/open.ts';
@@ -83,29 +83,56 @@ function placeOf({ projects, locations = 'all' }: Options): Location | undefined
 const parentOf = ({ project, location }: Location): string => `projects/${project}/locations/${location}`;
 const isDocker = ({ format }: RepositoryRow): boolean => format === 'DOCKER';
 
+/**
+ * How Google refuses a region that it gives to few customers only, though it lists it for all. None of the others has
+ * anything there. https://github.com/turbot/steampipe-plugin-gcp/issues/706 and
+ * https://cloud.google.com/docs/dammam-region-access
+ */
+const isForOthers = (error: unknown): boolean =>
+  error instanceof CollectError &&
+  ['forbidden', 'not_found'].includes(error.reason) &&
+  /Permission denied on 'locations\/|Location \S+ is not found or access is unauthorized/.test(error.message);
+
+/** Whether there is a Docker repository in a location; where that cannot be told, the others are looked at all the same. */
+async function isUsed(api: Api, at: Location, context: PlacesSearch): Promise<boolean> {
+  try {
+    for await (const repositories of api.repositories(parentOf(at)))
+      if (repositories.some(isDocker)) return true;
+  } catch (error) {
+    context.signal.throwIfAborted();
+    if (!isForOthers(error)) context.incomplete(error);
+    else context.log.debug({ ...at, err: error }, 'a location is not for this project: it is left out');
+  }
+  return false;
+}
+
 /** Locations of a project in which there is a Docker repository. */
-async function usedLocations(api: Api, project: string): Promise<string[]> {
+async function usedLocations(api: Api, project: string, context: PlacesSearch): Promise<string[]> {
   const used: string[] = [];
-  for await (const locations of api.locations(project))
-    await Promise.all(
-      locations.map(async (location) => {
-        for await (const repositories of api.repositories(parentOf({ project, location })))
-          if (repositories.some(isDocker)) {
-            used.push(location);
-            return;
-          }
-      }),
+  try {
+    for await (const locations of api.locations(project))
+      await Promise.all(
+        locations.map(async (location) => {
+          if (await isUsed(api, { project, location }, context)) used.push(location);
+        }),
+      );
+  } catch (error) {
+    context.signal.throwIfAborted();
+    if (!(error instanceof CollectError)) throw error;
+    context.incomplete(
+      new CollectError(error.reason, `project ${project}: ${error.message}`, { cause: error }),
     );
+  }
   return used.sort();
 }
 
-async function findPlaces(settings: Options, context: PlacesContext): Promise<Place<Options>[]> {
+async function findPlaces(settings: Options, context: PlacesSearch): Promise<Place<Options>[]> {
   const api = await openApi(settings, context);
   try {
     const places: Place<Options>[] = [];
     const { locations = 'all' } = settings;
     for (const project of settings.projects)
-      for (const location of locations === 'all' ? await usedLocations(api, project) : locations)
+      for (const location of locations === 'all' ? await usedLocations(api, project, context) : locations)
         places.push({
           values: { project, location },
           options: { ...settings, projects: [project], locations: [location] },

@@ -227,16 +227,22 @@ test('https with a private authority, at the address that the registry has itsel
 });
 
 describe('one entry for all registries of subscriptions', () => {
-  const registry = (subscription: string, name: string, loginServer: string) => ({
+  const registry = (
+    subscription: string,
+    name: string,
+    loginServer: string,
+    resourceGroup = 'registries',
+  ) => ({
     subscription,
-    resourceGroup: 'registries',
+    resourceGroup,
     name,
     location: 'westeurope',
     properties: { loginServer },
     usages: [],
     replications: [],
   });
-  async function places(subscriptions: 'all' | string[], found = true) {
+  const failures: unknown[] = [];
+  async function places(subscriptions: 'all' | string[], found = true, more: object[] = []) {
     const entra = await startEntraId();
     const arm = await startResourceManager({
       accepts: (authorization) => entra.accepts(authorization, 'https://management.azure.com'),
@@ -245,6 +251,7 @@ describe('one entry for all registries of subscriptions', () => {
         registry('sub-1', 'prod', 'prod.azurecr.io'),
         registry('sub-1', 'tools', 'tools-abc123.azurecr.io'),
         registry('sub-2', 'prod', 'prod-xyz.azurecr.io'),
+        ...(more as ReturnType<typeof registry>[]),
       ],
       ...(!found && { actions: [] }),
     });
@@ -263,6 +270,7 @@ describe('one entry for all registries of subscriptions', () => {
     const { createCycleContext, createSession } = await import('../../src/loop/context.ts');
     const { context, close } = createCycleContext({
       settings: {
+        timeoutMs: 5000,
         http: { maxConcurrent: 2, timeoutMs: 500, maxBytes: 2 ** 20, retries: 0 },
         wants: () => true,
       } as never,
@@ -278,7 +286,8 @@ describe('one entry for all registries of subscriptions', () => {
       progress() {},
     });
     open.push({ close: async () => close() });
-    return (await acr.places?.(options)?.(context)) ?? [];
+    const incomplete = (error: unknown) => void failures.push(error);
+    return (await acr.places?.(options)?.({ ...context, incomplete })) ?? [];
   }
 
   test('each registry is a place, with the subscription and resource group that it needs not be looked for in', async () => {
@@ -304,6 +313,15 @@ describe('one entry for all registries of subscriptions', () => {
 
   test('none at all is what a missing permission looks like', async () => {
     await expect(places('all', false)).rejects.toThrow('assign the role');
+  });
+
+  test('one that cannot be understood hides no other, and is told', async () => {
+    const odd = registry('sub-1', 'odd', 'odd.azurecr.io', 5 as never);
+    const all = await places('all', true, [odd]);
+    expect(all.map(({ values }) => values['registry'])).toEqual(['prod', 'tools', 'prod']);
+    expect(failures.splice(0).map(String)).toEqual([
+      expect.stringContaining('Azure Resource Graph answered 1 that cannot be understood'),
+    ]);
   });
 
   test('an entry of one registry has no places', () => {

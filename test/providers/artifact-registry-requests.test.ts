@@ -291,19 +291,25 @@ test.each(['grpc', 'rest'] as const)(
       transport,
       estate: estateOf({ 'a/app': [app] }),
       location: 'us',
-      locations: ['europe-west3', 'us', 'asia', 'us-east1'],
+      locations: ['europe-west3', 'us', 'asia', 'us-east1', 'me-central2'],
+      foreignLocations: ['me-central2'],
       pageSize: 3,
     });
     open.push(project);
     const { tls, ...registry } = project.registry as { tls: { caFile: string } };
     const schema = artifactRegistry.options;
+    let failures: string[] = [];
+    const incomplete = (error: unknown) => void failures.push(String(error));
     const find = async (more: object) => {
+      failures = [];
       const options = schema.parse({ ...registry, ...more });
-      return (await artifactRegistry.places?.(options)?.(placesContext(tls.caFile)))?.map(
+      return (await artifactRegistry.places?.(options)?.({ ...placesContext(tls.caFile), incomplete }))?.map(
         ({ values }) => values,
       );
     };
     expect(await find({ locations: 'all' })).toEqual([{ project: 'tests', location: 'us' }]);
+    // A region that Google gives to others only is no failure.
+    expect(failures).toEqual([]);
     expect(project.simulator.calls.get('ListLocations')).toBe(2);
     expect(await find({ locations: undefined })).toEqual([{ project: 'tests', location: 'us' }]);
     expect(await find({ projects: ['tests', 'more'], locations: ['us', 'asia'] })).toEqual([
@@ -314,6 +320,12 @@ test.each(['grpc', 'rest'] as const)(
     ]);
     // One project and one location is one registry, as it stands.
     expect(await find({ locations: ['us'] })).toBeUndefined();
-    await expect(find({ projects: ['tests', 'foreign'], locations: 'all' })).rejects.toThrow(/foreign/);
+    expect(await find({ projects: ['foreign', 'tests'], locations: 'all' })).toEqual([
+      { project: 'tests', location: 'us' },
+    ]);
+    expect(failures).toEqual([expect.stringMatching(/project foreign: ListLocations .*PERMISSION_DENIED/)]);
+    project.simulator.denied.add('artifactregistry.repositories.list');
+    expect(await find({ locations: 'all' })).toEqual([]);
+    expect(failures).toHaveLength(4);
   },
 );

@@ -51,6 +51,8 @@ export interface SimulatorOptions {
   /** The location that the estate is in; the others are empty. */
   readonly location?: string;
   readonly locations?: readonly string[];
+  /** Locations that are listed and given to others only. */
+  readonly foreignLocations?: readonly string[];
   /** Of an answer at most, whatever is asked for. */
   readonly pageSize?: number;
   readonly endlessPaging?: 'same' | 'cycle';
@@ -252,6 +254,19 @@ export async function startArtifactRegistry(options: SimulatorOptions): Promise<
           throw new StatusError(
             'NOT_FOUND',
             `Location ${ofLocation} is not found or access is unauthorized.`,
+          );
+        if (options.foreignLocations?.includes(ofLocation))
+          throw new StatusError(
+            'PERMISSION_DENIED',
+            `Permission denied on 'locations/${ofLocation}' (or it may not exist).`,
+            [
+              {
+                '@type': 'ErrorInfo',
+                reason: 'LOCATION_POLICY_VIOLATED',
+                domain: 'googleapis.com',
+                metadata: {},
+              },
+            ],
           );
         permit('artifactregistry.repositories.list', String(request['parent']));
         const all = ofLocation === location ? ids().map(repositoryMessage) : [];

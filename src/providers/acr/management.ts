@@ -41,24 +41,37 @@ const registriesQuery = (loginServer: string | undefined): string => `resources
 | project id, name, resourceGroup, subscriptionId, loginServer = tostring(properties.loginServer)
 | order by id asc`;
 
-/** Registries that the identity may see, of one login server or all, in some subscriptions or all. */
+/**
+ * Registries that the identity may see, of one login server or all, in some subscriptions or all.
+ * @param options.onOdd told of those that cannot be understood, which are left out
+ */
 export async function findRegistries(
   graph: ResourceGraph,
-  options: { readonly loginServer?: string; readonly subscriptions?: readonly string[] },
+  options: {
+    readonly loginServer?: string;
+    readonly subscriptions?: readonly string[];
+    onOdd(error: CollectError): void;
+  },
 ): Promise<FoundRegistry[]> {
   const registries: FoundRegistry[] = [];
+  let odd = 0;
   for await (const page of graph.rows(() => registriesQuery(options.loginServer), options.subscriptions))
     for (const entry of page) {
       const { data } = registryRow.safeParse(entry);
-      if (!data)
-        throw new CollectError(
-          'invalid_response',
-          'Azure Resource Graph answered a registry of another shape',
-        );
-      const { name, resourceGroup, subscriptionId: subscription, loginServer } = data;
-      // One that is being created has none yet.
-      if (loginServer) registries.push({ name, resourceGroup, subscription, loginServer });
+      if (!data) odd += 1;
+      // One that is being created has no login server yet.
+      else if (data.loginServer) {
+        const { name, resourceGroup, subscriptionId: subscription, loginServer } = data;
+        registries.push({ name, resourceGroup, subscription, loginServer });
+      }
     }
+  if (odd > 0)
+    options.onOdd(
+      new CollectError(
+        'invalid_response',
+        `Azure Resource Graph answered ${odd} that cannot be understood, where it lists registries`,
+      ),
+    );
   return registries;
 }
 

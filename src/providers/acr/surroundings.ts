@@ -40,11 +40,16 @@ export async function locate(settings: SurroundingsSettings, access: Access): Pr
   const { subscription, resourceGroup } = settings;
   if (subscription !== undefined && resourceGroup !== undefined)
     return { subscription, resourceGroup, name: resourceName(loginServer) };
+  let odd: CollectError | undefined;
   const [registry] = await findRegistries(createResourceGraph(await access.azure()), {
     loginServer,
     ...(subscription !== undefined && { subscriptions: [subscription] }),
+    onOdd: (error) => {
+      odd = error;
+    },
   });
   if (registry) return registry;
+  if (odd) throw odd;
   throw new CollectError(
     'forbidden',
     `Azure Resource Graph shows the identity no registry ${loginServer}${subscription === undefined ? '' : ` in the subscription ${subscription}`}: assign the role "Container Registry Configuration Reader and Data Access Configuration Reader" or Reader on the registry`,
