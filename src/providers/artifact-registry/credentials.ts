@@ -1,4 +1,4 @@
-import { CollectError, reasonOf } from '../../errors.ts';
+import { CollectError, type FailureReason, reasonOf } from '../../errors.ts';
 import type { HttpClient } from '../../http.ts';
 import type { CollectContext } from '../../provider.ts';
 import { createFetch } from './fetch.ts';
@@ -75,27 +75,66 @@ async function openSource(settings: CredentialOptions, kept: Kept): Promise<Head
       });
 }
 
+/** The library's guess at why a metadata server refused, before what that said itself. */
+const guess =
+  /^Could not refresh access token: A (?:Forbidden|Not Found) error .* permission scopes specified: /s;
+
+/** What the token server said, as far as that is known. V8 quotes what it could not use: that may be a token. */
+function saidBy(error: unknown): string {
+  if (error instanceof SyntaxError) return 'the credentials file is no JSON';
+  if (error instanceof TypeError) return 'what answers as token server is none';
+  const message = error instanceof Error ? error.message : String(error);
+  const { error: code, error_description: description } = oauthError(message);
+  const said =
+    code === undefined ? message.replace(guess, '') : [code, description].filter(Boolean).join(' ');
+  return said.replace(/\s+/g, ' ').trim().slice(0, 300);
+}
+
+/** https://datatracker.ietf.org/doc/html/rfc6749#section-5.2, as the library puts it into its message. */
+function oauthError(message: string): { readonly error?: unknown; readonly error_description?: unknown } {
+  if (!message.startsWith('{')) return {};
+  try {
+    return JSON.parse(message);
+  } catch {
+    return {};
+  }
+}
+
+/** What to do, by what was said. */
+function adviceOn(said: string, reason: FailureReason): string {
+  if (reason !== 'auth') return 'the token server did not answer as it should: the next poll asks it again';
+  // https://cloud.google.com/kubernetes-engine/docs/how-to/workload-identity#authenticating_to
+  if (said.includes('getAccessToken'))
+    return 'let the workload act as the service account: roles/iam.workloadIdentityUser on it';
+  // https://cloud.google.com/docs/authentication/troubleshoot-adc
+  if (/invalid_grant|invalid_rapt|invalid_client|unauthorized_client/.test(said))
+    return 'the token server refuses these credentials: renew or replace them, or mend the federation';
+  if (/^Could not refresh access token: Not Found/.test(said))
+    return 'the machine or pod has no service account: give it one, or set credentialsFile';
+  return 'set credentialsFile, GOOGLE_APPLICATION_CREDENTIALS or workload identity';
+}
+
+/** What a failure of the library means: where it was the way to the token server, the credentials are as good as ever. */
+function reasonOfLibrary(error: unknown): FailureReason {
+  const { status, message = '' } = error as { status?: unknown; message?: string };
+  if (typeof status === 'number' && status >= 500) return 'server_error';
+  if (status === 429) return 'throttled';
+  const failure = reasonOf(error);
+  if (failure !== 'internal') return failure;
+  return /aborted due to timeout/.test(message) ? 'timeout' : 'auth';
+}
+
 /** What went wrong, without anything that a credentials file holds. */
 function explained(error: unknown): CollectError {
   if (error instanceof CollectError) return error;
-  const { message = String(error), status, cause } = error as Error & { status?: unknown };
+  const { cause } = error as { cause?: unknown };
   if (cause instanceof CollectError) return cause;
-  // V8 quotes the text that it cannot parse: neither its message nor the error itself goes further.
-  const unparsed = error instanceof SyntaxError;
-  const said = unparsed ? 'the credentials file is no JSON' : message.slice(0, 300);
-  const failure = reasonOf(error);
-  const reason =
-    typeof status === 'number' && status >= 500
-      ? 'server_error'
-      : status === 429
-        ? 'throttled'
-        : failure === 'internal'
-          ? 'auth'
-          : failure;
+  const said = saidBy(error);
+  const reason = reasonOfLibrary(error);
+  // The library's error itself goes no further: it says the same, or quotes what must not be shown.
   return new CollectError(
     reason,
-    `no credentials for Google: ${said}: set credentialsFile, GOOGLE_APPLICATION_CREDENTIALS or workload identity, see docs/providers/artifact-registry.md`,
-    unparsed ? {} : { cause: error },
+    `no credentials for Google: ${said}: ${adviceOn(said, reason)}, see docs/providers/artifact-registry.md`,
   );
 }
 

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { CollectError, type FailureReason, reasonOf } from '../../errors.ts';
+import { explanation } from '../../http/failure.ts';
 import type { HttpResponse } from '../../http.ts';
 
 /** What the SDK throws: a status of gRPC, and what `google.rpc.Status` had in its details. */
@@ -116,9 +117,39 @@ interface Refusal {
   readonly metadata?: Readonly<Record<string, string>> | undefined;
 }
 
+/**
+ * What to do about refusals that no role of the account changes, by their reason:
+ * https://github.com/googleapis/googleapis/blob/master/google/api/error_reason.proto
+ */
+const beyondRoles: Readonly<Record<string, string>> = {
+  ACCESS_TOKEN_SCOPE_INSUFFICIENT:
+    'the token has too few scopes, which no role changes: give the node or machine the access scope cloud-platform, or the pod an identity of its own by Workload Identity',
+  BILLING_DISABLED: 'enable billing for the project',
+  CONSUMER_INVALID: 'the project is not there any more, or never was: check its id',
+  CONSUMER_SUSPENDED: 'Google has suspended the project',
+  GCP_SUSPENDED: 'Google has suspended the project',
+  LOCATION_POLICY_VIOLATED: 'Google gives this location to other customers only',
+  SECURITY_POLICY_VIOLATED:
+    'a perimeter of VPC Service Controls forbids it: let the account in by an ingress rule or an access level, or run the exporter within',
+  USER_PROJECT_DENIED:
+    'the credentials name a project to charge (quota_project_id) in which the account lacks serviceusage.services.use, which roles/serviceusage.serviceUsageConsumer gives',
+};
+
+/** What to do about a refusal that no role of the account changes. */
+export function beyondRolesHint({ message, reason = '', metadata = {} }: Refusal): string | undefined {
+  // The service is off in the project of gcloud itself, since the credentials name none:
+  // https://cloud.google.com/docs/authentication/adc-troubleshooting/user-creds
+  if (reason === 'SERVICE_DISABLED' && /requires a quota project/.test(message))
+    return "a user's credentials need a project to charge: gcloud auth application-default set-quota-project, or take a service account";
+  if (reason === 'SERVICE_DISABLED') return `enable ${metadata['service'] ?? 'the API'} in the project`;
+  return Object.hasOwn(beyondRoles, reason) ? beyondRoles[reason] : undefined;
+}
+
 /** What to do where the account lacks something. */
-function forbiddenHint({ message, reason, metadata = {} }: Refusal): string {
-  if (reason === 'SERVICE_DISABLED') return `: enable ${metadata['service'] ?? 'the API'} in the project`;
+function forbiddenHint(refusal: Refusal): string {
+  const { message, metadata = {} } = refusal;
+  const hint = beyondRolesHint(refusal);
+  if (hint !== undefined) return `: ${hint}`;
   const permission =
     metadata['permission'] ?? /[Pp]ermission ['"]?([a-z]+\.[a-zA-Z.]+)['"]?/.exec(message)?.[1];
   if (permission === undefined) return ': the account lacks a permission, or a service perimeter forbids it';
@@ -134,24 +165,31 @@ const refusalAnswer = z.object({
       .array(
         z.object({ reason: z.string(), metadata: z.record(z.string(), z.string()).optional() }).partial(),
       )
+      .default([])
       .catch([]),
   }),
 });
 
-/** The error that a 403 of REST is. */
-export function forbidden(operation: string, response: HttpResponse): CollectError {
+/** What a 403 of REST says; undefined where none of Google's APIs wrote it. */
+export function refusalOf({ body }: Pick<HttpResponse, 'body'>): (Refusal & { said: string }) | undefined {
   let refusal: z.infer<typeof refusalAnswer> | undefined;
   try {
-    refusal = refusalAnswer.safeParse(JSON.parse(response.body.toString('utf8'))).data;
+    refusal = refusalAnswer.safeParse(JSON.parse(body.toString('utf8'))).data;
   } catch {}
-  const { message = 'answered 403', status = '', details = [] } = refusal?.error ?? {};
+  if (!refusal) return undefined;
+  const { message, status = '', details } = refusal.error;
   const { reason, metadata } = details.find((detail) => detail.reason !== undefined) ?? {};
   const said = `${status} ${message}`.trim().replace(controls, ' ').slice(0, 300);
-  return new CollectError(
-    'forbidden',
-    `${operation} of ${response.url.host}: ${said}${forbiddenHint({ message, reason, metadata })}`,
-    { status: 403 },
-  );
+  return { message, reason, metadata, said };
+}
+
+/** The error that a 403 of REST is. */
+export function forbidden(operation: string, response: HttpResponse): CollectError {
+  const refusal = refusalOf(response);
+  const said = refusal
+    ? `${refusal.said}${forbiddenHint(refusal)}`
+    : `answered 403${explanation(response.body)}: that is none of Google's APIs: check the endpoint, and proxies or gateways on the way`;
+  return new CollectError('forbidden', `${operation} of ${response.url.host}: ${said}`, { status: 403 });
 }
 
 function hint(reason: FailureReason, error: ServiceError): string {

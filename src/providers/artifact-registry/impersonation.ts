@@ -1,6 +1,8 @@
 import { z } from 'zod';
 import { CollectError } from '../../errors.ts';
-import { type HttpClient, json } from '../../http.ts';
+import { explanation } from '../../http/failure.ts';
+import { type HttpClient, type HttpResponse, json } from '../../http.ts';
+import { beyondRolesHint, refusalOf } from './errors.ts';
 
 /** Headers that authorize a request. */
 export type AuthHeaders = Readonly<Record<string, string>>;
@@ -9,6 +11,17 @@ export type AuthHeaders = Readonly<Record<string, string>>;
 export type HeaderSource = () => Promise<AuthHeaders>;
 
 const answer = z.object({ accessToken: z.string().min(1), expireTime: z.string() });
+
+const advice = (target: string): string =>
+  `${target} cannot be impersonated: grant roles/iam.serviceAccountTokenCreator on it to the account that the exporter runs as`;
+
+/** The error that a 403 is. Scopes, or an API that is off, are no matter of that role. */
+function refused(target: string, response: HttpResponse): CollectError {
+  const refusal = refusalOf(response);
+  const said = refusal?.said ?? `answered 403${explanation(response.body)}`;
+  const hint = (refusal && beyondRolesHint(refusal)) ?? advice(target);
+  return new CollectError('auth', `impersonation by ${response.url.host}: ${said}: ${hint}`);
+}
 
 /** A token is not used in its last minutes: a poll may take that long. */
 const spareMs = 5 * 60_000;
@@ -33,28 +46,26 @@ export function impersonate(options: {
 
   async function renew(): Promise<AuthHeaders> {
     const own = await source();
-    try {
-      const response = await http().request({
-        method: 'POST',
-        idempotent: true,
-        url: `${base}/v1/projects/-/serviceAccounts/${encodeURIComponent(target)}:generateAccessToken`,
-        headers: { ...own, 'content-type': 'application/json' },
-        body: JSON.stringify({ scope: [scope], lifetime: '3600s' }),
-        operation: 'impersonation',
+    const request = {
+      method: 'POST',
+      idempotent: true,
+      url: `${base}/v1/projects/-/serviceAccounts/${encodeURIComponent(target)}:generateAccessToken`,
+      headers: { ...own, 'content-type': 'application/json' },
+      body: JSON.stringify({ scope: [scope], lifetime: '3600s' }),
+      operation: 'impersonation',
+      accept: [403],
+    } as const;
+    const response = await http()
+      .request(request)
+      .catch((error: unknown) => {
+        if (!(error instanceof CollectError) || !['auth', 'not_found'].includes(error.reason)) throw error;
+        throw new CollectError('auth', `${error.message}: ${advice(target)}`, { cause: error });
       });
-      const { accessToken, expireTime } = json(response, answer);
-      const headers = { authorization: `Bearer ${accessToken}` };
-      current = { headers, until: Date.parse(expireTime) - spareMs };
-      return headers;
-    } catch (error) {
-      if (!(error instanceof CollectError) || !['auth', 'forbidden', 'not_found'].includes(error.reason))
-        throw error;
-      throw new CollectError(
-        'auth',
-        `${error.message}: ${target} cannot be impersonated: grant roles/iam.serviceAccountTokenCreator on it to the account that the exporter runs as`,
-        { cause: error },
-      );
-    }
+    if (response.status === 403) throw refused(target, response);
+    const { accessToken, expireTime } = json(response, answer);
+    const headers = { authorization: `Bearer ${accessToken}` };
+    current = { headers, until: Date.parse(expireTime) - spareMs };
+    return headers;
   }
 
   return async () => {
