@@ -1,6 +1,6 @@
 import { createServer, type ServerResponse } from 'node:http';
 import { type AddressInfo, createServer as createTcpServer, type Server } from 'node:net';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { ecr } from '../../src/providers/ecr.ts';
 import { useAwsFiles } from '../support/aws.ts';
 import { closing, setup } from '../support/ecr-setup.ts';
@@ -111,6 +111,13 @@ test.each<[string, number, string, string, string]>([
     `POST HOST answered 503 (Service Unavailable): ${failedThere}`,
   ],
   [
+    'a stand-in that lacks an operation',
+    501,
+    `{"__type":"InternalFailure","message":"API for service 'ecr' not yet implemented"}`,
+    'server_error',
+    "POST HOST answered 501 (API for service 'ecr' not yet implemented): what answers there does not have this operation: check `endpoint`",
+  ],
+  [
     'a clock that is wrong',
     400,
     '{"__type":"InvalidSignatureException","message":"Signature expired: 20200101T000000Z is now earlier than 20200101T000500Z"}',
@@ -134,6 +141,68 @@ test.each<[string, number, string, string, string]>([
     reason,
     message: `DescribeRepositories: ${message.replace('HOST', `${endpoint}/`)}`,
   });
+});
+
+const who = 'arn:aws:sts::123456789012:assumed-role/exporter/session';
+const denied = `User: ${who} is not authorized to perform: ecr:DescribeRepositories on resource: arn:aws:ecr:us-east-1:123456789012:repository/*`;
+// https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html
+test.each([
+  [
+    ' because no identity-based policy allows the ecr:DescribeRepositories action',
+    `allow ecr:DescribeRepositories for ${who}, see docs/providers/ecr.md`,
+  ],
+  [
+    ' with an explicit deny in a service control policy: arn:aws:organizations::1:policy/o-1/service_control_policy/p-1',
+    'the service control policy denies it, whatever else allows it: ecr:DescribeRepositories has to be let out of that',
+  ],
+  [
+    ' with an explicit deny in a permissions boundary',
+    'the permissions boundary denies it, whatever else allows it: ecr:DescribeRepositories has to be let out of that',
+  ],
+  [
+    ' because no VPC endpoint policy allows the ecr:DescribeRepositories action',
+    'the VPC endpoint policy has to allow ecr:DescribeRepositories too, besides the policy of the role',
+  ],
+])('a refusal of IAM names the policy that it comes from: %s', async (why, advice) => {
+  const body = JSON.stringify({ __type: 'AccessDeniedException', message: `${denied}${why}` });
+  const port = await answering((response) => response.writeHead(400).end(body));
+  expect(await failureOf({ endpoint: `http://127.0.0.1:${port}`, region })).toEqual({
+    reason: 'forbidden',
+    message: `DescribeRepositories: AccessDeniedException: ${denied}${why}: ${advice}`,
+  });
+});
+
+test.each([
+  [
+    'RegionDisabledException',
+    'STS is not activated in this region for account:123456789012.',
+    'forbidden',
+    /: enable the region in the account, and STS in it /,
+  ],
+  [
+    'AccessDenied',
+    'Not authorized to perform sts:AssumeRoleWithWebIdentity',
+    'forbidden',
+    /: the role's trust policy has to name the cluster's OIDC provider and this service account/,
+  ],
+  [
+    'InvalidIdentityToken',
+    'No OpenIDConnect provider found in your account for https://oidc.eks.us-east-1.amazonaws.com/id/A',
+    'auth',
+    /: check the OIDC provider of the cluster in the role's account/,
+  ],
+])('STS refuses: %s', async (code, said, reason, advice) => {
+  const port = await answering((response) =>
+    response
+      .writeHead(403, { 'content-type': 'text/xml' })
+      .end(
+        `<ErrorResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><Error><Type>Sender</Type><Code>${code}</Code><Message>${said}</Message></Error></ErrorResponse>`,
+      ),
+  );
+  const assumeRoleArn = 'arn:aws:iam::123456789012:role/reader';
+  const failure = await failureOf({ region, assumeRoleArn, endpoint: `http://127.0.0.1:${port}` });
+  expect(failure).toEqual({ reason, message: expect.stringMatching(advice) });
+  expect(failure.message).toContain(said);
 });
 
 test('an error body without end is read as far as its message needs, and told in one line', async () => {
@@ -194,6 +263,33 @@ describe('configuration of AWS that is missing', () => {
     const { reason, message } = await failureOf({ region, endpoint: 'http://127.0.0.1:1' }, {});
     expect(reason).toBe('auth');
     expect(message).toContain(': give the pod a role (IRSA or EKS Pod Identity)');
+  });
+
+  test('the credentials of an agent that gives none', async () => {
+    const port = await answering((response) =>
+      response.writeHead(400).end('(ResourceNotFoundException): Failed to fetch credentials'),
+    );
+    const failing = failureOf({ region, endpoint: 'http://127.0.0.1:1' }, {});
+    vi.stubEnv('AWS_CONTAINER_CREDENTIALS_FULL_URI', `http://127.0.0.1:${port}/v1/credentials`);
+    closing(() => vi.unstubAllEnvs());
+    const { reason, message } = await failing;
+    expect(reason).toBe('auth');
+    expect(message).toContain(': the agent of AWS_CONTAINER_CREDENTIALS_FULL_URI gave none: ');
+  });
+
+  test('a session that somebody has to log in for', async () => {
+    const { message } = await failureOf(
+      { region, profile: 'sso', endpoint: 'http://127.0.0.1:1' },
+      {
+        sso: {
+          sso_start_url: 'https://a.awsapps.com/start',
+          sso_region: region,
+          sso_account_id: '1',
+          sso_role_name: 'r',
+        },
+      },
+    );
+    expect(message).toContain(': a daemon cannot log in: give it a role');
   });
 });
 

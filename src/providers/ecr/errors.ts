@@ -28,6 +28,7 @@ const reasons: Readonly<Record<string, FailureReason>> = {
   AccessDenied: 'forbidden',
   NotAuthorized: 'forbidden',
   OptInRequired: 'forbidden',
+  RegionDisabled: 'forbidden',
   SubscriptionRequired: 'forbidden',
   UnauthorizedOperation: 'forbidden',
   CredentialsProviderError: 'auth',
@@ -77,7 +78,9 @@ const byStatus: Readonly<Record<number, string>> = {
 };
 
 /** What to do about a request that was not answered by AWS. */
-function networkAdvice(reason: FailureReason, { endpoint }: Given): string {
+function networkAdvice({ reason, status }: CollectError, { endpoint }: Given): string {
+  // https://github.com/localstack/localstack/issues/10137
+  if (status === 501) return 'what answers there does not have this operation: check `endpoint`';
   if (reason === 'dns')
     return endpoint
       ? 'check `endpoint`, and that its name resolves here'
@@ -97,7 +100,7 @@ const joined = (...parts: readonly string[]): string => parts.filter((part) => p
 /** An error of the transport, with the operation that it befell. */
 export function named(error: CollectError, operation: string, config: Given): CollectError {
   const { reason, status, retryAfterMs, cause } = error;
-  return new CollectError(reason, joined(operation, error.message, networkAdvice(reason, config)), {
+  return new CollectError(reason, joined(operation, error.message, networkAdvice(error, config)), {
     cause,
     status,
     retryAfterMs,
@@ -105,23 +108,53 @@ export function named(error: CollectError, operation: string, config: Given): Co
 }
 
 /** What to do, from what IAM says: https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html */
-function advice(reason: FailureReason, error: Error, config: Given): string {
+function adviceOfIam(message: string): string {
+  // https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRoleWithWebIdentity.html
+  if (/^Not authorized to perform sts:AssumeRoleWithWebIdentity/.test(message))
+    return "the role's trust policy has to name the cluster's OIDC provider and this service account (`sub`), see docs/providers/ecr.md";
   const [, who, action] =
-    /(arn:aws[\w-]*:(?:iam|sts)::\d*:\S+) is not authorized to perform: ([\w-]+:\w+)/.exec(error.message) ??
-    [];
-  if (action) return `allow ${action} for ${who}, see docs/providers/ecr.md`;
+    /(arn:aws[\w-]*:(?:iam|sts)::\d*:\S+) is not authorized to perform: ([\w-]+:\w+)/.exec(message) ?? [];
+  if (!action) return '';
+  const [, denying] = /with an explicit deny in an? ([\w -]+?(?:policy|boundary))/.exec(message) ?? [];
+  if (denying)
+    return `the ${denying} denies it, whatever else allows it: ${action} has to be let out of that`;
+  const [, silent] = /because no ([\w -]+?(?:policy|boundary)) allows/.exec(message) ?? [];
+  if (silent && silent !== 'identity-based policy')
+    return `the ${silent} has to allow ${action} too, besides the policy of the role`;
+  return `allow ${action} for ${who}, see docs/providers/ecr.md`;
+}
+
+/** What to do where the SDK found no credentials. */
+function adviceOnCredentials({ message }: Error, { profile }: Given): string {
+  if (/aws sso login|multi-factor/.test(message))
+    return 'a daemon cannot log in: give it a role, or a profile that works without somebody';
+  if ((profile ?? process.env['AWS_PROFILE']) !== undefined)
+    return 'check that the profile stands in ~/.aws/config or ~/.aws/credentials (AWS_CONFIG_FILE, AWS_SHARED_CREDENTIALS_FILE), and that what it names (keys, source_profile, credential_process) gives credentials';
+  // https://docs.aws.amazon.com/eks/latest/userguide/pod-id-how-it-works.html; the SDK keeps what the agent said.
+  if (process.env['AWS_CONTAINER_CREDENTIALS_FULL_URI'])
+    return 'the agent of AWS_CONTAINER_CREDENTIALS_FULL_URI gave none: check the pod identity association of the service account, the log of eks-pod-identity-agent on the node, and egress to it';
+  return 'give the pod a role (IRSA or EKS Pod Identity), or the process credentials as the AWS CLI takes them';
+}
+
+/** What to do about an error of AWS or its SDK. */
+function advice(reason: FailureReason, error: Error, config: Given): string {
+  const name = bare(error.name);
+  const ofIam = adviceOfIam(error.message);
+  if (ofIam) return ofIam;
   if (isWithoutRegion(error))
     return 'set `region`, AWS_REGION in the environment, or a region in the profile';
+  // https://docs.aws.amazon.com/IAM/latest/UserGuide/id_credentials_temp_enable-regions.html
+  if (name === 'RegionDisabled')
+    return 'enable the region in the account, and STS in it (account settings of IAM), or name another STS as `endpoints.sts`';
+  if (name === 'InvalidIdentityToken')
+    return "check the OIDC provider of the cluster in the role's account, and the audience of the token, which is sts.amazonaws.com";
   if (reason === 'forbidden') return 'the role lacks a permission, see docs/providers/ecr.md';
-  if (error.name === 'CredentialsProviderError')
-    return (config.profile ?? process.env['AWS_PROFILE']) !== undefined
-      ? 'check that the profile stands in ~/.aws/config or ~/.aws/credentials (AWS_CONFIG_FILE, AWS_SHARED_CREDENTIALS_FILE) and names credentials'
-      : 'give the pod a role (IRSA or EKS Pod Identity), or the process credentials as the AWS CLI takes them';
+  if (name === 'CredentialsProviderError') return adviceOnCredentials(error, config);
   // The SDK corrects a clock by what AWS says, once it has seen an answer.
   if (/\bsignature (expired|not yet current)\b|\brequest has expired\b/i.test(error.message))
     return "check this machine's clock, and that of what stands before AWS: a signature is good for five minutes";
   if (reason === 'auth') return 'check the credentials, and whether the account has the region enabled';
-  if (bare(error.name) === 'UnknownOperation') return notAws;
+  if (name === 'UnknownOperation') return notAws;
   return '';
 }
 
