@@ -8,7 +8,7 @@ import { readSideBySide } from '../side-by-side.ts';
 import { type Access, createAccess, loginServerOf } from './acr/access.ts';
 import { groupedAssessments } from './acr/findings.ts';
 import { logsSource } from './acr/logs.ts';
-import { findRegistries } from './acr/management.ts';
+import { findRegistries, resourceName } from './acr/management.ts';
 import { pushMetricsSource } from './acr/push-metrics.ts';
 import { createRegistry, type Registry } from './acr/registry.ts';
 import { readRepository } from './acr/repository.ts';
@@ -121,8 +121,10 @@ async function* repositories(
     yield* wanted;
     return;
   }
+  let listed = 0;
   try {
     for await (const page of registry.catalog()) {
+      listed += page.length;
       const wanted = page.filter((name) => context.wants(name));
       access.client.announce(wanted);
       yield* wanted;
@@ -136,6 +138,19 @@ async function* repositories(
       );
     throw error;
   }
+  if (listed === 0) sayUnlisted(settings, access, context);
+}
+
+/**
+ * A token is shown the whole catalog or nothing: an empty one says nothing of the repositories that its scope map names.
+ * https://github.com/Azure/acr/issues/751
+ */
+function sayUnlisted({ auth }: Options, { loginServer }: Access, context: CollectContext): void {
+  // The admin user is called like the registry, and sees everything.
+  if (!auth || auth.username.toLowerCase() === resourceName(loginServer)) return;
+  const nothing = `the catalog shows nothing to ${auth.username}, as to each token whose scope map is not for all repositories (*): name those to read under \`names\``;
+  context.degraded('repositories', new CollectError('forbidden', nothing));
+  context.absent('repositories');
 }
 
 async function placesOf(settings: Options, context: PlacesSearch): Promise<readonly Place<Options>[]> {

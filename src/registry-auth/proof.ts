@@ -58,7 +58,10 @@ async function showTokenServer(
   } catch (error) {
     if (!isRefusal(error)) return false;
     const { origin, pathname } = new URL(scheme.server.realm, endpoint);
-    throw new CredentialsRefused(`${origin}${pathname} answered ${error.status}`);
+    // What it said is told too: a firewall before it, or the registry's own, may refuse whoever asks.
+    throw new CredentialsRefused(
+      error.status === 403 ? error.message : `${origin}${pathname} answered ${error.status}`,
+    );
   }
 }
 

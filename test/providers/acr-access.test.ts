@@ -47,8 +47,8 @@ async function own(registry: object, settings: Readonly<Record<string, unknown>>
   const simulator = await startAcrSimulator({
     loginServer: 'prod.azurecr.io',
     accepts: () => false,
-    ...registry,
     estate,
+    ...registry,
   });
   open.push(simulator);
   const running = await runLoop(acr, {
@@ -96,6 +96,65 @@ describe("the registry's own credentials", () => {
     expect(await running.value('repositories')).toBe(1);
     expect(simulator.requests.get('catalog')).toBeUndefined();
   });
+});
+
+describe('a registry whose network rules do not let the exporter in', () => {
+  // https://github.com/docker/build-push-action/issues/1214
+  const body = JSON.stringify({
+    errors: [
+      {
+        code: 'DENIED',
+        message:
+          "client with IP '172.214.169.102' is not allowed access. Refer https://aka.ms/acr/firewall to grant access.",
+      },
+    ],
+  });
+  const fault = { type: 'status', status: 403, body } as const;
+  const advice = "the registry's network rules do not let this address in";
+
+  test.each(['token', 'catalog'])(
+    'says so, and nothing of passwords, where it refuses at the %s',
+    async (operation) => {
+      const { simulator, running } = await own(
+        {},
+        { auth: { username: 'prod', password: 's3cret-Admin-Passw0rd' } },
+      );
+      simulator.faults.push({ operation, fault });
+      await running.poll();
+      expect(await failures(running)).toEqual(['poll_failures_total{reason="forbidden"} 1']);
+      expect(told(running, advice).length).toBe(1);
+      expect(told(running, "client with IP '172.214.169.102'").length).toBe(1);
+      expect(told(running, 'check auth.username').length).toBe(0);
+    },
+  );
+
+  test('says so, and nothing of roles, to an identity', async () => {
+    const { azure, running } = await start({ seed: 3 });
+    azure.registry.faults.push({ operation: 'exchange', fault });
+    await running.poll();
+    expect(await failures(running)).toEqual(['poll_failures_total{reason="forbidden"} 1']);
+    expect(told(running, advice).length).toBe(1);
+    expect(told(running, 'AcrPull').length).toBe(0);
+  });
+});
+
+test('a token that is shown an empty catalog says nothing of the number of repositories, and what to do', async () => {
+  const registry = { estate: createEstate({ seed: 3, repositories: 0, now: 1_795_000_000 }) };
+  const token = await own(
+    { ...registry, username: 'puller' },
+    { auth: { username: 'puller', password: 's3cret-Admin-Passw0rd' } },
+  );
+  await token.running.poll();
+  await token.running.poll();
+  expect(await token.running.value('repositories')).toBeUndefined();
+  expect(await down(token.running)).toEqual(['repositories']);
+  expect(told(token.running, 'name those to read under `names`').length).toBe(1);
+  // The admin user sees everything.
+  const admin = await own(registry, { auth: { username: 'prod', password: 's3cret-Admin-Passw0rd' } });
+  await admin.running.poll();
+  await admin.running.poll();
+  expect(await admin.running.value('repositories')).toBe(0);
+  expect(await down(admin.running)).toEqual([]);
 });
 
 describe('without credentials', () => {
@@ -155,6 +214,9 @@ describe('an identity of Microsoft Entra ID', () => {
     const { azure, running } = await start({ seed: 3 }, { clientSecret: undefined, clientSecretFile });
     await running.poll();
     expect(await failures(running)).toEqual(['poll_failures_total{reason="auth"} 1']);
+    // What roles the identity has is not the matter.
+    expect(told(running, 'Microsoft Entra ID gave no token').length).toBe(1);
+    expect(told(running, 'AcrPull').length).toBe(0);
     file('secret', azure.entra.app.clientSecret);
     await running.poll();
     expect(await running.value('up')).toBe(1);

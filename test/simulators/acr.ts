@@ -25,6 +25,8 @@ export interface AcrSimulatorOptions {
   readonly references?: 'list' | 'record' | 'bytes';
   /** How a request for a token with several scopes is answered. */
   readonly severalScopes?: 'all' | 'first' | 'last' | 'refused';
+  /** The admin user, or a token (default `prod`, the registry's admin user). */
+  readonly username?: string;
   /** Whether user and password are taken directly, and not in exchange for a token only. */
   readonly takesBasic?: boolean;
   readonly tokenSeconds?: number;
@@ -93,7 +95,7 @@ export async function startAcrSimulator(options: AcrSimulatorOptions): Promise<A
   const { estate, accepts, references = 'record', severalScopes = 'all', takesBasic = true } = options;
   const pageLimit = options.pageSize ?? 1000;
   const permissions = new Set<AcrPermission>(options.permissions ?? ['catalog', 'metadata', 'pull']);
-  const username = 'prod';
+  const { username = 'prod' } = options;
   const password = 's3cret-Admin-Passw0rd';
   const basic = `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`;
   const tokens = new Map<string, { readonly since: number; readonly kind: 'refresh' | 'access' }>();

@@ -3,6 +3,9 @@ import type { Secret } from '../../secret.ts';
 import type { Cloud } from './clouds.ts';
 import type { AzureHttpClient } from './sdk.ts';
 
+/** Microsoft Entra ID gives no token: what the registry or Azure lets the identity do is not the matter. */
+export class NoIdentity extends CollectError {}
+
 /** Gives tokens of Microsoft Entra ID. */
 export interface EntraCredential {
   /** @param audience the service that the token is for */
@@ -30,7 +33,7 @@ function firstLine(error: unknown): string {
   const { errors } = error as { errors?: unknown };
   if (Array.isArray(errors) && errors.length > 0) return errors.map(firstLine).join('; ').slice(0, 500);
   const text = error instanceof Error ? error.message : String(error);
-  return text.split('\n')[0]?.slice(0, 300) ?? '';
+  return text.split('\n')[0]?.trim().slice(0, 300) ?? '';
 }
 
 /**
@@ -95,7 +98,7 @@ export async function createCredential(
 
 // A chain's own message is a page with the headers of whoever answered: it is no cause.
 const refusal = (identity: Identity, said: string, cause: ErrorOptions): CollectError =>
-  new CollectError(
+  new NoIdentity(
     'auth',
     `Microsoft Entra ID gave no token for ${described(identity)}: ${said}: check tenantId, clientId and the secret or federated credential`,
     cause,

@@ -9,6 +9,7 @@ import {
   lifetimeSeconds,
   pullScope,
 } from '../../registry-auth.ts';
+import { NoIdentity } from './credential.ts';
 
 /**
  * Requests to a registry, each with a token for its scope. Tokens are those of the registry protocol, but an identity
@@ -106,11 +107,25 @@ function createExchange(
   };
 }
 
+/**
+ * How a registry refuses whoever asks from an address that its network rules do not let in, whatever they show:
+ * https://learn.microsoft.com/en-us/azure/container-registry/container-registry-access-selected-networks
+ */
+const isFirewall = ({ message }: CollectError): boolean =>
+  /client with IP \S+ is not allowed access|aka\.ms\/acr\/firewall/.test(message);
+
+const byFirewall =
+  "the registry's network rules do not let this address in: add it to them, or reach the registry by its private endpoint";
+
 /** The error with what to do, where the registry refused. */
-const advised = (error: unknown, advice: string): unknown =>
-  error instanceof CollectError && (error.reason === 'auth' || error.reason === 'forbidden')
-    ? new CollectError(error.reason, `${error.message}: ${advice}`, { cause: error, status: error.status })
-    : error;
+function advised(error: unknown, advice: string): unknown {
+  if (!(error instanceof CollectError) || error instanceof NoIdentity) return error;
+  const { reason, message, status } = error;
+  if (reason !== 'auth' && reason !== 'forbidden') return error;
+  if (isFirewall(error))
+    return new CollectError('forbidden', `${byFirewall}: ${message}`, { cause: error, status: 403 });
+  return new CollectError(reason, `${message}: ${advice}`, { cause: error, status });
+}
 
 export function createAcrClient(options: {
   readonly http: HttpClient;
