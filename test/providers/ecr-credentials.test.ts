@@ -213,10 +213,26 @@ describe('addresses', () => {
     expect([...wanted]).toEqual([`${host}:443`]);
   });
 
-  test.each([
+  type Addressed = [title: string, registry: Readonly<Record<string, unknown>>, host: string];
+  const besideEndpoint = (region: string, domain: string): Addressed[] => [
+    [
+      `beside a VPC endpoint of ${domain}`,
+      { region, endpoint: `https://vpce-0.api.ecr.${region}.vpce.${domain}` },
+      `sts.${region}.${domain}`,
+    ],
+  ];
+  test.each<Addressed>([
     ['in the region of the registry', {}, 'sts.eu-west-1.amazonaws.com'],
     ['in China', { region: 'cn-northwest-1' }, 'sts.cn-northwest-1.amazonaws.com.cn'],
     ['where it is configured', { endpoints: { sts: 'https://sts.example.com' } }, 'sts.example.com'],
+    // Not at ECR's VPC endpoint, in whatever partition that is.
+    ...besideEndpoint('us-gov-west-1', 'amazonaws.com'),
+    ...besideEndpoint('cn-north-1', 'amazonaws.com.cn'),
+    ...besideEndpoint('eusc-de-east-1', 'amazonaws.eu'),
+    ...besideEndpoint('us-iso-east-1', 'c2s.ic.gov'),
+    ...besideEndpoint('us-isob-east-1', 'sc2s.sgov.gov'),
+    ...besideEndpoint('eu-isoe-west-1', 'cloud.adc-e.uk'),
+    ...besideEndpoint('us-isof-south-1', 'csp.hci.ic.gov'),
   ])('STS %s', async (_title, registry, host) => {
     only(fake);
     const wanted = await proxy();

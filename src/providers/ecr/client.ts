@@ -20,6 +20,29 @@ export interface Aws {
   use(context: Pick<CollectContext, 'http' | 'signal'>): void;
 }
 
+/**
+ * The domains of AWS' own addresses, VPC endpoints among them, in each partition (`partitions.json` of the SDK): the usual
+ * ones, China, the European Sovereign Cloud, and the isolated ones.
+ */
+const domains = [
+  'amazonaws.com',
+  'api.aws',
+  'amazonaws.com.cn',
+  'api.amazonwebservices.com.cn',
+  'amazonaws.eu',
+  'api.amazonwebservices.eu',
+  'c2s.ic.gov',
+  'api.aws.ic.gov',
+  'sc2s.sgov.gov',
+  'api.aws.scloud',
+  'cloud.adc-e.uk',
+  'api.cloud-aws.adc-e.uk',
+  'csp.hci.ic.gov',
+  'api.aws.hci.ic.gov',
+];
+const isAws = ({ hostname }: URL): boolean =>
+  domains.some((domain) => hostname === domain || hostname.endsWith(`.${domain}`));
+
 /** Where a service is: as configured, as the environment says, or at ECR's address when that is a stand-in for AWS. */
 function addressOf(
   config: EcrOptions,
@@ -30,8 +53,7 @@ function addressOf(
   const variable = `AWS_ENDPOINT_URL_${service === 'serviceQuotas' ? 'SERVICE_QUOTAS' : service.toUpperCase()}`;
   if (process.env[variable] || process.env['AWS_ENDPOINT_URL']) return undefined;
   const { endpoint } = config;
-  const isAws = /(^|\.)(amazonaws\.com(\.cn)?|api\.aws|api\.amazonwebservices\.com\.cn)$/;
-  return endpoint && !isAws.test(endpoint.hostname) ? endpoint.href : undefined;
+  return endpoint && !isAws(endpoint) ? endpoint.href : undefined;
 }
 
 const quiet = { trace() {}, debug() {}, warn() {}, error() {} } as never;
