@@ -334,6 +334,32 @@ test.each<[string, (response: ServerResponse) => void, string]>([
   },
 );
 
+test('a Service Quotas out of reach is waited for once in an hour, and down all the while', async () => {
+  const estate = emptyEstate();
+  put(estate, 'app', image('v1'));
+  let asked = 0;
+  const port = await answering(() => {
+    asked += 1;
+  });
+  const { running } = await setup(
+    { estate },
+    {
+      endpoints: { serviceQuotas: `http://127.0.0.1:${port}` },
+      timeout: '4s',
+      http: { timeout: '500ms', retries: 0 },
+    },
+  );
+  await running.poll();
+  await running.poll();
+  await running.poll();
+  expect(asked).toBe(1);
+  expect(await running.lines('up')).toEqual(['up{} 1']);
+  expect((await running.lines('capability_up')).filter((line) => line.endsWith(' 0'))).toEqual([
+    'capability_up{capability="quotas"} 0',
+  ]);
+  expect(running.log().match(/quotas could not be read/g)).toHaveLength(1);
+});
+
 test('a service beside ECR that answers with a page takes its capability, and nothing else', async () => {
   const estate = emptyEstate();
   put(estate, 'app', image('v1'));

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { type FailureReason, reasonOf } from '../../errors.ts';
 import type { CollectContext } from '../../provider.ts';
 import { count, optional, text } from '../../wire.ts';
 import { rowsOf } from './answers.ts';
@@ -15,8 +16,44 @@ const codes = { repositories: 'L-CFEB8E8D', imagesPerRepository: 'L-03A36CE1' } 
 
 const quota = z.object({ QuotaCode: optional('QuotaCode', text), Value: optional('Value', count) });
 
+/** That Service Quotas did not answer, as in a network that reaches ECR by a VPC endpoint alone. */
+interface Unanswered {
+  error?: unknown;
+  /** Unix seconds. */
+  at?: number;
+}
+
+/** A poll would wait each time, and its data come that much later. */
+const costsTime = new Set<FailureReason>(['connect', 'timeout', 'throttled']);
+
 /** An account's limits change when somebody asks AWS for it: reading them once an hour is enough. */
 const rememberedSeconds = 3600;
+
+/** Asks Service Quotas; limits that it does not list are absent. */
+async function askForLimits(aws: Aws, context: CollectContext): Promise<Limits> {
+  const operation = 'ListServiceQuotas';
+  const values = new Map<string, number>();
+  for await (const { QuotaCode, Value } of rowsOf({
+    operation,
+    field: 'Quotas',
+    row: quota,
+    context,
+    tokenField: 'NextToken',
+    ask: (NextToken) => aws.quotas.listServiceQuotas({ ServiceCode: 'ecr', MaxResults: 100, NextToken }),
+  }))
+    if (QuotaCode && Value) values.set(QuotaCode, Value);
+  const limits: Limits = {
+    repositories: values.get(codes.repositories),
+    imagesPerRepository: values.get(codes.imagesPerRepository),
+  };
+  if (!limits.repositories || !limits.imagesPerRepository)
+    context.tell(
+      'limits that are not listed',
+      { operation, found: values.size },
+      'Service Quotas does not list all limits of ECR: the missing ones are unknown',
+    );
+  return limits;
+}
 
 /**
  * Reads the account's limits from Service Quotas. AWS's published defaults do not take their place: only the account
@@ -24,36 +61,21 @@ const rememberedSeconds = 3600;
  * @param registry identifies the registry whose limits they are
  */
 export async function readLimits(aws: Aws, context: CollectContext, registry: string): Promise<Limits> {
+  const { memory, session, now, signal, degraded } = context;
   const key = `limits ${registry}`;
-  const remembered = context.memory.get<Limits>(key);
-  if (remembered && context.now() - remembered.storedAt < rememberedSeconds) return remembered.value;
-  const operation = 'ListServiceQuotas';
+  const remembered = memory.get<Limits>(key);
+  if (remembered && now() - remembered.storedAt < rememberedSeconds) return remembered.value;
+  const unanswered = session.keep(`unanswered ${key}`, (): Unanswered => ({}));
   try {
-    const values = new Map<string, number>();
-    for await (const { QuotaCode, Value } of rowsOf({
-      operation,
-      field: 'Quotas',
-      row: quota,
-      context,
-      tokenField: 'NextToken',
-      ask: (NextToken) => aws.quotas.listServiceQuotas({ ServiceCode: 'ecr', MaxResults: 100, NextToken }),
-    }))
-      if (QuotaCode && Value) values.set(QuotaCode, Value);
-    const limits: Limits = {
-      repositories: values.get(codes.repositories),
-      imagesPerRepository: values.get(codes.imagesPerRepository),
-    };
-    if (limits.repositories && limits.imagesPerRepository) context.memory.set(key, limits);
-    else
-      context.tell(
-        'limits that are not listed',
-        { operation, found: values.size },
-        'Service Quotas does not list all limits of ECR: the missing ones are unknown',
-      );
+    if (unanswered.error && now() - (unanswered.at ?? 0) < rememberedSeconds) throw unanswered.error;
+    const limits = await askForLimits(aws, context);
+    if (limits.repositories && limits.imagesPerRepository) memory.set(key, limits);
     return limits;
   } catch (error) {
-    context.signal.throwIfAborted();
-    context.degraded('quotas', error);
+    signal.throwIfAborted();
+    degraded('quotas', error);
+    if (error !== unanswered.error && costsTime.has(reasonOf(error)))
+      Object.assign(unanswered, { error, at: now() });
     return remembered?.value ?? {};
   }
 }
