@@ -357,7 +357,7 @@ test('a Service Quotas out of reach is waited for once in an hour, and down all 
   expect((await running.lines('capability_up')).filter((line) => line.endsWith(' 0'))).toEqual([
     'capability_up{capability="quotas"} 0',
   ]);
-  expect(running.log().match(/quotas could not be read/g)).toHaveLength(1);
+  expect(running.log().match(/level=warn.*quotas could not be read/g)).toHaveLength(1);
 });
 
 test('a service beside ECR that answers with a page takes its capability, and nothing else', async () => {
