@@ -222,6 +222,18 @@ describe('an identity of Microsoft Entra ID', () => {
     expect(await running.value('up')).toBe(1);
   });
 
+  test('Azure Workload Identity without its client id says what is missing', async () => {
+    process.env['AZURE_FEDERATED_TOKEN_FILE'] = file('federated', 'x.y.z');
+    const { running } = await start(
+      { seed: 3 },
+      { clientSecret: undefined, tenantId: undefined, clientId: undefined },
+    );
+    await running.poll();
+    expect(await failures(running)).toEqual(['poll_failures_total{reason="auth"} 1']);
+    expect(told(running, 'Microsoft Entra ID gave no token for the federated token').length).toBe(1);
+    expect(told(running, 'clientId is a required parameter').length).toBe(1);
+  });
+
   test('a managed identity, by the variables of its host', async () => {
     const { azure, running } = await start({ seed: 3 }, { clientSecret: undefined, tenantId: undefined });
     const { app } = azure.entra;

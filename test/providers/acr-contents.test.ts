@@ -64,6 +64,16 @@ test('an entry that cannot be understood makes what counts all images unknown, a
   expect(await running.lines('image_size_bytes')).toHaveLength(1);
 });
 
+test('what cannot be a tag is none, and is told', async () => {
+  const { lines, running } = await exposed([
+    { entry: image('odd', { tags: ['v2', 'no tag', '', null] as never }) },
+    { entry: image('good', { tags: ['v1'] }) },
+  ]);
+  expect(lines).toContain('repository_tags{} 2');
+  expect(await running.lines('image_size_bytes')).toHaveLength(2);
+  expect(running.log()).toMatch(/level=warn.*at="tags\[\]" problem="no tag \(and 2 more\)"/);
+});
+
 test.each(['list', 'record', 'bytes'] as const)(
   'the platforms of an index are found in its %s, and read once',
   async (references) => {

@@ -36,6 +36,15 @@ function firstLine(error: unknown): string {
   return text.split('\n')[0]?.trim().slice(0, 300) ?? '';
 }
 
+/** What the library makes; it refuses at once where a part such as the client's id is missing. */
+function made<T>(identity: Identity, make: () => T): T {
+  try {
+    return make();
+  } catch (error) {
+    throw refusal(identity, firstLine(error), {});
+  }
+}
+
 /**
  * A credential of Microsoft Entra ID; it keeps its tokens itself.
  * @param httpClient carries the requests of each poll in turn
@@ -71,15 +80,17 @@ export async function createCredential(
     ...(tenantId && { tenantId }),
     ...(clientId && { clientId }),
   };
-  const inner = clientSecret
-    ? new ClientSecretCredential(tenantId ?? '', clientId ?? '', await clientSecret.read(), common)
-    : chain
-      ? new DefaultAzureCredential({
-          ...common,
-          ...(tenantId && { tenantId }),
-          ...(clientId && { managedIdentityClientId: clientId }),
-        })
-      : new WorkloadIdentityCredential(own);
+  const secret = await clientSecret?.read();
+  const inner = made(identity, () => {
+    if (secret !== undefined)
+      return new ClientSecretCredential(tenantId ?? '', clientId ?? '', secret, common);
+    if (!chain) return new WorkloadIdentityCredential(own);
+    return new DefaultAzureCredential({
+      ...common,
+      ...(tenantId && { tenantId }),
+      ...(clientId && { managedIdentityClientId: clientId }),
+    });
+  });
   return {
     async token(audience) {
       failure = undefined;

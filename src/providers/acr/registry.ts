@@ -4,6 +4,7 @@ import { failedStatus } from '../../http/failure.ts';
 import { nextByLink, type Page, walkNames, walkPages } from '../../http/pages.ts';
 import { type HttpRequest, type HttpResponse, json, largestAnswer, shaped } from '../../http.ts';
 import { isDigest } from '../../images/digest.ts';
+import { tagName } from '../../images/tag.ts';
 import { errorCodes, notOfARegistry } from '../../registry-answers.ts';
 import { count, expected, list, optional, pastTime, readElements, text, wholeList } from '../../wire.ts';
 import { type AcrClient, catalogScope, metadataScope, pullScope } from './registry-client.ts';
@@ -53,7 +54,7 @@ const manifestEntry = z.object({
   configMediaType: word('configMediaType'),
   artifactType: word('artifactType'),
   // Of another type: whether the manifest has tags is unknown, and so is what the repository holds.
-  tags: list('tags', text).nullish(),
+  tags: list('tags', tagName).nullish(),
   // All or none: a platform that is missing here would pass for an untagged image.
   references: optional('references', wholeList(reference)),
 });

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { isDigest } from '../../images/digest.ts';
+import { tagName } from '../../images/tag.ts';
 import { count, countedList, list, message, optional, pastTime, wholeList } from '../../wire.ts';
 
 /**
@@ -66,9 +67,6 @@ export const repositoryRow = message({
 });
 export type RepositoryRow = z.infer<typeof repositoryRow>;
 
-/** https://github.com/opencontainers/distribution-spec/blob/v1.1.0/spec.md#pulling-manifests */
-const tag = z.string().regex(/^\w[\w.-]{0,127}$/, 'no tag');
-
 const imageName = /\/dockerImages\/(?<packageName>[^@]+)@(?<digest>[^@]+)$/;
 
 /** Where an image is, by its resource name, in which slashes are escaped. */
@@ -90,7 +88,7 @@ function decoded(name: string): string {
 
 export const dockerImageRow = message({
   name: [place, undefined],
-  tags: [countedList('tags', tag), { items: [], left: 0 }],
+  tags: [countedList('tags', tagName), { items: [], left: 0 }],
   // 0 is not said.
   imageSizeBytes: [count, 0],
   uploadTime: [time, 0],
