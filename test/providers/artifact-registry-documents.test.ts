@@ -303,6 +303,9 @@ describe.each(['grpc', 'rest'] as const)('over %s', (transport) => {
       expect((await shown([discovery(done)])).at(-1)).toBe('image_scanned_timestamp_seconds{} 1790005000');
       const dated = { ...done, lastScanTime: { seconds: 1_790_001_000 } };
       expect((await shown([discovery(dated)])).at(-1)).toBe('image_scanned_timestamp_seconds{} 1790001000');
+      // What was never scanned was not scanned when it was left alone.
+      const unsupported = { ...done, analysisStatus: 'FINISHED_UNSUPPORTED' };
+      expect((await shown([discovery(unsupported)])).at(-1)).toBe('image_scans{status="unsupported"} 1');
       const current = { ...done, continuousAnalysis: 'ACTIVE' };
       expect((await shown([discovery(current)])).at(-1)).toBe('image_scans{status="complete"} 1');
     });

@@ -80,11 +80,12 @@ function toPart(entry: Entry): Partial<Image> {
   // Findings without a word of a scan, as somebody else's scanner may leave them.
   if (!discovery) return { findings };
   const { lastScanTime, continuousAnalysis, archiveTime, updatedAt, analysisStatus } = discovery;
-  // Its findings were kept up to date until it was left alone, and age from then on.
-  const scannedAt = lastScanTime || (continuousAnalysis === 'INACTIVE' ? updatedAt : 0) || undefined;
+  const scanStatus = statuses[analysisStatus ?? ''];
+  // Its findings were kept up to date until it was left alone, and age from then on. One without a scan has no such time.
+  const isLeft = continuousAnalysis === 'INACTIVE' && scanStatus === 'complete';
+  const scannedAt = lastScanTime || (isLeft ? updatedAt : 0) || undefined;
   // Findings that are no longer kept: that none are counted does not make it clean.
   if (archiveTime) return { scannedAt, scanStatus: 'none' };
-  const scanStatus = statuses[analysisStatus ?? ''];
   return scanStatus === 'complete' ? { scannedAt, scanStatus, findings } : { scannedAt, scanStatus };
 }
 
