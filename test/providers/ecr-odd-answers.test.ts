@@ -193,6 +193,48 @@ describe('one odd image', () => {
   });
 });
 
+test('manifests that ECR does not give are told, with its reason, and are no untagged images', async () => {
+  const estate = emptyEstate();
+  const platform = image('amd', { tags: [] });
+  const index = image('v1', { kind: 'index', platforms: [platform.digest] });
+  put(estate, 'app', platform, index);
+  const { simulator, running } = await setup({ estate });
+  const failure = {
+    imageId: { imageDigest: index.digest },
+    failureCode: 'KmsError',
+    failureReason: 'the key is disabled',
+  };
+  simulator.faults.push({
+    operation: 'BatchGetImage',
+    fault: { type: 'body', body: JSON.stringify({ images: [], failures: [failure] }) },
+  });
+  await running.poll();
+  await running.poll();
+  expect(await running.lines('repository_images')).toEqual([
+    'repository_images{repository="app",state="tagged"} 1',
+  ]);
+  const told = running.log().match(/level=warn.*/g) ?? [];
+  expect(told).toEqual([expect.stringMatching(/manifests could not be read.* repository=app .*KmsError/)]);
+});
+
+test('an empty token names no next page, as AWS does not send it and stand-ins do', async () => {
+  const estate = emptyEstate();
+  put(estate, 'app', image('v1'));
+  const { simulator, running } = await setup({ estate });
+  const imageDetails = [
+    { imageDigest: digest('v1'), imageTags: ['v1'], imageSizeInBytes: 5, imagePushedAt: now - 5 },
+  ];
+  simulator.faults.push({
+    operation: 'DescribeImages',
+    fault: { type: 'body', body: JSON.stringify({ imageDetails, nextToken: '' }) },
+  });
+  await running.poll();
+  expect(await running.lines('up', 'repository_tags')).toEqual([
+    'up{} 1',
+    'repository_tags{repository="app"} 1',
+  ]);
+});
+
 describe('one odd repository', () => {
   test('without a name: the others are read, and those of before are not taken for deleted', async () => {
     const estate = emptyEstate();

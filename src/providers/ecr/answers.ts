@@ -51,8 +51,11 @@ export async function* pagesOf<Page extends object>(list: PagedList<Page>): Asyn
   const { operation, ask, tokenField = 'nextToken' } = list;
   const read = async (asked: string | undefined) => {
     const page = await ask(asked);
-    const token = (page as Readonly<Record<string, unknown>>)[tokenField] ?? undefined;
-    if (token !== undefined && (typeof token !== 'string' || token === '' || token.length > longestToken))
+    const given = (page as Readonly<Record<string, unknown>>)[tokenField] ?? undefined;
+    // An empty one is none, as AWS' own SDKs take it; stand-ins for AWS write it on the last page:
+    // `HasMorePages` of https://github.com/aws/aws-sdk-go-v2/blob/main/service/ecr/api_op_DescribeImages.go
+    const token = given === '' ? undefined : given;
+    if (token !== undefined && (typeof token !== 'string' || token.length > longestToken))
       throw new CollectError('pagination', `${operation} gave something for the next page that is no token`);
     return { items: [page], next: token };
   };

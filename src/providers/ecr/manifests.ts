@@ -3,7 +3,7 @@ import { largestAnswer } from '../../http.ts';
 import { parseManifest } from '../../images/manifest.ts';
 import { indexTypes } from '../../media-types.ts';
 import type { CollectContext } from '../../provider.ts';
-import { list, text } from '../../wire.ts';
+import { list, optional, text } from '../../wire.ts';
 import { createGate, parsed } from './answers.ts';
 import type { Aws } from './client.ts';
 
@@ -36,7 +36,39 @@ const response = z.object({
       imageManifest: z.string().max(largestAnswer.manifest),
     }),
   ),
+  // https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_ImageFailure.html
+  failures: optional(
+    'failures',
+    list(
+      'failures',
+      z.object({
+        failureCode: optional('failureCode', text),
+        failureReason: optional('failureReason', text),
+      }),
+    ),
+  ),
 });
+
+/** Says that manifests were not given, and why if ECR does: what they would tell is missing from the numbers. */
+function tellUngiven(
+  { tell }: Pick<CollectContext, 'tell'>,
+  repository: string,
+  { images, failures = [] }: z.output<typeof response>,
+  asked: number,
+): void {
+  if (images.length >= asked) return;
+  const [{ failureCode = 'no reason given', failureReason } = {}] = failures;
+  tell(
+    `manifests of ${repository}`,
+    {
+      repository,
+      manifests: asked - images.length,
+      failureCode,
+      failureReason: failureReason?.slice(0, 200),
+    },
+    'manifests could not be read: which of the images are platforms of others, or signatures, is unknown',
+  );
+}
 
 /** Undefined for what is no manifest, and for an index of which one entry is odd: it is unknown what it lists. */
 function recordOf(manifest: string): ManifestRecord | undefined {
@@ -70,7 +102,9 @@ export function createManifests(aws: Aws, context: CollectContext, registry: str
       for (let at = 0; at < digests.length; at += batch) {
         const imageIds = digests.slice(at, at + batch).map((imageDigest) => ({ imageDigest }));
         const ask = () => aws.ecr.batchGetImage({ repositoryName, imageIds, acceptedMediaTypes });
-        const { images } = parsed(await gate(ask), response, 'BatchGetImage', context);
+        const answer = parsed(await gate(ask), response, 'BatchGetImage', context);
+        tellUngiven(context, repositoryName, answer, imageIds.length);
+        const { images } = answer;
         for (const { imageId, imageManifest } of images) {
           const digest = imageId.imageDigest;
           const record = recordOf(imageManifest);
