@@ -1,4 +1,6 @@
-import { describe, expect, test } from 'vitest';
+import { createServer, request, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import type { SimulatedViolation } from '../simulators/artifactory-xray.ts';
 import { lines, repositoryTruth } from '../simulators/estate-truth.ts';
 import { type Platform, platform } from '../support/artifactory-platform.ts';
@@ -258,4 +260,40 @@ describe('violations', () => {
     expect(made.running.log()).toMatch(/role Manage Watches/);
     expect((await made.running.lines('repository_image_scans')).toSorted()).toEqual(scans(made));
   });
+});
+
+/** The platform at another address, where Xray answers like this. */
+async function withXray(
+  { simulator }: Platform,
+  answer: (response: ServerResponse) => void,
+): Promise<string> {
+  const server = createServer((incoming, response) => {
+    if (incoming.url?.startsWith('/xray/')) return answer(response);
+    const { method, headers } = incoming;
+    const forwarded = request(`${simulator.url}${incoming.url}`, { method, headers }, (answered) => {
+      response.writeHead(answered.statusCode ?? 500, answered.headers);
+      answered.pipe(response);
+    });
+    incoming.pipe(forwarded);
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  onTestFinished(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+}
+
+test.each<[string, (response: ServerResponse) => void, string]>([
+  ['hangs', () => {}, 'timeout'],
+  ['refuses everything for its rate', (response) => void response.writeHead(429).end(), 'throttled'],
+])('an Xray that %s takes the findings, and not the time of the poll', async (_title, answer, reason) => {
+  const behind = await platform({ seed: 8 });
+  const endpoint = await withXray(behind, answer);
+  const { running } = await platform({ seed: 8 }, { endpoint, timeout: '8s', http: { timeout: '30s' } });
+  await running.poll();
+  expect(await running.lines('up')).toEqual(['up{} 1']);
+  expect((await running.lines('repository_tags')).length).toBeGreaterThan(0);
+  const findings = running.loop.status().failing.filter(({ capability }) => capability === 'findings');
+  expect(findings.map((failing) => failing.reason)).toEqual([reason]);
 });

@@ -53,6 +53,8 @@ function send(http: HttpClient, url: URL, request: ApiRequest, authorization: st
   return http.request({
     url,
     operation,
+    // Xray and the platform's other services may hang while Artifactory works.
+    aside: !request.path.startsWith('artifactory/'),
     idempotent,
     accept: [...accept, 401],
     ...(post && { method: 'POST', body: post.body }),
