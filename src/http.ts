@@ -40,7 +40,7 @@ interface Limits {
 
 /** A client for one cycle of one registry. */
 export function createHttpClient(options: HttpClientOptions): HttpClient {
-  const { signal, timeoutMs, asideMs, judge } = options;
+  const { signal, timeoutMs, judge } = options;
   const dispatchers = createDispatchers(options);
   const exchange = createExchange(options, dispatchers);
   const { limiterOf, failed, repeat } = createAttempts(options);
@@ -108,7 +108,7 @@ export function createHttpClient(options: HttpClientOptions): HttpClient {
 
   return {
     request(request) {
-      const { method = 'GET', aside = false } = request;
+      const { method = 'GET', operation, aside } = request;
       const once = async (tried: Repeated, within: AbortSignal): Promise<HttpResponse> => {
         const response = await attempt(request, within);
         const { status } = response;
@@ -119,7 +119,8 @@ export function createHttpClient(options: HttpClientOptions): HttpClient {
         else if (!request.accept?.includes(status)) throw failed(host, failedStatus(response, method), tried);
         return response;
       };
-      return repeat(method !== 'POST' || request.idempotent === true, once, aside ? asideMs : undefined);
+      const repeatable = method !== 'POST' || request.idempotent === true;
+      return repeat({ repeatable, kind: `${operation} of ${new URL(request.url).host}`, aside }, once);
     },
     close: () => dispatchers.destroy(),
   };

@@ -60,7 +60,14 @@ const http = z.strictObject({
     .optional(),
   timeout: deadline.describe('Deadline of a single request (default 30s)').optional(),
   maxBytes: byteSize.describe('Largest answer that is read, such as 32MiB (the default)').optional(),
-  retries: z.int().min(0).max(20).describe('Attempts after the first (default 4)').optional(),
+  retries: z
+    .int()
+    .min(0)
+    .max(20)
+    .describe(
+      'Attempts after the first (default 4); of what hangs only as many as fit into a quarter of the poll',
+    )
+    .optional(),
 });
 
 /** Push events make counters go up: the token of those who may send them must be hard to guess. */

@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { startDeadline } from '../deadline.ts';
 import { CollectError } from '../errors.ts';
+import { createHangs, type Hangs, isHang } from './hangs.ts';
 import type { Limiter } from './limiter.ts';
 import { createLimiters, type Limiters, type Limits } from './limiters.ts';
 import {
@@ -20,10 +21,26 @@ export interface AttemptOptions extends Limits {
   readonly limiters?: Limiters;
   /** Those of all clients of one poll; own ones without. */
   readonly refusals?: Refusals;
+  /** The same of requests without an answer. */
+  readonly hangs?: Hangs;
   /** Attempts after the first. */
   readonly retries: number;
+  /**
+   * How long what is asked aside is waited for in all, and other requests while they hang: no attempt begins after
+   * that. Without end where absent.
+   */
+  readonly patienceMs?: number | undefined;
   /** The cycle's: no attempt, wait or retry outlives it. */
   readonly signal: AbortSignal;
+}
+
+/** How a request is repeated. */
+export interface Repetition {
+  readonly repeatable: boolean;
+  /** What hangs together: a host and an operation. */
+  readonly kind: string;
+  /** Whether all attempts and waits end with the patience, whatever the failures are. */
+  readonly aside?: boolean | undefined;
 }
 
 /** How requests are repeated and held back, whatever carries them. Lives for one poll; the limiters outlive it. */
@@ -34,13 +51,11 @@ export interface Attempts {
   failed<E>(host: string, failure: E, request: Repeated): E;
   /**
    * Makes attempts until one works, fails for good, or the signal ends.
-   * @param patienceMs all attempts and waits end after so long
    * @throws CollectError of the last attempt
    */
   repeat<T>(
-    repeatable: boolean,
+    repetition: Repetition,
     attempt: (request: Repeated, signal: AbortSignal) => Promise<T>,
-    patienceMs?: number,
   ): Promise<T>;
 }
 
@@ -53,20 +68,26 @@ const mayPass = ({ reason, status }: CollectError): boolean =>
 const longestWaitMs = 10_000;
 
 export function createAttempts(options: AttemptOptions): Attempts {
-  const { signal, retries, limiters = createLimiters(options), refusals = createRefusals() } = options;
+  const { signal, retries, patienceMs = Number.POSITIVE_INFINITY } = options;
+  const { limiters = createLimiters(options), refusals = createRefusals(), hangs = createHangs() } = options;
+
+  /** Why there is no answer at the end of the poll. What waited for a host that is slowed down knows the refusal. */
+  function whyEnded(error: unknown, request: Repeated): unknown {
+    if (error instanceof CollectError && error.reason === 'throttled') refusals.note(request, error);
+    return refusals.why(request) ?? error;
+  }
 
   /** @returns the failure of an attempt after which another one may be made */
-  async function tryOnce<T>(attempt: () => Promise<T>, request: Repeated) {
+  async function tryOnce<T>(attempt: () => Promise<T>, request: Repeated, kind: string) {
+    hangs.refuse(kind);
     try {
       const result = await attempt();
       refusals.worked();
+      hangs.answered(kind);
       return { result };
     } catch (error) {
-      if (signal.aborted) {
-        // What waited for a host that is slowed down knows the refusal.
-        if (error instanceof CollectError && error.reason === 'throttled') refusals.note(request, error);
-        throw refusals.why(request) ?? error;
-      }
+      if (signal.aborted) throw whyEnded(error, request);
+      if (!isHang(error)) hangs.answered(kind);
       if (!(error instanceof CollectError)) throw error;
       return { failure: error };
     }
@@ -92,6 +113,24 @@ export function createAttempts(options: AttemptOptions): Attempts {
     if (!wait.passed()) throw (signal.aborted ? refusals.why(request) : undefined) ?? failure;
   }
 
+  /** Attempts until one works or fails for good. */
+  async function untilDone<T>(
+    { repeatable, kind }: Repetition,
+    attempt: (request: Repeated, signal: AbortSignal) => Promise<T>,
+    request: Repeated,
+    limit: AbortSignal,
+  ): Promise<T> {
+    const began = performance.now();
+    for (let tried = 0; ; tried += 1) {
+      const { result, failure } = await tryOnce(() => attempt(request, limit), request, kind);
+      if (!failure) return result as T;
+      refusals.note(request, failure);
+      const hangsOn = isHang(failure) && performance.now() - began >= patienceMs;
+      if (!repeatable || limit.aborted || hangsOn) throw failure;
+      await pause(waitBefore(tried, failure, request), { failure, request, limit });
+    }
+  }
+
   return {
     limiterOf: limiters.of,
     failed(host, failure, request) {
@@ -102,18 +141,15 @@ export function createAttempts(options: AttemptOptions): Attempts {
       }
       return failure;
     },
-    async repeat(repeatable, attempt, patienceMs) {
+    async repeat(repetition, attempt) {
       const request: Repeated = { onlyRefused: 0, refusedAlone: 0, aloneSince: 0 };
-      const patience = patienceMs === undefined ? undefined : startDeadline(signal, patienceMs);
-      const limit = patience?.signal ?? signal;
+      const isBounded = repetition.aside && Number.isFinite(patienceMs);
+      const patience = isBounded ? startDeadline(signal, patienceMs) : undefined;
       try {
-        for (let tried = 0; ; tried += 1) {
-          const { result, failure } = await tryOnce(() => attempt(request, limit), request);
-          if (!failure) return result as Awaited<ReturnType<typeof attempt>>;
-          refusals.note(request, failure);
-          if (!repeatable || patience?.passed()) throw failure;
-          await pause(waitBefore(tried, failure, request), { failure, request, limit });
-        }
+        return await untilDone(repetition, attempt, request, patience?.signal ?? signal);
+      } catch (error) {
+        if (isHang(error)) hangs.hung(repetition.kind);
+        throw error;
       } finally {
         patience?.clear();
         // At the deadline the others still have to learn why: their reasons must not depend on who ends first.

@@ -59,7 +59,7 @@ export function createCalls(
 
   return {
     call: (call) =>
-      repeat(true, async (request) => {
+      repeat({ repeatable: true, kind: `${call.operation} of ${call.host}` }, async (request) => {
         const release = await limiterOf(call.host).acquire(signal);
         const started = performance.now();
         let code = '200';

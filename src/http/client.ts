@@ -13,8 +13,6 @@ export interface HttpClientOptions extends AttemptOptions, TlsSettings {
   /** Certificates and a key as texts, besides those in files. */
   readonly pem?: PemSettings | undefined;
   readonly observe: Observe;
-  /** How long what is asked aside is waited for; without end where absent. */
-  readonly asideMs?: number | undefined;
   /**
    * What a vendor means by an answer that HTTP alone does not tell, such as a 400 that is a throttle, or how long it
    * asks to wait where it does not say so in `Retry-After`. Such an answer is an error whatever the request accepts.

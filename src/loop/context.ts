@@ -2,6 +2,7 @@ import type { ImageSelection } from '../bounded.ts';
 import { defined } from '../defined.ts';
 import type { CollectError } from '../errors.ts';
 import { createCalls } from '../http/calls.ts';
+import { createHangs } from '../http/hangs.ts';
 import { createLimiters } from '../http/limiters.ts';
 import { createRefusals, type LastRefusal } from '../http/refusals.ts';
 import { createHttpClient, type HttpClient } from '../http.ts';
@@ -23,8 +24,8 @@ export interface CycleContext {
   close(): void;
 }
 
-/** What is asked aside takes so much of a poll's time at most: the contents are to be read in the rest. */
-const asideShare = 1 / 4;
+/** What hangs, or is asked aside, takes so much of a poll's time at most: the contents are to be read in the rest. */
+const patienceShare = 1 / 4;
 
 /** A session that lives as long as whoever holds it. */
 export function createSession(): Session {
@@ -64,6 +65,8 @@ export function createCycleContext(input: {
   const absent = new Set<Capability>();
   const over = new AbortController();
   const signal = AbortSignal.any([input.signal, over.signal]);
+  const patienceMs = settings.timeoutMs * patienceShare;
+  const shared = { limiters, refusals, hangs: createHangs(), patienceMs, signal };
   return {
     failing,
     absent,
@@ -78,11 +81,8 @@ export function createCycleContext(input: {
       http(options) {
         const client = createHttpClient({
           ...settings.http,
-          asideMs: settings.timeoutMs * asideShare,
           ...(options && defined(options)),
-          limiters,
-          refusals,
-          signal,
+          ...shared,
           userAgent,
           observe,
           onOddity: (operation, { at, problem }) =>
@@ -95,7 +95,7 @@ export function createCycleContext(input: {
         clients.push(client);
         return client;
       },
-      calls: () => createCalls({ ...settings.http, limiters, refusals, signal, observe }),
+      calls: () => createCalls({ ...settings.http, ...shared, observe }),
       connection: settings.http,
       session,
       log,

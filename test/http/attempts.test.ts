@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { CollectError, type FailureReason } from '../../src/errors.ts';
-import { type AttemptOptions, createAttempts } from '../../src/http/attempts.ts';
+import { type AttemptOptions, type Attempts, createAttempts } from '../../src/http/attempts.ts';
+import { createHangs } from '../../src/http/hangs.ts';
 import { createLimiters } from '../../src/http/limiters.ts';
 import { createRefusals, type Repeated } from '../../src/http/refusals.ts';
 
@@ -20,6 +21,8 @@ const failing = (reason: FailureReason, more: { status?: number; retryAfterMs?: 
 const throttled = (retryAfterMs?: number) =>
   failing('throttled', { status: 429, ...(retryAfterMs !== undefined && { retryAfterMs }) });
 
+const often = { repeatable: true, kind: 'list of registry' };
+
 /** Attempts with these failures, one after the other, and then an answer: when each was made, and how it ended. */
 function attempt(
   failures: readonly unknown[],
@@ -30,7 +33,7 @@ function attempt(
   const attempts = createAttempts({ maxConcurrent: 4, retries: 2, signal, ...more });
   const times: number[] = [];
   const ended = attempts
-    .repeat(repeatable, async (request) => {
+    .repeat({ repeatable, kind: 'list of registry' }, async (request) => {
       const release = await attempts.limiterOf(host).acquire(more.signal ?? signal);
       release();
       times.push(performance.now());
@@ -171,7 +174,7 @@ describe('when the poll ends', () => {
   test('during an attempt, the reason is the one of the poll', async () => {
     const ending = new AbortController();
     const { repeat } = createAttempts({ maxConcurrent: 4, retries: 2, signal: ending.signal });
-    const ended = repeat(true, async () => {
+    const ended = repeat(often, async () => {
       ending.abort(new Error('the poll ended'));
       throw ending.signal.reason;
     });
@@ -189,7 +192,7 @@ describe('when the poll ends', () => {
     const { ended: failed } = attempt([failing('connect')], options);
     await vi.advanceTimersByTimeAsync(10);
     ending.abort(new Error('the poll ended'));
-    const cut = createAttempts(options).repeat(true, async () => {
+    const cut = createAttempts(options).repeat(often, async () => {
       throw ending.signal.reason;
     });
     await expect(cut).rejects.toBe(refusal);
@@ -201,15 +204,15 @@ describe('when the poll ends', () => {
     const ending = new AbortController();
     const { repeat } = createAttempts({ maxConcurrent: 4, retries: 2, signal: ending.signal });
     const cut = () =>
-      repeat(true, async () => {
+      repeat(often, async () => {
         ending.abort(new Error('the poll ended'));
         throw ending.signal.reason;
       });
-    const refused = repeat(false, async () => {
+    const refused = repeat({ ...often, repeatable: false }, async () => {
       throw throttled();
     });
     await expect(refused).rejects.toThrow('it said throttled');
-    await repeat(true, async () => 'answered');
+    await repeat(often, async () => 'answered');
     await expect(cut()).rejects.toThrow('the poll ended');
   });
 
@@ -217,12 +220,12 @@ describe('when the poll ends', () => {
     const ending = new AbortController();
     const { repeat } = createAttempts({ maxConcurrent: 4, retries: 2, signal: ending.signal });
     const refusal = throttled();
-    const first = repeat(true, async () => {
+    const first = repeat(often, async () => {
       ending.abort(new Error('the poll ended'));
       throw refusal;
     });
     await expect(first).rejects.toBe(refusal);
-    const second = repeat(true, async () => {
+    const second = repeat(often, async () => {
       throw ending.signal.reason;
     });
     await expect(second).rejects.toBe(refusal);
@@ -286,7 +289,7 @@ describe('a request that is refused while its host serves others', () => {
     const times: number[] = [];
     let ended: unknown;
     void attempts
-      .repeat(true, async (request) => {
+      .repeat(often, async (request) => {
         const release = await limiter.acquire(new AbortController().signal);
         release();
         times.push(performance.now());
@@ -344,5 +347,72 @@ describe('a request that is refused while its host serves others', () => {
     expect(ended).toBeUndefined();
     expect(limiter.rate()).toBeLessThan(50);
     expect(times.length).toBeGreaterThan(20);
+  });
+});
+
+describe('requests without an answer', () => {
+  const hang = () => failing('timeout');
+  const { signal } = new AbortController();
+  const attempts = (more: Partial<AttemptOptions> = {}) =>
+    createAttempts({ maxConcurrent: 4, retries: 0, signal, ...more });
+  /** Makes one request. @returns whether it was made, and how it ended */
+  async function ask({ repeat }: Attempts, failure: CollectError | undefined, kind = often.kind) {
+    let made = 0;
+    const ended = await repeat({ repeatable: true, kind }, async () => {
+      made += 1;
+      if (failure) throw failure;
+      return 'answered';
+    }).catch(({ message }) => message);
+    return [made, ended];
+  }
+
+  test('are not made any more after two in a row: what hangs for one hangs for all', async () => {
+    const all = attempts();
+    for (let at = 0; at < 2; at += 1) expect(await ask(all, hang())).toEqual([1, hang().message]);
+    expect(await ask(all, undefined)).toEqual([
+      0,
+      'list of registry: not asked any more in this poll, since 2 requests in a row had no answer',
+    ]);
+    expect(await ask(all, undefined, 'manifest of registry')).toEqual([1, 'answered']);
+  });
+
+  test('are made again where one between them was answered, well or not', async () => {
+    const all = attempts();
+    for (const answer of [
+      undefined,
+      failing('server_error', { status: 500 }),
+      failing('forbidden', { status: 403 }),
+    ]) {
+      await ask(all, hang());
+      await ask(all, answer);
+      expect(await ask(all, hang())).toEqual([1, hang().message]);
+      await ask(all, undefined);
+    }
+    // A 504 is an answer.
+    for (let at = 0; at < 3; at += 1) await ask(all, failing('timeout', { status: 504 }));
+    expect(await ask(all, undefined)).toEqual([1, 'answered']);
+  });
+
+  test('are counted together for all clients of a poll', async () => {
+    const hangs = createHangs();
+    await ask(attempts({ hangs }), hang());
+    await ask(attempts({ hangs }), hang());
+    expect(await ask(attempts({ hangs }), undefined)).toMatchObject([
+      0,
+      expect.stringContaining('not asked'),
+    ]);
+  });
+
+  test('are made again for as long as the patience lasts', async () => {
+    const { repeat } = attempts({ retries: 9, patienceMs: 25_000 });
+    let made = 0;
+    const ended = repeat(often, async () => {
+      made += 1;
+      await new Promise((resolve) => setTimeout(resolve, 10_000));
+      throw hang();
+    }).catch((error: unknown) => error);
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(await ended).toMatchObject({ reason: 'timeout' });
+    expect(made).toBe(3);
   });
 });

@@ -206,7 +206,7 @@ describe('an attempt that failed is made again', () => {
       response.writeHead(429, { 'retry-after': '3600' }).end(),
     );
     const hanging = await site(() => {});
-    const { http } = client({ retries: 9, asideMs: 900 });
+    const { http } = client({ retries: 9, patienceMs: 900 });
     const began = performance.now();
     const ask = ({ url }: Site) => failure(http.request({ url, operation: 'get', aside: true }));
     const [refused, asked, hung] = await Promise.all([ask(refusing), ask(patient), ask(hanging)]);

@@ -60,7 +60,7 @@ async function poll(limiters: Limiters, quota: Quota, requests = 120) {
     signal: new AbortController().signal,
   });
   const ask = () =>
-    repeat(true, async (request) => {
+    repeat({ repeatable: true, kind: 'list of registry' }, async (request) => {
       const release = await limiterOf(host).acquire(new AbortController().signal);
       try {
         await after(20);
@@ -131,7 +131,7 @@ describe('one resource that is always refused', () => {
   async function pollBeside(readers: number, limiters: Limiters, signal: AbortSignal) {
     const { limiterOf, failed, repeat } = createAttempts({ limiters, maxConcurrent: 8, retries: 2, signal });
     const ask = (isRefused: boolean) =>
-      repeat(true, async (request) => {
+      repeat({ repeatable: true, kind: 'list of registry' }, async (request) => {
         const release = await limiterOf(host).acquire(signal);
         try {
           await after(20);

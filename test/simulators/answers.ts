@@ -20,6 +20,8 @@ export interface Replacement {
   /** All of them. */
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: Buffer;
+  /** No answer at all: the client waits. */
+  readonly hangs?: true;
 }
 
 /** Who looks at answers. */
@@ -119,6 +121,7 @@ function hold(message: unknown): void {
         ...answer,
       }),
     );
+    if (replaced?.hangs) return response;
     const { 'content-length': length, ...others } = replaced?.headers ?? headers;
     const body = replaced?.body ?? answer.body;
     writeHead.call(response, replaced?.status ?? answer.status, {

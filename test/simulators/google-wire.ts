@@ -132,14 +132,14 @@ const retryInfo = (seconds: string): object => ({
 /**
  * The message that goes out. Whoever rewrites answers sees those of gRPC as JSON, with the names of enums and numbers of
  * 64 bits as text, as proto3's own JSON has them.
- * @returns text where that is to be sent in place of a message
+ * @returns text where that is to be sent in place of a message; undefined where nothing is
  */
 function rewrittenMessage(
   method: NonNullable<Method['grpc']>,
   headers: IncomingHttpHeaders,
   asked: object,
   answer: object,
-): protobuf.Message | StatusError | string {
+): protobuf.Message | StatusError | string | undefined {
   const message = method.response.fromObject(answer);
   const plain = method.response.toObject(message, { longs: String, enums: String, bytes: String });
   const replaced = replacementOf({
@@ -151,6 +151,7 @@ function rewrittenMessage(
     headers: {},
     body: Buffer.from(JSON.stringify(plain)),
   });
+  if (replaced?.hangs) return undefined;
   if (replaced?.status !== undefined && replaced.status !== 200)
     return new StatusError(statusOfHttp[replaced.status] ?? 'UNKNOWN', 'simulated');
   if (!replaced?.body) return message;
@@ -306,7 +307,7 @@ export async function startGoogleServer(options: {
       const answer = run(method, given, asked);
       const rewritten = making(() => rewrittenMessage(grpc, given, asked, answer));
       if (rewritten instanceof StatusError) return refuse(rewritten);
-      if (stream.destroyed) return;
+      if (stream.destroyed || rewritten === undefined) return;
       if (typeof rewritten === 'string') {
         stream.respond({ ':status': 200, 'content-type': 'text/html' });
         stream.end(rewritten);
@@ -411,6 +412,7 @@ export async function startGoogleServer(options: {
               body: Buffer.from(body),
             })
           : undefined;
+      if (replaced?.hangs) return;
       response.writeHead(replaced?.status ?? 200, { ...(replaced?.headers ?? headers) });
       response.end(replaced?.body ?? body);
     } catch (error) {

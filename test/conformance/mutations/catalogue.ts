@@ -239,6 +239,7 @@ function wholeAnswers(trap: string): readonly WholeAnswer[] {
     ...brokenBodies,
     ['HTML with 200', ok(page, 'text/html')],
     ['errors with 200', ok('{"errors":[{"code":"DENIED","message":"access to the resource is denied"}]}')],
+    ['no answer', { hangs: true }],
     ['empty body', ok('')],
     ['{}', ok('{}')],
     ['[]', ok('[]')],

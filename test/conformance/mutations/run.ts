@@ -163,12 +163,18 @@ async function recover(bench: Bench, running: RunningLoop, throttled: boolean): 
   return seen;
 }
 
+/** Deadlines that a test can wait for: a registry that throttles is waited for until that of the poll. */
+function deadlinesFor({ kind }: Mutation, { registry }: Bench): Readonly<Record<string, unknown>> {
+  if (kind === 'status 429') return { timeout: '10s' };
+  if (kind !== 'no answer') return {};
+  return { timeout: '12s', http: { ...(registry['http'] as object), timeout: '1500ms', retries: 4 } };
+}
+
 /** Runs three polls with a mutation, and two without it. @param warm whether a clean poll comes first */
 export async function runMutation(bench: Bench, mutation: Mutation, warm: boolean): Promise<Run> {
   const apply = mutation.make();
   const renames = mutation.renames();
-  // A registry that throttles is waited for until the poll's deadline.
-  const running = await startLoop(bench, mutation.kind === 'status 429' ? { timeout: '10s' } : {});
+  const running = await startLoop(bench, deadlinesFor(mutation, bench));
   try {
     if (warm) await observe(bench, running, 1);
     const applied: number[] = [];
