@@ -45,8 +45,18 @@ export interface AlertGroup {
 /** A regular expression of the exporter's job, whatever the release or the scrape configuration calls it. */
 const anyJob = '.*container-registry-exporter.*';
 
-/** What tells one target from another: two exporters, or two clusters, may watch registries of one name. */
+/**
+ * What tells one target from another for other names (`compat.ts`): two exporters, or two clusters, may watch registries
+ * of one name.
+ *
+ * Alerts name no labels of targets: Prometheus may be set up to call clusters `env`, to tell replicas apart, or to put
+ * `exported_` before labels of a federated series. What a list of labels leaves out would be many series for one:
+ * no alert at all, or one registry that hides another. They name the labels that differ between two metrics instead.
+ */
 export const target = 'cluster, namespace, job, instance, registry';
+
+/** Labels of `container_registry_info` that other metrics of a registry do not have. */
+export const labelsOfInfo = 'host, account, region';
 
 /** What an alert is about, so that a part of these can have settings of its own. */
 export type Scope = 'exporter' | 'registry' | 'repository';

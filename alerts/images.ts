@@ -1,4 +1,4 @@
-import { type AlertGroup, target } from './alert.ts';
+import { type AlertGroup, labelsOfInfo } from './alert.ts';
 
 /** What is in the images, and whether they arrive. */
 export const images: AlertGroup = {
@@ -34,7 +34,7 @@ or
   unless
   (container_registry_push_failures_total offset 15m)
 )
-and on (${target}) (container_registry_info offset 15m)`,
+and ignoring (repository, reason, ${labelsOfInfo}) (container_registry_info offset 15m)`,
       summary: 'Image push failed',
       description:
         'Failed pushes to {{ or $labels.repository "repositories that are not named" }} in {{ $labels.registry }} within 15 minutes: {{ printf "%.0f" $value }} ({{ $labels.reason }}).',
@@ -46,9 +46,9 @@ and on (${target}) (container_registry_info offset 15m)`,
       for: '6h',
       threshold: { value: 0.25, of: 'of the images of a registry' },
       why: 'One alert per registry, however many repositories: a scanner that is off is one fault.',
-      expr: `sum by (${target}, provider) (container_registry_scans{status=~"none|pending"})
+      expr: `sum without (status) (container_registry_scans{status=~"none|pending"})
   /
-(sum by (${target}, provider) (container_registry_scans{status!="unsupported"}) > 0)
+(sum without (status) (container_registry_scans{status!="unsupported"}) > 0)
   > $threshold`,
       summary: 'Images of a container registry are not scanned',
       description:
@@ -60,9 +60,9 @@ and on (${target}) (container_registry_info offset 15m)`,
       severity: 'warning',
       for: '1h',
       threshold: { value: 0.05, of: 'of the scans of a registry' },
-      expr: `sum by (${target}, provider) (container_registry_scans{status="failed"})
+      expr: `sum without (status) (container_registry_scans{status="failed"})
   /
-(sum by (${target}, provider) (container_registry_scans{status=~"complete|failed"}) > 0)
+(sum without (status) (container_registry_scans{status=~"complete|failed"}) > 0)
   > $threshold`,
       summary: 'Scans of a container registry fail',
       description:
@@ -76,7 +76,7 @@ and on (${target}) (container_registry_info offset 15m)`,
       threshold: { value: 30, of: 'days since the newest scan of a repository' },
       why: `The newest scan of each repository that has images in the bounded set; one alert per registry, with their number.
 Compared as it stands: an age of each would make as many series more.`,
-      expr: `count by (${target}, provider) (
+      expr: `count without (repository) (
   container_registry_repository_last_scan_timestamp_seconds < time() - $threshold * 86400
 ) > 0`,
       summary: 'Scans of a container registry are old',

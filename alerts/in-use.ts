@@ -1,9 +1,7 @@
-import { type AlertGroup, target } from './alert.ts';
-
-const repository = `${target}, provider, repository, source`;
+import type { AlertGroup } from './alert.ts';
 
 /** Who runs it: the three places with the most containers. */
-const places = `{{ with printf "topk(3, container_registry_repository_in_use_containers{job='%s',instance='%s',registry='%s',repository='%s',source='%s',workload_namespace!=''})" $labels.job $labels.instance $labels.registry $labels.repository $labels.source | query }} Containers:{{ range . }} {{ with .Labels.workload_cluster }}{{ . }}/{{ end }}{{ .Labels.workload_namespace }}{{ with .Labels.workload }}/{{ . }}{{ end }} ({{ .Value }}){{ end }}.{{ end }}`;
+const places = `{{ with printf "topk(3, max by (workload_cluster, workload_namespace, workload) (container_registry_repository_in_use_containers{job='%s',instance='%s',registry='%s',repository='%s',source='%s',workload_namespace!=''}))" $labels.job $labels.instance $labels.registry $labels.repository $labels.source | query }} Containers:{{ range . }} {{ with .Labels.workload_cluster }}{{ . }}/{{ end }}{{ .Labels.workload_namespace }}{{ with .Labels.workload }}/{{ . }}{{ end }} ({{ .Value }}){{ end }}.{{ end }}`;
 
 /** What runs, over all clusters. */
 export const inUse: AlertGroup = {
@@ -24,7 +22,7 @@ or
 label_replace(
   (
     (container_registry_repository_in_use_vulnerable_images{severity="CRITICAL"} > 0)
-    - on (${repository}, severity)
+    -
     container_registry_repository_in_use_fixable_images{severity="CRITICAL"}
   ) > 0,
   "fix", "none", "", ""
@@ -33,7 +31,7 @@ or
 label_replace(
   (
     (container_registry_repository_in_use_vulnerable_images{severity="CRITICAL"} > 0)
-    unless on (${repository}, severity)
+    unless
     container_registry_repository_in_use_fixable_images{severity="CRITICAL"}
   ),
   "fix", "unknown", "", ""

@@ -1,4 +1,4 @@
-import { type AlertGroup, target } from './alert.ts';
+import type { AlertGroup } from './alert.ts';
 
 const timeLeft = '(last_over_time(container_registry_credential_expiry_timestamp_seconds[10m]) - time())';
 const expires =
@@ -104,7 +104,7 @@ container_registry_replication_pending_images offset 6h`,
       threshold: { value: 3600, of: 'seconds that the oldest job has waited' },
       why: 'A paused queue has an alert of its own.',
       expr: `last_over_time(container_registry_job_queue_latency_seconds[10m]) > $threshold
-unless on (${target}, queue)
+unless
 last_over_time(container_registry_job_queue_paused[10m]) == 1`,
       summary: 'Jobs of a container registry wait',
       description:

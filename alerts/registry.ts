@@ -1,4 +1,4 @@
-import { type AlertGroup, target } from './alert.ts';
+import { type AlertGroup, labelsOfInfo } from './alert.ts';
 
 const lastSuccess = 'last_over_time(container_registry_last_success_timestamp_seconds[10m])';
 const staleAfter = 'last_over_time(container_registry_stale_after_seconds[10m])';
@@ -38,7 +38,7 @@ absent(up{job=~"$job"})`,
       why: `At least two polls in a row failed, whatever the schedule: an hourly registry does not page after one. Or they
 fail and succeed by turns, more than a third of the last hour failed.`,
       expr: `last_over_time(container_registry_up[10m]) == 0
-unless on (${target})
+unless
 last_over_time(container_registry_failed_polls_in_a_row[10m]) < 2
 or
 (avg_over_time(container_registry_up[1h]) < 0.66 and changes(container_registry_up[1h]) >= 4)`,
@@ -55,17 +55,17 @@ or
       why: `A poll that hangs is neither up nor down, and a registry that was never reached has no time of success. The bound
 is that of the configuration, three polls by default, so that a daily registry is not old for most of the day; an hour
 where an older exporter does not tell it.`,
-      expr: `time() - ${lastSuccess} > on (${target}, provider) ${staleAfter}
+      expr: `time() - ${lastSuccess} > ${staleAfter}
 or
 (
   time() - ${lastSuccess} > 3600
-  unless on (${target})
+  unless
   ${staleAfter}
 )
 or
 (
   -1 * last_over_time(container_registry_info[10m])
-  unless on (${target})
+  unless ignoring (${labelsOfInfo})
   ${lastSuccess}
 )`,
       summary: 'The data of a container registry is old',
@@ -90,9 +90,9 @@ or
       for: '15m',
       why: 'Most polls of the last hour, and at least two: one repository that fails once is no alert.',
       expr: `increase(container_registry_poll_failures_total{reason="partial"}[1h])
-  > on (${target}, provider)
+  > ignoring (reason)
 0.6 * increase(container_registry_polls_total[1h])
-and on (${target}, provider)
+and
 increase(container_registry_polls_total[1h]) > 2`,
       summary: 'Repositories of a container registry cannot be read',
       description:
@@ -139,9 +139,9 @@ of before. One may be lost when a registry restarts; more are a source that is s
       severity: 'warning',
       for: '30m',
       threshold: { value: 0.2, of: 'of the requests' },
-      expr: `sum by (${target}, provider) (rate(container_registry_api_requests_total{code="429"}[30m]))
+      expr: `sum without (operation, code) (rate(container_registry_api_requests_total{code="429"}[30m]))
   /
-(sum by (${target}, provider) (rate(container_registry_api_requests_total[30m])) > 0)
+(sum without (operation, code) (rate(container_registry_api_requests_total[30m])) > 0)
   > $threshold`,
       summary: 'A container registry refuses requests because there are too many',
       description:
@@ -154,7 +154,7 @@ of before. One may be lost when a registry restarts; more are a source that is s
       for: '1h',
       threshold: { value: 0.9, of: 'of the time between two polls' },
       expr: `last_over_time(container_registry_poll_duration_seconds[10m])
-  > on (${target}, provider)
+  >
 $threshold * last_over_time(container_registry_poll_interval_seconds[10m])`,
       summary: 'Polls of a container registry take as long as the time between them',
       description:
@@ -165,7 +165,7 @@ $threshold * last_over_time(container_registry_poll_interval_seconds[10m])`,
       name: 'RegistrySeriesDropped',
       severity: 'warning',
       for: '30m',
-      expr: `sum by (${target}, provider) (last_over_time(container_registry_series_dropped[10m])) > 0`,
+      expr: `sum without (reason) (last_over_time(container_registry_series_dropped[10m])) > 0`,
       summary: 'Series of a container registry are dropped',
       description:
         'Dropped series of {{ $labels.registry }} ({{ $labels.provider }}): {{ $value | humanize }}. Dashboards and alerts do not see all of it.',

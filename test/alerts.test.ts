@@ -1,10 +1,10 @@
 import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, test } from 'vitest';
-import { parse } from 'yaml';
+import { afterAll, describe, expect, test } from 'vitest';
+import { parse, stringify } from 'yaml';
 import { allLabels, metrics } from '../src/metrics.ts';
-import { program, programs } from './support/programs.ts';
+import { program, programs, tempDir } from './support/programs.ts';
 import { parses, queryMetrics } from './support/promql.ts';
 
 interface Rule {
@@ -27,14 +27,57 @@ const table = new Map(metrics.map((row) => [row.name, allLabels(row)]));
 
 interface AlertTest {
   readonly alertname: string;
-  readonly exp_alerts: readonly unknown[];
+  readonly exp_alerts: readonly { readonly exp_labels: Readonly<Record<string, string>> }[];
+}
+interface TestFile {
+  readonly rule_files: readonly string[];
+  readonly tests: readonly {
+    readonly input_series: readonly { readonly series: string; readonly values: string }[];
+    readonly alert_rule_test?: readonly AlertTest[];
+  }[];
 }
 const testFiles = readdirSync(join(folder, 'tests')).filter((name) => name.endsWith('.test.yaml'));
+const testsOf = (file: string): TestFile => parse(readFileSync(join(folder, 'tests', file), 'utf8'));
 const alertTests = testFiles.flatMap((file) =>
-  (
-    parse(readFileSync(join(folder, 'tests', file), 'utf8')) as { tests: { alert_rule_test?: AlertTest[] }[] }
-  ).tests.flatMap((one) => one.alert_rule_test ?? []),
+  testsOf(file).tests.flatMap((one) => one.alert_rule_test ?? []),
 );
+
+/** What `absent` or a count over all targets tells has no labels of a single one. */
+const aboutAllTargets = new Set([
+  'RegistryExporterDown',
+  'RegistryWatchedTwice',
+  'RegistryShardMissing',
+  'RegistryShardsMismatch',
+]);
+
+/** The same situations, of two targets that only a label of the place tells apart. */
+function inTwoPlaces(file: string): TestFile {
+  const { tests, ...rest } = testsOf(file);
+  const places = ['a', 'b'].map((place) => ({ prometheus_replica: place }));
+  return {
+    ...rest,
+    rule_files: rest.rule_files.map((name) => join(folder, 'tests', name)),
+    tests: tests.map((one) => ({
+      ...one,
+      input_series: one.input_series.flatMap(({ series, values }) =>
+        places.map(({ prometheus_replica }) => ({
+          series: series.includes('{')
+            ? series.replace('{', `{prometheus_replica="${prometheus_replica}",`)
+            : `${series}{prometheus_replica="${prometheus_replica}"}`,
+          values,
+        })),
+      ),
+      alert_rule_test: (one.alert_rule_test ?? [])
+        .filter(({ alertname }) => !aboutAllTargets.has(alertname))
+        .map((own) => ({
+          ...own,
+          exp_alerts: own.exp_alerts.flatMap((alert) =>
+            places.map((place) => ({ ...alert, exp_labels: { ...alert.exp_labels, ...place } })),
+          ),
+        })),
+    })),
+  };
+}
 
 describe.each(rules.map((rule) => [rule.alert ?? rule.record ?? '', rule] as const))('%s', (name, rule) => {
   test('its expression is PromQL over metrics and labels of the table', () => {
@@ -94,6 +137,19 @@ describe.skipIf(!programs('promtool'))('promtool', () => {
   test.each(testFiles)('%s passes', (file) => {
     execFileSync('promtool', ['test', 'rules', join(folder, 'tests', file)]);
   });
+
+  // A pair of Prometheus whose series meet in one place, clusters that are told apart by `env`, federated series.
+  test.each(testFiles.filter((file) => !file.startsWith('compat-')))(
+    '%s passes for two targets that a label of the place tells apart, which no rule knows',
+    (file) => {
+      mkdirSync(places.path, { recursive: true });
+      const twice = join(places.path, file);
+      writeFileSync(twice, stringify(inTwoPlaces(file)));
+      execFileSync('promtool', ['test', 'rules', twice]);
+    },
+  );
+  const places = tempDir();
+  afterAll(() => places.remove());
 });
 
 // Not by `programs`: no package brings pint, and where Go's modules cannot be had REQUIRE_TOOLS=1 has to pass without it.
