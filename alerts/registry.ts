@@ -3,8 +3,8 @@ import { type AlertGroup, labelsOfInfo } from './alert.ts';
 const lastSuccess = 'last_over_time(container_registry_last_success_timestamp_seconds[10m])';
 const staleAfter = 'last_over_time(container_registry_stale_after_seconds[10m])';
 
-/** What exporters that divide the registries of one configuration have in common. */
-const shardGroup = 'cluster, namespace, job';
+/** What exporters of one installation have in common, such as those that divide the registries of one configuration. */
+const exporters = 'cluster, namespace, job';
 
 /** The exporter and its view of the registries. */
 export const registry: AlertGroup = {
@@ -17,19 +17,31 @@ no alert would ever fire. Hence last_over_time(…[10m]), which bridges the gaps
       name: 'RegistryExporterDown',
       severity: 'critical',
       for: '5m',
-      why: `Down; or down three times within half an hour; or no target at all, which no series of \`up\` can tell.
+      why: `Down; or down three times within half an hour, or for a quarter of it in parts, which rare scrapes show as fewer
+times; or no target at all, which no series of \`up\` can tell; or none of a job that had one within the last day, while
+another exporter has: absent() is silent then.
 The job may be called after a namespace or a release, so that the expression matches a part of its name:
 pint disable promql/regexp`,
       expr: `up{job=~"$job"} == 0
 or
 changes(up{job=~"$job"}[30m]) >= 6
 or
-absent(up{job=~"$job"})`,
+(avg_over_time(up{job=~"$job"}[30m]) < 0.75 and changes(up{job=~"$job"}[30m]) >= 3)
+or
+absent(up{job=~"$job"})
+or
+(
+  group by (${exporters}) (last_over_time(up{job=~"$job"}[1d]))
+  unless on (${exporters})
+  up{job=~"$job"}
+  and on ()
+  up{job=~"$job"}
+)`,
       summary: 'The container registry exporter cannot be scraped',
       description:
-        '{{ if $labels.instance }}Prometheus cannot scrape {{ $labels.instance }} reliably: it is down, or comes and goes.{{ else }}Prometheus has no target with a job like container-registry-exporter.{{ end }} The numbers of its registries are old, or missing.',
+        '{{ if $labels.instance }}Prometheus cannot scrape {{ $labels.instance }} reliably: it is down, or comes and goes.{{ else if $labels.job }}Prometheus has no target of the job {{ $labels.job }}{{ with $labels.cluster }} in {{ . }}{{ end }} any more, and had one within the last day.{{ else }}Prometheus has no target with a job like container-registry-exporter.{{ end }} The numbers of its registries are old, or missing.',
       meaning:
-        'The exporter cannot be scraped: it is down, it comes and goes (three outages within half an hour, as in a crash loop), or Prometheus has no target with a job like `container-registry-exporter` (then the alert has no `instance`).',
+        'The exporter cannot be scraped: it is down, it comes and goes (three outages within half an hour, as in a crash loop, or a quarter of it in several), or Prometheus has no target of a job any more that had one within the last day (then the alert has no `instance`), or none with a job like `container-registry-exporter` (then it has no `job` either).',
     },
     {
       name: 'RegistryDown',
@@ -190,10 +202,10 @@ $threshold * last_over_time(container_registry_poll_interval_seconds[10m])`,
       severity: 'critical',
       for: '15m',
       why: 'A shard that is down has series of itself for ten minutes more, so that a restart is no alert.',
-      expr: `max by (${shardGroup}) (last_over_time(container_registry_exporter_shards[10m]))
+      expr: `max by (${exporters}) (last_over_time(container_registry_exporter_shards[10m]))
   -
-count by (${shardGroup}) (
-  count by (${shardGroup}, shard) (last_over_time(container_registry_exporter_shard_info[10m]))
+count by (${exporters}) (
+  count by (${exporters}, shard) (last_over_time(container_registry_exporter_shard_info[10m]))
 ) > 0`,
       summary: 'A part of the container registries is polled by no exporter',
       description:
@@ -205,9 +217,9 @@ count by (${shardGroup}) (
       name: 'RegistryShardsMismatch',
       severity: 'warning',
       for: '15m',
-      expr: `max by (${shardGroup}) (last_over_time(container_registry_exporter_shards[10m]))
+      expr: `max by (${exporters}) (last_over_time(container_registry_exporter_shards[10m]))
   -
-min by (${shardGroup}) (last_over_time(container_registry_exporter_shards[10m])) > 0`,
+min by (${exporters}) (last_over_time(container_registry_exporter_shards[10m])) > 0`,
       summary: 'Exporters do not agree on how many shards there are',
       description:
         'Exporters of {{ $labels.job }} divide the registries by different numbers of shards: some registries are polled twice, others not at all.',
