@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { scopeOf } from '../alerts/alert.ts';
 import { alertGroups } from '../alerts/index.ts';
 import { freePort, programs, type RunningProgram, startProgram, tempDir } from './support/programs.ts';
 
@@ -14,9 +15,10 @@ import { freePort, programs, type RunningProgram, startProgram, tempDir } from '
  */
 
 const example = join(import.meta.dirname, '..', 'examples', 'alertmanager.yml');
-const severityOf = new Map(
-  [...alertGroups.values()].flatMap(({ alerts }) => alerts).map(({ name, severity }) => [name, severity]),
-);
+const all = [...alertGroups.values()].flatMap(({ alerts }) => alerts);
+const severityOf = new Map(all.map(({ name, severity }) => [name, severity]));
+/** Those of one registry. */
+const ofRegistries = all.filter((alert) => scopeOf(alert) !== 'exporter').map(({ name }) => name);
 const target = { job: 'container-registry-exporter', instance: 'exporter:10056' };
 
 /** An alert of this bundle with its severity, as Prometheus sends it. */
@@ -146,6 +148,40 @@ describe.skipIf(!programs('prometheus-alertmanager', 'amtool'))('the example for
     ]);
     expect(await notifications(since, 2)).toEqual([
       'chat: 1 × RegistryQuotaHigh of b',
+      'pager: 1 × RegistryExporterDown of –',
+    ]);
+  });
+
+  test.each(['RegistryDown', 'RegistryDataStale'])(
+    '%s holds back every other alert of its registry',
+    async (cause) => {
+      const since = told.length;
+      const held = ofRegistries.filter((name) => !['RegistryDown', 'RegistryDataStale'].includes(name));
+      expect(held).toContain('RunningImageMissingFromRegistry');
+      const registry = `of-${cause}`;
+      await post([cause, ...held].map((name) => firing(name, { registry })));
+      const receiver = severityOf.get(cause) === 'critical' ? 'pager' : 'chat';
+      expect(await notifications(since, 1)).toEqual(
+        [
+          `chat: 1 × RegistryExporterStateNotSaved of ${registry}`,
+          `${receiver}: 1 × ${cause} of ${registry}`,
+        ].toSorted(),
+      );
+    },
+  );
+
+  test('a job without a target holds back what it said itself, and not what another job says', async () => {
+    const since = told.length;
+    // A group that has been told of waits before it tells more: hence a cluster of its own.
+    const gone = { cluster: 'two', job: 'b/container-registry-exporter', instance: '' };
+    const before = { ...gone, instance: 'before:10056', registry: 'c' };
+    await post([
+      firing('RegistryExporterDown', gone),
+      ...[...ofRegistries, 'InUseSourceDown'].map((name) => firing(name, before)),
+      firing('RegistryQuotaHigh', { cluster: 'two', registry: 'd', quota: 'images' }),
+    ]);
+    expect(await notifications(since, 2)).toEqual([
+      'chat: 1 × RegistryQuotaHigh of d',
       'pager: 1 × RegistryExporterDown of –',
     ]);
   });
