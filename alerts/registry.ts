@@ -99,17 +99,20 @@ or
     {
       name: 'RegistryRepositoriesFailing',
       severity: 'warning',
-      for: '15m',
-      why: 'Most polls of the last hour, and at least two: one repository that fails once is no alert.',
-      expr: `increase(container_registry_poll_failures_total{reason="partial"}[1h])
-  > ignoring (reason)
-0.6 * increase(container_registry_polls_total[1h])
+      for: '30m',
+      why: `By time and not by polls, of which a daily registry has too few to count: for 60 % of an hour, and half an hour more,
+the last poll had failed in some. That is one poll of a registry that is polled every hour or less, and most polls of
+another: one repository that fails once is no alert there.`,
+      expr: `max_over_time(container_registry_failed_repositories[1h])
 and
-increase(container_registry_polls_total[1h]) > 2`,
+quantile_over_time(0.4, container_registry_failed_repositories[1h]) > 0
+and
+last_over_time(container_registry_failed_repositories[10m])`,
       summary: 'Repositories of a container registry cannot be read',
       description:
-        'Most polls of {{ $labels.registry }} ({{ $labels.provider }}) within the last hour could not read some of its repositories: their numbers are old. The status page names them.',
-      meaning: 'Most polls of the last hour could not read some of the repositories of a registry.',
+        'Most polls of {{ $labels.registry }} ({{ $labels.provider }}) within the last hour, or the only one, could not read some of its repositories, {{ $value }} at most: their numbers are old. The status page names them.',
+      meaning:
+        'Most polls of the last hour, or the last one where polls are rarer, could not read some of the repositories of a registry.',
     },
     {
       name: 'RegistryPlacesNotFound',
@@ -151,13 +154,14 @@ of before. One may be lost when a registry restarts; more are a source that is s
       severity: 'warning',
       for: '30m',
       threshold: { value: 0.2, of: 'of the requests' },
-      expr: `sum without (operation, code) (rate(container_registry_api_requests_total{code="429"}[30m]))
+      why: 'An hour, which is longer than `for`: polls that are hours apart ask for some minutes only.',
+      expr: `sum without (operation, code) (rate(container_registry_api_requests_total{code="429"}[1h]))
   /
-(sum without (operation, code) (rate(container_registry_api_requests_total[30m])) > 0)
+(sum without (operation, code) (rate(container_registry_api_requests_total[1h])) > 0)
   > $threshold`,
       summary: 'A container registry refuses requests because there are too many',
       description:
-        '{{ $labels.registry }} ({{ $labels.provider }}) refused {{ $value | humanizePercentage }} of the requests of the exporter within 30 minutes: polls take longer, and whoever shares the quota is slowed down too.',
+        '{{ $labels.registry }} ({{ $labels.provider }}) refused {{ $value | humanizePercentage }} of the requests of the exporter within the last hour: polls take longer, and whoever shares the quota is slowed down too.',
       meaning: 'A registry refuses a large share of the requests of the exporter with 429.',
     },
     {

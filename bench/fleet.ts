@@ -116,6 +116,7 @@ export const registryView = (at: number, time: number): RegistryView => ({
   pollIntervalSeconds: 300,
   staleAfterSeconds: 900,
   failedInARow: 0,
+  unread: 0,
   polls: 100,
   failures: new Map(),
   capabilities: new Map([['findings', true]]),

@@ -17,6 +17,7 @@ export interface Outcome
     | 'lastSuccessAt'
     | 'pollDurationSeconds'
     | 'failedInARow'
+    | 'unread'
     | 'polls'
     | 'failures'
     | 'capabilities'
@@ -146,7 +147,10 @@ export function createOutcomes(input: {
     },
     repositoriesRead(result, { isLook, hasData }) {
       const all = [...result.failed, ...result.failedGroups];
-      if (!isLook) outcome.failedRepositories = new Set(result.failed.keys());
+      if (!isLook) {
+        outcome.failedRepositories = new Set(result.failed.keys());
+        outcome.unread = all.length;
+      }
       // A poll that was cut short counts as failed already.
       if (all.length > 0 && !result.cut) countFailure('partial');
       for (const [repository, error] of all.slice(-5))

@@ -81,6 +81,13 @@ export const registryMetrics: readonly RegistryMetric[] = [
     samples: ({ failedInARow }, emit) => emit(failedInARow),
   }),
   registryMetric({
+    name: `${prefix}_failed_repositories`,
+    help: 'Repositories that the last poll could not read while it read others, and groups of them, such as projects, that it could not list; absent before the first poll ended.',
+    type: 'gauge',
+    labels: [],
+    samples: ({ unread }, emit) => emit(unread),
+  }),
+  registryMetric({
     name: `${prefix}_polls_total`,
     help: 'Polls of the registry, failed ones included; goes on over restarts.',
     type: 'counter',

@@ -66,6 +66,8 @@ export interface RegistryView {
   readonly pollDurationSeconds?: number;
   /** Polls that failed since the last that did not. */
   readonly failedInARow?: number;
+  /** Repositories, and groups of them, that the last poll could not read while it read others. */
+  readonly unread?: number;
   readonly pollIntervalSeconds?: number;
   readonly staleAfterSeconds?: number;
   readonly polls: number;

@@ -167,6 +167,7 @@ describe('repositories that could not be read', () => {
     });
     expect(outcomes.saved().failures).toEqual({ partial: 1 });
     expect([...outcomes.current().failedRepositories]).toEqual(['app']);
+    expect(outcomes.current().unread).toBe(2);
     expect(errors.all().map(({ reason, message }) => [reason, message])).toEqual([
       ['timeout', 'team/: too slow'],
       ['dns', 'app: no such host'],
@@ -184,8 +185,10 @@ describe('repositories that could not be read', () => {
     read({ failed: new Map([['app', failure()]]) });
     read({ failed: new Map([['web', failure()]]) }, { isLook: true });
     expect([...outcomes.current().failedRepositories]).toEqual(['app']);
+    expect(outcomes.current().unread).toBe(1);
     read({});
     expect(outcomes.current().failedRepositories.size).toBe(0);
+    expect(outcomes.current().unread).toBe(0);
     expect(outcomes.saved().failures).toEqual({ partial: 2 });
   });
 

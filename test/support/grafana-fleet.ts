@@ -259,6 +259,7 @@ export function registryView(at: number, time: number): RegistryView {
     pollIntervalSeconds: 300,
     staleAfterSeconds: 4 * hour,
     failedInARow: failed,
+    unread: 0,
     polls,
     failures: new Map(
       failureReasons.map((reason) => [

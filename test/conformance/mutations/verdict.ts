@@ -58,7 +58,7 @@ export interface Baseline {
 
 /** Families that tell of polls and not of the registry. */
 const ofPolls =
-  /^container_registry_(up|poll_.*|polls_total|failed_polls_in_a_row|last_.*|capability_up|info|series_dropped|api_.*|pushes_total|places_up)$/;
+  /^container_registry_(up|poll_.*|polls_total|failed_polls_in_a_row|failed_repositories|last_.*|capability_up|info|series_dropped|api_.*|pushes_total|places_up)$/;
 /** So much more than a clean poll may be logged, or stand in the status. */
 const spare = 64_000;
 const longestSeries = 2_000;
