@@ -6,6 +6,10 @@ const staleAfter = 'last_over_time(container_registry_stale_after_seconds[10m])'
 /** What exporters of one installation have in common, such as those that divide the registries of one configuration. */
 const exporters = 'cluster, namespace, job';
 
+/** What a query says of the registry, where it says anything. */
+const asked = (query: string, words: string): string =>
+  `{{ with printf "${query}" $labels.job $labels.instance $labels.registry | query }} {{ with first . }}${words}{{ end }}{{ end }}`;
+
 /** The exporter and its view of the registries. */
 export const registry: AlertGroup = {
   name: 'container-registry-exporter',
@@ -55,8 +59,13 @@ last_over_time(container_registry_failed_polls_in_a_row[10m]) < 2
 or
 (avg_over_time(container_registry_up[1h]) < 0.66 and changes(container_registry_up[1h]) >= 4)`,
       summary: 'A container registry cannot be read',
-      description:
-        'Polls of {{ $labels.registry }} ({{ $labels.provider }}) fail: at least the last two, or many of the last hour.',
+      description: `Polls of {{ $labels.registry }} ({{ $labels.provider }}) fail: at least the last two, or many of the last hour.${asked(
+        "topk(1, sum by (reason) (increase(container_registry_poll_failures_total{job='%s',instance='%s',registry='%s',reason!='partial'}[1h])) > 0)",
+        'Most often: {{ .Labels.reason }}.',
+      )}${asked(
+        "max(time() - container_registry_last_success_timestamp_seconds{job='%s',instance='%s',registry='%s'})",
+        'The last good poll ended {{ .Value | humanizeDuration }} ago.',
+      )}`,
       meaning:
         'At least the last two polls of a registry failed, or they fail and succeed by turns and more than a third of the last hour failed.',
     },
@@ -184,7 +193,7 @@ $threshold * last_over_time(container_registry_poll_interval_seconds[10m])`,
       expr: `sum without (reason) (last_over_time(container_registry_series_dropped[10m])) > 0`,
       summary: 'Series of a container registry are dropped',
       description:
-        'Dropped series of {{ $labels.registry }} ({{ $labels.provider }}): {{ $value | humanize }}. Dashboards and alerts do not see all of it.',
+        'Dropped series of {{ $labels.registry }} ({{ $labels.provider }}): {{ printf "%.0f" $value }}. Dashboards and alerts do not see all of it.',
       meaning:
         'Series of a registry are dropped: it has more than `maxSeries` allows (`image_cap`, `registry_cap`, `repository_cap`), or Prometheus could not have read them (`invalid_value`, `duplicate`).',
     },
