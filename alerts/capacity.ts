@@ -35,12 +35,15 @@ export const capacity: AlertGroup = {
       severity: 'warning',
       for: '1h',
       threshold: { value: 4, of: 'days until a quota is full' },
-      why: 'The trend of the last day, and only where half of the quota is used: a new project grows fast from nothing.',
-      expr: `predict_linear(container_registry_quota_used[1d], $threshold * 86400) > (container_registry_quota_limit > 0)
+      why: `The trend of the last day, and only where half of the quota is used: a new project grows fast from nothing. One
+that is full is no forecast.`,
+      expr: `predict_linear(container_registry_quota_used[1d], $threshold * 86400) > ${limit}
 and
-container_registry_quota_used / (container_registry_quota_limit > 0) > 0.5
+${used} / ${limit} > 0.5
 and
-container_registry_quota_used offset 12h`,
+${used} < ${limit}
+and
+last_over_time(container_registry_quota_used[10m] offset 12h)`,
       summary: 'A quota of a container registry will be full within days',
       description: `${whose} will be full within days if it goes on growing as within the last day.`,
       meaning: 'A quota that is more than half used will be full within 4 days by the trend of the last day.',
@@ -59,12 +62,13 @@ container_registry_quota_used offset 12h`,
     {
       name: 'RegistryStorageHigh',
       severity: 'warning',
+      keepFiringFor: '10m',
       threshold: { value: 100, of: 'GiB of one repository' },
       why: 'Per repository as requested. Compared first: only what is too large is divided.',
       expr: '(container_registry_repository_size_bytes > $threshold * 1024 * 1024 * 1024) / 1024 / 1024 / 1024',
       summary: 'Registry storage usage is high',
       description:
-        'The images of {{ $labels.repository }} in {{ $labels.registry }} take {{ $value | humanize }} GiB.',
+        'The images of {{ $labels.repository }} in {{ $labels.registry }} take {{ printf "%.0f" $value }} GiB.',
       meaning: 'The images of a repository take more than 100 GiB.',
     },
   ],

@@ -1,5 +1,8 @@
 import { type AlertGroup, labelsOfInfo } from './alert.ts';
 
+/** Six hours without a single failed scrape are rare enough that no alert would come. */
+const scans = (status: string): string => `last_over_time(container_registry_scans{${status}}[10m])`;
+
 /** What is in the images, and whether they arrive. */
 export const images: AlertGroup = {
   name: 'container-registry-images',
@@ -9,6 +12,7 @@ export const images: AlertGroup = {
       name: 'ImageWithCriticalVulnerabilities',
       severity: 'critical',
       for: '5m',
+      keepFiringFor: '10m',
       threshold: { value: 0, of: 'critical findings' },
       why: `The request's expression fires once per image, tag and severity series. This one fires once per repository, for
 its newest tagged image: the one that is deployed next, and the one that a new build replaces. The runbook's query
@@ -46,9 +50,9 @@ and ignoring (repository, reason, ${labelsOfInfo}) (container_registry_info offs
       for: '6h',
       threshold: { value: 0.25, of: 'of the images of a registry' },
       why: 'One alert per registry, however many repositories: a scanner that is off is one fault.',
-      expr: `sum without (status) (container_registry_scans{status=~"none|pending"})
+      expr: `sum without (status) (${scans('status=~"none|pending"')})
   /
-(sum without (status) (container_registry_scans{status!="unsupported"}) > 0)
+(sum without (status) (${scans('status!="unsupported"')}) > 0)
   > $threshold`,
       summary: 'Images of a container registry are not scanned',
       description:
@@ -60,9 +64,9 @@ and ignoring (repository, reason, ${labelsOfInfo}) (container_registry_info offs
       severity: 'warning',
       for: '1h',
       threshold: { value: 0.05, of: 'of the scans of a registry' },
-      expr: `sum without (status) (container_registry_scans{status="failed"})
+      expr: `sum without (status) (${scans('status="failed"')})
   /
-(sum without (status) (container_registry_scans{status=~"complete|failed"}) > 0)
+(sum without (status) (${scans('status=~"complete|failed"')}) > 0)
   > $threshold`,
       summary: 'Scans of a container registry fail',
       description:

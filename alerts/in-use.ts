@@ -12,6 +12,7 @@ export const inUse: AlertGroup = {
       name: 'RunningImageWithCriticalVulnerabilities',
       severity: 'critical',
       for: '5m',
+      keepFiringFor: '10m',
       why: `Images with a fixed version apart from those without: the first are an update, the others a decision. Where the
 registry does not tell of fixed versions, \`fix\` is "unknown".`,
       expr: `label_replace(
@@ -44,7 +45,7 @@ label_replace(
       name: 'RunningImageMissingFromRegistry',
       severity: 'critical',
       for: '10m',
-      expr: 'container_registry_repository_in_use_images{state="missing"} > 0',
+      expr: 'last_over_time(container_registry_repository_in_use_images{state="missing"}[10m]) > 0',
       summary: 'Running images are gone from the registry',
       description: `Images of {{ $labels.repository }} that run and are gone from {{ $labels.registry }}: {{ $value }} (what runs is told by {{ $labels.source }}). The next node that pulls one of them fails.${places}`,
       meaning: 'Containers run an image that a complete listing of its repository does not have.',
@@ -54,7 +55,7 @@ label_replace(
       severity: 'warning',
       for: '1h',
       why: 'From `retention` of the configuration: what the team expects its policy to remove.',
-      expr: 'container_registry_repository_in_use_stale_images > 0',
+      expr: 'last_over_time(container_registry_repository_in_use_stale_images[10m]) > 0',
       summary: 'Retention would remove running images',
       description:
         'Images of {{ $labels.repository }} in {{ $labels.registry }} that run and that the configured retention expectation would remove: {{ $value }} (what runs is told by {{ $labels.source }}).',
@@ -64,7 +65,7 @@ label_replace(
       name: 'RunningImageNotScanned',
       severity: 'warning',
       for: '6h',
-      expr: 'container_registry_repository_in_use_unscanned_images > 0',
+      expr: 'last_over_time(container_registry_repository_in_use_unscanned_images[10m]) > 0',
       summary: 'Running images are not scanned',
       description:
         'Images of {{ $labels.repository }} in {{ $labels.registry }} that run and whose scan did not complete: {{ $value }} (what runs is told by {{ $labels.source }}). What they contain is unknown.',
@@ -75,7 +76,7 @@ label_replace(
       severity: 'info',
       for: '1h',
       threshold: { value: 180, of: 'days since the oldest image in use was pushed' },
-      expr: 'time() - container_registry_repository_in_use_oldest_push_timestamp_seconds > $threshold * 86400',
+      expr: 'time() - last_over_time(container_registry_repository_in_use_oldest_push_timestamp_seconds[10m]) > $threshold * 86400',
       summary: 'A running image is old',
       description:
         'The oldest image of {{ $labels.repository }} in {{ $labels.registry }} that runs ({{ $labels.source }}) was pushed {{ $value | humanizeDuration }} ago: it lacks what was mended since.',
@@ -86,10 +87,10 @@ label_replace(
       severity: 'warning',
       for: '10m',
       why: 'A source whose last answer is too old has no numbers any more; alerts of running images are silent then.',
-      expr: `container_registry_in_use_source_up == 0
+      expr: `last_over_time(container_registry_in_use_source_up[10m]) == 0
 or
-time() - container_registry_in_use_source_last_answer_timestamp_seconds
-  > container_registry_in_use_source_stale_after_seconds`,
+time() - last_over_time(container_registry_in_use_source_last_answer_timestamp_seconds[10m])
+  > last_over_time(container_registry_in_use_source_stale_after_seconds[10m])`,
       summary: 'What runs cannot be read',
       description:
         'The source {{ $labels.source }} of {{ $labels.instance }} cannot be read, or its answer is too old: alerts about running images are silent for what it tells of.',

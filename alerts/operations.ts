@@ -2,7 +2,7 @@ import type { AlertGroup } from './alert.ts';
 
 const timeLeft = '(last_over_time(container_registry_credential_expiry_timestamp_seconds[10m]) - time())';
 const expires =
-  '{{ $labels.credential }} of {{ $labels.registry }} ({{ $labels.provider }}) {{ if gt $value 0.0 }}expires in {{ $value | humanizeDuration }}{{ else }}has expired{{ end }}: whatever uses it is refused then.';
+  '{{ $labels.credential }} of {{ $labels.registry }} ({{ $labels.provider }}) {{ if gt $value 0.0 }}expires in {{ $value | humanizeDuration }}: whatever uses it is refused then.{{ else }}has expired: whatever uses it is refused.{{ end }}';
 
 /** What registries tell of their own running: credentials, copies, parts, jobs. */
 export const operations: AlertGroup = {
@@ -57,10 +57,13 @@ export const operations: AlertGroup = {
       name: 'RegistryReplicationBehind',
       severity: 'warning',
       threshold: { value: 0, of: 'images that wait for replication' },
-      why: 'The least that waited at any moment of six hours: a queue that is emptied now and then is none.',
+      why: `The least that waited at any moment of six hours: a queue that is emptied now and then is none, nor is one that
+is no longer there.`,
       expr: `min_over_time(container_registry_replication_pending_images[6h]) > $threshold
 and
-container_registry_replication_pending_images offset 6h`,
+last_over_time(container_registry_replication_pending_images[10m])
+and
+last_over_time(container_registry_replication_pending_images[10m] offset 6h)`,
       summary: 'Replication of a container registry does not keep up',
       description:
         'Images of {{ $labels.registry }} ({{ $labels.provider }}) that have waited for replication to {{ $labels.destination }} for six hours: at least {{ $value }}.',

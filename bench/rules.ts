@@ -22,9 +22,12 @@ const files = readdirSync(folder).filter(
   (name) => name.endsWith('.rules.yaml') && (name !== optIn || process.argv.includes('--aws-exporters')),
 );
 /** Only what a rule reads is written: the rest costs memory and no time. */
-const read = new Set(
-  files.flatMap(
-    (name) => readFileSync(join(folder, name), 'utf8').match(/container_registry_\w+|\bup\b/g) ?? [],
+const texts = files.map((name) => readFileSync(join(folder, name), 'utf8'));
+const read = new Set(texts.flatMap((text) => text.match(/container_registry_\w+|\bup\b/g) ?? []));
+/** Of these rules read what the last minutes held, and of the others the last sample. */
+const readOver = new Set(
+  texts.flatMap((text) =>
+    [...text.matchAll(/(container_registry_\w+)(?:\{[^}]*\})?\[/g)].map(([, name]) => name),
   ),
 );
 const now = Math.floor(Date.now() / 1000);
@@ -37,11 +40,10 @@ const askings = 9;
 const last = (minutes: number): number[] =>
   Array.from({ length: minutes }, (_, at) => now - 60 * (minutes - 1 - at));
 
-/** Series of a registry or repository that rules read; of counters they read more than the last sample. */
 function* seriesOf(rows: readonly Row[], view: object, labels: Sample['labels'], times: readonly number[]) {
   for (const { name, labels: all, value } of rendered(rows, view as never, labels))
     if (read.has(name))
-      yield { labels: { ...all, __name__: name }, value, times: name.endsWith('_total') ? last(50) : times };
+      yield { labels: { ...all, __name__: name }, value, times: readOver.has(name) ? last(50) : times };
 }
 
 /**
