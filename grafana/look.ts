@@ -78,6 +78,10 @@ export const states = {
   followed: words([1, 'Followed', 'good'], [0, 'Not followed', 'warn']),
   /** Of a yes or no that is neither good nor bad. */
   yesNo: words([1, 'Yes', 'plain'], [0, 'No', 'plain']),
+  /** Of what not every registry tells of. */
+  told: words([-1, 'Not told', 'neutral']),
+  /** Of a forecast. */
+  forecast: words([-1, 'Too early', 'neutral']),
   /** Of a signature. */
   signed: words([1, 'Signed', 'good'], [0, 'Not signed', 'warn']),
 } as const;

@@ -55,6 +55,14 @@ export const counted = (m: Select, counter: string, range: string): string =>
  */
 export const among = (label: string, ...variables: readonly string[]): string =>
   `${label}=~"${variables.map((name) => `\${${name}:pipe}`).join('|')}"`;
+/**
+ * -1 in place of a number that is not there because no registry tells of it: each has data and no capability of any
+ * fails. A registry that is down might tell.
+ */
+export const orNotTold = (m: Select, expr: string): string =>
+  `${expr}
+or on ()
+((count(${m('info')}) == count(${m('repositories')})) * 0 - 1 unless on () ${m('capability_up')} == 0)`;
 /** Seconds since a time. */
 export const since = (expr: string): string => `time() - ${expr}`;
 /** Seconds until a time. */

@@ -1,6 +1,6 @@
 import { colours } from './look.ts';
 import { type Panel, stat, toBoard } from './panels.ts';
-import { exporterState, max, min, type Select, since } from './queries.ts';
+import { exporterState, max, min, orNotTold, type Select, since } from './queries.ts';
 import { table } from './table.ts';
 
 /** Uids never change: bookmarks, links and the provisioning of Grafana hold them. */
@@ -57,16 +57,17 @@ export const exporterUp = (w: number): Panel =>
   });
 
 /** Images that nobody knows the findings of. @param m a metric with the matchers of the board */
-export const imagesNotScanned = (m: (metric: string, matchers: string) => string): Panel =>
+export const imagesNotScanned = (m: Select): Panel =>
   stat({
     title: 'Images not scanned',
     about: 'Images whose scan failed or never was: they are not clean, nothing is known of them.',
     w: 3,
     threshold: 'some',
     queries: {
-      failed: `sum(${m('repository_image_scans', 'status="failed"')})`,
-      never: `sum(${m('repository_image_scans', 'status="none"')})`,
+      failed: orNotTold(m, `sum(${m('repository_image_scans', 'status="failed"')})`),
+      never: orNotTold(m, `sum(${m('repository_image_scans', 'status="none"')})`),
     },
+    state: 'told',
     links: [toBoard('Vulnerabilities', uids.vulnerabilities)],
   });
 

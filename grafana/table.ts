@@ -37,7 +37,10 @@ function override(name: string, column: Column): Json {
         'mappings',
         threshold && !state && [without ? cellWithout(colours.plain, without) : cellWithout(colours.unknown)],
       ),
-      ...property('mappings', state && [cellWithout(colours.unknown), states[state]]),
+      ...property(
+        'mappings',
+        state && [cellWithout(without ? colours.plain : colours.unknown, without), states[state]],
+      ),
       ...property(
         'mappings',
         texts && [cellWithout(colours.plain), { type: 'value', options: Object.fromEntries(texted) }],

@@ -1,6 +1,6 @@
 import type { Board } from '../frame.ts';
 import { lines, type Panel, stat, toBoard } from '../panels.ts';
-import { among, byRegistry, byRepository, max, min, selectors, sum, top } from '../queries.ts';
+import { among, byRegistry, byRepository, max, min, orNotTold, selectors, sum, top } from '../queries.ts';
 import { exporterUp, firing, uids } from '../shared.ts';
 import { table } from '../table.ts';
 
@@ -13,6 +13,14 @@ const limit = max(byQuota, `${m('quota_limit')} > 0`);
 const bytes = 'quota=~"storage|volume"';
 const counts = 'quota!~"storage|volume"';
 
+/** What was used six hours ago: two samples are no trend. */
+const before = (kind: string): string =>
+  max(byQuota, `max_over_time(${m('quota_used', kind, '[10m] offset 6h')})`);
+
+/** Seconds until a quota is full by the growth of the last day; nothing where it does not grow. */
+const fullIn = (kind: string): string =>
+  `(clamp_min(${max(byQuota, `${m('quota_limit', kind)} > 0`)} - ${max(byQuota, m('quota_used', kind))}, 0) / (${max(byQuota, `deriv(${m('quota_used', kind, '[1d]')})`)} > 0) and on (${byQuota}) ${before(kind)})`;
+
 function quotas(title: string, about: string, kind: string, unit: string): Panel {
   const [usedOf, limitOf] = [
     max(byQuota, m('quota_used', kind)),
@@ -20,7 +28,7 @@ function quotas(title: string, about: string, kind: string, unit: string): Panel
   ];
   return table({
     title,
-    about: `${about} The fullest first, 30 at most. "Full in" goes on with the growth of the last day.`,
+    about: `${about} The fullest first, 30 at most. "Full in" goes on with the growth of the last day, of which six hours have to be known.`,
     w: 12,
     empty: 'No quota of this kind is known',
     columns: {
@@ -31,7 +39,10 @@ function quotas(title: string, about: string, kind: string, unit: string): Panel
       Used: { expr: usedOf, unit, width: 90 },
       Limit: { expr: limitOf, unit, width: 90 },
       'Full in': {
-        expr: `clamp_min(${limitOf} - ${usedOf}, 0) / (${max(byQuota, `deriv(${m('quota_used', kind, '[1d]')})`)} > 0)`,
+        expr: `${fullIn(kind)}
+or on (${byQuota})
+-1 * (${usedOf} >= bool 0 unless on (${byQuota}) ${before(kind)})`,
+        state: 'forecast',
         unit: 's',
         threshold: 'quotaFull',
         without: 'not growing',
@@ -51,17 +62,22 @@ const summary: readonly Panel[] = [
     w: 4,
     unit: 'percentunit',
     threshold: 'quota',
-    queries: { used: `max(${used} / ${limit})` },
+    queries: { used: orNotTold(m, `max(${used} / ${limit})`) },
+    state: 'told',
   }),
   stat({
     title: 'Next quota to be full',
-    about: 'If each goes on growing as it did in the last day. "No data": none grows.',
+    about:
+      'If each goes on growing as it did in the last day. "No data": none grows; "Too early": none is known for six hours.',
     w: 4,
     unit: 's',
     threshold: 'quotaFull',
     queries: {
-      in: `min(clamp_min(${limit} - ${used}, 0) / (${max(byQuota, `deriv(${m('quota_used', '', '[1d]')})`)} > 0))`,
+      in: `min(${fullIn('')})
+or on ()
+-1 * (count(${used}) > bool 0 unless on () ${before('')})`,
     },
+    state: 'forecast',
   }),
   stat({
     title: 'Stored',
@@ -91,7 +107,8 @@ const summary: readonly Panel[] = [
     w: 3,
     unit: 'percentunit',
     threshold: 'pullsLeft',
-    queries: { left: `min(${m('pull_remaining')} / (${m('pull_limit')} > 0))` },
+    queries: { left: orNotTold(m, `min(${m('pull_remaining')} / (${m('pull_limit')} > 0))`) },
+    state: 'told',
   }),
 ];
 

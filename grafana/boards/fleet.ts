@@ -1,6 +1,17 @@
 import type { Board } from '../frame.ts';
 import { type Panel, stat, toBoard } from '../panels.ts';
-import { byRegistry, counted, late, max, registryState, selectors, since, sum, until } from '../queries.ts';
+import {
+  byRegistry,
+  counted,
+  late,
+  max,
+  orNotTold,
+  registryState,
+  selectors,
+  since,
+  sum,
+  until,
+} from '../queries.ts';
 import { exporterUp, firing, imagesNotScanned, uids } from '../shared.ts';
 import { table } from '../table.ts';
 
@@ -66,9 +77,10 @@ const contents: readonly Panel[] = [
     w: 4,
     threshold: 'none',
     queries: {
-      all: `sum(${critical})`,
-      fixable: `sum(${m('repository_fixable_findings', 'severity="CRITICAL"')})`,
+      all: orNotTold(m, `sum(${critical})`),
+      fixable: orNotTold(m, `sum(${m('repository_fixable_findings', 'severity="CRITICAL"')})`),
     },
+    state: 'told',
     links: [toBoard('Vulnerabilities', uids.vulnerabilities)],
   }),
   imagesNotScanned(m),
@@ -78,8 +90,12 @@ const contents: readonly Panel[] = [
     w: 3,
     threshold: 'none',
     queries: {
-      failed: `round(sum(${counted(m, 'all_push_failures_total', '1d')}) or 0 * sum(${m('all_pushes_total')}))`,
+      failed: orNotTold(
+        m,
+        `round(sum(${counted(m, 'all_push_failures_total', '1d')}) or 0 * sum(${m('all_pushes_total')}))`,
+      ),
     },
+    state: 'told',
     links: [toBoard('Registry', uids.registry)],
   }),
   stat({
@@ -89,7 +105,8 @@ const contents: readonly Panel[] = [
     w: 3,
     unit: 'percentunit',
     threshold: 'quota',
-    queries: { used: `max(${m('quota_used')} / (${m('quota_limit')} > 0))` },
+    queries: { used: orNotTold(m, `max(${m('quota_used')} / (${m('quota_limit')} > 0))`) },
+    state: 'told',
     links: [toBoard('Capacity', uids.capacity)],
   }),
   stat({
@@ -98,7 +115,8 @@ const contents: readonly Panel[] = [
     w: 3,
     unit: 's',
     threshold: 'credential',
-    queries: { left: `min(${until(m('credential_expiry_timestamp_seconds'))})` },
+    queries: { left: orNotTold(m, `min(${until(m('credential_expiry_timestamp_seconds'))})`) },
+    state: 'told',
     links: [toBoard('Registry', uids.registry)],
   }),
   stat({
@@ -106,7 +124,8 @@ const contents: readonly Panel[] = [
     about: 'Destinations whose last replication did not work.',
     w: 4,
     threshold: 'none',
-    queries: { failing: `sum(1 - ${m('replication_up')})` },
+    queries: { failing: orNotTold(m, `sum(1 - ${m('replication_up')})`) },
+    state: 'told',
     links: [toBoard('Registry', uids.registry)],
   }),
   stat({
@@ -115,7 +134,8 @@ const contents: readonly Panel[] = [
       'Parts of registries that say they are not healthy, and jobs such as garbage collection whose last run failed.',
     w: 4,
     threshold: 'none',
-    queries: { failing: `sum(1 - ${m('component_up')} or 1 - ${m('task_up')})` },
+    queries: { failing: orNotTold(m, `sum(1 - ${m('component_up')} or 1 - ${m('task_up')})`) },
+    state: 'told',
     links: [toBoard('Registry', uids.registry)],
   }),
 ];
@@ -123,7 +143,7 @@ const contents: readonly Panel[] = [
 const registries = table({
   title: 'Registries',
   about:
-    'Every registry of the configuration, also those that were never reached; the worst first. The reason is that of most failed polls within the last hour: `partial` means single repositories. A failing capability has no numbers.',
+    'Every registry of the configuration, also those that were never reached; the worst first. The reason is that of most failed polls within the last hour: `partial` means single repositories. A failing capability has no numbers; of repositories that are not readable the numbers are old.',
   w: 24,
   h: 9,
   columns: {
@@ -151,6 +171,12 @@ const registries = table({
       width: 140,
     },
     Repositories: { expr: max(byRegistry, m('repositories')), unit: 'locale', width: 110 },
+    'Not readable': {
+      expr: max(byRegistry, m('failed_repositories')),
+      threshold: 'some',
+      unit: 'locale',
+      width: 110,
+    },
     'Critical findings': { expr: sum(byRegistry, critical), threshold: 'none', unit: 'locale', width: 130 },
     'Poll takes': { expr: max(byRegistry, m('poll_duration_seconds')), unit: 's', width: 100 },
     Host: { expr: `max by (${byRegistry}, host) (${m('info')})`, label: 'host' },

@@ -44,7 +44,7 @@ const now: readonly Panel[] = [
     w: 4,
     threshold: 'none',
     queries: {
-      '{{reason}}': `round(topk(3, ${sum('reason', `increase(${m('poll_failures_total', '', '[1h]')})`)} > 0)) or sum(increase(${m('poll_failures_total', '', '[1h]')})) == 0`,
+      '{{reason}}': `round(topk(3, ${sum('reason', `increase(${m('poll_failures_total', '', '[1h]')})`)} > 0)) or label_replace(sum(increase(${m('poll_failures_total', '', '[1h]')})) == 0, "reason", "none", "", "")`,
     },
   }),
   stat({

@@ -1,7 +1,18 @@
 import { severities } from '../../src/model.ts';
 import type { Board } from '../frame.ts';
 import { lines, type Panel, stat, toBoard } from '../panels.ts';
-import { among, byImage, byRegistry, byRepository, max, selectors, since, sum, top } from '../queries.ts';
+import {
+  among,
+  byImage,
+  byRegistry,
+  byRepository,
+  max,
+  orNotTold,
+  selectors,
+  since,
+  sum,
+  top,
+} from '../queries.ts';
 import { exporterUp, firing, imagesNotScanned, repositoryColumns, uids } from '../shared.ts';
 import { table } from '../table.ts';
 
@@ -46,9 +57,10 @@ const summary: readonly Panel[] = [
       w: 4,
       threshold: severity === 'CRITICAL' ? 'none' : 'some',
       queries: {
-        all: `sum(${m('repository_findings', `severity="${severity}"`)})`,
-        fixable: `sum(${m('repository_fixable_findings', `severity="${severity}"`)})`,
+        all: orNotTold(m, `sum(${m('repository_findings', `severity="${severity}"`)})`),
+        fixable: orNotTold(m, `sum(${m('repository_fixable_findings', `severity="${severity}"`)})`),
       },
+      state: 'told',
     }),
   ),
   stat({
@@ -56,7 +68,10 @@ const summary: readonly Panel[] = [
     about: 'Repositories whose newest tagged image has at least one critical finding.',
     w: 3,
     threshold: 'none',
-    queries: { repositories: `sum(${m('repository_findings', 'severity="CRITICAL"')} > bool 0)` },
+    queries: {
+      repositories: orNotTold(m, `sum(${m('repository_findings', 'severity="CRITICAL"')} > bool 0)`),
+    },
+    state: 'told',
   }),
   stat({
     title: 'Affected images in use',
