@@ -297,6 +297,22 @@ describe('the chart', () => {
       { matchName: 'registry.example.com' },
     ]);
   });
+
+  test('Prometheus that would forget series between two scrapes is told of', async () => {
+    const notes = async (interval: string) =>
+      helm(
+        'install',
+        'r',
+        chart,
+        '--dry-run=client',
+        '--set',
+        'serviceMonitor.enabled=true',
+        '--set',
+        `serviceMonitor.interval=${interval}`,
+      );
+    expect(await notes('5m')).toContain('forgets a series');
+    expect(await notes('4m')).not.toContain('forgets a series');
+  });
 });
 
 describe('several shards', () => {
@@ -370,6 +386,22 @@ describe('several shards', () => {
     expect(only(objects, 'StatefulSet')['spec'].template.spec.containers[0].args).toContain('--shards=3');
   });
 
+  test('reach each other behind network policies', async () => {
+    const objects = await render(
+      '--set=shards=3,networkPolicy.enabled=true,networkPolicy.egressPorts={443},networkPolicy.ciliumHosts={a.example.com}',
+      '--set=networkPolicy.ingressFrom[0].namespaceSelector.matchLabels.name=monitoring',
+    );
+    const own = only(objects, 'StatefulSet')['spec'].selector.matchLabels;
+    const { ingress, egress } = only(objects, 'NetworkPolicy')['spec'];
+    expect(ingress[0].from).toContainEqual({ podSelector: { matchLabels: own } });
+    const ports = [{ port: 10056, protocol: 'TCP' }];
+    expect(egress).toContainEqual({ to: [{ podSelector: { matchLabels: own } }], ports });
+    expect(only(objects, 'CiliumNetworkPolicy')['spec'].egress).toContainEqual({
+      toEndpoints: [{ matchLabels: own }],
+      toPorts: [{ ports: [{ port: '10056', protocol: 'TCP' }] }],
+    });
+  });
+
   test('what cannot be divided is refused', async () => {
     await expect(render('--set', 'config.shards=3')).rejects.toThrow('set `shards`, not `config.shards`');
     await expect(render('--set', 'shards=3,storage.existingClaim=disk')).rejects.toThrow(
@@ -389,6 +421,12 @@ describe('wrong values are refused, and the message says which', () => {
       'a Secret without a path',
       { secrets: [{ name: 'a' }] },
       /at '\/secrets\/0': missing property 'mountPath'/,
+    ],
+    ['one port for two things', { events: { port: 10056 } }, /events\.port \(10056\) is service\.port/],
+    [
+      'labels by which the pod is found',
+      { podLabels: { 'app.kubernetes.io/name': 'x' } },
+      /podLabels: the Service and the workload find the pod by app\.kubernetes\.io\/name/,
     ],
     ['no registries', { config: { registries: [] } }, /at '\/config\/registries': minItems/],
     ['no list of registries', { config: { registries: 'all' } }, /at '\/config\/registries': got string/],
