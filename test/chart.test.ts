@@ -213,6 +213,16 @@ describe('the chart', () => {
     });
   });
 
+  test('user and groups can be left to the cluster, as OpenShift wants it', async () => {
+    const left = '--set-json=podSecurityContext={"runAsUser":null,"runAsGroup":null,"fsGroup":null}';
+    const { securityContext } = only(await render(left), 'Deployment')['spec'].template.spec;
+    expect(securityContext).toEqual({
+      runAsNonRoot: true,
+      fsGroupChangePolicy: 'OnRootMismatch',
+      seccompProfile: { type: 'RuntimeDefault' },
+    });
+  });
+
   test('a configuration in a Secret is in no ConfigMap', async () => {
     const objects = await render('--set', 'configSecret.name=own,configSecret.key=c.yaml');
     expect(kindsOf(objects)).not.toContain('ConfigMap');
