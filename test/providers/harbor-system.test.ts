@@ -124,6 +124,15 @@ describe('replication', () => {
       'component_up{component="registry hub"} 1',
     ]);
   });
+
+  test.each(['unknown', '', undefined])('an end whose health is %j is told', async (status) => {
+    const { running } = await setupHarbor(estateOf({ 'team/app': [] }), {
+      change: (world) => Object.assign(world, { registries: [{ id: 9, name: 'odd', status }] }),
+    });
+    await running.poll();
+    expect((await running.lines('component_up')).filter((line) => line.includes('registry odd'))).toEqual([]);
+    expect(running.log()).toContain('the health of registry odd that is not known here');
+  });
 });
 
 describe('jobs', () => {

@@ -28,9 +28,12 @@ const statistic = z.object({
 });
 const endpoint = z.object({ id: optional('id', count), name: text, status: optional('status', word) });
 
-/** Whether a part works; nothing for a word that says neither. */
-const stateOf = (component: string, status: string | undefined): Component[] =>
-  status === 'healthy' || status === 'unhealthy' ? [{ component, up: status === 'healthy' }] : [];
+/** Whether a part works; a word that says neither is told. */
+function stateOf(context: CollectContext, component: string, status: string | undefined): Component[] {
+  if (status === 'healthy' || status === 'unhealthy') return [{ component, up: status === 'healthy' }];
+  tellOfWord(context, `the health of ${component}`, status);
+  return [];
+}
 
 /** Anybody may ask; the version is told to those whose credentials are right. */
 export async function readInfo(
@@ -54,11 +57,7 @@ export async function readComponents(harbor: Harbor, context: CollectContext): P
   );
   if (!answer) return [];
   const all = [{ name: 'overall', status: answer.status }, ...answer.components];
-  return all.flatMap(({ name, status }) => {
-    const state = stateOf(name, status);
-    if (state.length === 0) tellOfWord(context, `the health of ${name}`, status);
-    return state;
-  });
+  return all.flatMap(({ name, status }) => stateOf(context, name, status));
 }
 
 /** Registries that replication and proxy caches reach. */
@@ -74,7 +73,9 @@ export async function readEndpoints(harbor: Harbor, context: CollectContext): Pr
         ({ id, name }) => id ?? name,
       ),
   );
-  return (registries?.items ?? []).flatMap(({ name, status }) => stateOf(`registry ${name}`, status));
+  return (registries?.items ?? []).flatMap(({ name, status }) =>
+    stateOf(context, `registry ${name}`, status),
+  );
 }
 
 /** Told to system administrators only, to whom alone the number of all projects is not 0. */
