@@ -95,6 +95,60 @@ test.each([
   }
 });
 
+test.each<readonly ('link' | 'x-total-count')[]>([
+  [],
+  ['link'],
+  ['x-total-count'],
+  ['link', 'x-total-count'],
+])('pages that are shorter than was asked for end no list, without %s %s', async (...withoutHeaders) => {
+  for (const count of [10, 11, 25]) {
+    const { running } = await setupHarbor(projectsOf(count), {
+      simulator: { largestPage: 10, withoutHeaders },
+    });
+    await running.poll();
+    expect(await running.value('repositories'), running.log()).toBe(count);
+    expect(await running.lines('repository_tags')).toHaveLength(count);
+  }
+});
+
+test('something that takes no notice of pages has shown all that it has', async () => {
+  const { simulator, running } = await setupHarbor(projectsOf(20));
+  const rows = Array.from({ length: 20 }, (_, n) => ({
+    name: `p${n}/app`,
+    artifact_count: 1,
+    pull_count: 0,
+  }));
+  simulator.faults.push({
+    fault: { type: 'body', body: JSON.stringify(rows) },
+    operation: 'repositories',
+  });
+  await running.poll();
+  expect(await running.value('repositories'), running.log()).toBe(20);
+});
+
+test('a project that one page shows twice hides no other', async () => {
+  const { world, running } = await setupHarbor(projectsOf(2));
+  world.projects.push(...world.projects.slice(0, 1));
+  await running.poll();
+  expect(await capability(running, 'projects'), running.log()).toBe('1');
+  expect((await running.lines('project_repositories')).length).toBe(2);
+});
+
+test('a list that is null and counted as empty is empty', async () => {
+  const { running } = await setupHarbor(projectsOf(2), {
+    simulator: { nullLists: true },
+    change: (world) => {
+      Object.assign(world, { policies: [], robots: [], registries: [] });
+      for (const project of world.projects) Object.assign(project, { immutable: [], robots: [] });
+    },
+  });
+  await running.poll();
+  expect((await running.lines('capability_up')).filter((line) => line.endsWith(' 0'))).toEqual([]);
+  expect(
+    (await running.lines('repository_practice')).filter((line) => line.includes('immutable_tags')),
+  ).toHaveLength(2);
+});
+
 describe('an odd element hides nothing else', () => {
   const answer = async (operation: string, value: unknown) => {
     const made = await setupHarbor(projectsOf(1), { registry: { settingsInterval: '1ms' } });

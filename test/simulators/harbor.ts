@@ -19,6 +19,10 @@ export interface HarborSimulatorOptions {
   readonly pathPrefix?: string;
   /** What a proxy in front leaves out. */
   readonly withoutHeaders?: readonly ('link' | 'x-total-count')[];
+  /** Pages are shorter than was asked for, as something in front may have it. */
+  readonly largestPage?: number;
+  /** Lists without an element are `null`, as Go writes a list that nobody made. */
+  readonly nullLists?: boolean;
   readonly endlessPaging?: 'same' | 'cycle';
   /** Does not tell its version, as a proxy in front may have it. */
   readonly hidesVersion?: boolean;
@@ -624,9 +628,10 @@ export async function startHarborSimulator(options: HarborSimulatorOptions): Pro
 
   /** One page and its headers. https://github.com/goharbor/harbor/blob/main/src/server/v2.0/handler/base.go */
   function paged(list: readonly object[], path: string, query: URLSearchParams) {
-    const size = Number(query.get('page_size') ?? 10);
+    const asked = Number(query.get('page_size') ?? 10);
+    const size = Math.min(asked, options.largestPage ?? asked);
     const page = Number(query.get('page') ?? 1);
-    if (!(size <= 100))
+    if (!(asked <= 100))
       throw new Refusal(
         422,
         'validation failure list:\npage_size in query should be less than or equal to 100',
@@ -699,7 +704,8 @@ export async function startHarborSimulator(options: HarborSimulatorOptions): Pro
     const wait = options.latency?.(operation, before, items.length);
     if (wait) await sleep(wait);
     const show = 'show' in found ? (found.show as (row: object) => object) : (row: object) => row;
-    send(response, 200, JSON.stringify(items.map(show)), headers);
+    const isNull = options.nullLists && items.length === 0;
+    send(response, 200, isNull ? 'null' : JSON.stringify(items.map(show)), headers);
   }
 
   /** What a fault of one repository is for: its own list, or that of its project. */

@@ -1,11 +1,11 @@
 import { z } from 'zod';
 import { CollectError } from '../../errors.ts';
-import { type HttpClient, type HttpResponse, json } from '../../http.ts';
+import { type HttpClient, type HttpResponse, json, shaped, shown } from '../../http.ts';
 import type { Session } from '../../provider.ts';
 import type { Auth } from '../../registry-auth.ts';
 import { basicHeader, credentialsOf } from '../../registry-auth.ts';
 import { count, expected, leading } from '../../wire.ts';
-import { type List, type Page, readList, readPages, refuseUncounted, totalOf } from './lists.ts';
+import { elementsIn, type List, type Page, readList, readPages, refuseUncounted, totalOf } from './lists.ts';
 
 /** A question to Harbor's API. */
 export interface Question {
@@ -170,12 +170,14 @@ export function createHarbor(options: HarborOptions): Harbor {
     all: (question, item, keyOf) => readList(() => pages(question, item, true), keyOf),
     async first(question, item) {
       const response = await page(question, 1, firstOnes);
-      refuseUncounted(response, json(response, z.array(z.unknown())).length, kept.counted);
-      return json(response, leading(question.operation, item, firstOnes));
+      const elements = elementsIn(response);
+      refuseUncounted(response, elements.length, kept.counted);
+      const schema = leading(question.operation, item, firstOnes);
+      return shaped(elements, schema, shown(response.url), response.onOddity) as z.infer<typeof item>[];
     },
     async count(question) {
       const response = await page(question, 1, 1);
-      const { length } = json(response, z.array(z.unknown()));
+      const { length } = elementsIn(response);
       const total = totalOf(response);
       return total !== undefined && total < length ? undefined : total;
     },

@@ -31,6 +31,22 @@ export function totalOf(response: HttpResponse): number | undefined {
 }
 
 /**
+ * The elements of a list. Go writes a list without any as `null` where nobody made it an empty one, which is believed
+ * when it is counted as empty.
+ * @throws CollectError `invalid_response` for what is no list
+ */
+export function elementsIn(response: HttpResponse): unknown[] {
+  const list = z.array(z.unknown());
+  return json(response, totalOf(response) === 0 ? list.nullable() : list) ?? [];
+}
+
+/** The count of a list; one that is less than what is seen is wrong. */
+function plausibleTotal(response: HttpResponse, seen: number): number | undefined {
+  const total = totalOf(response);
+  return total !== undefined && total < seen ? undefined : total;
+}
+
+/**
  * Refuses an empty list that does not say that it is empty, where other lists say how many items they have.
  * @throws CollectError `invalid_response`
  */
@@ -48,18 +64,29 @@ interface Read {
   /** Elements, understood or not. */
   readonly length: number;
   readonly total: number | undefined;
+  /** Elements of the first page: fewer than were asked for where something between has a limit of its own. */
+  readonly first: number;
+  /** It is the page before once more. */
+  readonly repeated: boolean;
 }
+
+/** What Harbor gives where it is not told how many; who shortens pages does not make them shorter than that. */
+const usualSize = 10;
 
 /**
  * The number of the next page, from `Link`; where a proxy dropped that header, from `X-Total-Count`; without either
- * there is another page while pages are full. Only the page's number is taken from the address in `Link`: behind a
- * proxy that serves Harbor under another path the rest of it is wrong.
+ * there is another page while pages are as long as the first one. Only the page's number is taken from the address in
+ * `Link`: behind a proxy that serves Harbor under another path the rest of it is wrong.
  */
-function nextPage(response: HttpResponse, { number, length, total }: Read, size: number): number | undefined {
+function nextPage(response: HttpResponse, read: Read, size: number): number | undefined {
+  const { number, length, total, first, repeated } = read;
   const link = nextByLink(response, response.url);
   if (!link) {
-    const more = total === undefined ? length >= size : number * size < total;
-    return more && length > 0 ? number + 1 : undefined;
+    // What gives fewer than were asked for, and the same again, takes no notice of pages: it has shown all that it has.
+    if (length === 0 || (repeated && length < size)) return undefined;
+    const more =
+      total === undefined ? length >= Math.min(size, Math.max(first, usualSize)) : number * first < total;
+    return more ? number + 1 : undefined;
   }
   const next = link.searchParams.get('page') ?? String(number + 1);
   if (!/^\d{1,9}$/.test(next) || Number(next) <= number)
@@ -99,6 +126,7 @@ export async function* readPages<Schema extends z.ZodType>(
   const schema = list(operation, item);
   let before: { readonly total: number | undefined; readonly body: Buffer } | undefined;
   let seen = 0;
+  let perPage = size;
   let where = operation;
   const read = async ({ number, returns }: Cursor) => {
     const response = await request(number);
@@ -106,19 +134,19 @@ export async function* readPages<Schema extends z.ZodType>(
     const elements = elementsOf(response, size);
     refuseUncounted(response, elements.length, counted);
     const items = shaped(elements, schema, where, response.onOddity) as z.infer<Schema>[];
-    // A count that is less than what is seen is wrong.
-    const count = totalOf(response);
-    const total = count !== undefined && count < elements.length ? undefined : count;
+    const total = plausibleTotal(response, elements.length);
     const gone = before?.total !== undefined && total !== undefined ? before.total - total : 0;
-    const repeated = before?.body.equals(response.body) && elements.length > 0;
+    const { length } = elements;
+    const repeated = length > 0 && before?.body.equals(response.body) === true;
     before = { total, body: response.body };
-    if (gone > 0 && number > 1)
-      return { items: [], next: goBack({ number, returns }, Math.ceil(gone / size), where) };
-    seen += elements.length;
-    const next = nextPage(response, { number, length: elements.length, total }, size);
+    if (number === 1) perPage = length;
+    else if (gone > 0)
+      return { items: [], next: goBack({ number, returns }, Math.ceil(gone / perPage), where) };
+    if (!repeated) seen += length;
+    const next = nextPage(response, { number, length, total, first: perPage, repeated }, size);
     return {
       // A page that is the same as the one before shows nothing new: a list that never ends looks so.
-      items: repeated ? [] : [{ items, odd: elements.length - items.length, total }],
+      items: repeated ? [] : [{ items, odd: length - items.length, total }],
       next: next === undefined ? undefined : { number: next, returns },
     };
   };
@@ -141,7 +169,7 @@ function goBack({ number, returns }: Cursor, pages: number, where: string): Curs
 }
 
 function elementsOf(response: HttpResponse, size: number): unknown[] {
-  const elements = json(response, z.array(z.unknown()));
+  const elements = elementsIn(response);
   if (elements.length <= size) return elements;
   throw new CollectError(
     'invalid_response',
@@ -156,15 +184,19 @@ export async function readList<T>(
 ): Promise<List<T>> {
   const items = new Map<unknown, T>();
   let odd = 0;
+  /** Items that one page shows twice: no others are missing for them, as they are when the list moves between pages. */
+  let twice = 0;
   /** The least of the counts: what came or went while the list was read is no contradiction. */
   let least = 0;
   let isCounted = false;
   for await (const page of pages()) {
     odd += page.odd;
+    const keys = new Set(page.items.map(keyOf));
+    twice += page.items.length - keys.size;
     for (const item of page.items) items.set(keyOf(item), item);
     if (page.total === undefined) continue;
     least = isCounted ? Math.min(page.total, least) : page.total;
     isCounted = true;
   }
-  return { items: [...items.values()], missing: odd + Math.max(0, least - items.size - odd) };
+  return { items: [...items.values()], missing: odd + Math.max(0, least - items.size - odd - twice) };
 }
