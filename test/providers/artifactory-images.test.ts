@@ -257,8 +257,8 @@ describe('paging', () => {
     ]);
   });
 
-  test("the server's own limit of a search is found and kept to", async () => {
-    const made = await emptyPlatform([{ key: 'docker-local' }], { hardLimit: 4 });
+  test.each(['words', 'number'] as const)("the server's own limit, told in %s, is kept to", async (says) => {
+    const made = await emptyPlatform([{ key: 'docker-local' }], { hardLimit: 4, saysLimit: says });
     for (let tag = 10; tag < 20; tag += 1)
       put(made, `docker-local/app/${tag}/manifest.json`, manifest(`app ${tag}`));
     await made.running.poll();

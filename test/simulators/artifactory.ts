@@ -41,6 +41,8 @@ export interface ArtifactorySimulatorOptions {
   hides?(item: Item): boolean;
   /** The server's own limit of a search, as of the cloud. */
   readonly hardLimit?: number;
+  /** How an answer says that it was cut; in words by default. */
+  readonly saysLimit?: 'words' | 'number';
   readonly scansPerPage?: number;
   readonly endlessPaging?: 'same' | 'cycle';
 }
@@ -298,7 +300,11 @@ export async function startArtifactorySimulator(
         end_pos: seen.length,
         total: seen.length,
         ...(query.limit !== undefined && { limit: query.limit }),
-        ...(trimmed && { notification: 'AQL query reached the search hard limit, results are trimmed.' }),
+        ...(trimmed && options.saysLimit === 'number' && { limit: options.hardLimit }),
+        ...(trimmed &&
+          options.saysLimit !== 'number' && {
+            notification: 'AQL query reached the search hard limit, results are trimmed.',
+          }),
       },
     });
   }

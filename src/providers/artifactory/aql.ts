@@ -42,7 +42,7 @@ export type Row = z.infer<typeof row>;
 
 const answer = z.object({
   results: z.array(z.unknown()),
-  range: optional('range', z.object({ notification: z.string().nullish() })),
+  range: optional('range', z.object({ notification: z.string().nullish(), limit: optional('limit', count) })),
 });
 
 export type Criteria = Readonly<Record<string, unknown>>;
@@ -85,10 +85,19 @@ async function ask(api: Api, query: string, operation: string) {
   });
   const { results, range } = json(response, answer);
   const { items, left } = await elementsOf(response, 'results', row, results);
-  return { items, left, notification: range?.notification };
+  return { items, left, limit: range?.limit, notification: range?.notification };
 }
 
 type Answer = Awaited<ReturnType<typeof ask>>;
+
+/**
+ * How many items the server looked at for an answer: fewer than were asked for where its own limit is lower. It says so
+ * by that limit, and in words: https://docs.jfrog.com/artifactory/docs/aql-performance
+ */
+function givenOf({ items, left, limit, notification }: Answer, asked: number): number {
+  if (limit && limit < asked) return limit;
+  return notification ? Math.min(items.length + left, asked) : asked;
+}
 
 const find = (criteria: Criteria, fields: readonly string[]): string =>
   `items.find(${JSON.stringify(criteria)}).include(${fields.map((field) => JSON.stringify(field)).join(',')})`;
@@ -103,10 +112,14 @@ export function createAql(options: {
   return {
     pages: (criteria, fields, leftOut) => readPages(options, find(criteria, fields), leftOut),
     async all(criteria, fields, operation, leftOut) {
-      const { items, left, notification } = await ask(api, find(criteria, fields), operation);
+      const answer = await ask(api, find(criteria, fields), operation);
+      const { items, left, limit, notification } = answer;
       if (left > 0) leftOut(left);
-      if (notification)
-        throw new CollectError('too_large', `the search of Artifactory was cut: ${notification}`);
+      if (items.length + left >= givenOf(answer, Number.POSITIVE_INFINITY))
+        throw new CollectError(
+          'too_large',
+          `the search of Artifactory was cut: ${notification || `the server's own limit is ${limit}`}`,
+        );
       return items;
     },
   };
@@ -141,13 +154,12 @@ class Offsets {
   }
 
   /** @returns whether the list has ended */
-  goOn({ items, left, notification }: Answer, seesAll: boolean): boolean {
-    const asked = this.limit + this.overlap;
-    const length = items.length + left;
-    // The server's own limit is lower: https://docs.jfrog.com/artifactory/docs/aql-performance
-    if (notification && items.length > this.overlap && length < asked) this.limit = length - this.overlap;
-    else if (length < asked && seesAll) return true;
-    else this.short ||= length < asked;
+  goOn(answer: Answer, seesAll: boolean): boolean {
+    const { items, left } = answer;
+    const given = givenOf(answer, this.limit + this.overlap);
+    if (given > this.overlap) this.limit = given - this.overlap;
+    if (items.length + left < given && seesAll) return true;
+    this.short ||= items.length + left < given;
     const last = items.at(-1);
     this.#last = last && idOf(last);
     this.offset += this.limit;
