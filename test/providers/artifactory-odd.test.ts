@@ -119,3 +119,65 @@ test('a storage summary without its repositories is reported', async () => {
   expect(told(made).join()).toContain('at=repositoriesSummaryList');
   expect(await made.running.value('storage_bytes')).toBe(2 ** 30);
 });
+
+test('the end of a license or certificate that cannot be understood is told, and no time is guessed', async () => {
+  const made = await emptyPlatform([{ key }]);
+  push(made, 'app');
+  Object.assign(made.simulator.settings, {
+    license: { type: 'Trial', validThrough: '05.01.2027', licensedTo: '' },
+    certificates: [
+      { certificateAlias: 'one', validUntil: 'whenever' },
+      { certificateAlias: 'two', validUntil: '2027-05-01T10:00:00.000Z' },
+    ],
+  });
+  await made.running.poll();
+  expect(await made.running.lines('credential_expiry_timestamp_seconds')).toEqual([
+    'credential_expiry_timestamp_seconds{credential="certificate/two"} 1809165600',
+  ]);
+  expect(told(made)).toHaveLength(2);
+  for (const name of ['license', 'certificate/one'])
+    expect(told(made).join()).toContain(`the end of ${name} that is not known here`);
+});
+
+test('a page for people in place of a ping does not say that Artifactory is down', async () => {
+  const made = await emptyPlatform([{ key }]);
+  push(made, 'app');
+  const body = '<!DOCTYPE html><title>Sign in</title>';
+  made.simulator.faults.push({ operation: 'ping', fault: { type: 'body', body } });
+  await made.running.poll();
+  expect((await made.running.lines('component_up')).filter((line) => line.includes('"artifactory"'))).toEqual(
+    ['component_up{component="artifactory"} 1'],
+  );
+  expect(await failing(made)).toEqual(['capability_up{capability="health"} 0']);
+});
+
+const summary = (binariesSize: string, rows: readonly object[]) => ({
+  binariesSummary: { binariesSize },
+  fileStoreSummary: { storageType: 's3' },
+  repositoriesSummaryList: rows,
+});
+
+test.each([
+  ['without any repository is not computed yet: no 0', [{ repoKey: 'TOTAL', usedSpace: '0 bytes' }], []],
+  ['with its repositories is one', [{ repoKey: key, usedSpace: '0 bytes' }], ['storage_bytes{} 0']],
+])('a storage summary of 0 bytes %s', async (_title, rows, lines) => {
+  const made = await emptyPlatform([{ key }]);
+  push(made, 'app');
+  reply(made, 'storage', summary('0 bytes', rows));
+  await made.running.poll();
+  expect(
+    (await made.running.lines('storage_bytes')).map((line) =>
+      line.replace(/^storage_bytes /, 'storage_bytes{} '),
+    ),
+  ).toEqual(lines);
+  expect(told(made).join().includes('may not be computed yet')).toBe(lines.length === 0);
+});
+
+test('a size of one repository that cannot be understood is told', async () => {
+  const made = await emptyPlatform([{ key }]);
+  push(made, 'app');
+  reply(made, 'storage', summary('1 GB', [{ repoKey: key, usedSpace: 'a lot' }]));
+  await made.running.poll();
+  expect(await made.running.lines('quota_used')).toEqual([]);
+  expect(told(made)).toEqual([expect.stringContaining(`a size of the repository ${key}`)]);
+});

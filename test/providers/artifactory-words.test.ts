@@ -44,6 +44,7 @@ test.each([
   [4096, 4096],
   ['Infinite', undefined],
   ['12 parsecs', undefined],
+  ['3.48', undefined],
   ['', undefined],
   [undefined, undefined],
 ])('a size of %j is %j bytes', (text, bytes) => {
@@ -59,6 +60,11 @@ test.each([
 ])('%s ends at %s', (text, time) => {
   expect(expiryOf(text)).toBe(Date.parse(time) / 1000);
 });
+
+test.each(['05.01.2027', '05/01/2027', '31/12/2026', '5 janv. 2027', 'Trial'])(
+  '%j is not guessed at: which number is the month is unknown',
+  (text) => expect(expiryOf(text)).toBeUndefined(),
+);
 
 test.each(['', 'N/A', 'N/R', 'never', undefined, null])('%j ends at a time that nobody knows', (text) => {
   expect(expiryOf(text)).toBeUndefined();

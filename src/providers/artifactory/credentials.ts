@@ -1,9 +1,9 @@
 import { z } from 'zod';
 import type { RegistryFacts } from '../../model.ts';
-import { readPart } from '../../parts.ts';
+import { readPart, tellOfWord } from '../../parts.ts';
 import type { CollectContext } from '../../provider.ts';
 import type { Auth } from '../../registry-auth.ts';
-import { count, list, optional, text } from '../../wire.ts';
+import { count, expected, list, optional, text } from '../../wire.ts';
 import { type Api, administrator } from './api.ts';
 
 type Credential = NonNullable<RegistryFacts['credentials']>[number];
@@ -18,7 +18,7 @@ const licenses = z.object({ licenses: list('licenses', license) });
 /** https://jfrog.com/help/r/jfrog-rest-apis/get-certificates */
 const certificates = list(
   'certificates',
-  z.object({ certificateAlias: text, validUntil: optional('validUntil', text) }),
+  z.object({ certificateAlias: text, validUntil: expected('validUntil', text) }),
 );
 /** https://jfrog.com/help/r/jfrog-rest-apis/get-tokens */
 const tokens = z.object({
@@ -42,7 +42,8 @@ const tokensAtMost = 100;
 
 /**
  * Unix seconds of `Jan 5, 2027` (a licence), of an ISO time or of `Sun May 01 2019 10:00:00 GMT +02:00 (UTC)` (a
- * certificate). A licence that keeps its day to itself, `Jul XX, 2027`, may end on the first.
+ * certificate). A licence that keeps its day to itself, `Jul XX, 2027`, may end on the first. Without a year in front
+ * or a month by its name it is not known which number is which.
  */
 export function expiryOf(written: string | null | undefined): number | undefined {
   const plain = (written ?? '')
@@ -52,12 +53,20 @@ export function expiryOf(written: string | null | undefined): number | undefined
   const [, month, day = '', year] = /^([A-Z][a-z]{2}) (\d{1,2}|[A-Z]{2}), (\d{4})$/.exec(plain) ?? [];
   const milliseconds = month
     ? Date.parse(`${/\d/.test(day) ? day : '1'} ${month} ${year} 00:00:00 GMT`)
-    : Date.parse(plain);
-  return plain === '' || Number.isNaN(milliseconds) ? undefined : Math.floor(milliseconds / 1000);
+    : Date.parse(/^\d{4}-|[A-Z][a-z]{2}/.test(plain) ? plain : '');
+  return Number.isNaN(milliseconds) ? undefined : Math.floor(milliseconds / 1000);
 }
 
-const credentialOf = (credential: string, expiresAt: number | undefined): Credential[] =>
-  expiresAt === undefined ? [] : [{ credential, expiresAt }];
+const withoutEnd = /^\s*(?:N\/[AR]|never)?\s*$/i;
+
+/** A credential and when it expires; one whose end cannot be understood is told. */
+function credentialOf(context: CollectContext, credential: string, end: string | undefined): Credential[] {
+  const expiresAt = expiryOf(end);
+  if (expiresAt !== undefined) return [{ credential, expiresAt }];
+  if (!withoutEnd.test(end ?? ''))
+    tellOfWord(context, `the end of ${credential}`, end, 'its expiry is unknown');
+  return [];
+}
 
 /** When the exporter's own token expires, where it says so itself. The token is not verified, and shown nowhere. */
 export async function ownToken(auth: Auth | undefined): Promise<Credential | undefined> {
@@ -72,7 +81,7 @@ export async function ownToken(auth: Auth | undefined): Promise<Credential | und
   }
 }
 
-async function readLicenses(api: Api): Promise<Credential[]> {
+async function readLicenses(api: Api, context: CollectContext): Promise<Credential[]> {
   // JFrog's cloud needs none, and says so with 400: https://github.com/peimanja/artifactory_exporter/issues/171
   const accept = [400, 404];
   const cluster = await api.read(
@@ -82,21 +91,21 @@ async function readLicenses(api: Api): Promise<Credential[]> {
   if (cluster?.licenses.length)
     return cluster.licenses.flatMap(({ validThrough, nodeId }) => {
       const isOneOfMany = nodeId !== undefined && cluster.licenses.length > 1;
-      return credentialOf(isOneOfMany ? `license/${nodeId}` : 'license', expiryOf(validThrough));
+      return credentialOf(context, isOneOfMany ? `license/${nodeId}` : 'license', validThrough);
     });
   const single = await api.read(
     { path: 'artifactory/api/system/license', operation: 'license', accept },
     license,
   );
-  return credentialOf('license', expiryOf(single?.validThrough));
+  return credentialOf(context, 'license', single?.validThrough);
 }
 
-async function readCertificates(api: Api): Promise<Credential[]> {
+async function readCertificates(api: Api, context: CollectContext): Promise<Credential[]> {
   const path = 'artifactory/api/system/security/certificates';
   // Not in the editions without a licence.
   const all = await api.read({ path, operation: 'certificates', accept: [400, 404] }, certificates);
   return (all ?? []).flatMap(({ certificateAlias, validUntil }) =>
-    credentialOf(`certificate/${certificateAlias}`, expiryOf(validUntil)),
+    credentialOf(context, `certificate/${certificateAlias}`, validUntil),
   );
 }
 
@@ -129,9 +138,11 @@ export async function readCredentials(
 ): Promise<readonly Credential[]> {
   const own = await ownToken(auth);
   const permission = `${administrator} for licenses and certificates, a token of a user for its tokens`;
-  const reads = [() => readLicenses(api), () => readCertificates(api), () => readTokens(api, context)];
+  const reads = [readLicenses, readCertificates, readTokens];
   const parts = await Promise.all(
-    reads.map((read) => readPart(context, { capability: 'credentials', permission }, read)),
+    reads.map((read) =>
+      readPart(context, { capability: 'credentials', permission }, () => read(api, context)),
+    ),
   );
   return [...(own ? [own] : []), ...parts.flatMap((part) => part ?? [])];
 }

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { CollectError } from '../../errors.ts';
-import { json } from '../../http.ts';
+import { json, shown } from '../../http.ts';
 import type { RegistryFacts } from '../../model.ts';
 import { meaningOf, readPart } from '../../parts.ts';
 import type { CollectContext } from '../../provider.ts';
@@ -96,9 +96,14 @@ export async function readHealth(
   }
   async function ping(): Promise<void> {
     const path = 'artifactory/api/system/ping';
-    const { status, body } = await api.request({ path, operation: 'ping', accept: [500, 503] });
-    const isUp = status === 200 && body.toString('utf8').trim() === 'OK';
-    add('artifactory', isUp ? 'HEALTHY' : 'UNHEALTHY', serviceStates);
+    const { status, body, url } = await api.request({ path, operation: 'ping', accept: [500, 503] });
+    // A page for people, such as one to sign in, tells nothing of Artifactory.
+    if (status === 200 && body.toString('utf8').trim() !== 'OK')
+      throw new CollectError(
+        'invalid_response',
+        `${shown(url)} answered 200 without OK: a proxy may have answered`,
+      );
+    add('artifactory', status === 200 ? 'HEALTHY' : 'UNHEALTHY', serviceStates);
   }
   const readVersion = () =>
     api.read({ path: 'artifactory/api/system/version', operation: 'version' }, versionAnswer);

@@ -47,6 +47,23 @@ function fileStore(
   return [];
 }
 
+/** @param isWithoutRows whether the summary has no row of any repository: a 0 then is that of one not computed yet */
+function storedBytes(
+  { binariesSummary: { binariesSize } }: z.infer<typeof storageInfo>,
+  isWithoutRows: boolean,
+  context: CollectContext,
+): number | undefined {
+  const bytes = bytesOf(binariesSize);
+  if (bytes === undefined) tellOfWord(context, 'a size of all binaries', binariesSize);
+  if (bytes !== 0 || !isWithoutRows) return bytes;
+  context.tell(
+    'storage summary',
+    {},
+    'the storage summary of Artifactory is empty, although there are repositories: it may not be computed yet, and the size of all binaries is unknown',
+  );
+  return undefined;
+}
+
 /**
  * The storage summary, which Artifactory computes once an hour; it is not asked to compute it anew. Only administrators
  * may read it: that tells too that pages of the search are complete.
@@ -64,14 +81,14 @@ export async function readStorage(
   const rows = new Map(info.repositoriesSummaryList?.map((row) => [row.repoKey, row]));
   const quotas = targets.flatMap(({ key, storage }): Quota[] => {
     const row = rows.get(storage) ?? rows.get(key);
-    const used = row && (row.usedSpaceInBytes ?? bytesOf(row.usedSpace));
+    // Since it was computed the repository may have been made.
+    if (!row) return [];
+    const used = row.usedSpaceInBytes ?? bytesOf(row.usedSpace);
+    if (used === undefined) tellOfWord(context, `a size of the repository ${key}`, row.usedSpace);
     return used === undefined ? [] : [{ quota: 'storage', project: key, used }];
   });
-  const { binariesSize } = info.binariesSummary;
-  const storageBytes = bytesOf(binariesSize);
-  if (storageBytes === undefined) tellOfWord(context, 'a size of all binaries', binariesSize);
   return {
-    storageBytes,
+    storageBytes: storedBytes(info, targets.length > 0 && quotas.length === 0, context),
     quotas: [...fileStore(info.fileStoreSummary, context), ...quotas],
   };
 }

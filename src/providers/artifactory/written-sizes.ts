@@ -30,7 +30,7 @@ const writtenSize = /^\s*(\d[\d.,\s\u00a0\u202f'’]*?|[.,]\d+)\s*([a-z]+)?\s*(?
 
 /**
  * Bytes of `59.77 GB`, `1,024 bytes` or `32.22 GB (15.77%)` as the storage summary writes them, exact to the digits
- * that are there; undefined for anything else, such as `Infinite` or `0 bytes (N/A)`.
+ * that are there; undefined for anything else, such as `Infinite`, `0 bytes (N/A)` or a part of a byte.
  * https://jfrog.com/help/r/jfrog-rest-apis/get-storage-summary-info
  */
 export function bytesOf(written: string | number | null | undefined): number | undefined {
@@ -39,6 +39,7 @@ export function bytesOf(written: string | number | null | undefined): number | u
   const [, number, unit = 'bytes'] = writtenSize.exec(text) ?? [];
   const factor = units[unit.toLowerCase()];
   if (number === undefined || factor === undefined) return undefined;
-  const bytes = typeof written === 'number' ? written : Math.round(numberOf(number, factor === 1) * factor);
+  const exact = typeof written === 'number' ? written : numberOf(number, factor === 1) * factor;
+  const bytes = factor === 1 ? exact : Math.round(exact);
   return Number.isSafeInteger(bytes) && bytes >= 0 ? bytes : undefined;
 }
