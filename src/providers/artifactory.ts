@@ -206,8 +206,8 @@ function createScope(
     xray: settings.xray === false ? undefined : createXray(api, context, settings.scanStatusesPerPoll ?? 500),
     gone: new Set(),
     async practicesOf(target) {
-      const replicated = (await copies)?.replicated;
-      return { ...(await practicesOf)(target), replicated: replicated?.has(target.key) };
+      const replicated = (await copies)?.isReplicated(target.key);
+      return { ...(await practicesOf)(target), replicated };
     },
   };
 }

@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { emptyPlatform, manifest, type Platform, put } from '../support/artifactory-platform.ts';
 
 /** One odd row of a search or entry of a list hides nothing else, and what is missing is said. */
@@ -180,4 +180,49 @@ test('a size of one repository that cannot be understood is told', async () => {
   await made.running.poll();
   expect(await made.running.lines('quota_used')).toEqual([]);
   expect(told(made)).toEqual([expect.stringContaining(`a size of the repository ${key}`)]);
+});
+
+describe('copies', () => {
+  const pushTo = (repoKey: string) => ({
+    replicationType: 'PUSH',
+    enabled: true,
+    repoKey,
+    url: `https://eu.example.com/artifactory/${repoKey}`,
+  });
+  const replicated = async ({ running }: Platform) =>
+    (await running.lines('repository_practice')).filter((line) => line.includes('"replicated"'));
+
+  test('within a federation that cannot be read leave those by replication', async () => {
+    const made = await emptyPlatform([{ key }, { key: 'other' }, { key: 'fed', type: 'FEDERATED' }]);
+    push(made, 'app');
+    put(made, 'other/app/1.0/manifest.json', manifest('other'));
+    made.simulator.settings.replications = [pushTo(key)];
+    made.simulator.settings.replicationStatus = {
+      [key]: { status: 'ok', lastCompleted: '2026-11-20T10:00:00.000Z' },
+    };
+    reply(made, 'unavailable', [{ remoteRepoKey: null }]);
+    await made.running.poll();
+    expect(await made.running.lines('replication_up')).toEqual([
+      `replication_up{destination="${key} to eu.example.com/artifactory/${key}"} 1`,
+    ]);
+    // Whether the other one has a copy in the federation is unknown.
+    expect(await replicated(made)).toEqual([
+      `repository_practice{repository="${key}/app",practice="replicated"} 1`,
+    ]);
+    expect(await failing(made)).toEqual(['capability_up{capability="replication"} 0']);
+  });
+
+  test('of which one tells no status are told, and one that cannot be read leaves the others', async () => {
+    const made = await emptyPlatform([{ key }, { key: 'mute' }, { key: 'timeless' }]);
+    for (const one of [key, 'mute', 'timeless']) put(made, `${one}/app/1.0/manifest.json`, manifest(one));
+    made.simulator.settings.replications = [pushTo(key), pushTo('mute'), pushTo('timeless')];
+    made.simulator.settings.replicationStatus = { [key]: 7, mute: {}, timeless: { status: 'ok' } };
+    await made.running.poll();
+    expect(await made.running.lines('replication_up')).toEqual([
+      'replication_up{destination="timeless to eu.example.com/artifactory/timeless"} 1',
+    ]);
+    expect(await failing(made)).toEqual(['capability_up{capability="replication"} 0']);
+    expect(told(made).join()).toContain('the status of a replication that is not known here');
+    expect(told(made).join()).toContain('when a replication that worked ended');
+  });
 });

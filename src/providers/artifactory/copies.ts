@@ -1,9 +1,15 @@
 import type { Replication } from '../../model.ts';
 
-export interface Copies {
+/** Copies that are made in one way: by replication, or within a federation. */
+export interface Way {
   readonly replications: readonly Replication[];
   /** Keys of repositories that are copied somewhere. */
   readonly replicated: ReadonlySet<string>;
+}
+
+export interface Copies extends Pick<Way, 'replications'> {
+  /** Whether a repository is copied somewhere; undefined where that is unknown. */
+  isReplicated(key: string): boolean | undefined;
 }
 
 /** An address as it may be shown: without user, password and query. */

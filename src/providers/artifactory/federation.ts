@@ -3,7 +3,7 @@ import type { Replication } from '../../model.ts';
 import type { CollectContext } from '../../provider.ts';
 import { count, list, optional, text } from '../../wire.ts';
 import type { Api } from './api.ts';
-import { type Copies, shownAddress } from './copies.ts';
+import { shownAddress, type Way } from './copies.ts';
 import type { Target } from './layout.ts';
 
 /** The first name is misspelt in the documentation's own answers. */
@@ -91,7 +91,7 @@ export async function readFederation(
   api: Api,
   context: CollectContext,
   targets: readonly Target[],
-): Promise<Copies | undefined> {
+): Promise<Way | undefined> {
   const federated = targets.filter(({ type }) => type === 'federated').map(({ key }) => key);
   if (federated.length === 0) return undefined;
   let members = await readMirrors(api);

@@ -7,7 +7,7 @@ import type { CollectContext } from '../../provider.ts';
 import { secondsOf } from '../../times.ts';
 import { list, optional, text } from '../../wire.ts';
 import { type Api, administrator } from './api.ts';
-import { type Copies, shownAddress } from './copies.ts';
+import { type Copies, shownAddress, type Way } from './copies.ts';
 import { readFederation } from './federation.ts';
 import type { Target } from './layout.ts';
 
@@ -40,6 +40,8 @@ const statuses: Readonly<Record<string, boolean | undefined>> = {
   incomplete: undefined,
 };
 
+const part = { capability: 'replication', permission: administrator } as const;
+
 /** A pull replication copies the remote here, and not what is here elsewhere. */
 const isPull = ({ replicationType }: Configuration): boolean => replicationType?.toUpperCase() === 'PULL';
 
@@ -47,7 +49,7 @@ async function readReplications(
   api: Api,
   context: CollectContext,
   targets: readonly Target[],
-): Promise<Copies | undefined> {
+): Promise<Way | undefined> {
   const response = await api.request({
     path: 'artifactory/api/replications',
     operation: 'replications',
@@ -59,11 +61,14 @@ async function readReplications(
   const all = response.status === 404 ? [] : json(response, configurations);
   const enabled = all.filter(({ repoKey, enabled }) => enabled !== false && keys.has(repoKey));
   const byKey = Map.groupBy(enabled, ({ repoKey }) => repoKey);
-  const replications = await pMap(byKey.values(), ([first]) => runsOf(api, context, first as Configuration), {
-    concurrency: context.concurrency,
-  });
+  const replications = await pMap(
+    byKey.values(),
+    // One that cannot be read leaves the others.
+    ([first]) => readPart(context, part, () => runsOf(api, context, first as Configuration)),
+    { concurrency: context.concurrency },
+  );
   const pushed = enabled.filter((replication) => !isPull(replication)).map(({ repoKey }) => repoKey);
-  return { replications: replications.flat(), replicated: new Set(pushed) };
+  return { replications: replications.flatMap((runs) => runs ?? []), replicated: new Set(pushed) };
 }
 
 /** The state of the replications of a repository: one, or one for each target. */
@@ -76,12 +81,15 @@ async function runsOf(api: Api, context: CollectContext, first: Configuration): 
   );
   if (!answer) return [];
   const runOf = (destination: string, { status, lastCompleted }: z.infer<typeof state>): Replication => {
-    const up = status && meaningOf(context, 'the status of a replication', statuses, status);
-    return {
-      destination,
-      up: up || up === false ? up : undefined,
-      lastSuccessAt: up ? secondsOf(lastCompleted) : undefined,
-    };
+    const up = meaningOf(context, 'the status of a replication', statuses, status);
+    const lastSuccessAt = up ? secondsOf(lastCompleted) : undefined;
+    if (up && lastSuccessAt === undefined)
+      context.tell(
+        `end of ${destination}`,
+        { destination },
+        'Artifactory does not say when a replication that worked ended',
+      );
+    return { destination, up, lastSuccessAt };
   };
   const several = (answer.targets ?? []).filter(({ url }) => shownAddress(url) !== '');
   if (several.length > 0)
@@ -90,26 +98,28 @@ async function runsOf(api: Api, context: CollectContext, first: Configuration): 
   return [runOf(address === '' ? `${key} from its remote` : `${key} to ${address}`, answer)];
 }
 
-/** Copies to elsewhere; undefined where they could not be read. */
+/** Copies to elsewhere, by two ways of which each may fail alone; undefined where neither could be read. */
 export async function readCopies(
   api: Api,
   context: CollectContext,
   targets: readonly Target[],
 ): Promise<Copies | undefined> {
-  const part = { capability: 'replication', permission: administrator } as const;
-  return readPart(context, part, async () => {
-    const ways = await Promise.all([
-      readReplications(api, context, targets),
-      readFederation(api, context, targets),
-    ]);
-    const copies = ways.filter((way) => way !== undefined);
-    if (copies.length > 0)
-      return {
-        replications: copies.flatMap(({ replications }) => replications),
-        replicated: new Set(copies.flatMap(({ replicated }) => [...replicated])),
-      };
+  const ways = await Promise.all(
+    [readReplications, readFederation].map(
+      async (read) =>
+        (await readPart(context, part, async () => ({ way: await read(api, context, targets) }))) ?? 'failed',
+    ),
+  );
+  const read = ways.flatMap((one) => (one === 'failed' ? [] : (one.way ?? [])));
+  const isWhole = !ways.includes('failed');
+  if (read.length === 0) {
     // Whether something is replicated is unknown where neither way of it can be asked for.
-    context.absent('replication');
+    if (isWhole) context.absent('replication');
     return undefined;
-  });
+  }
+  const copied = new Set(read.flatMap(({ replicated }) => [...replicated]));
+  return {
+    replications: read.flatMap(({ replications }) => replications),
+    isReplicated: (key) => copied.has(key) || (isWhole ? false : undefined),
+  };
 }
