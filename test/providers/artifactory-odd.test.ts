@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { emptyPlatform, manifest, type Platform, put } from '../support/artifactory-platform.ts';
+import { emptyPlatform, index, manifest, type Platform, put } from '../support/artifactory-platform.ts';
 
 /** One odd row of a search or entry of a list hides nothing else, and what is missing is said. */
 
@@ -225,4 +225,26 @@ describe('copies', () => {
     expect(told(made).join()).toContain('the status of a replication that is not known here');
     expect(told(made).join()).toContain('when a replication that worked ended');
   });
+});
+
+test('an index that cannot be read keeps no other image from being told from what is attached', async () => {
+  const made = await emptyPlatform([{ key }]);
+  const platform = put(made, `${key}/app/{digest}/manifest.json`, manifest('amd64'), { downloads: 1 });
+  const whole = put(made, `${key}/app/1.0/list.manifest.json`, index(platform), { downloads: 0 });
+  const signature = manifest('signature', {
+    artifactType: 'application/vnd.dev.cosign.artifact.sig.v1+json',
+    subject: whole,
+  });
+  put(made, `${key}/app/{digest}/manifest.json`, signature, { downloads: 0 });
+  const blocked = `${key}/blocked/1.0/list.manifest.json`;
+  put(made, blocked, index(whole));
+  made.simulator.extra.contents.set(blocked, Buffer.from('{}'));
+  await made.running.poll();
+  expect(await made.running.lines('repository_signed_images', 'repository_pulls_total')).toEqual([
+    `repository_pulls_total{repository="${key}/app"} 1`,
+    `repository_signed_images{repository="${key}/app"} 1`,
+  ]);
+  expect(await failing(made)).toContain('capability_up{capability="signatures"} 0');
+  // The index, the signature, the platform for its size, and what cannot be read once.
+  expect(made.simulator.requests.get('manifest')).toBe(4);
 });

@@ -65,6 +65,8 @@ export function createContents(input: {
   const { api, context } = input;
   const { memory } = context;
   const contents = new Map<string, Content>();
+  /** Why documents could not be read in this poll, in which they are not asked for again; undefined: they are gone. */
+  const failures = new Map<string, unknown>();
   let left = input.budget;
 
   function of(digest: string): Content | undefined {
@@ -107,7 +109,12 @@ export function createContents(input: {
     of,
     async read(target, manifests) {
       const wanted = new Map<string, Manifest>();
-      for (const manifest of manifests) if (!of(manifest.digest)) wanted.set(manifest.digest, manifest);
+      let failure: unknown;
+      for (const manifest of manifests) {
+        const { digest } = manifest;
+        failure ??= failures.get(digest);
+        if (!of(digest) && !failures.has(digest)) wanted.set(digest, manifest);
+      }
       const now = [...wanted.values()].slice(0, Math.max(0, left));
       left -= now.length;
       if (now.length < wanted.size)
@@ -115,17 +122,17 @@ export function createContents(input: {
           { key: target.key, left: wanted.size - now.length },
           'manifests remain to be read: the next polls go on',
         );
-      let failure: unknown;
       await pMap(
         now,
         async (manifest) => {
           try {
             const content = await fetch(target, manifest);
-            if (!content) return;
+            if (!content) return void failures.set(manifest.digest, undefined);
             contents.set(manifest.digest, content);
             memory.set(`content ${manifest.digest}`, content);
           } catch (error) {
             context.signal.throwIfAborted();
+            failures.set(manifest.digest, error);
             failure ??= error;
           }
         },

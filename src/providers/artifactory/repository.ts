@@ -47,7 +47,8 @@ async function sortAll(
       repository.sorted = sortEntries(repository.entries, contents, target.packageType);
       return repository.sorted.unread;
     });
-    if (unread.length === 0 || failure !== undefined) break;
+    if (unread.length === 0) break;
+    // What cannot be read, such as an image that Xray blocks, must not keep the others from being read.
     failure = await contents.read(target, unread);
     if (unread.every(({ digest }) => !contents.of(digest))) break;
   }
