@@ -248,3 +248,37 @@ test('an index that cannot be read keeps no other image from being told from wha
   // The index, the signature, the platform for its size, and what cannot be read once.
   expect(made.simulator.requests.get('manifest')).toBe(4);
 });
+
+test('manifests without a time are told: which image is the newest is unknown', async () => {
+  const made = await emptyPlatform([{ key }]);
+  push(made, 'app');
+  const items = made.simulator.extra.items;
+  for (const item of items) Object.assign(item, { modified: undefined });
+  await made.running.poll();
+  expect(await made.running.lines('repository_last_push_timestamp_seconds')).toEqual([]);
+  expect(told(made)).toEqual([expect.stringContaining('manifests without a time')]);
+});
+
+describe('what Xray found in an image that it knows is told as unknown', () => {
+  test.each([
+    ['null', { issues: null }],
+    ['not there', {}],
+  ])('where its issues are %s', async (_title, issues) => {
+    const made = await emptyPlatform([{ key }], { xray: 'old' });
+    const digest = put(made, `${key}/app/1.0/manifest.json`, manifest('app'));
+    reply(made, 'xray_summary', { artifacts: [{ general: { sha256: digest.slice(7) }, ...issues }] });
+    await made.running.poll();
+    expect(await made.running.lines('repository_findings', 'repository_vulnerable_images')).toEqual([]);
+    expect(told(made)).toEqual([expect.stringContaining('does not say what it found')]);
+  });
+
+  test('where its scan is done and its list does not have it', async () => {
+    const made = await emptyPlatform([{ key }]);
+    push(made, 'app');
+    reply(made, 'xray_artifacts', { data: null, offset: -1 });
+    reply(made, 'xray_status', { overall: { status: 'DONE', time: '2026-11-01T00:00:00Z' } });
+    await made.running.poll();
+    expect(await made.running.lines('repository_findings', 'repository_vulnerable_images')).toEqual([]);
+    expect(told(made)).toEqual([expect.stringContaining('does not say what it found')]);
+  });
+});

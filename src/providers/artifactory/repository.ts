@@ -232,6 +232,12 @@ export async function* readTarget(
     entries: entriesOf(manifests),
     sorted: none,
   }));
+  if (!repositories.every(arePushesKnown))
+    scope.context.tell(
+      `no times ${target.key}`,
+      { key: target.key },
+      'Artifactory lists manifests without a time that can be understood: which image is the newest is unknown',
+    );
   await sortAll(scope, target, repositories);
   const sizes = await sizesOf(scope, target, manifestsOf(repositories, isSized));
   const scans = await scope.xray?.scansOf(target, manifestsOf(repositories, isScanned));

@@ -77,6 +77,14 @@ function findingsOf(issues: Issues): Findings {
   };
 }
 
+/** Tells that Xray knows images and does not say what it found in them: an empty list of issues would be one. */
+export const tellOfUntold = ({ tell }: Pick<CollectContext, 'tell'>, { key }: Target): void =>
+  tell(
+    `no findings ${key}`,
+    { key },
+    'Xray does not say what it found in images of a repository, although it knows them: their findings are unknown',
+  );
+
 /** Whether there is an Xray. @throws CollectError where there was one before: it is not absent but down */
 async function isThere(api: Api, { memory }: CollectContext): Promise<boolean> {
   const path = 'xray/api/v1/system/ping';
@@ -157,7 +165,9 @@ export async function summariesOf(api: Api, context: CollectContext): Promise<Su
           memory.set(`summary ${digest}`, scan);
         }
       }
-      return { of: scans, unknown: new Set(digests.filter((digest) => !scans.has(digest))) };
+      const unknown = new Set(digests.filter((digest) => !scans.has(digest)));
+      if (unknown.size > 0) tellOfUntold(context, target);
+      return { of: scans, unknown };
     },
   };
 }

@@ -9,7 +9,7 @@ import { secondsOf } from '../../times.ts';
 import type { Api } from './api.ts';
 import type { Manifest, Target } from './layout.ts';
 import { listScans, type ScanList } from './xray-list.ts';
-import { type Scan, type Scans, type Summaries, summariesOf } from './xray-summary.ts';
+import { type Scan, type Scans, type Summaries, summariesOf, tellOfUntold } from './xray-summary.ts';
 
 export interface Xray {
   /** Scans of manifests; undefined where Xray could not be asked. */
@@ -172,6 +172,7 @@ export function createXray(api: Api, context: CollectContext, statusBudget: numb
         if (status === 'failed' || (status && !status.scanStatus)) return void unknown.add(digest);
         const scan = scanOf(findings.get(path), status, statuses.isOffered);
         if (scan) scans.set(digest, scan);
+        if (scan?.scanStatus === 'complete' && !scan.findings) tellOfUntold(context, target);
       },
       { concurrency: context.concurrency },
     );
