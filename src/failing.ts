@@ -18,6 +18,8 @@ export interface Thing {
   readonly effect: string;
   /** Whether somebody else tells of it. */
   readonly quiet?: boolean;
+  /** Whether it is a detail: however many of them fail, the repository does not, and one line tells of them all. */
+  readonly detail?: boolean;
 }
 
 /** Reads single things of one repository, of which each may fail without the others. */
@@ -124,19 +126,32 @@ function createAttempts(
   const tally = createTally(tolerant);
   let ended = false;
 
-  const tell = ({ kind, name, effect }: Thing, error: CollectError): void =>
+  /** Of each kind of details: the first that failed, and how many others did. */
+  const details = new Map<string, { readonly thing: Thing; readonly error: CollectError; more: number }>();
+
+  const tell = ({ kind, name, effect }: Thing, error: CollectError, more = 0, key = name): void =>
     context.tell(
-      `${kind} ${repository} ${name}`,
-      { repository, [kind]: name, reason: error.reason, err: error },
+      `${kind} ${repository} ${key}`,
+      { repository, [kind]: name, ...(more > 0 && { more }), reason: error.reason, err: error },
       `the ${kind} could not be read: ${effect}`,
     );
+
+  function report(thing: Thing, error: CollectError): void {
+    if (thing.quiet) return;
+    if (!thing.detail) return tell(thing, error);
+    const first = details.get(thing.kind);
+    if (first) first.more += 1;
+    else details.set(thing.kind, { thing, error, more: 0 });
+  }
 
   /** Remembers a failure and tells of it. @throws the error where it is not of this thing alone */
   function failedOf(thing: Thing, key: string, before: Failure | undefined, error: unknown): Unread {
     const own = lonely(error);
-    if (ended || context.signal.aborted || !own || tally.failure()) throw error;
+    if (ended || context.signal.aborted || !own) throw error;
+    // That something is not there is an answer.
+    if (!thing.detail && own.reason !== 'not_found' && tally.failure()) throw error;
     remember(kept, key, { times: (before?.times ?? 0) + 1, at: context.now(), poll, error: own });
-    if (!thing.quiet) tell(thing, own);
+    report(thing, own);
     const unread = { error: own, fresh: before === undefined };
     // What is not there will not come back: it is as it is from the first poll on.
     if (unread.fresh && own.reason !== 'not_found') fresh.push(unread);
@@ -145,15 +160,17 @@ function createAttempts(
 
   return {
     fresh,
-    tell,
+    tell: (thing, error) => tell(thing, error),
     end() {
       ended = true;
+      for (const { thing, error, more } of details.values()) tell(thing, error, more, 'details');
+      details.clear();
     },
     async attempt(thing, read) {
       const key = JSON.stringify([repository, thing.kind, thing.name]);
       const before = failures.get(key);
       if (before && isLeftAlone(before, context.now(), poll)) {
-        if (!thing.quiet) tell(thing, before.error);
+        report(thing, before.error);
         return { error: before.error, fresh: false };
       }
       try {

@@ -70,6 +70,7 @@ function scopeOf(config: Options, client: Distribution, context: CollectContext)
     }),
     referrers: createReferrers(client, context, (config.referrersInterval ?? 21_600_000) / 1000),
     failing: createFailing(context),
+    empty: context.session.keep('oci: tags without anything', () => new Set<string>()),
     whole: context.session.keep('oci: repositories that were read whole', () => new Set<string>()),
   };
 }

@@ -140,7 +140,32 @@ describe('a configuration that is none', () => {
     const lines = await running.poll('up', 'repository_images', 'poll_failures_total');
     expect(ofApp(lines)).toEqual(['repository_images{repository="app",state="tagged"} 3']);
     expect(lines).toContain('up{} 1');
-    expect(running.said('the config could not be read')).toBe(4);
+    // Once for each repository.
+    expect(running.said('level=warn msg="the config could not be read')).toBe(2);
+  });
+
+  test.each<[string, Answer]>([
+    ['on a store that cannot be reached', { status: 307, headers: { location: 'http://127.0.0.1:9/blob' } }],
+    ['that the registry has lost', refusal(404, 'BLOB_UNKNOWN')],
+  ])('of many platforms, %s: their repository is read, at each poll', async (_title, answer) => {
+    const running = await startRunning(
+      (store) => {
+        for (let tag = 0; tag < 12; tag += 1) {
+          const platforms = [1, 2, 3].map((platform) => built(`${tag} ${platform}`, tag));
+          const multi = index(platforms.map((content) => ({ content })));
+          store.put('app', multi, `v${tag}`);
+        }
+      },
+      { intercept: ({ operation }) => (operation.startsWith('blob') ? answer : undefined) },
+    );
+    for (let poll = 0; poll < 4; poll += 1) {
+      const lines = await running.poll('up', 'repository_images', 'repository_size_bytes');
+      expect(lines).toContain('up{} 1');
+      expect(lines).toContain('repository_images{repository="app",state="tagged"} 12');
+      expect(lines.some((line) => line.startsWith('repository_size_bytes'))).toBe(true);
+    }
+    expect(running.said('level=warn')).toBe(1);
+    expect(running.loop.log()).toContain('more=35');
   });
 });
 
@@ -302,10 +327,43 @@ describe('a tag', () => {
       'repository_images{repository="app",state="tagged"} 2',
       'repository_tags{repository="app"} 2',
     ]);
-    await running.loop.poll();
-    expect(running.said('is listed among the tags, but there is nothing under it')).toBeGreaterThan(0);
-    expect(running.said('level=warn msg="the tag could not be read')).toBe(1);
-    expect((await running.cost())['manifest_head']).toBe(3);
+    const cost = await running.cost();
+    expect(cost).toMatchObject({ manifest_head: 4, manifest_get: 1 });
+    // The tags of each repository: a second list tells that a tag is there still, and once is enough.
+    expect(cost['tags']).toBe(2);
+    expect(running.said('level=warn msg="the registry lists tags, but there is nothing under them')).toBe(1);
+  });
+
+  test('is one of many without anything under them: the others are read, and one line tells', async () => {
+    const left = Array.from({ length: 30 }, (_, at) => `left${at}`);
+    let tags: readonly string[] = [];
+    const running = await startRunning(with3(third), {
+      intercept: ({ operation, repository }) =>
+        operation === 'tags' && repository === 'app'
+          ? { status: 200, body: JSON.stringify({ name: 'app', tags }) }
+          : undefined,
+    });
+    tags = ['v1', 'v2', ...left];
+    for (let poll = 0; poll < 3; poll += 1)
+      expect(await running.poll(...families)).toEqual([
+        'up{} 1',
+        'repository_images{repository="app",state="tagged"} 2',
+        ...web.slice(0, 1),
+        'repository_tags{repository="app"} 2',
+        ...web.slice(1),
+      ]);
+    expect(running.said('level=warn')).toBe(1);
+    // What is pushed under one of them is seen at the next poll.
+    running.store.put('app', third, 'left7');
+    expect(ofApp(await running.poll('repository_images'))).toEqual([
+      'repository_images{repository="app",state="tagged"} 3',
+    ]);
+    tags = left.slice(0, 7);
+    await running.poll();
+    expect(ofApp(await running.poll(...families))).toEqual([
+      'repository_images{repository="app",state="tagged"} 0',
+      'repository_tags{repository="app"} 0',
+    ]);
   });
 
   test.each([

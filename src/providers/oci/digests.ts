@@ -68,7 +68,9 @@ export class Digests {
   }
 
   async config(attempts: Attempts, repository: string, digest: string): Promise<Attempt<ConfigRecord>> {
-    const thing = { kind: 'config', name: digest, effect: 'the time of the image is unknown' };
+    // All of them fail where the store of blobs cannot be reached from here: manifests tell the rest.
+    const effect = 'the time of the image is unknown';
+    const thing = { kind: 'config', name: digest, effect, detail: true };
     const read = await this.#once(attempts, thing, `config/${form} ${digest}`, async () =>
       parseConfig(await this.#client.blob(repository, digest, largestAnswer.manifest)),
     );

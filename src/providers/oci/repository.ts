@@ -31,6 +31,7 @@ export interface Scope {
   readonly tags: TagResolver;
   readonly referrers: Referrers;
   readonly failing: Failing;
+  readonly empty: TagScope['empty'];
   /** Repositories that could be read whole before. */
   readonly whole: Set<string>;
 }

@@ -1,6 +1,6 @@
 import pMap from 'p-map';
 import picomatch from 'picomatch';
-import { CollectError, reasonOf } from '../../errors.ts';
+import { reasonOf } from '../../errors.ts';
 import type { Attempts, Thing, Unread } from '../../failing.ts';
 import type { CollectContext } from '../../provider.ts';
 import type { Distribution, Tagged } from './client.ts';
@@ -119,7 +119,7 @@ export type Look = { readonly tag: string } & (
 export const thingOf = (tag: string): Thing => ({
   kind: 'tag',
   name: tag,
-  effect: 'it is left out, and unless there is nothing under it, what counts or sums all images is unknown',
+  effect: 'it is left out, and what counts or sums all images is unknown',
 });
 
 /** Whether a tag is still listed. */
@@ -140,27 +140,53 @@ export interface TagScope {
   readonly tags: TagResolver;
   readonly attempts: Attempts;
   readonly stillListed: StillListed;
+  /** Tags that were listed at the polls before, and under which there was nothing. */
+  readonly empty: Set<string>;
   readonly repository: string;
 }
 
-/** A tag that was listed and is not there has vanished since, or is left over in the registry: a second list tells. */
-async function look({ attempts, repository, stillListed, ...scope }: TagScope, tag: string): Promise<Look> {
+const emptyAtMost = 10_000;
+const keyOfTag = (repository: string, tag: string): string => `${repository}:${tag}`;
+
+/**
+ * A tag that was listed and is not there has vanished since, or is left over in the registry: a second list tells, once.
+ * It is asked for at each poll all the same, since something may be pushed under it.
+ */
+async function look(
+  { attempts, repository, stillListed, empty, tags }: TagScope,
+  tag: string,
+): Promise<Look> {
+  const key = keyOfTag(repository, tag);
   const answer = await attempts.attempt(thingOf(tag), async () => {
-    const tagged = await scope.tags.resolve(repository, tag);
-    if (tagged || !(await stillListed(tag))) return tagged;
-    throw new CollectError(
-      'not_found',
-      `${repository}:${tag} is listed among the tags, but there is nothing under it`,
-    );
+    const tagged = await tags.resolve(repository, tag);
+    return tagged ?? { listed: empty.has(key) || (await stillListed(tag)) };
   });
-  if ('value' in answer)
-    return answer.value ? { tag, tagged: answer.value } : { tag, missing: true, listed: false };
-  return answer.error.reason === 'not_found' ? { tag, missing: true, listed: true } : { tag, unread: answer };
+  if (!('value' in answer)) return { tag, unread: answer };
+  if ('digest' in answer.value) {
+    empty.delete(key);
+    return { tag, tagged: answer.value };
+  }
+  const { listed } = answer.value;
+  if (listed && empty.size < emptyAtMost) empty.add(key);
+  return { tag, missing: true, listed };
 }
 
-/** Finds what tags name. */
-export const lookUp = (scope: TagScope, tags: readonly string[]): Promise<readonly Look[]> =>
-  pMap(tags, (tag) => look(scope, tag), { concurrency: scope.context.concurrency });
+/**
+ * Finds what tags name. The distribution registry before 3 lists tags whose manifest was deleted, for ever:
+ * https://github.com/distribution/distribution/issues/1293
+ */
+export async function lookUp(scope: TagScope, names: readonly string[]): Promise<readonly Look[]> {
+  const { context, repository } = scope;
+  const looks = await pMap(names, (tag) => look(scope, tag), { concurrency: context.concurrency });
+  const empty = looks.filter((look) => 'missing' in look && look.listed).map(({ tag }) => tag);
+  if (empty.length > 0)
+    context.tell(
+      `empty tags of ${repository}`,
+      { repository, number: empty.length, tags: empty.slice(0, 5) },
+      'the registry lists tags, but there is nothing under them: they are left out, and cannot be pulled. Delete them, or push to them again',
+    );
+  return looks;
+}
 
 /** Finds what the tags of images name. Where all of them name the same, that is checked. */
 export async function lookUpImages(scope: TagScope, tags: readonly string[]): Promise<readonly Look[]> {
