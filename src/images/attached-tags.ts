@@ -11,18 +11,29 @@ export interface AttachedTag {
 const suffixes: Readonly<Record<string, Kind>> = { sig: 'signature', att: 'attestation', sbom: 'sbom' };
 
 /**
+ * Whether a tag is made of the digest that it names, as oc-mirror tags what it mirrors by digest. Nothing is attached to
+ * itself: it is an image. https://github.com/openshift/oc-mirror/pull/981
+ */
+export const namesItself = ({ subject, kind }: AttachedTag, digest: string | undefined): boolean =>
+  kind === undefined && subject === digest;
+
+/**
  * Parts the tags of images from those that attach something.
  * https://github.com/opencontainers/distribution-spec/blob/v1.1.0/spec.md#referrers-tag-schema and
  * https://github.com/sigstore/cosign/blob/main/specs/SIGNATURE_SPEC.md
+ * @param digest what they name, where that is known already
  */
-export function splitTags(tags: readonly string[]): { imageTags: string[]; attachedTags: AttachedTag[] } {
+export function splitTags(
+  tags: readonly string[],
+  digest?: string,
+): { imageTags: string[]; attachedTags: AttachedTag[] } {
   const imageTags: string[] = [];
   const attachedTags: AttachedTag[] = [];
   for (const tag of tags) {
     const [, hex, suffix] = /^sha256-([0-9a-f]{64})(?:\.(sig|att|sbom))?$/.exec(tag) ?? [];
-    const kind = suffixes[suffix ?? ''];
-    if (hex === undefined) imageTags.push(tag);
-    else attachedTags.push({ tag, subject: `sha256:${hex}`, kind });
+    const attached = { tag, subject: `sha256:${hex}`, kind: suffixes[suffix ?? ''] };
+    if (hex === undefined || namesItself(attached, digest)) imageTags.push(tag);
+    else attachedTags.push(attached);
   }
   return { imageTags, attachedTags };
 }

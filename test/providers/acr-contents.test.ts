@@ -269,7 +269,8 @@ test.each([
     { mediaType: oci, configMediaType: ociConfig, tags: [`sha256-${hex}.att`] },
     'attestation',
   ],
-  ['a list of referrers under a tag', { mediaType: index, tags: [`sha256-${hex}`] }, 'other'],
+  ['a list of referrers under a tag', { mediaType: index, tags: [`sha256-${'0'.repeat(64)}`] }, 'other'],
+  ['an index whose tag is its own digest', { mediaType: index, tags: [`sha256-${hex}`] }, 'index'],
   [
     'a signature of Notary Project, to be read',
     { mediaType: oci, configMediaType: 'application/vnd.cncf.notary.signature' },

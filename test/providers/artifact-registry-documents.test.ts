@@ -164,7 +164,7 @@ describe.each(['grpc', 'rest'] as const)('over %s', (transport) => {
           {
             digest: digest('index'),
             kind: 'index',
-            tags: ['v1'],
+            tags: ['v1', digest('index').replace(':', '-')],
             platforms: [digest('amd64'), digest('attestation')],
           },
           { digest: digest('amd64'), sizeBytes: 500 },
@@ -188,7 +188,7 @@ describe.each(['grpc', 'rest'] as const)('over %s', (transport) => {
     ).toEqual([
       'repository_images{repository="a/app",state="tagged"} 1',
       'repository_images{repository="a/app",state="untagged"} 0',
-      'repository_tags{repository="a/app"} 2',
+      'repository_tags{repository="a/app"} 3',
       'repository_artifacts{repository="a/app",kind="platform"} 1',
       'repository_artifacts{repository="a/app",kind="signature"} 1',
       'repository_artifacts{repository="a/app",kind="sbom"} 1',

@@ -135,6 +135,9 @@ test("what is attached: cosign's tags, manifests with a subject, and the tag of 
     push(made, `docker-local/app/${at}.0`, name),
   );
   push(made, 'docker-local/app/3.0', 'not at all');
+  // The tag of a digest of its own names an image, and no index of referrers.
+  const own = push(made, 'docker-local/app/4.0', 'own');
+  push(made, `docker-local/app/sha256-${own.slice(7)}`, 'own');
   const sigType = { artifactType: 'application/vnd.dev.cosign.artifact.sig.v1+json' };
   put(made, `docker-local/app/sha256-${signed[0]?.slice(7)}.sig/manifest.json`, manifest('sig 1', sigType));
   put(
@@ -151,9 +154,9 @@ test("what is attached: cosign's tags, manifests with a subject, and the tag of 
   );
   await made.running.poll();
   expect(await made.running.lines('repository_(images|tags|artifacts|signed_images)')).toEqual([
-    'repository_images{repository="docker-local/app",state="tagged"} 4',
+    'repository_images{repository="docker-local/app",state="tagged"} 5',
     'repository_images{repository="docker-local/app",state="untagged"} 0',
-    'repository_tags{repository="docker-local/app"} 4',
+    'repository_tags{repository="docker-local/app"} 6',
     'repository_artifacts{repository="docker-local/app",kind="signature"} 3',
     'repository_artifacts{repository="docker-local/app",kind="sbom"} 1',
     'repository_signed_images{repository="docker-local/app"} 3',

@@ -214,6 +214,12 @@ describe('what is no image', () => {
     ]);
   });
 
+  test('but a tag that is its own digest names an image', async () => {
+    const own = digest('own').replace(':', '-');
+    const { lines } = await exposed([tag(own, { digest: digest('own') })], ...counts);
+    expect(lines).toContain('repository_images{,state="tagged"} 1');
+  });
+
   test('charts, plugins and caches; a kind that is not known here is told once and counts as other', async () => {
     const kinds = ['helm', 'plugin', 'unrecognized', 'hologram', 'hologram'];
     const { lines, running, warnings } = await exposed(

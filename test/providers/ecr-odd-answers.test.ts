@@ -86,6 +86,19 @@ describe('one odd image', () => {
     expect(warnings(running)).toEqual([]);
   });
 
+  test('a tag that is its own digest names an image, as oc-mirror tags what it mirrors by digest', async () => {
+    const estate = emptyEstate();
+    put(estate, 'app', image('v1'));
+    const { simulator, running } = await setup({ estate });
+    simulator.overrides.set(digest('v1'), { imageTags: [digest('v1').replace(':', '-')] });
+    await running.poll();
+    expect(await running.lines('repository_images', 'repository_tags')).toEqual([
+      'repository_images{repository="app",state="tagged"} 1',
+      'repository_images{repository="app",state="untagged"} 0',
+      'repository_tags{repository="app"} 1',
+    ]);
+  });
+
   test('null, numbers, nothing and what cannot be a tag are left out of tags', async () => {
     const estate = emptyEstate();
     put(estate, 'app', image('v1'), image('v2'));

@@ -205,6 +205,13 @@ describe('kinds', () => {
     ]);
   });
 
+  test('a tag that is its own digest names an image', async () => {
+    expect(await counted({ tags: [{ name: digest.replace(':', '-') }] })).toEqual([
+      'repository_images{state="tagged"} 1',
+      'repository_tags{} 1',
+    ]);
+  });
+
   test('an artifact without a tag is an untagged image', async () => {
     expect(await counted({ tags: null })).toEqual(['repository_images{state="untagged"} 1']);
   });

@@ -206,6 +206,35 @@ describe('signatures of all that an image consists of', () => {
   });
 });
 
+describe('a tag that is made of a digest', () => {
+  const ownTag = (content: Content) => cosignTag(content, '');
+  const counts = ['repository_images', 'repository_tags', 'repository_size_bytes', ...families];
+  const put = (store: Store) => {
+    store.put('app', one, ownTag(one));
+    store.put('app', two, ownTag(two));
+    store.put('app', two, 'v2');
+    store.put('app', cosignSignature(one), cosignTag(one));
+  };
+
+  test('of its own names an image, as oc-mirror tags what it mirrors by digest', async () => {
+    const lines = await (await startRunning(put)).poll(...counts);
+    expect(lines).toContain('repository_images{repository="app",state="tagged"} 2');
+    expect(lines).toContain('repository_tags{repository="app"} 3');
+    expect(lines).toContain(`repository_size_bytes{repository="app"} ${one.sizeBytes + two.sizeBytes}`);
+    expect(signed(lines)).toContain(`image_signed{repository="app",tag="${ownTag(one)}",…} 1`);
+  });
+
+  test('and cannot be read may name an image, where nothing else names that digest', async () => {
+    const failing = (tag: string) => (asked: Asked) =>
+      asked.reference === tag ? { status: 500, headers: json, body: '{}' } : undefined;
+    const image = await startRunning(put, { intercept: failing(ownTag(one)) });
+    const lines = await image.poll(...counts);
+    expect(lines.filter((line) => /^repository_(images|size)/.test(line))).toEqual([]);
+    const attached = await startRunning(put, { intercept: failing(ownTag(two)) });
+    expect(await attached.poll(...counts)).toContain('repository_images{repository="app",state="tagged"} 2');
+  });
+});
+
 describe('a signature that cannot be read', () => {
   const tag = cosignTag(one);
   const signature = cosignSignature(one);

@@ -54,7 +54,7 @@ function kindOf(entry: Partial<ManifestEntry>): Kind | undefined {
 }
 
 export function listed(entry: Partial<ManifestEntry>): Listed {
-  const { imageTags: tags, attachedTags } = splitTags(entry.tags ?? none);
+  const { imageTags: tags, attachedTags } = splitTags(entry.tags ?? none, entry.digest);
   const [attached] = attachedTags;
   if (!attached || tags.length > 0) return { kind: kindOf(entry), tags };
   // A tag without a suffix names a list of what is attached.

@@ -34,8 +34,8 @@ export function doubtsOf(row: DockerImageRow): Doubts {
 
 const isIndex = (row: DockerImageRow): boolean => row.imageManifests === undefined || kindOf(row) === 'index';
 
-function kindOf({ mediaType = '', artifactType = '', tags }: DockerImageRow): Kind {
-  const { imageTags, attachedTags } = splitTags(tags?.items ?? []);
+function kindOf({ name, mediaType = '', artifactType = '', tags }: DockerImageRow): Kind {
+  const { imageTags, attachedTags } = splitTags(tags?.items ?? [], name?.digest);
   // A tag without a suffix names the list of all that is attached.
   if (attachedTags.length > 0 && imageTags.length === 0) return attachedTags[0]?.kind ?? 'other';
   if (artifactType !== '' && !imageTypes.test(artifactType)) return kindOfType(artifactType) ?? 'other';
@@ -58,7 +58,7 @@ function listed({ imageManifests = [] }: DockerImageRow): Pick<Image, 'platforms
 export function toImage(row: NamedRow, findingsOf: FindingsOf | undefined): Image {
   const kind = kindOf(row);
   const { digest } = row.name;
-  const { imageTags, attachedTags } = splitTags(row.tags?.items ?? []);
+  const { imageTags, attachedTags } = splitTags(row.tags?.items ?? [], digest);
   const isImage = kind === 'image' || kind === 'index';
   return {
     digest,

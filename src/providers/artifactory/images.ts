@@ -100,7 +100,7 @@ class Sorter {
   /** What the names of folders tell: indexes, and what a tag attaches to something. */
   byName(): void {
     for (const entry of this.#entries.values()) {
-      const { imageTags, attachedTags } = splitTags(entry.tags);
+      const { imageTags, attachedTags } = splitTags(entry.tags, entry.digest);
       const [attached] = imageTags.length === 0 ? attachedTags : [];
       if (attached) this.#addAttached(entry, attached);
       else if (entry.index) {
@@ -157,7 +157,7 @@ export function sortEntries(
 }
 
 /** The tags of an entry that name an image. */
-export const imageTagsOf = (entry: Entry): readonly string[] => splitTags(entry.tags).imageTags;
+export const imageTagsOf = (entry: Entry): readonly string[] => splitTags(entry.tags, entry.digest).imageTags;
 
 /** What an image's own manifests say of it. */
 export const timesOf = ({ manifests }: Entry): Pick<Image, 'pushedAt' | 'pulledAt'> => ({

@@ -80,7 +80,7 @@ function singleOf(tag: ListedTag, kind: Kind, tags: readonly string[] = [tag.nam
 
 /** What a tag names; the digest that it signs is added to `signed`. */
 function imagesOf(tag: ListedTag, signed: Set<string>, tell: CollectContext['tell']): Image[] {
-  const [attached] = splitTags([tag.name]).attachedTags;
+  const [attached] = splitTags([tag.name], tag.digest).attachedTags;
   if (attached) {
     if (attached.kind === 'signature') signed.add(attached.subject);
     return [singleOf(tag, attached.kind ?? 'other', [])];

@@ -73,7 +73,7 @@ function kindOf({ imageManifestMediaType, artifactMediaType }: ImageDetail): Kin
 
 /** An image whose tags say what it is attached to. */
 function attach(image: Image, tags: readonly string[]): Image {
-  const { imageTags, attachedTags } = splitTags(tags);
+  const { imageTags, attachedTags } = splitTags(tags, image.digest);
   const [first] = attachedTags;
   if (!first || imageTags.length > 0) return { ...image, tags: imageTags };
   return { ...image, tags: imageTags, kind: first.kind ?? 'other', subject: first.subject };

@@ -1,4 +1,3 @@
-import { splitTags } from '../../images/attached-tags.ts';
 import type { Image, Kind, RepositoryFacts } from '../../model.ts';
 import type { CollectContext } from '../../provider.ts';
 import { secondsOf } from '../../times.ts';
@@ -11,6 +10,7 @@ import {
   partsOf,
   type Scanner,
   statusWithoutScan,
+  tagsOf,
   type Unreadable,
 } from './artifacts.ts';
 import { isNever } from './fields.ts';
@@ -45,7 +45,7 @@ export class ArtifactReader {
       this.#odd.add(artifact.unreadable);
       return [];
     }
-    const { imageTags: tags } = splitTags(artifact.tags.items.map(({ name }) => name));
+    const { imageTags: tags } = tagsOf(artifact);
     if (tags.includes('latest')) this.#hasLatest = true;
     const kind = kindOfArtifact(artifact);
     this.#noteWhatIsMissing(artifact, kind);

@@ -116,8 +116,15 @@ export function kindOfAccessory(type: string): Kind {
   return 'other';
 }
 
+/** The tags of an artifact, those apart that attach it to something. */
+export const tagsOf = ({ tags, digest }: Artifact): ReturnType<typeof splitTags> =>
+  splitTags(
+    tags.items.map(({ name }) => name),
+    digest,
+  );
+
 export function kindOfArtifact(artifact: Artifact): Kind {
-  const { imageTags, attachedTags } = splitTags(artifact.tags.items.map(({ name }) => name));
+  const { imageTags, attachedTags } = tagsOf(artifact);
   const [attached] = attachedTags;
   if (attached && imageTags.length === 0) return attached.kind ?? 'other';
   return (

@@ -2,7 +2,7 @@ import pMap from 'p-map';
 import { byAge } from '../../bounded.ts';
 import { CollectError } from '../../errors.ts';
 import type { Failing, Unread } from '../../failing.ts';
-import { type AttachedTag, splitTags } from '../../images/attached-tags.ts';
+import { type AttachedTag, namesItself, splitTags } from '../../images/attached-tags.ts';
 import { sizeOf } from '../../images/manifest.ts';
 import type { Image, Kind, Observation, RepositoryFacts } from '../../model.ts';
 import type { CollectContext } from '../../provider.ts';
@@ -149,31 +149,55 @@ async function readUntagged(scope: Reading, { described }: Pick<Contents, 'descr
   }
 }
 
+/** A tag that attaches something, and what became of it. */
+interface AttachedLook {
+  readonly attached: AttachedTag;
+  readonly look: Look;
+}
+
+/**
+ * Finds what tags name, those of images and those that attach something. One that is made of a digest is of an image
+ * where it names just that; where it could not be read and that digest has no other tag, it may be either.
+ */
+async function lookUpAll(reading: Reading, signing: Reading, names: readonly string[]) {
+  const { imageTags, attachedTags } = splitTags(names);
+  const images = await lookUpImages(reading, imageTags);
+  const tagged = new Set(images.map((look) => ('tagged' in look ? look.tagged.digest : undefined)));
+  const looks = await lookUp(
+    signing,
+    attachedTags.map(({ tag }) => tag),
+  );
+  const attached: AttachedLook[] = [];
+  const own: Look[] = [];
+  for (const [place, look] of looks.entries()) {
+    const tag = attachedTags[place] as AttachedTag;
+    const isOwn = 'tagged' in look && namesItself(tag, look.tagged.digest);
+    if (!isOwn) attached.push({ attached: tag, look });
+    if (isOwn || ('unread' in look && tag.kind === undefined && !tagged.has(tag.subject))) own.push(look);
+  }
+  return { images: [...images, ...own], attached };
+}
+
 /** The manifests that attaching tags name. */
-async function readAttachedTags(
-  scope: Reading,
-  attachedTags: readonly AttachedTag[],
-): Promise<AttachedManifest[]> {
-  const byName = new Map(attachedTags.map((attached) => [attached.tag, attached]));
-  const looks = await lookUp(scope, [...byName.keys()]);
+async function readAttachedTags(scope: Reading, looks: readonly AttachedLook[]): Promise<AttachedManifest[]> {
   // A tag that was deleted meanwhile attaches nothing; one that cannot be read may attach a signature.
-  const listed = looks.filter((look) => !('missing' in look) || look.listed);
-  const read = async (look: Look): Promise<AttachedManifest> => {
+  const listed = looks.filter(({ look }) => !('missing' in look) || look.listed);
+  const read = async ({ attached, look }: AttachedLook): Promise<AttachedManifest> => {
     const described = 'tagged' in look ? await describeTagged(scope, look.tagged, look.tag) : 'gone';
     const manifest = described === 'gone' || 'error' in described ? undefined : described;
-    return { ...(byName.get(look.tag) as AttachedTag), manifest };
+    return { ...attached, manifest };
   };
   return pMap(listed, read, { concurrency: scope.context.concurrency });
 }
 
 /** What is attached to the images of the repository. */
 async function readAttached(
-  scope: Reading,
+  signing: Reading,
   contents: Contents,
-  attachedTags: readonly AttachedTag[],
+  looks: readonly AttachedLook[],
 ): Promise<Attached> {
-  const { perRepository, matches, running } = scope.context.images;
-  const runs = running?.(scope.repository);
+  const { perRepository, matches, running } = signing.context.images;
+  const runs = running?.(signing.repository);
   const all = [...contents.described, ...contents.running.described.map((image) => ({ image, tags: [] }))];
   const subjects = all
     .filter(({ image }) => isImage(image))
@@ -185,13 +209,7 @@ async function readAttached(
         [image, ...image.parts].some(({ digest }) => runs?.has(digest)),
       parts: image.parts.map((part) => part.digest),
     }));
-  // Counted apart: signatures that cannot be read are no failure of the repository.
-  const signing: Reading = { ...scope, attempts: scope.failing.of(scope.repository, { tolerant: true }) };
-  try {
-    return await readAttachments(signing, subjects, await readAttachedTags(signing, attachedTags));
-  } finally {
-    signing.attempts.end();
-  }
+  return readAttachments(signing, subjects, await readAttachedTags(signing, looks));
 }
 
 /** Every manifest of the repository once. */
@@ -248,21 +266,26 @@ export async function* readRepository(scope: Scope, repository: string): AsyncGe
     yield { type: 'repository-gone', repository };
     return;
   }
-  const { imageTags, attachedTags } = splitTags(possibleTags(context, repository, listed));
   const attempts = failing.of(repository);
+  // Counted apart: signatures that cannot be read are no failure of the repository.
+  const signingAttempts = failing.of(repository, { tolerant: true });
   const stillListed = createStillListed(client, repository);
   const reading: Reading = { ...scope, repository, stillListed, attempts };
+  const signing: Reading = { ...reading, attempts: signingAttempts };
   let contents: Contents;
+  let attached: Attached;
   try {
-    const tagged = await readContents(reading, await lookUpImages(reading, imageTags));
+    const looks = await lookUpAll(reading, signing, possibleTags(context, repository, listed));
+    const tagged = await readContents(reading, looks.images);
     contents = { ...tagged, running: await readUntagged(reading, tagged) };
+    // What was read a moment ago is more than what is left of it now: the last data stays until the next poll.
+    const [news] = attempts.fresh;
+    if (news && contents.newestUnknown && whole.delete(repository)) throw news.error;
+    attached = await readAttached(signing, contents, looks.attached);
   } finally {
     attempts.end();
+    signingAttempts.end();
   }
-  // What was read a moment ago is more than what is left of it now: the last data stays until the next poll.
-  const [news] = attempts.fresh;
-  if (news && contents.newestUnknown && whole.delete(repository)) throw news.error;
-  const attached = await readAttached(reading, contents, attachedTags);
   if (contents.unread > 0) digests.incomplete();
   if (!contents.newestUnknown) whole.add(repository);
   yield { type: 'repository', repository, facts: toFacts(contents, attached) };
