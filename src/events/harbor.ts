@@ -55,7 +55,9 @@ export const readHarborEvents: EventReader = ({ body, raw }) => {
   const { identity } = event;
   const kind = types[event.type];
   const repository = event.data?.repository?.repo_full_name;
-  if (kind === undefined || repository === undefined) return [{ ...identity, type: 'other' }];
+  if (kind === undefined) return [{ ...identity, type: 'other' }];
+  // A push of no repository could not be counted: that is told, and not passed over.
+  if (repository === undefined) return [undefined];
   return kind === 'failed'
     ? [{ ...identity, type: 'failed', repository, reason: 'quota' }]
     : [{ ...identity, type: kind, repository }];

@@ -585,8 +585,12 @@ describe("Harbor's webhooks", () => {
     expect(seen).toEqual([...pushed, 'count harbor duplicate', ...pushed]);
   });
 
-  test('without a repository say nothing of one', async () => {
-    expect((await post({ type: 'PUSH_ARTIFACT', occur_at: 1, operator: 'admin' })).status).toBe(202);
+  test('a push of no repository is refused; what is about none says nothing of one', async () => {
+    for (const event_data of [undefined, null, {}, { repository: null }])
+      expect((await post({ type: 'PUSH_ARTIFACT', occur_at: 1, event_data })).status).toBe(400);
+    expect(seen).toEqual(Array.from({ length: 4 }, () => 'count unknown invalid'));
+    seen.length = 0;
+    expect((await post({ type: 'REPLICATION', occur_at: 1, operator: 'admin' })).status).toBe(202);
     expect(seen).toEqual(ignored);
   });
 });
