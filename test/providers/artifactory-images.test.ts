@@ -263,8 +263,17 @@ describe('paging', () => {
   test.each(['words', 'number'] as const)("the server's own limit, told in %s, is kept to", async (says) => {
     const made = await emptyPlatform([{ key: 'docker-local' }], { hardLimit: 4, saysLimit: says });
     for (let tag = 10; tag < 20; tag += 1)
-      put(made, `docker-local/app/${tag}/manifest.json`, manifest(`app ${tag}`));
+      for (const [name, content] of [
+        ['manifest.json', manifest(`app ${tag}`)],
+        [blob(`app ${tag}`), 1000],
+      ] as const)
+        put(made, `docker-local/app/${tag}/${name}`, content);
     await made.running.poll();
+    // Sizes come from the manifests where the search for blobs is cut.
+    const bytes = JSON.stringify(manifest('app 10')).length + 100 + 1000;
+    expect(await made.running.lines('repository_size_bytes')).toEqual([
+      `repository_size_bytes{repository="docker-local/app"} ${10 * bytes}`,
+    ]);
     expect(await made.running.lines('repository_tags')).toEqual([
       'repository_tags{repository="docker-local/app"} 10',
     ]);

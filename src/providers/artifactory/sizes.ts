@@ -1,4 +1,4 @@
-import { CollectError } from '../../errors.ts';
+import { CollectError, reasonOf } from '../../errors.ts';
 import type { Memory } from '../../provider.ts';
 import { type Aql, chunksByPath, type Row } from './aql.ts';
 import type { Contents } from './contents.ts';
@@ -62,7 +62,11 @@ export async function readSizes(input: {
   // A cache lacks blobs that nobody pulled and those that its cleanup took one by one: the manifests tell.
   // https://github.com/jfrog/artifactory-user-plugins/issues/259
   if (unknown.size === 0 || target.type === 'remote') return sizes;
-  const sums = await readFolders(aql, target, new Set(unknown.keys()));
+  const sums = await readFolders(aql, target, new Set(unknown.keys())).catch((error) => {
+    // What a search that was cut does not tell the manifests do.
+    if (reasonOf(error) !== 'too_large') throw error;
+    return new Map<string, number | undefined>();
+  });
   for (const manifest of unknown.values()) {
     const { path, digest, bytes } = manifest;
     const sum = sums.get(path);
