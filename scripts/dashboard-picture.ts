@@ -29,7 +29,7 @@ const style = `
   .stats.many { flex-direction: column } .stats.many div { flex-direction: row; justify-content: space-between; padding: 0 10px }
   .stats b { font-weight: 500; white-space: nowrap } .stats i { font-style: normal; font-size: 12px; opacity: .9; overflow: hidden; white-space: nowrap; text-overflow: ellipsis; max-width: 100% }
   table { border-collapse: collapse; width: 100%; font-size: 12px } th { text-align: left; color: #6e9fff; font-weight: 500 }
-  th, td { padding: 4px 8px; border-bottom: 1px solid #26292f; white-space: nowrap; overflow: hidden; text-overflow: ellipsis; max-width: 190px }
+  th, td { padding: 4px 8px; border-bottom: 1px solid #26292f; white-space: nowrap; overflow: hidden; text-overflow: ellipsis; max-width: 190px } .wide td, .wide th { max-width: 140px; padding: 4px 6px }
   td.link { color: #6e9fff }
   .empty { position: absolute; inset: 40% 0 0; text-align: center; color: #9a9ba7 }
   .legend { position: absolute; left: 8px; right: 8px; bottom: 4px; max-height: 72px; overflow: hidden } .legend td, .legend th { padding: 1px 8px; border: 0 }
@@ -76,7 +76,8 @@ function table(panel: PanelJson, { columns, rows, empty }: Extract<Read, { kind:
   const body = shown.map(
     (cells) => `<tr>${cells.map((one, at) => cell(columns[at] ?? '', one)).join('')}</tr>`,
   );
-  return `<table><tr>${columns.map((name) => `<th>${escaped(name)}</th>`).join('')}</tr>${body.join('')}</table>`;
+  const wide = columns.length > 12 ? ' class="wide"' : '';
+  return `<table${wide}><tr>${columns.map((name) => `<th>${escaped(name)}</th>`).join('')}</tr>${body.join('')}</table>`;
 }
 
 const clock = (seconds: number): string => new Date(seconds * 1000).toISOString().slice(11, 16);
