@@ -161,39 +161,65 @@ interface NamesPlace {
   readonly url: URL;
   /** How many names the page before showed, where this page is asked for without a link. */
   readonly after?: number;
+  /** Whether the page before has a link, so that there is more, to a page that was read before. */
+  readonly leadsBack?: boolean;
+}
+
+/** What a page shows, for {@link nextPlace}. */
+interface NamesPage {
+  readonly names: readonly string[];
+  /** The last of its names that can be one. */
+  readonly last: string | undefined;
+  /** Whether it shows no name, and pages before it did. */
+  readonly isEmpty: boolean;
+  /** Addresses of the pages that were read. */
+  readonly read: ReadonlySet<string>;
 }
 
 /**
  * Where to go on after a page: by its link, else after its last name if it is full; undefined where it is the last one.
- * @param last the last of its names that can be one
- * @param isEmpty whether it shows no name, and pages before it did
+ * A link back says that there is more, and not where: Artifactory named `n` in the place of the last name.
+ * https://github.com/renovatebot/renovate/issues/15080
  */
-function nextPlace(
-  response: Linked,
-  url: URL,
-  names: readonly string[],
-  { last, isEmpty }: { readonly last: string | undefined; readonly isEmpty: boolean },
-): NamesPlace | undefined {
+function nextPlace(response: Linked, url: URL, page: NamesPage): NamesPlace | undefined {
+  const { names, last, isEmpty, read } = page;
   const link = nextByLink(response, url);
-  if (link) return isEmpty && isEnd(url, link) ? undefined : { url: link };
+  const leadsBack = link !== undefined && read.has(link.href);
+  if (link && isEmpty && isEnd(url, link, leadsBack)) return undefined;
+  if (link && !(leadsBack && last !== undefined)) return { url: link };
   const isFull = names.length === askedFor(url) || looksCut(names.length);
-  if (last === undefined || !isFull) return undefined;
+  if (last === undefined || !(isFull || leadsBack)) return undefined;
   const next = new URL(url);
   next.searchParams.set('last', last);
-  return { url: next, after: names.length };
+  return { url: next, after: names.length, leadsBack };
 }
 
 /**
  * Whether an empty page ends the list although it has a link: it shows that nothing comes after a name, and asks to go
- * on after none or the same. Servers that link each page do so: https://github.com/pulp/pulp_container/pull/220
+ * on after none, the same, or one before. Servers that link each page do so: https://github.com/pulp/pulp_container/pull/220
  */
-function isEnd(url: URL, link: URL): boolean {
+function isEnd(url: URL, link: URL, leadsBack: boolean): boolean {
   const last = url.searchParams.get('last');
   const next = link.searchParams.get('last');
-  return Boolean(last) && (!next || next === last);
+  return Boolean(last) && (!next || next === last || leadsBack);
 }
 
 const askedFor = (url: URL): number => Number(url.searchParams.get('n') ?? Number.NaN);
+
+/**
+ * The end of a list whose server knows no `last`. A page shorter or longer than asked for is all that there is.
+ * @throws CollectError `pagination` where there may be more
+ */
+function endOfRepeated(what: string, { url, after, leadsBack }: NamesPlace): Page<string, NamesPlace> {
+  if (after !== askedFor(url) && !leadsBack) return { items: [] };
+  const shows = leadsBack
+    ? 'a next page that was read before'
+    : 'as many names as were asked for and no next page';
+  throw new CollectError(
+    'pagination',
+    `${what} shows ${shows}, and the same again when asked to go on after its last name: how many there are is unknown`,
+  );
+}
 
 /** @throws CollectError `pagination` where the list cannot be read to its end */
 export async function* walkNames<Response extends Linked>(
@@ -202,6 +228,7 @@ export async function* walkNames<Response extends Linked>(
   const { first, answer, request, namesOf, isName = () => true } = list;
   const what = `${first.origin}${first.pathname}`;
   const seen = new Set<string>();
+  const places = new Set<string>();
   const pause = createYielder();
   const onlyNew = async (names: readonly string[]) => {
     const fresh: string[] = [];
@@ -212,22 +239,18 @@ export async function* walkNames<Response extends Linked>(
     }
     return fresh;
   };
-  const read = async ({ url, after }: NamesPlace): Promise<Page<string, NamesPlace>> => {
-    const isTentative = after !== undefined;
+  const read = async (place: NamesPlace): Promise<Page<string, NamesPlace>> => {
+    const { url } = place;
+    const isTentative = place.after !== undefined;
     const response = url === first && answer ? answer : await request(url, isTentative);
     const names = response ? namesOf(response) : [];
     const items = await onlyNew(names);
     const isRepeated = items.length === 0 && names.some(isName);
-    if (!response || (isTentative && isRepeated)) {
-      // It knows no `last`. A page shorter or longer than asked for is all that there is.
-      if (after !== askedFor(url)) return { items: [] };
-      throw new CollectError(
-        'pagination',
-        `${what} shows as many names as were asked for and no next page, and the same again when asked to go on: how many there are is unknown`,
-      );
-    }
-    const page = { last: names.findLast(isName), isEmpty: names.length === 0 && seen.size > 0 };
-    return { items, next: nextPlace(response, url, names, page) };
+    if (!response || (isTentative && isRepeated)) return endOfRepeated(what, place);
+    places.add(url.href);
+    const isEmpty = names.length === 0 && seen.size > 0;
+    const page = { names, last: names.findLast(isName), isEmpty, read: places };
+    return { items, next: nextPlace(response, url, page) };
   };
   yield* walkPages({ what, first: { url: first }, read, placeOf: ({ url }) => url.href });
 }

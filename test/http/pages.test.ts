@@ -101,15 +101,24 @@ describe('a list of names', () => {
     });
   });
 
-  test('a link to a page that was read before is an error', async () => {
-    expect((await walk((url) => answer(url, namesAfter(url), '/v2/_catalog?n=3'))).error).toContain(
-      'read before',
-    );
+  test.each([
+    ['the first page', '?n=3'],
+    ['a number in the place of the last name', '?n=3&last=3'],
+    ['the same page each time', '?n=3&last=c'],
+  ])('a link back, to %s: the list goes on after its last name', async (_what, link) => {
+    const server = (url: URL) => {
+      const last = url.searchParams.get('last') ?? '';
+      return answer(url, all.filter((name) => name > last).slice(0, 3), link);
+    };
+    expect((await walk(server)).names).toEqual(all);
   });
 
-  test('a link to the page itself is an error, though it shows names', async () => {
-    const { error } = await walk((url) => answer(url, namesAfter(url), '?n=3&last=c'));
-    expect(error).toContain('https://registry.example.com/prefix/v2/_catalog: the server names a next page');
+  test.each([3, 50, 60])('a link back of a server that knows no last name (%d names)', async (count) => {
+    const names = Array.from({ length: count }, (_, index) => `n${index}`);
+    const { error } = await walk((url) => answer(url, names, '?n=3'));
+    expect(error).toContain(
+      'https://registry.example.com/prefix/v2/_catalog shows a next page that was read',
+    );
   });
 
   test('a page of any other number of names than servers cut at is short', async () => {

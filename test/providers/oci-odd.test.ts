@@ -144,6 +144,26 @@ describe('a configuration that is none', () => {
     expect(running.said('level=warn msg="the config could not be read')).toBe(2);
   });
 
+  test('of platforms whose manifests are refused: their repository is read, at each poll', async () => {
+    const platforms = Array.from({ length: 36 }, (_, at) => built(`platform ${at}`, at));
+    const refused = new Set(platforms.map(({ digest }) => digest));
+    const running = await startRunning(
+      (store) => {
+        for (let tag = 0; tag < 12; tag += 1) {
+          const some = platforms.slice(tag * 3, tag * 3 + 3).map((content) => ({ content }));
+          store.put('app', index(some), `v${tag}`);
+        }
+      },
+      { intercept: ({ reference = '' }) => (refused.has(reference) ? refusal(403, 'DENIED') : undefined) },
+    );
+    for (let poll = 0; poll < 3; poll += 1)
+      expect(await running.poll('up', 'repository_images', 'repository_size_bytes')).toEqual([
+        'up{} 1',
+        'repository_images{repository="app",state="tagged"} 12',
+      ]);
+    expect(running.said('level=warn')).toBe(1);
+  });
+
   test.each<[string, Answer]>([
     ['on a store that cannot be reached', { status: 307, headers: { location: 'http://127.0.0.1:9/blob' } }],
     ['that the registry has lost', refusal(404, 'BLOB_UNKNOWN')],

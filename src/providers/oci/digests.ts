@@ -52,7 +52,9 @@ export class Digests {
     const absent = listed ? memory.get(absentKey) : undefined;
     if (absent && now() - absent.storedAt < day) return { value: 'gone' };
     const effect = 'it has no size, and what counts all images is unknown where it may be one';
-    const read = await attempts.attempt({ kind: 'manifest', name: digest, effect }, async () => {
+    // What others name may be much more than what has tags.
+    const thing = { kind: 'manifest', name: digest, effect, detail: listed };
+    const read = await attempts.attempt(thing, async () => {
       const fetched = await this.#client.manifest(repository, digest);
       if (fetched) return this.#remember(wanted, fetched);
       if (listed) memory.set(absentKey, true);
