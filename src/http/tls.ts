@@ -136,8 +136,11 @@ export function createDispatchers(
   };
 }
 
+/** Node's own limit, 16 KiB, is less than web applications before a registry send; docker takes 1 MiB and more. */
+const largestHeaders = 2 ** 18;
+
 function createDispatcher(connections: number, tls: object): Dispatcher {
-  const common = { connections, connect: { timeout: 10_000, ...tls } };
+  const common = { connections, maxHeaderSize: largestHeaders, connect: { timeout: 10_000, ...tls } };
   const environment = process.env;
   const proxied = ['HTTPS_PROXY', 'https_proxy', 'HTTP_PROXY', 'http_proxy'].some(
     (name) => environment[name],

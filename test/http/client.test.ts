@@ -323,6 +323,14 @@ describe('what is answered', () => {
     expect(read).toThrow(CollectError);
   });
 
+  test('with headers of 100 KB is read, as policies and cookies of web applications make them', async () => {
+    const { url } = await site((_request, response) =>
+      response.writeHead(200, { 'content-security-policy': 'x'.repeat(100_000) }).end('good'),
+    );
+    const { http } = client();
+    expect((await http.request({ url, operation: 'test' })).body.toString()).toBe('good');
+  });
+
   test('that is not HTTP', async () => {
     const server = createTcpServer((socket) =>
       socket.once('data', () => socket.end('SSH-2.0-OpenSSH_9.2\r\n')),
