@@ -3,6 +3,7 @@ import type { Kind } from '../model.ts';
 /** A tag that says what something is attached to, and is no version of an image. */
 export interface AttachedTag {
   readonly tag: string;
+  /** A digest; of one of SHA-512 the beginning, since no tag has room for more. */
   readonly subject: string;
   /** From cosign's suffix; absent for the referrers tag schema, whose tag names an index of referrers. */
   readonly kind?: Kind;
@@ -15,7 +16,11 @@ const suffixes: Readonly<Record<string, Kind>> = { sig: 'signature', att: 'attes
  * itself: it is an image. https://github.com/openshift/oc-mirror/pull/981
  */
 export const namesItself = ({ subject, kind }: AttachedTag, digest: string | undefined): boolean =>
-  kind === undefined && subject === digest;
+  kind === undefined && isSubject(subject, digest);
+
+/** Whether a tag's subject is such a digest. */
+export const isSubject = (subject: string, digest: string | undefined): boolean =>
+  digest?.slice(0, subject.length) === subject;
 
 /**
  * Parts the tags of images from those that attach something.
@@ -30,8 +35,9 @@ export function splitTags(
   const imageTags: string[] = [];
   const attachedTags: AttachedTag[] = [];
   for (const tag of tags) {
-    const [, hex, suffix] = /^sha256-([0-9a-f]{64})(?:\.(sig|att|sbom))?$/.exec(tag) ?? [];
-    const attached = { tag, subject: `sha256:${hex}`, kind: suffixes[suffix ?? ''] };
+    const [, algorithm, hex, suffix] =
+      /^(sha256|sha512)-([0-9a-f]{64})(?:\.(sig|att|sbom))?$/.exec(tag) ?? [];
+    const attached = { tag, subject: `${algorithm}:${hex}`, kind: suffixes[suffix ?? ''] };
     if (hex === undefined || namesItself(attached, digest)) imageTags.push(tag);
     else attachedTags.push(attached);
   }

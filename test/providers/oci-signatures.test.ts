@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
 import { type Answer, type Asked, referrersTag } from '../simulators/oci.ts';
 import type { Store } from '../simulators/oci-store.ts';
@@ -222,6 +223,23 @@ describe('a tag that is made of a digest', () => {
     expect(lines).toContain('repository_tags{repository="app"} 3');
     expect(lines).toContain(`repository_size_bytes{repository="app"} ${one.sizeBytes + two.sizeBytes}`);
     expect(signed(lines)).toContain(`image_signed{repository="app",tag="${ownTag(one)}",…} 1`);
+  });
+
+  test('of SHA-512 holds the beginning of it: what it lists is attached, and its own names an image', async () => {
+    const bytes = createHash('sha512').update(one.bytes).digest('hex');
+    const long: Content = { ...one, digest: `sha512:${bytes}` };
+    const tag = `sha512-${bytes.slice(0, 64)}`;
+    const signature = notationSignature(long);
+    const attached = await startRunning((store) => {
+      store.put('app', long, 'v1');
+      store.put('app', index([{ content: signature }]), tag);
+    });
+    const lines = await attached.poll(...counts, 'repository_artifacts');
+    expect(lines).toContain('repository_tags{repository="app"} 1');
+    expect(lines).toContain('repository_artifacts{repository="app",kind="signature"} 1');
+    expect(lines).toContain('repository_signed_images{repository="app"} 1');
+    const own = await startRunning((store) => store.put('app', long, tag));
+    expect(await own.poll(...counts)).toContain('repository_images{repository="app",state="tagged"} 1');
   });
 
   test('and cannot be read may name an image, where nothing else names that digest', async () => {

@@ -2,7 +2,7 @@ import pMap from 'p-map';
 import { byAge } from '../../bounded.ts';
 import { CollectError } from '../../errors.ts';
 import type { Failing, Unread } from '../../failing.ts';
-import { type AttachedTag, namesItself, splitTags } from '../../images/attached-tags.ts';
+import { type AttachedTag, isSubject, namesItself, splitTags } from '../../images/attached-tags.ts';
 import { sizeOf } from '../../images/manifest.ts';
 import type { Image, Kind, Observation, RepositoryFacts } from '../../model.ts';
 import type { CollectContext } from '../../provider.ts';
@@ -209,7 +209,14 @@ async function readAttached(
         [image, ...image.parts].some(({ digest }) => runs?.has(digest)),
       parts: image.parts.map((part) => part.digest),
     }));
-  return readAttachments(signing, subjects, await readAttachedTags(signing, looks));
+  const digests = subjects.flatMap(({ digest, parts }) => [digest, ...parts]);
+  const whole = looks.map((of) => {
+    const { subject } = of.attached;
+    if (subject.startsWith('sha256:')) return of;
+    const digest = digests.find((candidate) => isSubject(subject, candidate));
+    return digest === undefined ? of : { ...of, attached: { ...of.attached, subject: digest } };
+  });
+  return readAttachments(signing, subjects, await readAttachedTags(signing, whole));
 }
 
 /** Every manifest of the repository once. */
