@@ -141,6 +141,8 @@ describe.skipIf(!programs('prometheus'))('a real Prometheus', () => {
     const names = new Set(queries.flatMap((query) => queryMetrics(query).map(({ metric }) => metric)));
     // Push events, retention expectations and entries for several registries are not part of this configuration.
     const absent = [
+      'all_push_failures_total',
+      'all_pushes_total',
       'events_source_lag_seconds',
       'events_source_last_event_timestamp_seconds',
       'events_source_up',
