@@ -49,9 +49,13 @@ function answerTo(
 ): Scheme | undefined {
   if (credentials && 'token' in credentials) return undefined;
   const offered = schemesOf(response);
-  // Harbor asks who brought an expired token for Basic, and others for nothing: a new token is tried first.
-  const schemes = offered[0]?.kind !== 'bearer' && shownBy?.kind === 'bearer' ? [shownBy] : [];
-  const renewals = challengeErrors(response).includes('invalid_token') ? mostRenewals : 1;
+  const isExpired = challengeErrors(response).includes('invalid_token');
+  // Harbor asks who brought an expired token for Basic, others for nothing, and nvcr.io for a token of another server,
+  // which gives none to who has no account: a new token is tried first.
+  // https://github.com/NVIDIA/nvidia-container-toolkit/issues/1945
+  const asksOtherwise = offered[0]?.kind !== 'bearer' || (isExpired && !tried.includes('bearer'));
+  const schemes = asksOtherwise && shownBy?.kind === 'bearer' ? [shownBy] : [];
+  const renewals = isExpired ? mostRenewals : 1;
   return [...schemes, ...offered].find(({ kind }) =>
     kind === 'bearer'
       ? tried.filter((triedKind) => triedKind === kind).length < renewals

@@ -270,6 +270,33 @@ describe('Bearer', () => {
     expect(found.asked().length).toBe(2);
   });
 
+  test.each([robot, undefined])(
+    'so is one after which the registry names another token server',
+    async (credentials) => {
+      let given = 0;
+      let expired = '';
+      const found = await site((request, response) => {
+        const { authorization } = request.headers;
+        if (request.url?.startsWith('/proxy_auth')) {
+          given += 1;
+          return void response.end(JSON.stringify({ token: `t${given}`, expires_in: 300 }));
+        }
+        if (authorization === undefined) return challenge(response, 'Bearer realm="/proxy_auth"');
+        if (authorization !== expired) return void response.end();
+        return challenge(
+          response,
+          'Bearer realm="https://authn.example.com/token",service="registry",error="invalid_token"',
+        );
+      });
+      const { get } = registryClient(found.url, { credentials });
+      await get('/v2/a', 'repository:a:pull');
+      expired = 'Bearer t1';
+      expect((await get('/v2/a', 'repository:a:pull')).status).toBe(200);
+      expect((await get('/v2/a', 'repository:a:pull')).status).toBe(200);
+      expect(given).toBe(2);
+    },
+  );
+
   test('so is one that is refused without a challenge', async () => {
     let good = 'Bearer t1';
     let given = 0;

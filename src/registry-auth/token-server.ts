@@ -13,18 +13,22 @@ export interface TokenServer {
   readonly service: string;
 }
 
-/** Token servers that registries with another domain are known to use. */
-const knownRealms: Readonly<Record<string, readonly string[]>> = {
-  'registry-1.docker.io': ['auth.docker.io'],
-  'index.docker.io': ['auth.docker.io'],
-};
+/**
+ * Token servers that registries with another domain are known to use. Scaleway's:
+ * https://github.com/apple/container/issues/2268
+ */
+const knownRealms: readonly (readonly [registries: RegExp, realm: string])[] = [
+  [/^(registry-1|index)\.docker\.io$/, 'auth.docker.io'],
+  [/^rg\.[a-z]+-[a-z]+\.scw\.cloud$/, 'api.scaleway.com'],
+];
 
 /** What somebody registered: `gitlab.com` of `registry.gitlab.com`, but `example.co.uk` and not `co.uk`; none of addresses. */
 const domainOf = (host: string): string | null => parseHost(host, { allowPrivateDomains: true }).domain;
 
 /** Whether the configuration trusts the host, or everybody knows it. */
 function isTrusted(url: URL, endpoint: URL, trustedRealms: readonly string[]): boolean {
-  const trusted = [...trustedRealms, ...(knownRealms[endpoint.hostname] ?? [])];
+  const known = knownRealms.filter(([registries]) => registries.test(endpoint.hostname));
+  const trusted = [...trustedRealms, ...known.map(([, realm]) => realm)];
   return trusted.includes(url.host) || trusted.includes(url.hostname);
 }
 

@@ -164,6 +164,20 @@ describe('which token servers are asked', () => {
       'https://auth.docker.io/token',
       'https://auth.docker.io/token',
     ],
+    [
+      'of Scaleway',
+      'https://rg.fr-par.scw.cloud',
+      'https://api.scaleway.com/t',
+      'https://api.scaleway.com/t',
+      'https://api.scaleway.com/t',
+    ],
+    [
+      'of Scaleway, for another of its hosts',
+      'https://a.fr-par.scw.cloud',
+      'https://api.scaleway.com/t',
+      'another host',
+      'https://api.scaleway.com/t',
+    ],
   ])('%s', (_title, endpoint, realm, withCredentials, without) => {
     expect([ask(endpoint, realm, true), ask(endpoint, realm, false)]).toEqual([withCredentials, without]);
   });
