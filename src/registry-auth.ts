@@ -1,4 +1,4 @@
-import type { CollectError } from './errors.ts';
+import { CollectError } from './errors.ts';
 import type { HttpRequest, HttpResponse } from './http.ts';
 import type { Credentials } from './registry-auth/credentials.ts';
 import { NoEntry } from './registry-auth/docker-config.ts';
@@ -86,6 +86,14 @@ async function refusalOf(
   return refused(response, true, lacksPermission);
 }
 
+/**
+ * Some registries answer expired tokens with 400 or 403: a token that is kept may be good no longer than that, and the next
+ * request brings a new one. https://github.com/oras-project/oras-go/issues/1227 and
+ * https://github.com/awslabs/soci-snapshotter/issues/920
+ */
+const mayMeanExpired = (error: unknown): boolean =>
+  error instanceof CollectError && (error.status === 400 || error.status === 403);
+
 /** Sends a request with credentials, shown in another way as often as a refusal asks for it. */
 async function sendWith(
   { http }: ClientOptions,
@@ -93,14 +101,17 @@ async function sendWith(
   { scope, ...request }: RegistryRequest,
   credentials: Credentials | undefined,
 ): Promise<HttpResponse> {
-  const { show, schemeFor, learn } = showing;
+  const { show, schemeFor, learn, doubt } = showing;
   const accept = [...(request.accept ?? []), 401];
   let scheme = await schemeFor(scope, credentials);
   let authorization = await show(scheme, scope, credentials);
   const tried = schemesShownBy(authorization);
   for (let wasRefused = false; ; wasRefused = true) {
     const headers = { ...request.headers, ...headerOf(authorization) };
-    const response = await http.request({ ...request, accept, headers });
+    const response = await http.request({ ...request, accept, headers }).catch((error: unknown) => {
+      if (mayMeanExpired(error)) doubt(authorization);
+      throw error;
+    });
     if (response.status !== 401) {
       if (wasRefused && scheme) await learn(scope, scheme);
       return response;

@@ -1,5 +1,5 @@
 import { inspect } from 'node:util';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { createSession } from '../src/loop/context.ts';
 import { oci } from '../src/providers/oci.ts';
 import { basicHeader, CredentialsRefused, credentialsOf, parseChallenges } from '../src/registry-auth.ts';
@@ -353,6 +353,36 @@ describe('Bearer', () => {
     await get('/v2/a', 'repository:a:pull');
     expect(found.asked().length).toBe(2);
   });
+
+  test.each([400, 403])(
+    'one that is answered with %d later is asked for anew, and not at once',
+    async (status) => {
+      let good = 'Bearer t1';
+      let given = 0;
+      const found = await site((request, response) => {
+        if (request.url === '/v2/') return challenge(response, 'Bearer realm="/token"');
+        if (!request.url?.startsWith('/token'))
+          return void response.writeHead(request.headers.authorization === good ? 200 : status).end();
+        given += 1;
+        return void response.end(JSON.stringify({ token: `t${given}`, expires_in: 3600 }));
+      });
+      const { get } = registryClient(found.url);
+      await get('/v2/a', 'repository:a:pull');
+      good = 'Bearer t2';
+      await expect(get('/v2/a', 'repository:a:pull')).rejects.toMatchObject({ status });
+      await expect(get('/v2/a', 'repository:a:pull')).rejects.toMatchObject({ status });
+      expect(given).toBe(1);
+      vi.useFakeTimers({ toFake: ['performance'] });
+      try {
+        vi.advanceTimersByTime(30 * 60_000);
+        await expect(get('/v2/a', 'repository:a:pull')).rejects.toMatchObject({ status });
+        expect((await get('/v2/a', 'repository:a:pull')).status).toBe(200);
+      } finally {
+        vi.useRealTimers();
+      }
+      expect(given).toBe(2);
+    },
+  );
 
   test('public registries give tokens without credentials', async () => {
     const found = await bearerRegistry();

@@ -18,6 +18,8 @@ export interface Headers {
     credentials: Credentials | undefined,
     refused?: string,
   ): Promise<string | undefined>;
+  /** Gives up the token of a header that may be good no longer. */
+  doubt(authorization: string | undefined): void;
   /** Asks for a token without a scope, whatever tokens are kept. */
   newToken(scheme: Bearer, credentials: Credentials | undefined): Promise<Token>;
 }
@@ -45,6 +47,7 @@ export function createHeaders(options: {
       // Also where no challenge is known: what is shown to anybody may not be all.
       return credentials && 'username' in credentials ? basicHeader(credentials) : undefined;
     },
+    doubt: (authorization) => learned.tokens.doubt(authorization?.replace(/^Bearer /, '') ?? ''),
     newToken: ({ server }, credentials) => fetchToken({ ...asked, server, scope: undefined, credentials }),
   };
 }

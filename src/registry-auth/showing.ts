@@ -64,6 +64,7 @@ export function createShowing(options: ClientOptions) {
   return {
     prove,
     areGood,
+    doubt: headers.doubt,
     /** The header for a request. What a token server refuses may be the credentials, or only the scope. */
     async show(...shown: Parameters<typeof headers.header>): Promise<string | undefined> {
       try {

@@ -16,11 +16,24 @@ export interface Tokens {
    * @throws what `fetch` throws, to everybody who waited for it; the failure is not kept
    */
   get(key: string, fetch: () => Promise<Token>, refused?: string): Promise<string>;
+  /** Gives a token up that may be good no longer, unless it was asked for a moment ago: then it is not for its age. */
+  doubt(value: string): void;
 }
+
+/** A token of this age is not refused for its age. */
+const youngMs = 60_000;
 
 export function createTokens(most: number): Tokens {
   const kept = new LRUCache<string, Promise<Token>>({ max: most });
+  /** Where each token is kept, and since when. */
+  const places = new LRUCache<string, { readonly key: string; readonly since: number }>({ max: most });
   return {
+    doubt(value) {
+      const place = places.get(value);
+      if (!place || performance.now() - place.since < youngMs) return;
+      kept.delete(place.key);
+      places.delete(value);
+    },
     async get(key, fetch, refused) {
       const current = kept.get(key);
       if (current) {
@@ -33,7 +46,9 @@ export function createTokens(most: number): Tokens {
       const pending = fetch();
       kept.set(key, pending);
       try {
-        return (await pending).value;
+        const { value } = await pending;
+        places.set(value, { key, since: performance.now() });
+        return value;
       } catch (error) {
         if (kept.get(key) === pending) kept.delete(key);
         throw error;
