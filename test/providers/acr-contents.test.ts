@@ -233,6 +233,17 @@ test('bytes that do not have the digest that was asked for are not believed: wha
   expect(azure.registry.requests.get('manifest')).toBe(2);
 });
 
+test('indexes that are listed and not there fail no repository, however many they are', async () => {
+  const indexes = Array.from({ length: 12 }, (_, at) => ({
+    entry: entry(`index ${at}`, { mediaType: index }),
+  }));
+  const { lines, running } = await exposed([{ entry: image('good', { tags: ['v1'] }) }, ...indexes]);
+  expect(lines).toContain('repository_images{state="tagged"} 1');
+  expect(lines.some((line) => line.startsWith('repository_size_bytes'))).toBe(false);
+  await running.poll();
+  expect(await running.value('up')).toBe(1);
+});
+
 const hex = 'ab'.repeat(32);
 test.each([
   [
