@@ -149,7 +149,13 @@ function createDetails({ context, registry, failing }: Scope, repository: string
   async function once(digest: string, read: () => Promise<Detail>): Promise<Detail | undefined> {
     const remembered = memory.get<Detail>(`manifest ${digest}`);
     if (remembered) return remembered.value;
-    const thing = { kind: 'manifest', name: digest, effect: 'what it is stays unknown', quiet: true, detail: true };
+    const thing = {
+      kind: 'manifest',
+      name: digest,
+      effect: 'what it is stays unknown',
+      quiet: true,
+      detail: true,
+    };
     const attempt = await attempts.attempt(thing, async () => {
       try {
         const detail = await read();
